@@ -1,0 +1,67 @@
+"""casstore: a container-image store that is just a directory.
+
+    import casstore
+
+    with casstore.Store("images") as store:
+        store.load("busybox.tar")
+        for image in store.images():
+            print(image.id.short, [name.familiar for name in image.names])
+        print(store.remove(["busybox"]).freed)
+
+The names below are the public interface; each is loaded when it is first used, because
+`python -m casstore` imports this module on every start. All else may change without notice.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.errors import (
+        CasstoreError,
+        Conflict,
+        Damaged,
+        InvalidReference,
+        Locked,
+        NotAStore,
+        NotFound,
+        Refused,
+        StorageError,
+        Unsupported,
+        UsageError,
+    )
+    from casstore.model.digest import Digest
+    from casstore.model.reference import Reference
+    from casstore.store import Store
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CasstoreError",
+    "Conflict",
+    "Damaged",
+    "Digest",
+    "InvalidReference",
+    "Locked",
+    "NotAStore",
+    "NotFound",
+    "Reference",
+    "Refused",
+    "StorageError",
+    "Store",
+    "Unsupported",
+    "UsageError",
+]
+
+_ELSEWHERE = {
+    "Digest": "casstore.model.digest",
+    "Reference": "casstore.model.reference",
+    "Store": "casstore.store",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_ELSEWHERE.get(name, "casstore.errors")), name)

@@ -1,0 +1,1 @@
+"""Care of a store: garbage collection, checks, repair, rebuilding the index, copies."""

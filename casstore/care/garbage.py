@@ -1,0 +1,66 @@
+"""gc: finish what crashes left half done, and remove what nothing needs.
+
+Blobs go by reachability from the index, decided under the lock: a load that relies on an existing
+blob holds its own link to it (disk/ingest.py), so there is no grace period and nothing to break.
+What another tool's index.json or an unreadable document could still need is never removed here:
+the index is complete, or the sweep does not run.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from casstore.disk.ingest import leftovers, remove_tree
+from casstore.errors import quote
+from casstore.results import GcResult
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.commit import Change
+    from casstore.disk.local import LocalStore
+
+# Names that other files of a store start with; everything else in its root is not ours.
+_ASIDE = "casstore.db.damaged-"
+
+
+def collect_garbage(disk: LocalStore, change: Change, *, dry_run: bool) -> GcResult:
+    """Remove orphaned blobs, dead staging, expired leases and rows that hold nothing.
+
+    The lock is held; what a crash interrupted was finished when the change began.
+    """
+    index = change.index
+    findings: list[str] = []
+    expired = index.drop_expired(time.time_ns())
+    if expired:
+        findings.append(f"{expired} expired leases removed")
+    orphans, freed, strays = [], 0, []
+    known = {state.digest for state in index.all_blobs()}
+    for name, digest, status in disk.blobs.walk():
+        if digest is None:
+            findings.append(f"foreign file in blobs/sha256: {quote(name)}")
+        elif digest not in known:
+            orphans.append(digest)
+            freed += status.st_size if status.st_nlink == 1 else 0
+    strays = leftovers(disk.root)
+    if dry_run:
+        return GcResult(len(orphans), len(strays), freed, tuple(findings))
+    change.commit()
+    findings += change.warnings
+    findings += disk.blobs.discard(orphans)
+    files = 0
+    for path in strays:
+        removed, size = remove_tree(path)
+        files, freed = files + removed, freed + size
+    _checkpoint(change)
+    return GcResult(len(orphans), files, freed, tuple(findings))
+
+
+def _checkpoint(change: Change) -> None:
+    """Bring the write-ahead log back into the database, for the log only ever grows otherwise."""
+    change.index.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def damaged_databases(disk: LocalStore) -> list[str]:
+    """Databases that a rebuild put aside, for the user to look at or remove."""
+    return sorted(name for name in os.listdir(disk.root) if name.startswith(_ASIDE))

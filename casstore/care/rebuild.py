@@ -1,0 +1,162 @@
+"""The tag index made anew from index.json and the blobs, when casstore.db is lost or damaged.
+
+Everything in the database follows from them: references in attach order, images without a name,
+parent links, edges, sizes. Leases by name are lost. Documents that cannot be read stop a rebuild
+of the whole; what they hold is never taken for garbage.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+from casstore.disk import durable, schema
+from casstore.disk.layoutfile import IMAGE_NAME, PARENT, REF_NAME
+from casstore.disk.sqliteindex import SqliteIndex
+from casstore.errors import CasstoreError, Damaged, Refused
+from casstore.model import document
+from casstore.model.digest import Digest
+from casstore.model.document import Fields
+from casstore.model.imagetree import read_tree
+from casstore.model.manifest import parse_entry
+from casstore.model.reference import Reference, parse_name
+from casstore.transfer.keeping import KeepJob, keep_layers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.disk.blobdir import BlobDirectory
+    from casstore.disk.local import LocalStore
+    from casstore.model.manifest import Entry
+    from casstore.model.record import Descriptor, LayerRecord
+
+
+def rebuild_database(disk: LocalStore) -> list[str]:
+    """Build casstore.db anew and put it in place; the lock is held.
+
+    Returns:
+        A line for each image of index.json that could not be read and was left out.
+
+    Raises:
+        Damaged: index.json itself cannot be read.
+    """
+    for directory in (disk.ingest, disk.blobs.directory):
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+    staging = os.path.join(disk.ingest, "casstore.db")
+    for extra in ("", "-wal", "-shm", "-journal"):
+        if os.path.lexists(staging + extra):
+            os.unlink(staging + extra)
+    try:
+        schema.create(staging)
+        connection = schema.connect(staging, writable=True)
+        try:
+            problems = _fill(disk, connection, writable=True)
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            connection.close()
+        disk.install_database(staging)
+    except OSError as error:
+        raise durable.storage_error(error, "cannot rebuild the database") from None
+    except sqlite3.Error as error:
+        raise schema.database_error(error, staging) from None
+    return problems
+
+
+def index_in_memory(disk: LocalStore) -> sqlite3.Connection:
+    """The index as it would be rebuilt, for reading only."""
+    connection = schema.memory()
+    _fill(disk, connection, writable=False)
+    return connection
+
+
+def _fill(disk: LocalStore, connection: sqlite3.Connection, *, writable: bool) -> list[str]:
+    try:
+        with open(disk.layout.path, "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        raise Damaged(
+            "both casstore.db and index.json are missing; nothing says what the blobs are"
+        ) from None
+    try:
+        layout = _entries(data)
+    except Refused as error:
+        raise Damaged(f"index.json cannot be read ({error}); nothing is changed") from None
+    index = SqliteIndex(connection, now=0, hard={})
+    reader = StoredTree(disk.blobs)
+    problems: list[str] = []
+    parents: list[tuple[Digest, Digest]] = []
+    index.begin()
+    for entry in layout:
+        descriptor = entry.descriptor
+        try:
+            image = read_tree(descriptor, reader)
+        except CasstoreError as error:
+            problems.append(f"{descriptor.digest}: {error}")
+            continue
+        index.admit(image)
+        name = _name(entry.annotations)
+        if name is not None:
+            index.attach(name, image.id, descriptor.digest, tagged=0)
+        if PARENT in entry.annotations:
+            parents.append((image.id, Digest.parse(entry.annotations[PARENT])))
+    for child, parent in parents:
+        if index.has_image(parent):
+            index.link_parent(child, parent)
+    if writable:
+        # One more than was published, so that the next change publishes anew.
+        index.set_meta("generation", (disk.layout.generation() or 0) + 1)
+    index.commit()
+    return problems
+
+
+def _entries(data: bytes) -> list[Entry]:
+    """The descriptors of our own index.json, which may be of any size."""
+    fields = Fields(document.parse(data, "index.json", limit=len(data)), "index.json")
+    return [
+        parse_entry(item, f"manifest {number} of index.json")
+        for number, item in enumerate(fields.items("manifests"), 1)
+    ]
+
+
+def _name(annotations: dict[str, str]) -> Reference | None:
+    for key in (IMAGE_NAME, REF_NAME):
+        text = annotations.get(key)
+        if text and (key == IMAGE_NAME or any(c in text for c in ":/@")):
+            try:
+                return parse_name(text).reference
+            except CasstoreError:
+                continue
+    return None
+
+
+class _InPlace:
+    """The little that `keep_layers` asks of an intake for blobs that are where they belong."""
+
+    def add_layer(self, record: LayerRecord) -> None:
+        """Nothing to do: the record goes into the database with its image."""
+
+
+class StoredTree:
+    """Reads image trees from blobs in place: a `TreeReader` that verifies all it reads."""
+
+    def __init__(self, blobs: BlobDirectory) -> None:
+        self._blobs = blobs
+        self._layers: dict[Digest, LayerRecord] = {}
+
+    def document(self, descriptor: Descriptor) -> bytes | None:
+        if self._blobs.size(descriptor.digest) is None:
+            return None
+        return self._blobs.read(descriptor.digest)
+
+    def layer(self, descriptor: Descriptor, diff_id: Digest | None) -> LayerRecord:
+        if descriptor.digest not in self._layers:
+            job = KeepJob(
+                lambda: self._blobs.open(descriptor.digest), descriptor, diff_id, 1, staged=True
+            )
+            self._layers[descriptor.digest] = keep_layers([job], _InPlace())[0]
+        return self._layers[descriptor.digest]
+
+    def leaf(self, descriptor: Descriptor) -> None:
+        if self._blobs.size(descriptor.digest) != descriptor.size:
+            raise Damaged(f"blob {descriptor.digest} is missing or of another size")
+
+

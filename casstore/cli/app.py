@@ -1,0 +1,93 @@
+"""What a command works with: the store, opened when first asked for, and the two streams.
+
+Results go to stdout, everything else to stderr. Stdout is flushed before anything is written to
+stderr, so that the two interleave on a terminal as things happened. Whatever goes through `out`
+and `error` is one line and holds no control characters, wherever its parts came from.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from casstore.errors import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import IO, BinaryIO
+
+    from casstore.store import Store
+
+
+class App:
+    """One run of the program."""
+
+    __slots__ = ("_open", "_store", "lock_timeout", "path")
+
+    def __init__(
+        self,
+        path: str,
+        lock_timeout: float,
+        open_store: Callable[[str, float], Store] | None = None,
+    ) -> None:
+        self.path = path
+        self.lock_timeout = lock_timeout
+        self._open = open_store or _open_store
+        self._store: Store | None = None
+
+    @property
+    def store(self) -> Store:
+        """The store at `path`, opened once. Nothing is read or locked before it is used."""
+        if self._store is None:
+            self._store = self._open(self.path, self.lock_timeout)
+        return self._store
+
+    def now(self) -> int:
+        """Nanoseconds since 1970, for ages."""
+        return time.time_ns()
+
+    def out(self, line: str) -> None:
+        """One line of the result."""
+        sys.stdout.write(printable(line) + "\n")
+
+    def write(self, text: str) -> None:
+        """Finished text of the result: a table, JSON, what a template gave. The caller escapes."""
+        if text:
+            sys.stdout.write(text)
+
+    def error(self, text: str) -> None:
+        """`Error: <text>`, on stderr."""
+        self.note(f"Error: {text}")
+
+    def note(self, line: str) -> None:
+        """One line on stderr."""
+        sys.stdout.flush()
+        sys.stderr.write(printable(line) + "\n")
+
+    def warn(self, warnings: Sequence[str]) -> None:
+        """Something that did not go well after the change was made, on stderr."""
+        for text in warnings:
+            self.note(f"Warning: {text}")
+
+    def ask(self, question: str) -> bool:
+        """Ask on stderr, for stdout has only results; only `y` on stdin means yes."""
+        sys.stdout.flush()
+        sys.stderr.write(question)
+        sys.stderr.flush()
+        return sys.stdin.readline().strip().lower() == "y"
+
+    def input(self) -> IO[bytes]:
+        """Standard input, as bytes."""
+        return sys.stdin.buffer
+
+    def output(self) -> BinaryIO:
+        """Standard output, as bytes."""
+        sys.stdout.flush()
+        return sys.stdout.buffer
+
+
+def _open_store(path: str, lock_timeout: float) -> Store:
+    from casstore.store import Store
+
+    return Store(path, lock_timeout=lock_timeout)

@@ -1,0 +1,1 @@
+"""One module per command: HELP says what it takes, run(args, app) does it."""

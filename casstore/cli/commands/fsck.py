@@ -1,0 +1,73 @@
+"""fsck: is the store what it says it is?"""
+
+from __future__ import annotations
+
+from casstore.cli.options import (
+    LOCKED,
+    NO_STORE,
+    TEXT,
+    WRONG_USAGE,
+    Args,
+    Command,
+    Option,
+)
+from casstore.errors import Damaged
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.cli.app import App
+
+HELP = Command(
+    name="fsck",
+    arguments="",
+    summary="Check the store, and repair it",
+    options=(
+        Option("format", "'json': one JSON object a line", kind=TEXT, choices=("json",)),
+        Option("quick", "Do not read the blobs: names, sizes and counts only"),
+        Option("rebuild", "Make casstore.db again from index.json and the blobs"),
+        Option("repair", "Mend what can be mended without losing a last copy"),
+    ),
+    most=0,
+    exits=(
+        (0, "the store is clean (there may be notes)"),
+        (1, "the store could not be checked"),
+        WRONG_USAGE,
+        NO_STORE,
+        LOCKED,
+        (Damaged.exit_code, "there are problems"),
+    ),
+    description="""\
+Recounts every reference count and hashes every blob. One line for each finding:
+
+LEVEL CODE OBJECT: TEXT
+
+With --repair first a line "repaired: TEXT" for each repair made; what follows is what is left.
+
+LEVEL is error, warn or note; notes (an unreferenced blob, a temporary file left behind, an expired
+lease) are nothing to worry about, gc takes them. Without --repair and --rebuild it only reads.""",
+)
+
+
+def run(args: Args, app: App) -> int:
+    """Check, print every finding; 12 where one is more than a note."""
+    result = app.store.check(
+        repair=args.flag("repair"),
+        rebuild=args.flag("rebuild"),
+        content=not args.flag("quick"),
+    )
+    as_json = args.text("format") == "json"
+    for text in result.repaired:
+        _print(app, f"repaired: {text}", {"Repaired": text} if as_json else None)
+    for level, code, thing, text in result.findings:
+        record: dict[str, object] = {"Level": level, "Code": code, "Object": thing, "Text": text}
+        _print(app, f"{level} {code} {thing}: {text}", record if as_json else None)
+    return 0 if result.clean else Damaged.exit_code
+
+
+def _print(app: App, line: str, record: dict[str, object] | None) -> None:
+    if record is None:
+        app.out(line)
+        return
+    from casstore.cli.govalues import json_text
+
+    app.write(json_text(record) + "\n")

@@ -1,0 +1,162 @@
+"""images: the list of images, one row per name."""
+
+from __future__ import annotations
+
+from casstore.cli.options import (
+    DAMAGED,
+    LIST,
+    NO_STORE,
+    TEXT,
+    WRONG_USAGE,
+    Args,
+    Command,
+    Option,
+    invalid_value,
+)
+from casstore.cli.render import NONE, age, image_size, table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from casstore.cli.app import App
+    from casstore.results import ImageSummary
+
+FILTER = Option(
+    "filter",
+    "Filter output based on conditions provided",
+    short="f",
+    kind=LIST,
+    value="filter",
+)
+
+HELP = Command(
+    name="images",
+    arguments="[REPOSITORY[:TAG]]",
+    summary="List images",
+    options=(
+        Option("all", "Show all images (default hides intermediate images)", short="a"),
+        Option("digests", "Show digests"),
+        FILTER,
+        Option(
+            "format",
+            "Format output using a custom template:\n"
+            "'table':            Print output in table format with column headers (default)\n"
+            "'table TEMPLATE':   Print output in table format using the given Go template\n"
+            "'json':             Print in JSON format, one object a line\n"
+            "'TEMPLATE':         Print output using the given Go template",
+            kind=TEXT,
+        ),
+        Option("no-trunc", "Don't truncate output"),
+        Option("quiet", "Only show image IDs", short="q"),
+    ),
+    most=1,
+    exits=(
+        (0, "also where nothing is listed"),
+        (1, "a filter, a pattern or a template is wrong"),
+        WRONG_USAGE,
+        NO_STORE,
+        DAMAGED,
+    ),
+    description="""\
+Newest first. SIZE is what the image adds to its parent, then all of it (virtual), where it has one.
+
+REPOSITORY may be a shell pattern; * and ? do not match a slash. Filters: dangling=true|false,
+label=KEY[=VALUE], before=IMAGE, since=IMAGE, reference=PATTERN.
+
+Fields of a template: .Containers .CreatedAt .CreatedSince .CreatedUnix .Digest .ID .Labels
+.OwnSizeBytes .Parent .Repository .SharedSize .Size .SizeBytes .Tag .UniqueSize .VirtualSize""",
+    completes="image",
+)
+
+Row = tuple["ImageSummary", str, str, str]  # image, repository, tag, digest
+
+LEAST_WITH_DIGESTS = (20, 10, 20, 16, 16)
+
+
+def run(args: Args, app: App) -> int:
+    """List."""
+    form = args.text("format") or "table"
+    filters = checked_filters(args, FILTER)
+    images = app.store.images(all=args.flag("all"), filters=filters, patterns=args.positional)
+    digests, full = args.flag("digests"), args.flag("no-trunc")
+    if form not in ("table", "json") or (form == "json" and not args.flag("quiet")):
+        from casstore.cli.imagerows import render
+
+        # A template that shows digests needs the rows that --digests gives, as in Docker.
+        listed = rows(images, digests=digests or ".Digest" in form)
+        app.write(render(form, listed, now=app.now(), full=full))
+    elif args.flag("quiet"):
+        lines = [_id(image, full) for image, *_ in rows(images, digests=digests)]
+        app.write("".join(f"{line}\n" for line in lines))
+    else:
+        app.write(_table(images, now=app.now(), digests=digests, full=full))
+    return 0
+
+
+def checked_filters(args: Args, option: Option) -> tuple[str, ...]:
+    """The values of --filter, each known to be `name=value`; the store knows the names."""
+    filters = args.texts(option.name)
+    for value in filters:
+        if "=" not in value:
+            raise invalid_value(
+                args.command, option, value, "bad format of filter (expected name=value)"
+            )
+    return filters
+
+
+def rows(images: list[ImageSummary], *, digests: bool) -> Iterator[Row]:
+    """One row per tag, in the order in which the names were attached.
+
+    A repository with digests and no tag has one row, TAG `<none>`. With `digests` there is a row
+    for each tag with each digest of its repository. An image without names has one row.
+    """
+    for image in images:
+        if not image.names:
+            yield image, NONE, NONE, NONE
+            continue
+        tags: dict[str, list[str]] = {}
+        known: dict[str, list[str]] = {}
+        for name in image.names:
+            repository = name.repository
+            tags.setdefault(repository, [])
+            known.setdefault(repository, [])
+            if name.tag is not None:
+                tags[repository].append(name.tag)
+            elif name.digest is not None:
+                known[repository].append(name.digest)
+        seen = set()
+        for name in image.names:
+            repository = name.repository
+            shown = _familiar(name.familiar)
+            if name.tag is not None:
+                for digest in (known[repository] or [NONE]) if digests else [NONE]:
+                    yield image, shown, name.tag, digest
+            elif not tags[repository] and repository not in seen:
+                seen.add(repository)
+                for digest in known[repository] if digests else [NONE]:
+                    yield image, shown, NONE, digest
+
+
+def _familiar(name: str) -> str:
+    return name.partition("@")[0] if "@" in name else name.rpartition(":")[0]
+
+
+def _id(image: ImageSummary, full: bool) -> str:  # noqa: FBT001 - one caller each way
+    return image.id.hex if full else image.id.short
+
+
+def _table(images: list[ImageSummary], *, now: int, digests: bool, full: bool) -> str:
+    lines = []
+    for image, repository, tag, digest in rows(images, digests=digests):
+        line = [repository, tag, digest] if digests else [repository, tag]
+        line += [
+            _id(image, full),
+            age(image.created, now),
+            image_size(image.own_size, image.size),
+        ]
+        lines.append(line)
+    header = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"]
+    if digests:
+        header.insert(2, "DIGEST")
+    return table(header, lines, LEAST_WITH_DIGESTS if digests else ()) + "\n"

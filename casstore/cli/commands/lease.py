@@ -1,0 +1,227 @@
+"""lease: hold images against removal, while a command runs or for a time."""
+
+from __future__ import annotations
+
+from casstore.cli.options import (
+    DAMAGED,
+    LOCKED,
+    NO_STORE,
+    TEXT,
+    WRONG_USAGE,
+    Args,
+    Command,
+    Option,
+    WrongUsage,
+)
+from casstore.cli.render import SECOND, rfc3339, span, table
+from casstore.errors import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from casstore.cli.app import App
+    from casstore.results import LeaseInfo
+
+HELP = Command(
+    name="lease",
+    arguments="COMMAND",
+    summary="Manage leases, which hold images against removal",
+    least=1,
+    in_order=True,
+    description="""\
+A hard lease is held by a running process: not even rmi -f removes its image. A soft lease has a
+name and an end: rmi -f removes the image, prune does not. They stand where Docker has running and
+stopped containers.""",
+)
+
+ADD = Command(
+    name="lease add",
+    arguments="NAME IMAGE",
+    summary="Hold an image by a soft lease",
+    options=(
+        Option(
+            "ttl",
+            "How long, as 90s, 10m, 1h30m or 7d; 'none' for no end (default 24h)",
+            kind=TEXT,
+            value="duration",
+            default="24h",
+        ),
+    ),
+    least=2,
+    most=2,
+    exits=(
+        (0, "the image is held"),
+        (1, "no such image, or the name cannot be used"),
+        WRONG_USAGE,
+        NO_STORE,
+        LOCKED,
+        DAMAGED,
+    ),
+    completes="image",
+)
+
+LS = Command(
+    name="lease ls",
+    arguments="",
+    summary="List leases",
+    options=(
+        Option(
+            "format",
+            "'table', 'json' (one object a line), or a Go template with the fields\n"
+            ".Expires .ExpiresAt .Holder .ID .Kind .Name",
+            kind=TEXT,
+        ),
+        Option("no-trunc", "Don't truncate output"),
+        Option("quiet", "Only show names", short="q"),
+    ),
+    most=0,
+    exits=(
+        (0, "also where there is none"),
+        (1, "a template is wrong"),
+        WRONG_USAGE,
+        NO_STORE,
+        DAMAGED,
+    ),
+)
+
+RM = Command(
+    name="lease rm",
+    arguments="NAME [NAME...]",
+    summary="Remove one or more soft leases",
+    least=1,
+    exits=(
+        (0, "they are gone"),
+        (1, "there is no such lease; the ones before it are gone"),
+        WRONG_USAGE,
+        NO_STORE,
+        LOCKED,
+        DAMAGED,
+    ),
+    completes="lease",
+)
+
+RUN = Command(
+    name="lease run",
+    arguments="IMAGE [IMAGE...] -- COMMAND [ARG...]",
+    summary="Hold images by hard leases while a command runs",
+    least=1,
+    exits=(
+        (1, "an image could not be held; the command did not run"),
+        WRONG_USAGE,
+        NO_STORE,
+        LOCKED,
+        DAMAGED,
+        (126, "the command cannot be run"),
+        (127, "there is no such command"),
+    ),
+    description="""\
+Ends with the status of the command; 128 + N where signal N ended it. The leases hold until the
+command has ended, also where casstore is killed before it.""",
+    completes="image",
+    splits=True,
+)
+
+
+def add(args: Args, app: App) -> int:
+    """Take a soft lease."""
+    name, image = args.positional
+    app.store.add_lease(name, image, _duration(args))
+    return 0
+
+
+def ls(args: Args, app: App) -> int:
+    """List the leases."""
+    leases = app.store.leases()
+    form = args.text("format") or "table"
+    full, now = args.flag("no-trunc"), app.now()
+    if form not in ("table", "json") or (form == "json" and not args.flag("quiet")):
+        from casstore.cli.formats import render_records
+        from casstore.cli.govalues import Struct
+
+        headers = {
+            "Expires": "EXPIRES",
+            "ExpiresAt": "EXPIRES AT",
+            "Holder": "HOLDER",
+            "ID": "IMAGE ID",
+            "Kind": "KIND",
+            "Name": "NAME",
+        }
+        records = (Struct(_record(lease, now=now, full=full)) for lease in leases)
+        app.write(render_records(form, headers, records))
+    elif args.flag("quiet"):
+        for lease in leases:
+            app.out(lease.name)
+    else:
+        keys = ("Name", "ID", "Kind", "Expires", "Holder")
+        rows = [
+            [printable(str(_record(lease, now=now, full=full)[key])) for key in keys]
+            for lease in leases
+        ]
+        app.write(table(("NAME", "IMAGE ID", "KIND", "EXPIRES", "HOLDER"), rows) + "\n")
+    return 0
+
+
+def rm(args: Args, app: App) -> int:
+    """Remove soft leases."""
+    for name in args.positional:
+        app.store.remove_lease(name)
+    return 0
+
+
+def run(args: Args, app: App) -> int:
+    """Run a command under hard leases and return its status."""
+    if not args.rest:
+        raise WrongUsage(f"'{RUN.called}' requires '--' and a command", RUN, show_usage=True)
+    with app.store.lease(*args.positional) as lease:
+        from casstore.cli.child import run_to_end
+
+        return run_to_end(args.rest, keep=(lease.descriptor,))
+
+
+SUBCOMMANDS: dict[str, tuple[Command, Callable[[Args, App], int]]] = {
+    "add": (ADD, add),
+    "ls": (LS, ls),
+    "rm": (RM, rm),
+    "run": (RUN, run),
+}
+
+_MOST_DIGITS = 12
+_LONGEST = 10**10  # seconds, some 300 years
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def _duration(args: Args) -> int | None:
+    text = args.text("ttl") or ""
+    if text == "none":
+        return None
+    total, digits = 0, ""
+    for c in text if not text.isdecimal() else text + "s":
+        if c.isdecimal() and c.isascii():
+            digits += c
+        elif digits and c in _SECONDS and len(digits) <= _MOST_DIGITS:
+            total += int(digits) * _SECONDS[c]
+            digits = ""
+        else:
+            digits = "?"
+            break
+    if digits or total <= 0 or total > _LONGEST:
+        raise args.wrong("ttl", "a duration is needed, as 90s, 10m, 1h30m or 7d")
+    return total
+
+
+def _record(lease: LeaseInfo, *, now: int, full: bool) -> dict[str, object]:
+    return {
+        "Expires": _expires(lease.expires, now),
+        "ExpiresAt": "" if lease.expires is None else rfc3339(lease.expires),
+        "Holder": lease.holder,
+        "ID": lease.image.hex if full else lease.image.short,
+        "Kind": lease.kind,
+        "Name": lease.name,
+    }
+
+
+def _expires(moment: int | None, now: int) -> str:
+    if moment is None:
+        return "never"
+    return "expired" if moment <= now else "in " + span((moment - now) / SECOND).lower()

@@ -1,0 +1,95 @@
+"""load: images from an archive or a layout."""
+
+from __future__ import annotations
+
+from casstore.cli.options import DAMAGED, LOCKED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
+from casstore.errors import CasstoreError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO
+
+    from casstore.cli.app import App
+    from casstore.results import LoadedImage
+
+COMPRESSION = Option(
+    "compression",
+    "How layers that arrive uncompressed are stored:\nzstd[:LEVEL], gzip or none (default zstd)",
+    kind=TEXT,
+    value="method",
+    default="zstd",
+    own=True,
+)
+
+HELP = Command(
+    name="load",
+    arguments="[FILE|DIR]",
+    summary="Load an image from a tar archive, a layout directory or STDIN",
+    options=(
+        Option(
+            "input",
+            "Read from a file or directory, instead of STDIN",
+            short="i",
+            kind=TEXT,
+            completes="file",
+        ),
+        Option("quiet", "Suppress the load output", short="q"),
+        COMPRESSION,
+        Option("link", "Take blobs of a layout directory by hard link or reflink", own=True),
+    ),
+    most=1,
+    exits=(
+        (0, "everything in the archive is in the store"),
+        (1, "the archive was refused; the store is as it was"),
+        WRONG_USAGE,
+        NO_STORE,
+        LOCKED,
+        DAMAGED,
+    ),
+    description="""\
+Reads what docker save, podman save, skopeo, buildah and others write: docker archives, OCI
+archives and OCI layout directories; plain, or compressed with gzip, zstd, xz or bzip2. Every
+digest, size and diff ID is verified before anything is kept. A store that is not there yet is made.
+
+As with docker, -q changes nothing where the output is not a terminal.""",
+    completes="file",
+)
+
+
+def run(args: Args, app: App) -> int:
+    """Load, then say which names and images arrived."""
+    source: str | None = args.text("input")
+    if args.positional:
+        if source is not None:
+            raise args.wrong("input", "FILE is given twice")
+        source = args.positional[0]
+    result = app.store.load(
+        standard_input(app, "load") if source in (None, "-") else source,
+        compression=args.text("compression") or "",
+        link=args.flag("link"),
+    )
+    for image in result.images:
+        _report(image, app)
+    app.warn(result.warnings)
+    return 0
+
+
+def standard_input(app: App, purpose: str) -> IO[bytes]:
+    """Stdin, unless somebody sits there: they forgot to name a file."""
+    stream = app.input()
+    if stream.isatty():
+        raise CasstoreError(f"requested {purpose} from stdin, but stdin is empty")
+    return stream
+
+
+def _report(image: LoadedImage, app: App) -> None:
+    old = {renamed.name: renamed.old for renamed in image.renamed}
+    for name in image.names:
+        if name in old:
+            app.out(
+                f"The image {name.familiar} already exists, "
+                f"renaming the old one with ID {old[name].hex} to empty string"
+            )
+        app.out(f"Loaded image: {name.familiar}")
+    if not image.names:
+        app.out(f"Loaded image ID: {image.id.hex}")

@@ -1,0 +1,95 @@
+"""prune: remove images that nobody names, or that nobody uses."""
+
+from __future__ import annotations
+
+from casstore.cli.commands.images import checked_filters
+from casstore.cli.options import (
+    DAMAGED,
+    LIST,
+    LOCKED,
+    NO_STORE,
+    TEXT,
+    WRONG_USAGE,
+    Args,
+    Command,
+    Option,
+)
+from casstore.cli.render import size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.cli.app import App
+    from casstore.results import PruneResult
+
+FILTER = Option(
+    "filter",
+    "Provide filter values (e.g. 'until=<timestamp>')",
+    kind=LIST,
+    value="filter",
+)
+
+HELP = Command(
+    name="prune",
+    arguments="",
+    summary="Remove unused images",
+    options=(
+        Option("all", "Remove all unused images, not just dangling ones", short="a"),
+        FILTER,
+        Option("force", "Do not prompt for confirmation", short="f"),
+        Option("dry-run", "Show what would be removed, and remove nothing; never asks", own=True),
+        Option("format", "'json': one JSON object a line", kind=TEXT, choices=("json",), own=True),
+    ),
+    most=0,
+    exits=(
+        (0, "done, also where there was nothing to do or the answer was no"),
+        (1, "a filter is wrong"),
+        WRONG_USAGE,
+        NO_STORE,
+        LOCKED,
+        DAMAGED,
+    ),
+    description="""\
+Removes dangling images (no name, no child) and their parents that have no name either; with -a
+every image that no lease holds. Conflicts are passed over in silence.
+
+Filters: until=TIME (created then or before: 2006-01-02, 2006-01-02T15:04:05Z, seconds since 1970,
+or 10m, 1h30m ago), label=KEY[=VALUE], label!=KEY[=VALUE].""",
+)
+
+WARNING = "WARNING! This will remove {}.\nAre you sure you want to continue? [y/N] "
+DANGLING = "all dangling images"
+UNUSED = "all images without at least one lease on them"
+
+
+def run(args: Args, app: App) -> int:
+    """Ask, unless told not to; prune; say what went and how much that was."""
+    filters = checked_filters(args, FILTER)
+    everything, dry_run = args.flag("all"), args.flag("dry-run")
+    as_json = args.text("format") == "json"
+    sure = args.flag("force") or dry_run
+    if not sure and not app.ask(WARNING.format(UNUSED if everything else DANGLING)):
+        if not as_json:
+            app.out(f"Total reclaimed space: {size(0)}")
+        return 0
+    result = app.store.prune(all=everything, filters=filters, dry_run=dry_run)
+    if as_json:
+        _write_json(result, app)
+    else:
+        if result.removed:
+            app.out("Deleted Images:")
+            for removed in result.removed:
+                app.out(f"{removed.kind}: {removed.text}")
+            app.out("")
+        app.out(f"Total reclaimed space: {size(result.reclaimed)}")
+    app.warn(result.warnings)
+    if dry_run:
+        app.note(f"Would free {size(result.freed)}")
+    return 0
+
+
+def _write_json(result: PruneResult, app: App) -> None:
+    from casstore.cli.govalues import json_text
+
+    for removed in result.removed:
+        app.write(json_text({removed.kind.capitalize(): removed.text}) + "\n")
+    app.write(json_text({"SpaceReclaimed": result.reclaimed, "Freed": result.freed}) + "\n")

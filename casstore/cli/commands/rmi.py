@@ -1,0 +1,107 @@
+"""rmi: untag and delete images."""
+
+from __future__ import annotations
+
+from casstore.cli.options import (
+    DAMAGED,
+    LOCKED,
+    NO_STORE,
+    TEXT,
+    WRONG_USAGE,
+    Args,
+    Command,
+    Option,
+)
+from casstore.cli.render import log_time, size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.cli.app import App
+
+HELP = Command(
+    name="rmi",
+    arguments="IMAGE [IMAGE...]",
+    summary="Remove one or more images",
+    options=(
+        Option("force", "Force removal of the image", short="f"),
+        Option("no-prune", "Do not delete untagged parents"),
+        Option("dry-run", "Show what would be removed, and remove nothing", own=True),
+        Option(
+            "format",
+            "'json': one JSON object a line",
+            kind=TEXT,
+            choices=("json",),
+            own=True,
+        ),
+        Option("glob", "IMAGE may be a pattern, as 'ci/*:pr-*'", own=True),
+        Option("verbose", "Say what still holds a layer that stays", own=True),
+    ),
+    least=1,
+    exits=(
+        (0, "everything went; with -f also where an image was not there"),
+        (1, "an IMAGE could not be removed; the others were"),
+        WRONG_USAGE,
+        NO_STORE,
+        LOCKED,
+        DAMAGED,
+    ),
+    description="""\
+Removes names, then the images that have no name left, then every blob that nothing needs any more.
+IMAGE is a name, a name with a digest, or an image ID or a unique prefix of one.
+
+By name, that name goes; the image goes with its last name. By ID, the image goes with its names,
+unless they are in several repositories: that needs -f. An image with children stays, -f or not.
+Parents without a name are deleted with their last child, unless --no-prune.
+
+Each line of the output has happened when it is printed. Every IMAGE succeeds or fails on its own;
+one command is one change that lasts.""",
+    completes="image",
+)
+
+
+def run(args: Args, app: App) -> int:
+    """Remove, print what went, and each error where it happened."""
+    dry_run = args.flag("dry-run")
+    result = app.store.remove(
+        args.positional,
+        force=args.flag("force"),
+        prune=not args.flag("no-prune"),
+        dry_run=dry_run,
+        glob=args.flag("glob"),
+        verbose=args.flag("verbose"),
+    )
+    as_json = args.text("format") == "json"
+    for outcome in result.outcomes:
+        for removed in outcome.lines:
+            if as_json:
+                app.write(_record(removed.kind, removed.text, removed.role, removed.size))
+            else:
+                app.out(f"{removed.kind.capitalize()}: {removed.text}")
+        for kept in outcome.kept:
+            if as_json:
+                app.write(_object({"Kept": kept}))
+            else:
+                app.out(f"Kept: {kept}")
+        if outcome.error is not None:
+            app.error(str(outcome.error))
+    if as_json:
+        app.write(_object({"Freed": result.freed}))
+    app.warn(result.warnings)
+    if result.exit_code == 1:
+        app.note(f"{log_time()} Error: failed to remove one or more images")
+    if dry_run:
+        app.note(f"Would free {size(result.freed)}")
+    return result.exit_code
+
+
+def _record(kind: str, text: str, role: str, byte_count: int) -> str:
+    record: dict[str, object] = {kind.capitalize(): text}
+    if kind == "deleted":
+        record |= {"Role": role, "Size": byte_count}
+    return _object(record)
+
+
+def _object(record: dict[str, object]) -> str:
+    from casstore.cli.govalues import json_text
+
+    return json_text(record) + "\n"

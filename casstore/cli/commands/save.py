@@ -1,0 +1,64 @@
+"""save: images to an archive or a layout."""
+
+from __future__ import annotations
+
+from casstore.cli.options import DAMAGED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
+from casstore.errors import CasstoreError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.cli.app import App
+
+HELP = Command(
+    name="save",
+    arguments="IMAGE [IMAGE...]",
+    summary="Save one or more images to a tar archive (streamed to STDOUT by default)",
+    options=(
+        Option(
+            "output",
+            "Write to a file (for oci-dir a directory), instead of STDOUT",
+            short="o",
+            kind=TEXT,
+            completes="file",
+        ),
+        Option(
+            "format",
+            "docker (an archive for docker load), oci (an archive) or\n"
+            "oci-dir (a layout directory) (default docker)",
+            kind=TEXT,
+            value="format",
+            choices=("docker", "oci", "oci-dir"),
+            default="docker",
+            own=True,
+        ),
+    ),
+    least=1,
+    exits=(
+        (0, "the archive is written"),
+        (1, "no such image, or it cannot be written; no file is left"),
+        WRONG_USAGE,
+        NO_STORE,
+        DAMAGED,
+    ),
+    description="""\
+A repository's name alone means all its tags. An ID or a digest saves the image without a name.
+The same images give the same bytes.""",
+    completes="image",
+)
+
+
+def run(args: Args, app: App) -> int:
+    """Save; silent when it worked."""
+    target, form = args.text("output"), args.text("format") or ""
+    if target == "":
+        raise args.wrong("output", "a file is needed")
+    if form == "oci-dir" and target is None:
+        raise args.wrong("format", "oci-dir needs -o DIR")
+    if target is not None:
+        app.store.save(args.positional, target, format=form)
+        return 0
+    stream = app.output()
+    if stream.isatty():
+        raise CasstoreError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
+    app.store.save(args.positional, stream, format=form)
+    return 0

@@ -1,0 +1,93 @@
+"""`images --format`: what a template, and JSON, can say of one row of the list."""
+
+from __future__ import annotations
+
+from casstore.cli.formats import render_records
+from casstore.cli.govalues import Struct
+from casstore.cli.render import SECOND, UNKNOWN, age, go_time, image_size, size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from casstore.cli.commands.images import Row
+
+HEADERS = {
+    "Containers": "CONTAINERS",
+    "CreatedAt": "CREATED AT",
+    "CreatedSince": "CREATED",
+    "CreatedUnix": "CREATED UNIX",
+    "Digest": "DIGEST",
+    "ID": "IMAGE ID",
+    "Labels": "LABELS",
+    "OwnSizeBytes": "OWN SIZE BYTES",
+    "Parent": "PARENT",
+    "Repository": "REPOSITORY",
+    "SharedSize": "SHARED SIZE",
+    "Size": "SIZE",
+    "SizeBytes": "SIZE BYTES",
+    "Tag": "TAG",
+    "UniqueSize": "UNIQUE SIZE",
+    "VirtualSize": "VIRTUAL SIZE",
+}
+
+
+class ImageRow(Struct):
+    """One row; a field is worked out when it is asked for, for dates are dear by the thousand."""
+
+    def __init__(self, row: Row, *, now: int, full: bool) -> None:
+        super().__init__()
+        self._row = row
+        self._now = now
+        self._full = full
+
+    def field(self, name: str) -> object:
+        """One field. KeyError if there is no such field."""
+        image, repository, tag, digest = self._row
+        match name:
+            case "Repository":
+                return repository
+            case "Tag":
+                return tag
+            case "Digest":
+                return digest
+            case "ID":
+                return image.id.hex if self._full else image.id.short
+            case "CreatedSince":
+                return age(image.created, self._now)
+            case "CreatedAt":
+                return go_time(image.created)
+            case "Size":
+                return image_size(image.own_size, image.size)
+            case "VirtualSize":
+                return size(image.size)
+            case _:
+                return self._ours(name)
+
+    def _ours(self, name: str) -> object:
+        # Fields that Docker has not, and those that it leaves open here.
+        image = self._row[0]
+        match name:
+            case "SizeBytes":
+                return image.size
+            case "OwnSizeBytes":
+                return image.own_size
+            case "CreatedUnix":
+                return None if image.created is None else image.created // SECOND
+            case "Labels":
+                return dict(image.labels)
+            case "Parent":
+                return "" if image.parent is None else image.parent.hex
+            case "Containers" | "SharedSize" | "UniqueSize":
+                return UNKNOWN
+            case _:
+                raise KeyError(name)
+
+    def complete(self) -> dict[str, object]:
+        """All fields, in Docker's order: by name."""
+        return {name: self.field(name) for name in HEADERS}
+
+
+def render(form: str, listed: Iterable[Row], *, now: int, full: bool) -> str:
+    """The whole output for --format."""
+    return render_records(form, HEADERS, (ImageRow(row, now=now, full=full) for row in listed))

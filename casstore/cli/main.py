@@ -1,0 +1,312 @@
+"""From the words of the command line to one command, and from every end to an exit status.
+
+Dispatch is a table: only the module of the command asked for is imported. Each way to end has
+one line on stderr and a status; a traceback is never shown, unless CASSTORE_DEBUG=1 asks for it.
+
+    0 .. 12  what the command and casstore.errors say
+    70       a bug in casstore (EX_SOFTWARE)
+    130      interrupted
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from casstore.cli.app import App
+from casstore.cli.options import (
+    PROGRAM,
+    TEXT,
+    Command,
+    Option,
+    WrongUsage,
+    aligned,
+    help_page,
+    invalid_value,
+    parse,
+)
+from casstore.errors import CasstoreError, printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import ModuleType
+
+    from casstore.cli.options import Args
+    from casstore.store import Store
+
+INTERNAL_ERROR = 70
+INTERRUPTED = 130
+LOCK_TIMEOUT = 60.0
+
+# name -> one-line help, as in the command's own page; the module has the command's name, except
+# where that is a word of Python.
+COMMANDS = {
+    "df": "Show disk usage",
+    "fsck": "Check the store, and repair it",
+    "gc": "Remove what a crash left and what nothing refers to",
+    "history": "Show the history of an image",
+    "images": "List images",
+    "import": "Import the contents from a tarball to create a filesystem image",
+    "inspect": "Display detailed information on one or more images",
+    "lease": "Manage leases, which hold images against removal",
+    "load": "Load an image from a tar archive, a layout directory or STDIN",
+    "prune": "Remove unused images",
+    "rmi": "Remove one or more images",
+    "save": "Save one or more images to a tar archive (streamed to STDOUT by default)",
+    "tag": "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
+}
+MODULES = {"import": "import_"}
+
+# Docker's other names for the same commands.
+ALIASES = {
+    ("image", "history"): "history",
+    ("image", "import"): "import",
+    ("image", "inspect"): "inspect",
+    ("image", "list"): "images",
+    ("image", "load"): "load",
+    ("image", "ls"): "images",
+    ("image", "prune"): "prune",
+    ("image", "remove"): "rmi",
+    ("image", "rm"): "rmi",
+    ("image", "save"): "save",
+    ("image", "tag"): "tag",
+    ("system", "df"): "df",
+}
+
+GLOBAL = Command(
+    name="",
+    arguments="COMMAND",
+    summary="A container-image store that is just a directory",
+    options=(
+        Option(
+            "lock-timeout",
+            "Wait so long for another process to release the store\n"
+            "(default: $CASSTORE_LOCK_TIMEOUT, else 60)",
+            kind=TEXT,
+            value="seconds",
+        ),
+        Option(
+            "store",
+            "Directory of the store (default: $CASSTORE_STORE, else\n"
+            "$XDG_DATA_HOME/casstore, else ~/.local/share/casstore)",
+            kind=TEXT,
+            value="dir",
+            completes="directory",
+        ),
+        Option("version", "Print version information and quit"),
+    ),
+    in_order=True,
+)
+
+
+def main(words: Sequence[str], open_store: Callable[[str, float], Store] | None = None) -> int:
+    """Run one command and return its exit status. All output is flushed."""
+    _prepare_streams()
+    try:
+        status = _run(words, open_store)
+        sys.stdout.flush()
+    except WrongUsage as error:
+        for line in error.lines():
+            _say(line)
+        status = error.exit_code
+    except CasstoreError as error:
+        _say(f"Error: {error}")
+        status = error.exit_code
+    except KeyboardInterrupt:
+        _say("Interrupted")
+        status = INTERRUPTED
+    except BrokenPipeError:  # the reader has left, as `head` does
+        _discard_output()
+        status = 1
+    except MemoryError:
+        _say("Error: out of memory")
+        status = 1
+    except RecursionError:
+        _say("Error: the input is nested too deeply")
+        status = 1
+    except OSError as error:
+        _say(f"Error: {_os_error(error)}")
+        status = 1
+    except Exception:  # noqa: BLE001 - the last net: a bug must not look like bad input
+        if os.environ.get("CASSTORE_DEBUG") == "1":
+            import traceback
+
+            traceback.print_exc()
+        _say("Error: internal error, a bug in casstore; CASSTORE_DEBUG=1 shows where")
+        status = INTERNAL_ERROR
+    return status
+
+
+def load_command(name: str) -> ModuleType:
+    """The module of a command."""
+    path = "casstore.cli.commands." + MODULES.get(name, name)
+    __import__(path)  # not importlib.import_module: one import less
+    return sys.modules[path]
+
+
+def default_store() -> str:
+    """$CASSTORE_STORE, else the XDG data directory + /casstore."""
+    store = os.environ.get("CASSTORE_STORE")
+    if store:
+        return store
+    data = os.environ.get("XDG_DATA_HOME", "")
+    if not os.path.isabs(data):  # the XDG specification: a relative path is to be ignored
+        data = os.path.join(os.path.expanduser("~"), ".local", "share")
+    return os.path.join(data, "casstore")
+
+
+def global_help() -> str:
+    """The page of `casstore --help`."""
+    return "\n".join(
+        [
+            help_page(GLOBAL),
+            "",
+            "Commands:",
+            *aligned(list(COMMANDS.items())),
+            "",
+            f"Run '{PROGRAM} COMMAND --help' for more information on a command.",
+        ]
+    )
+
+
+def _run(words: Sequence[str], open_store: Callable[[str, float], Store] | None) -> int:
+    options = parse(GLOBAL, words)
+    if options is None:
+        sys.stdout.write(global_help() + "\n")
+        return 0
+    if options.flag("version"):
+        from casstore import __version__
+
+        sys.stdout.write(f"casstore {__version__}\n")
+        return 0
+    if not options.positional:
+        sys.stderr.write(global_help() + "\n")
+        return 2
+    app = App(_store_path(options), _lock_timeout(options), open_store)
+    name, rest = _resolve(options.positional)
+    if not name:
+        sys.stdout.write(_family_help(rest[0]) + "\n")
+        return 0
+    module = load_command(name)
+    subcommands = getattr(module, "SUBCOMMANDS", None)
+    if subcommands is not None:
+        return _run_subcommand(module.HELP, subcommands, rest, app)
+    return _run_command(module.HELP, module.run, rest, app)
+
+
+def _run_command(
+    command: Command, run: Callable[[Args, App], int], words: Sequence[str], app: App
+) -> int:
+    args = parse(command, words)
+    if args is None:
+        sys.stdout.write(help_page(command) + "\n")
+        return 0
+    return run(args, app)
+
+
+def _run_subcommand(
+    family: Command,
+    subcommands: dict[str, tuple[Command, Callable[[Args, App], int]]],
+    words: Sequence[str],
+    app: App,
+) -> int:
+    args = parse(family, words)
+    if args is None:
+        pairs = [(name, command.summary) for name, (command, _) in subcommands.items()]
+        page = "\n".join([help_page(family), "", "Commands:", *aligned(pairs)])
+        sys.stdout.write(page + "\n")
+        return 0
+    name, *rest = args.positional
+    if name not in subcommands:
+        raise _unknown(f"{family.name} {name}", family)
+    command, run = subcommands[name]
+    return _run_command(command, run, rest, app)
+
+
+def _resolve(words: Sequence[str]) -> tuple[str, Sequence[str]]:
+    # The command and its words; no command, with the family's name, where a family's page is asked.
+    first = words[0]
+    if first in COMMANDS:
+        return first, words[1:]
+    if any(first == family for family, _ in ALIASES):
+        if len(words) == 1 or words[1] in ("--help", "-h"):
+            return "", words
+        name = ALIASES.get((first, words[1]))
+        if name is None:
+            raise _unknown(" ".join(words[:2]), GLOBAL)
+        return name, words[2:]
+    raise _unknown(first, GLOBAL)
+
+
+def _unknown(words: str, command: Command) -> WrongUsage:
+    shown = printable(words if len(words) <= 80 else words[:79] + "…")
+    return WrongUsage(f"{PROGRAM}: '{shown}' is not a {PROGRAM} command", command)
+
+
+def _family_help(family: str) -> str:
+    pairs = [(name, COMMANDS[to]) for (first, name), to in ALIASES.items() if first == family]
+    return "\n".join([f"Usage:  {PROGRAM} {family} COMMAND", "", "Commands:", *aligned(pairs)])
+
+
+def _store_path(options: Args) -> str:
+    path = options.text("store")
+    if path == "":
+        raise options.wrong("store", "a directory is needed")
+    return path if path is not None else default_store()
+
+
+def _lock_timeout(options: Args) -> float:
+    given = options.text("lock-timeout")
+    text = given if given is not None else os.environ.get("CASSTORE_LOCK_TIMEOUT")
+    if not text and given is None:
+        return LOCK_TIMEOUT
+    try:
+        seconds = float(text or "")
+    except ValueError:
+        seconds = -1.0
+    if 0.0 <= seconds < 1e9:  # not NaN, not infinite
+        return seconds
+    raise invalid_value(
+        GLOBAL, GLOBAL.options[0], text or "", "a number of seconds, 0 or more, is needed"
+    )
+
+
+def _os_error(error: OSError) -> str:
+    reason = error.strerror or str(error) or "input or output failed"
+    reason = reason[:1].lower() + reason[1:]
+    return f"{printable(os.fsdecode(error.filename))}: {reason}" if error.filename else reason
+
+
+def _prepare_streams() -> None:
+    # A descriptor that the caller closed would be the next file opened: give it /dev/null.
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(descriptor, "r" if name == "stdin" else "w"))
+    # A name that the terminal's encoding lacks is shown escaped; it is no reason to fail.
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
+def _say(line: str) -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_output()
+    try:
+        sys.stderr.write(printable(line) + "\n")
+        sys.stderr.flush()
+    except OSError:
+        pass  # nobody listens; the status still says it
+
+
+def _discard_output() -> None:
+    # What could not be written must not be tried again when the interpreter goes.
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+    except (OSError, ValueError):  # a test's stream has no descriptor
+        pass

@@ -1,0 +1,157 @@
+"""The order of effects of every change, and finishing what a crash left half done.
+
+    way in                                     way out
+    1 stage and flush, no lock                 1 take the lock, plan
+    2 take the lock, rename to digests         2 one durable transaction  == no way back
+    3 one durable transaction  == committed    3 publish index.json
+    4 publish index.json                       4 unlink the doomed blobs
+
+A stop before the transaction leaves the state before, and files that nobody names. A stop after it
+leaves the state after, and work that the next change finishes before its own: doomed files are
+unlinked, a stale index.json is written, staging of dead processes is removed. A blob is unlinked
+only when neither the database nor a durable index.json names it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from casstore.disk import durable
+from casstore.disk.filelocking import StoreLock
+from casstore.disk.ingest import leftovers, remove_tree
+from casstore.disk.schema import database_error
+from casstore.disk.sqliteindex import SqliteIndex
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from casstore.disk.ingest import Ingest
+    from casstore.disk.local import LocalStore
+    from casstore.errors import CasstoreError
+    from casstore.model.digest import Digest
+
+GENERATION = "generation"
+
+
+class Change:
+    """One change of a store: the lock and one transaction, as a context manager.
+
+    Leaving without `commit` takes everything back. What the change could not finish after its
+    commit (an unlink, say) is in `warnings`: it is durable all the same, and gc takes the rest.
+    """
+
+    def __init__(self, disk: LocalStore, connection: sqlite3.Connection, lock: StoreLock,
+                 now: int) -> None:  # fmt: skip
+        """`lock` is held; leaving the context releases it. `now` is in nanoseconds."""
+        self._disk = disk
+        self._connection = connection
+        self._lock = lock
+        self._now = now
+        self._committed = False
+        self.warnings: list[str] = []
+
+    def __enter__(self) -> Change:
+        hard: dict[Digest, list[str]] = {}
+        for lease in self._disk.hard_leases():
+            for image in lease.images:
+                hard.setdefault(image, []).append(lease.name)
+        self.index = SqliteIndex(self._connection, now=self._now, hard=hard)
+        try:
+            self.index.begin()
+            self._recover()
+        except sqlite3.Error as error:
+            self._abandon()
+            raise database_error(error, self._disk.database) from None
+        except OSError as error:
+            self._abandon()
+            raise durable.storage_error(error, "cannot recover the store") from None
+        except BaseException:
+            self._abandon()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._abandon()
+        if isinstance(value, sqlite3.Error):
+            raise database_error(value, self._disk.database) from None
+        if isinstance(value, OSError):
+            raise self._storage_error(value) from None
+
+    def _abandon(self) -> None:
+        try:
+            if not self._committed:
+                self.index.rollback()
+        except sqlite3.Error:
+            pass  # the transaction dies with the connection
+        finally:
+            self._lock.release()
+
+    @staticmethod
+    def _storage_error(error: OSError) -> CasstoreError:
+        return durable.storage_error(error, "cannot change the store")
+
+    def _recover(self) -> None:
+        """Finish what a crash interrupted, as part of this change."""
+        generation = self.index.meta(GENERATION)
+        if self._disk.layout.generation() != generation:
+            # First of all: until it is published anew, index.json may name doomed blobs.
+            self._disk.layout.write(self.index.all_published(), generation)
+        doomed = self.index.doomed()
+        if doomed:
+            self._disk.blobs.discard(doomed)
+            self.index.forget_doomed()
+        for path in leftovers(self._disk.root):
+            remove_tree(path)
+
+    def publish_blobs(self, ingest: Ingest) -> None:
+        """Give the blobs of an ingest their names, before the transaction that refers to them.
+
+        A blob that came in meanwhile by another load is kept if it has its size; an orphan is
+        replaced by the fresh copy, for nobody vouches for its content. A blob that an rmi took
+        away meanwhile comes back from the ingest's own link.
+        """
+        blobs = self._disk.blobs
+        moves = [
+            (path, digest)
+            for path, digest, size in ingest.staged()
+            if self.index.blob_size(digest) is None or blobs.size(digest) != size
+        ]
+        back = [
+            (path, digest) for path, digest, size in ingest.pinned() if blobs.size(digest) != size
+        ]
+        if back:
+            durable.sync_files(path for path, _ in back)
+        blobs.publish(moves + back)
+
+    def commit(self) -> None:
+        """Make the change durable, publish it, and discard what it doomed."""
+        edits, added = self.index.changes()
+        visible = bool(edits or added)
+        generation = self.index.meta(GENERATION)
+        if visible:
+            generation += 1
+            self.index.set_meta(GENERATION, generation)
+        doomed = self.index.doomed()
+        self.index.commit()
+        self._committed = True
+        try:
+            if visible and not self._disk.layout.splice(edits, added, generation):
+                self._disk.layout.write(self.index.all_published(), generation)
+        except OSError as error:
+            # Committed, but the old index.json still names the doomed blobs: they stay until the
+            # next change has published a new one.
+            self.warnings.append(
+                f"{durable.storage_error(error, 'cannot publish index.json')};"
+                " the next change will"
+            )
+            return
+        if doomed:
+            self.warnings += self._disk.blobs.discard(doomed)
+
+

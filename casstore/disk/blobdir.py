@@ -1,0 +1,115 @@
+"""blobs/sha256/<64 hex>: immutable files, each named by the sha256 of its bytes.
+
+Every path is made from a parsed digest, and no symbolic link is followed. A file gets its name
+here only when its content is complete and on the disk (durable.py).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from casstore.disk import durable
+from casstore.errors import Damaged
+from casstore.model.digest import Digest, is_hex64
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import BinaryIO
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+DOCUMENT_LIMIT = 4 << 20
+
+
+class BlobDirectory:
+    """The blobs of a store."""
+
+    def __init__(self, root: str) -> None:
+        self.directory = os.path.join(root, "blobs", "sha256")
+
+    def path(self, digest: Digest) -> str:
+        """The file of a blob, whether it is there or not."""
+        return os.path.join(self.directory, digest.hex)
+
+    def size(self, digest: Digest) -> int | None:
+        """Bytes in the file; None if there is no regular file of that name."""
+        try:
+            status = os.lstat(self.path(digest))
+        except FileNotFoundError:
+            return None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """Open a blob. The reader verifies the content as it streams.
+
+        Raises:
+            Damaged: it is not there, or no regular file.
+        """
+        try:
+            descriptor = os.open(self.path(digest), _READ)
+        except FileNotFoundError:
+            raise Damaged(f"blob {digest} is missing") from None
+        except OSError as error:
+            raise Damaged(f"cannot read blob {digest}: {os.strerror(error.errno)}") from None
+        file = os.fdopen(descriptor, "rb", buffering=0)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            file.close()
+            raise Damaged(f"blob {digest} is not a regular file")
+        return file
+
+    def read(self, digest: Digest, limit: int = DOCUMENT_LIMIT) -> bytes:
+        """A whole document, verified.
+
+        Raises:
+            Damaged: missing, larger than `limit`, or not the bytes of that digest.
+        """
+        from casstore.model.digest import sha256
+
+        with self.open(digest) as file:
+            try:
+                data = file.read(limit + 1)
+            except OSError as error:
+                raise durable.storage_error(error, f"cannot read blob {digest}") from None
+        if len(data) > limit or sha256(data) != digest:
+            raise Damaged(f"blob {digest} is corrupt: its content has another digest")
+        return data
+
+    def publish(self, staged: Iterable[tuple[str, Digest]]) -> None:
+        """Give flushed files their digests as names; durable when it returns."""
+        durable.publish(((path, self.path(digest)) for path, digest in staged), self.directory)
+
+    def discard(self, digests: Iterable[Digest]) -> list[str]:
+        """Unlink blobs; one that is gone already is no error.
+
+        Returns:
+            A line for each file that could not be removed.
+        """
+        problems = []
+        try:
+            directory = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            return [str(durable.storage_error(error, "cannot open the blob directory"))]
+        try:
+            for digest in digests:
+                try:
+                    os.unlink(digest.hex, dir_fd=directory)
+                except FileNotFoundError:
+                    pass
+                except OSError as error:
+                    problems.append(
+                        str(durable.storage_error(error, f"cannot remove blob {digest}"))
+                    )
+        finally:
+            os.close(directory)
+        return problems
+
+    def walk(self) -> Iterator[tuple[str, Digest | None, os.stat_result]]:
+        """Each entry of the directory: its name, its digest if it has the form, its status."""
+        with os.scandir(self.directory) as entries:
+            for entry in entries:
+                digest = Digest.of_hex(entry.name) if is_hex64(entry.name) else None
+                try:
+                    yield entry.name, digest, entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # an rmi beside us took it

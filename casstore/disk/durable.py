@@ -1,0 +1,156 @@
+"""Files that survive a power cut, or that never were.
+
+A blob appears in one step: written under a staging name, flushed, renamed to its digest, and the
+directory flushed so that the name itself is on the disk. Anything less can leave a full-length
+file of zeros under a name that promises a hash.
+
+No other module flushes, renames or links (SQLite does its own, inside its file). The crash tests
+stop the process between any two of the calls made here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from casstore.errors import StorageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_COPY = 1 << 20
+_NO_LINKS = frozenset(
+    (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
+)
+
+
+def storage_error(error: OSError, doing: str) -> StorageError:
+    """`error` as one clear line: what was being done, and the operating system's reason."""
+    reason = os.strerror(error.errno).lower() if error.errno else str(error)
+    if error.errno == errno.EROFS:
+        reason = "the store is read-only"
+    return StorageError(f"{doing}: {reason}")
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_files(paths: Iterable[str]) -> None:
+    """Make the content of files durable, all of them together.
+
+    Write-back is started for all before any is waited for, so that the disk sees one queue and
+    not one round trip for each file.
+    """
+    descriptors: list[int] = []
+    try:
+        for path in paths:
+            descriptors.append(os.open(path, os.O_RDONLY))
+            if len(descriptors) >= 256:  # stay far below the limit on open files
+                _flush(descriptors)
+        _flush(descriptors)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _flush(descriptors: list[int]) -> None:
+    for descriptor in descriptors if len(descriptors) > 1 else ():
+        # Linux starts write-back of the dirty pages when told that they are not needed.
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    while descriptors:
+        os.fsync(descriptors[-1])
+        os.close(descriptors.pop())
+
+
+def publish(moves: Iterable[tuple[str, str]], directory: str) -> None:
+    """Rename flushed files to their final names in `directory`, then flush the directory once."""
+    moved = False
+    for source, target in moves:
+        os.rename(source, target)
+        moved = True
+    if moved:
+        sync_directory(directory)
+
+
+def replace_file(target: str, staging: str, mode: int = 0o644) -> _Replacement:
+    """Write a new version of `target`: use as a context manager that yields a binary file.
+
+    The content is written to `staging` (same file system), flushed, renamed over `target`, and
+    the directory flushed; on an exception the staging file is removed and `target` is untouched.
+    """
+    return _Replacement(target, staging, mode)
+
+
+class _Replacement:
+    def __init__(self, target: str, staging: str, mode: int) -> None:
+        self._target, self._staging = target, staging
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        self.file = os.fdopen(os.open(staging, flags, mode), "w+b")
+
+    def __enter__(self) -> _Replacement:
+        return self
+
+    def __exit__(self, kind: object, value: object, trace: object) -> None:
+        try:
+            if kind is None:
+                self.file.flush()
+                os.fsync(self.file.fileno())
+                self.file.close()
+                os.rename(self._staging, self._target)
+                sync_directory(os.path.dirname(self._target) or ".")
+                return
+        except OSError:
+            self._abandon()
+            raise
+        self._abandon()
+
+    def _abandon(self) -> None:
+        for step in (self.file.close, lambda: os.unlink(self._staging)):
+            try:
+                step()
+            except OSError:
+                pass  # the first error is the one to tell
+
+
+def move_aside(path: str, aside: str) -> None:
+    """Rename a file that must not be used any more, durably, keeping its content."""
+    os.rename(path, aside)
+    sync_directory(os.path.dirname(path) or ".")
+
+
+def share(source: str, target: str) -> bool:
+    """Give the file at `source` a second name by hard link; False where that cannot be done."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            return False
+        raise
+    return True
+
+
+def copy_file(source: str, target: str) -> None:
+    """Copy the bytes of `source` into a new file (a reflink where the file system can)."""
+    with open(source, "rb") as from_file, open(target, "xb") as to_file:
+        if _reflink(to_file.fileno(), from_file.fileno()):
+            return
+        while piece := from_file.read(_COPY):
+            to_file.write(piece)
+
+
+def _reflink(target: int, source: int) -> bool:
+    import fcntl
+
+    ficlone = 0x40049409  # linux/fs.h FICLONE
+    try:
+        fcntl.ioctl(target, ficlone, source)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,192 @@
+"""casstore.lock, and the locks that show that a process lives.
+
+The lock is filelock's native one: `flock` on the lock file, and a look afterwards that the file
+still has its name. Taking it without contention costs a microsecond here; importing filelock costs
+more than a whole `rmi`, so it is imported only to wait. Both exclude each other (a test shows it).
+The kernel frees the lock when its holder dies, however it dies: there is nothing to break by age.
+
+The holder writes who it is into the file, so that one who waits in vain can be told.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sys
+import time
+
+from casstore.disk import durable
+from casstore.errors import Locked, StorageError, printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BUSY = frozenset((errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK))
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_HOLDER_LIMIT = 300
+# How long to poll by ourselves before filelock is worth its import, and how often.
+_SHORT_WAIT = 1.0
+_POLL = 0.002
+
+
+class StoreLock:
+    """The writers' lock of a store: exclusive, held for one change, never while reading input."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        self.path = path
+        self._timeout = timeout
+        self._descriptor = -1
+
+    def acquire(self) -> None:
+        """Take the lock.
+
+        Raises:
+            Locked: another process kept it for the whole time allowed.
+            StorageError: the lock file cannot be opened for writing, or is no regular file.
+        """
+        deadline = time.monotonic() + self._timeout
+        patience = time.monotonic() + min(self._timeout, _SHORT_WAIT)
+        while not self._try():
+            if time.monotonic() >= deadline:
+                raise Locked(f"the store is locked{self._holder()}; gave up after"
+                             f" {self._timeout:g} s")  # fmt: skip
+            if time.monotonic() >= patience:
+                self._wait(deadline)
+            else:
+                time.sleep(_POLL)
+        self._introduce()
+
+    def release(self) -> None:
+        """Give the lock up; harmless when it is not held."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _try(self) -> bool:
+        descriptor = try_lock(self.path)
+        if descriptor is None:
+            return False
+        self._descriptor = descriptor
+        return True
+
+    def _wait(self, deadline: float) -> None:
+        """Wait until the lock looked free once; the caller tries again."""
+        import filelock
+
+        remaining = max(deadline - time.monotonic(), 0.0)
+        try:
+            with filelock.FileLock(self.path, timeout=remaining, poll_interval=0.02):
+                pass
+        except filelock.Timeout:
+            pass
+
+    def _introduce(self) -> None:
+        since = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        command = " ".join(sys.argv[:3])[:100]
+        text = f"pid {os.getpid()} ({command}) since {since}\n"
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, text.encode(errors="replace"), 0)
+        except OSError:
+            pass  # a full disk must not keep an rmi from freeing space
+
+    def _holder(self) -> str:
+        try:
+            with open(self.path, "rb", buffering=0) as file:
+                text = file.read(_HOLDER_LIMIT).decode(errors="replace").strip()
+        except OSError:
+            return ""
+        return f" by {printable(text)}" if text else ""
+
+
+def try_lock(path: str) -> int | None:
+    """Open (making it if needed) and lock the file at `path`.
+
+    Returns:
+        A descriptor that holds the lock until it is closed; None if somebody else holds it.
+
+    Raises:
+        StorageError: the file cannot be opened for writing, or is no regular file.
+    """
+    while True:
+        try:
+            descriptor = os.open(path, _FLAGS, 0o644)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+                raise StorageError(f"{path} is not a regular file") from None
+            raise durable.storage_error(error, f"cannot lock {path}") from None
+        keep = False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            status = os.fstat(descriptor)
+            if (status.st_mode & 0o170000) != 0o100000:
+                raise StorageError(f"{path} is not a regular file")
+            keep = status.st_nlink > 0
+        except OSError as error:
+            if error.errno in _BUSY:
+                return None
+            raise durable.storage_error(error, f"cannot lock {path}") from None
+        finally:
+            if not keep:
+                os.close(descriptor)
+        if keep:
+            return descriptor
+
+
+class Token:
+    """A sign of life: a locked file in ingest/ that says what its process holds.
+
+    As long as the process lives the kernel keeps the lock; whoever can take it knows that the
+    process is gone, whatever became of its pid. `text` is for those who read it meanwhile.
+    """
+
+    def __init__(self, directory: str, prefix: str, text: str = "") -> None:
+        while True:
+            name = f"{prefix}-{os.getpid()}-{os.urandom(6).hex()}"
+            self.name = name
+            self.path = os.path.join(directory, name + ".lock")
+            descriptor = try_lock(self.path)
+            if descriptor is not None:
+                break
+        self.descriptor = descriptor
+        if text:
+            os.pwrite(descriptor, text.encode(), 0)
+
+    def release(self) -> None:
+        """End it; harmless a second time."""
+        if self.descriptor >= 0:
+            try:
+                os.unlink(self.path)
+            except OSError:
+                pass
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+def tokens(directory: str, prefix: str = "") -> Iterator[tuple[str, bool]]:
+    """Each token in `directory`: its path, and whether its process lives."""
+    try:
+        names = sorted(os.listdir(directory))
+    except OSError:
+        return
+    for name in names:
+        if name.endswith(".lock") and name.startswith(prefix):
+            path = os.path.join(directory, name)
+            yield path, is_held(path)
+
+
+def is_held(path: str) -> bool:
+    """Whether a live process holds the token at `path`."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in _BUSY
+    finally:
+        os.close(descriptor)
+    return False

@@ -1,0 +1,237 @@
+"""ingest/: blobs still arriving, invisible to everyone until the commit.
+
+Each load works in a directory of its own, kept alive by a locked token (filelocking.py): gc takes
+what no live process holds, at once, without waiting for an age. What a load finds already in the
+store gets a second name in its directory: a hard link. So a concurrent rmi cannot take it away; if
+the blob has left the store by the time of the commit, the link puts it back.
+"""
+
+from __future__ import annotations
+
+import os
+
+from casstore.disk import durable
+from casstore.disk.filelocking import Token, is_held
+from casstore.errors import Damaged, Refused, quote
+from casstore.model.digest import Digest, sha256
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import IO
+
+    from casstore.disk.blobdir import BlobDirectory
+    from casstore.disk.sqliteview import SqliteView
+    from casstore.model.record import Descriptor, LayerRecord
+
+_MODE = 0o444
+
+
+class Ingest:
+    """The staging directory of one load; the `Intake` that sources write to."""
+
+    def __init__(self, root: str, blobs: BlobDirectory, view: Callable[[], SqliteView]) -> None:
+        self._area = os.path.join(root, "ingest")
+        self._blobs = blobs
+        self._view = view
+        self._token = Token(self._area, "load")
+        self.directory = os.path.join(self._area, self._token.name)
+        os.mkdir(self.directory, 0o700)
+        self._count = 0
+        self._staged: dict[Digest, tuple[str, int]] = {}  # new here: path, size
+        self._pinned: dict[Digest, tuple[str, int]] = {}  # found in the store: path of our link
+        self._layers: dict[Digest, LayerRecord] = {}  # by diff ID
+
+    # Look-ups that pin
+
+    def has(self, digest: Digest) -> int | None:
+        known = self._staged.get(digest) or self._pinned.get(digest)
+        if known is not None:
+            return known[1]
+        size = self._view().blob_size(digest)
+        if size is None or not self._pin(digest, size):
+            return None
+        return size
+
+    def layer(self, digest: Digest) -> LayerRecord | None:
+        for record in self._layers.values():
+            if record.digest == digest:
+                return record
+        known = self._view().layer(digest)
+        return known if known is not None and self.has(digest) is not None else None
+
+    def layer_with_diff_id(self, diff_id: Digest) -> LayerRecord | None:
+        if diff_id in self._layers:
+            return self._layers[diff_id]
+        known = self._view().layer_with_diff_id(diff_id)
+        if known is None or self.has(known.digest) is None:
+            return None
+        self._layers[diff_id] = known
+        return known
+
+    def manifest_of(self, image_id: Digest) -> Descriptor | None:
+        for top in self._view().tops_of(image_id):
+            if self.has(top.digest) is not None:
+                return top
+        return None
+
+    def _pin(self, digest: Digest, size: int) -> bool:
+        """Give a stored blob a second name here; False if it is gone or not of its size."""
+        source, target = self._blobs.path(digest), self._path(digest.hex)
+        try:
+            if not durable.share(source, target):
+                durable.copy_file(source, target)
+        except FileNotFoundError:
+            return False  # an rmi was quicker: the load brings it anew
+        if os.lstat(target).st_size != size:
+            os.unlink(target)  # damaged: the fresh copy replaces it
+            return False
+        self._pinned[digest] = (target, size)
+        return True
+
+    # Staging
+
+    def read(self, digest: Digest) -> bytes:
+        with self.open(digest) as file:
+            data = file.read()
+        if sha256(data) != digest:
+            raise Damaged(f"blob {digest} is corrupt: its content has another digest")
+        return data
+
+    def open(self, digest: Digest) -> IO[bytes]:
+        known = self._staged.get(digest) or self._pinned.get(digest)
+        if known is None and self.has(digest) is not None:
+            known = self._pinned[digest]
+        if known is None:
+            raise Damaged(f"blob {digest} is missing")
+        return open(known[0], "rb", buffering=0)
+
+    def add(self, data: bytes) -> Digest:
+        digest = sha256(data)
+        if self.has(digest) is None:
+            draft = self.draft()
+            draft.write(data)
+            draft.seal(digest, len(data))
+        return digest
+
+    def draft(self) -> _Draft:
+        self._count += 1
+        return _Draft(self, self._path(f"draft-{self._count}"))
+
+    def add_layer(self, record: LayerRecord) -> None:
+        self._layers[record.diff_id] = record
+
+    def adopt(self, path: str, digest: Digest, size: int) -> bool:
+        if self.has(digest) is not None:
+            return True
+        target = self._path(digest.hex)
+        if not durable.share(path, target):
+            return False
+        if os.lstat(target).st_size != size:
+            os.unlink(target)
+            raise Refused(f"blob {digest} has another size than its descriptor says")
+        self._staged[digest] = (target, size)
+        return True
+
+    def scratch(self) -> IO[bytes]:
+        self._count += 1
+        path = self._path(f"scratch-{self._count}")
+        file = open(path, "x+b")  # noqa: SIM115 - the caller closes it
+        os.unlink(path)
+        return file
+
+    def seal(self, path: str, digest: Digest, size: int) -> None:
+        """Take a finished draft over (called by the draft)."""
+        if digest in self._staged or digest in self._pinned:
+            os.unlink(path)  # the same blob twice in one load
+            return
+        self._staged[digest] = (path, size)
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.directory, name)
+
+    # The commit (commit.py), and the end
+
+    def staged(self) -> list[tuple[str, Digest, int]]:
+        """New blobs: path, digest, size."""
+        return [(path, digest, size) for digest, (path, size) in self._staged.items()]
+
+    def pinned(self) -> list[tuple[str, Digest, int]]:
+        """Blobs that were found in the store: path of our link, digest, size."""
+        return [(path, digest, size) for digest, (path, size) in self._pinned.items()]
+
+    def flush(self) -> None:
+        """Make the content of all new blobs durable. No lock is needed."""
+        durable.sync_files(path for path, _ in self._staged.values())
+
+    def close(self) -> None:
+        """Remove the directory and what is left in it."""
+        remove_tree(self.directory)
+        self._token.release()
+
+
+class _Draft:
+    """A blob being written."""
+
+    def __init__(self, ingest: Ingest, path: str) -> None:
+        self._ingest, self._path = ingest, path
+        self._file = open(path, "xb", buffering=0)  # noqa: SIM115 - closed by seal or discard
+        self._done = False
+
+    def write(self, data: bytes | memoryview) -> int:
+        written = 0
+        view = memoryview(data)
+        while written < len(view):
+            written += self._file.write(view[written:])
+        return written
+
+    def seal(self, digest: Digest, size: int) -> None:
+        os.fchmod(self._file.fileno(), _MODE)
+        actual = os.fstat(self._file.fileno()).st_size
+        self._file.close()
+        self._done = True
+        if actual != size:
+            raise Refused(f"blob {digest} has {actual} bytes, not {size}")
+        self._ingest.seal(self._path, digest, size)
+
+    def discard(self) -> None:
+        if not self._done:
+            self._done = True
+            self._file.close()
+            os.unlink(self._path)
+
+
+def leftovers(root: str) -> list[str]:
+    """Paths in ingest/ that no live process holds."""
+    area = os.path.join(root, "ingest")
+    try:
+        names = sorted(os.listdir(area))
+    except FileNotFoundError:
+        return []
+    # The list comes first, the look at the locks second: a token is locked before its directory
+    # is made, so what stands in the list without a lock has lost its process.
+    paths = [os.path.join(area, name) for name in names]
+    return [path for path in paths if not is_held(path.removesuffix(".lock") + ".lock")]
+
+
+def remove_tree(path: str) -> tuple[int, int]:
+    """Remove a file, or a directory of files, without following links.
+
+    Returns:
+        Files removed, and their bytes on disk (of a file that has no other name).
+    """
+    try:
+        status = os.lstat(path)
+        if os.path.isdir(path) and not os.path.islink(path):
+            files = size = 0
+            for name in os.listdir(path):
+                more_files, more_size = remove_tree(os.path.join(path, name))
+                files, size = files + more_files, size + more_size
+            os.rmdir(path)
+            return files, size
+        os.unlink(path)
+    except FileNotFoundError:
+        return 0, 0
+    except OSError as error:
+        raise durable.storage_error(error, f"cannot remove {quote(path)}") from None
+    return 1, status.st_size if status.st_nlink == 1 else 0

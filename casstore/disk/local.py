@@ -1,0 +1,158 @@
+"""A store on one machine: where its parts are, whether it is one, and how it is made.
+
+    STORE/oci-layout  index.json  blobs/sha256/  ingest/  casstore.db  casstore.lock
+
+A directory is a store if it has `oci-layout`; any OCI image layout is a store whose database has
+yet to be built. A directory that is neither that nor empty is never touched.
+"""
+
+from __future__ import annotations
+
+import os
+
+from casstore.disk import durable
+from casstore.disk.blobdir import BlobDirectory
+from casstore.disk.filelocking import Token, tokens
+from casstore.disk.layoutfile import LAYOUT, LayoutFile
+from casstore.errors import NotAStore, quote
+from casstore.model.digest import Digest
+from casstore.model.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from sqlite3 import Connection
+
+LEASE = "lease"
+_DIRECTORY_MODE = 0o700
+_PARTS = frozenset(("blobs", "ingest", "casstore.db", "casstore.lock", "index.json"))
+_DATABASE_EXTRAS = ("-wal", "-shm", "-journal")
+
+
+class HardLease(Value):
+    """Images held by a live process."""
+
+    name: str
+    holder: str
+    images: tuple[Digest, ...]
+
+
+class LocalStore:
+    """The parts of a store's directory."""
+
+    def __init__(self, root: str) -> None:
+        self.root = os.path.abspath(root)
+        self.blobs = BlobDirectory(self.root)
+        self.ingest = os.path.join(self.root, "ingest")
+        self.database = os.path.join(self.root, "casstore.db")
+        self.lock = os.path.join(self.root, "casstore.lock")
+        self.layout = LayoutFile(self.root, os.path.join(self.ingest, "index.json"))
+
+    def exists(self) -> bool:
+        """Whether there is a store (or an OCI image layout) here."""
+        return os.path.isfile(os.path.join(self.root, "oci-layout"))
+
+    def require(self) -> None:
+        """Raises NotAStore unless there is a store here."""
+        if not self.exists():
+            if os.path.isdir(self.root) and os.listdir(self.root):
+                raise NotAStore(f"{quote(self.root)} is not a casstore store (no oci-layout)")
+            raise NotAStore(f"there is no store at {quote(self.root)}")
+        self.check_layout()
+
+    def check_layout(self) -> None:
+        """Raises NotAStore if `oci-layout` is of a version that casstore does not know."""
+        try:
+            with open(os.path.join(self.root, "oci-layout"), "rb") as file:
+                text = file.read(4096)
+        except OSError as error:
+            raise durable.storage_error(error, "cannot read oci-layout") from None
+        if b'"1.0.0"' not in text:
+            raise NotAStore(f"{quote(self.root)} is no OCI image layout of version 1.0.0")
+
+    def create(self) -> None:
+        """Make the store, or finish making it; harmless where it is there.
+
+        The caller holds no lock: every step is safe beside another process that does the same,
+        except the database, which `make_database` makes under the lock. `oci-layout` comes last.
+
+        Raises:
+            NotAStore: the directory holds something else.
+        """
+        if self.exists():
+            self.check_layout()
+        elif os.path.isdir(self.root) and not _PARTS.issuperset(
+            name for name in os.listdir(self.root) if not name.startswith("casstore.db-")
+        ):
+            raise NotAStore(f"{quote(self.root)} is not empty and not a casstore store")
+        try:
+            fresh = not os.path.isdir(self.root)
+            os.makedirs(self.blobs.directory, mode=_DIRECTORY_MODE, exist_ok=True)
+            os.makedirs(self.ingest, mode=_DIRECTORY_MODE, exist_ok=True)
+            if fresh:
+                durable.sync_directory(os.path.dirname(self.root) or "/")
+        except OSError as error:
+            raise durable.storage_error(error, f"cannot make a store at {quote(self.root)}") from None
+
+    def make_database(self) -> None:
+        """Make an empty database; the lock is held."""
+        from casstore.disk import schema
+
+        staging = os.path.join(self.ingest, "casstore.db")
+        for leftover in (staging, *(staging + extra for extra in _DATABASE_EXTRAS)):
+            if os.path.lexists(leftover):
+                os.unlink(leftover)
+        schema.create(staging)
+        self.install_database(staging)
+
+    def install_database(self, path: str) -> None:
+        """Put a finished database file in place; one that is there is kept aside."""
+        if os.path.exists(self.database):
+            durable.move_aside(self.database, f"{self.database}.damaged-{os.urandom(4).hex()}")
+        for extra in _DATABASE_EXTRAS:
+            if os.path.lexists(self.database + extra):
+                os.unlink(self.database + extra)
+        durable.sync_files([path])
+        durable.publish([(path, self.database)], self.root)
+
+    def finish(self) -> None:
+        """Write `index.json` and `oci-layout` where they are missing; the lock is held."""
+        if not os.path.exists(self.layout.path):
+            self.layout.write((), 0)
+        marker = os.path.join(self.root, "oci-layout")
+        if not os.path.exists(marker):
+            with durable.replace_file(marker, os.path.join(self.ingest, "oci-layout")) as new:
+                new.file.write(LAYOUT)
+
+    def connect(self, *, writable: bool) -> Connection:
+        """Open the tag index."""
+        from casstore.disk import schema
+
+        return schema.connect(self.database, writable=writable)
+
+    def is_writable(self) -> bool:
+        """Whether this process may change the store."""
+        return os.access(self.root, os.W_OK) and (
+            not os.path.exists(self.database) or os.access(self.database, os.W_OK)
+        )
+
+    # Hard leases: files in ingest/, locked by the process that holds them
+
+    def hold(self, name: str, holder: str, images: Iterable[Digest]) -> Token:
+        """Take a hard lease for this process (and children that inherit the descriptor)."""
+        text = "\n".join((name, holder, *images))
+        return Token(self.ingest, LEASE, text + "\n")
+
+    def hard_leases(self) -> list[HardLease]:
+        """Hard leases whose process lives."""
+        held = []
+        for path, alive in tokens(self.ingest, LEASE):
+            if not alive:
+                continue
+            try:
+                with open(path, encoding="utf-8") as file:
+                    name, holder, *images = file.read().splitlines()
+            except (OSError, ValueError):
+                continue  # it ended, or has not said yet what it holds
+            held.append(HardLease(name, holder, tuple(Digest(image) for image in images)))
+        return held

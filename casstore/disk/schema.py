@@ -1,0 +1,180 @@
+"""The tables of casstore.db and how a connection is opened. FORMAT.md explains each column.
+
+Digests are 32-byte blobs behind integer ids: half the file and twice the speed of hex text at a
+million blobs. The counts are kept by triggers, so that no statement can change an edge without
+changing the count.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+from casstore.errors import Damaged, Locked, NotAStore, StorageError
+
+FORMAT_VERSION = 1
+APPLICATION_ID = 0x43415353  # "CASS"
+BUSY_SECONDS = 60.0
+
+# What a blob is to the image that holds it; the order is the number in blob.kind.
+KINDS = ("index", "manifest", "config", "layer", "other")
+
+TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+
+CREATE TABLE blob (
+    id INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,
+    size INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    refcount INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE TABLE edge (
+    parent INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    child INTEGER NOT NULL,
+    PRIMARY KEY (parent, position)
+) WITHOUT ROWID;
+CREATE INDEX edge_child ON edge (child);
+
+CREATE TABLE layer (
+    blob INTEGER PRIMARY KEY,
+    compression TEXT NOT NULL,
+    diff_id BLOB NOT NULL,
+    diff_size INTEGER NOT NULL,
+    file_bytes INTEGER NOT NULL
+);
+CREATE INDEX layer_diff_id ON layer (diff_id);
+
+CREATE TABLE image (
+    id INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,
+    parent INTEGER,
+    created INTEGER,
+    size INTEGER NOT NULL,
+    os TEXT NOT NULL,
+    architecture TEXT NOT NULL,
+    variant TEXT NOT NULL,
+    labels TEXT
+);
+CREATE INDEX image_parent ON image (parent) WHERE parent IS NOT NULL;
+
+CREATE TABLE holding (
+    image INTEGER NOT NULL,
+    manifest INTEGER NOT NULL,
+    media_type TEXT NOT NULL,
+    PRIMARY KEY (image, manifest)
+) WITHOUT ROWID;
+CREATE INDEX holding_manifest ON holding (manifest);
+
+CREATE TABLE reference (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    image INTEGER NOT NULL,
+    manifest INTEGER NOT NULL,
+    tagged INTEGER NOT NULL
+);
+CREATE INDEX reference_image ON reference (image);
+
+CREATE TABLE lease (
+    name TEXT PRIMARY KEY,
+    image INTEGER NOT NULL,
+    expires INTEGER
+) WITHOUT ROWID;
+CREATE INDEX lease_image ON lease (image);
+
+CREATE TABLE doomed (digest BLOB PRIMARY KEY) WITHOUT ROWID;
+
+CREATE TRIGGER edge_made AFTER INSERT ON edge BEGIN
+    UPDATE blob SET refcount = refcount + 1 WHERE id = new.child;
+END;
+CREATE TRIGGER edge_gone AFTER DELETE ON edge BEGIN
+    UPDATE blob SET refcount = refcount - 1 WHERE id = old.child;
+END;
+CREATE TRIGGER holding_made AFTER INSERT ON holding BEGIN
+    UPDATE blob SET refcount = refcount + 1 WHERE id = new.manifest;
+END;
+CREATE TRIGGER holding_gone AFTER DELETE ON holding BEGIN
+    UPDATE blob SET refcount = refcount - 1 WHERE id = old.manifest;
+END;
+
+INSERT INTO meta VALUES ('generation', 0);
+"""
+
+
+def create(path: str) -> None:
+    """Make an empty database at `path`, complete when this returns (not yet durable by name)."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        fill(connection)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.close()
+
+
+def fill(connection: sqlite3.Connection) -> None:
+    """Create the tables in an empty database."""
+    connection.executescript(
+        f"BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID};"
+        f" PRAGMA user_version = {FORMAT_VERSION}; COMMIT;"
+    )
+
+
+def connect(path: str, *, writable: bool) -> sqlite3.Connection:
+    """Open the database at `path`, which must exist.
+
+    Raises:
+        NotAStore: it was made by a newer casstore.
+        Damaged: it is not a casstore database, or SQLite cannot read it.
+    """
+    mode = "rw" if writable else "ro"
+    if not writable and not os.access(path, os.W_OK) and not os.path.exists(path + "-wal"):
+        mode = "ro&immutable=1"  # a WAL database on read-only storage has no shared memory file
+    try:
+        connection = sqlite3.connect(
+            f"file:{_uri(path)}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_SECONDS,
+            check_same_thread=False, cached_statements=256,
+        )  # fmt: skip
+        if writable:
+            connection.execute("PRAGMA synchronous = FULL")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+    except sqlite3.Error as error:
+        raise database_error(error, path) from None
+    if version > FORMAT_VERSION:
+        raise NotAStore(
+            f"{path} has format version {version}; this casstore knows versions up to"
+            f" {FORMAT_VERSION}: use a newer casstore"
+        )
+    if version != FORMAT_VERSION or application != APPLICATION_ID:
+        raise Damaged(f"{path} is not a casstore database")
+    return connection
+
+
+def memory() -> sqlite3.Connection:
+    """An empty index in memory, for a reader whose store has lost its database."""
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    fill(connection)
+    return connection
+
+
+def database_error(error: sqlite3.Error, path: str) -> Exception:
+    """SQLite's error in casstore's words. SQLite hides causes: look before blaming the file."""
+    text = str(error)
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return Locked(f"the index {path} stayed locked by another program")
+    if name.startswith("SQLITE_READONLY"):
+        return StorageError("cannot write the index: the store is read-only")
+    if name.startswith("SQLITE_FULL"):
+        return StorageError("cannot write the index: no space left on device")
+    if name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")):
+        return StorageError(f"cannot use the index {path}: {text}")
+    return Damaged(f"the index {path} is damaged ({text}); run: casstore fsck --rebuild")
+
+
+def _uri(path: str) -> str:
+    return os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")

@@ -1,0 +1,300 @@
+"""The tag index as a change sees it: every edit of casstore.db, inside one transaction.
+
+Edits cost what they touch. Refcounts are kept by triggers (schema.py); deleting a blob whose count
+is not zero is refused here, whatever a plan says.
+"""
+
+from __future__ import annotations
+
+from casstore.disk.schema import KINDS
+from casstore.disk.sqliteview import LISTINGS, SqliteView, encode_labels
+from casstore.errors import Damaged
+from casstore.model.digest import Digest
+from casstore.model.record import LAYER, Descriptor, ImageRecord, LayerRecord
+from casstore.model.reference import Reference
+from casstore.model.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from casstore.rules.removal import RemovalPlan
+
+EDITS = {
+    "id_of_blob": "SELECT id FROM blob WHERE digest = ?",
+    "id_of_image": "SELECT id FROM image WHERE digest = ?",
+    "reference_of": "SELECT reference.id, image.digest, blob.digest FROM reference"
+    " JOIN image ON image.id = reference.image JOIN blob ON blob.id = reference.manifest"
+    " WHERE name = ?",
+    "add_blob": "INSERT INTO blob (digest, size, kind) VALUES (?, ?, ?)",
+    "add_edge": "INSERT INTO edge (parent, position, child) VALUES (?, ?, ?)",
+    "add_layer": "INSERT OR IGNORE INTO layer (blob, compression, diff_id, diff_size, file_bytes)"
+    " VALUES (?, ?, ?, ?, ?)",
+    "add_image": "INSERT INTO image (digest, created, size, os, architecture, variant, labels)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+    "add_holding": "INSERT OR IGNORE INTO holding (image, manifest, media_type) VALUES (?, ?, ?)",
+    "add_reference": "INSERT INTO reference (name, image, manifest, tagged) VALUES (?, ?, ?, ?)",
+    "set_manifest": "UPDATE reference SET manifest = ? WHERE id = ?",
+    "drop_reference": "DELETE FROM reference WHERE name = ?",
+    "drop_holding": "DELETE FROM holding WHERE image = (SELECT id FROM image WHERE digest = ?)"
+    " AND manifest = (SELECT id FROM blob WHERE digest = ?)",
+    "drop_holdings": "DELETE FROM holding WHERE image = ?",
+    "drop_leases": "DELETE FROM lease WHERE image = ?",
+    "drop_image": "DELETE FROM image WHERE id = ?",
+    "orphan_children": "UPDATE image SET parent = NULL WHERE parent = ?",
+    "drop_edges": "DELETE FROM edge WHERE parent = ?",
+    "drop_blob": "DELETE FROM blob WHERE id = ? AND refcount = 0",
+    "drop_layer": "DELETE FROM layer WHERE blob = ?",
+    "doom": "INSERT OR IGNORE INTO doomed (digest) VALUES (?)",
+    "pardon": "DELETE FROM doomed WHERE digest = ?",
+    "forget_doomed": "DELETE FROM doomed",
+    "set_parent": "UPDATE image SET parent = (SELECT id FROM image WHERE digest = ?)"
+    " WHERE digest = ?",
+    "set_meta": "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
+    "set_lease": "INSERT OR REPLACE INTO lease (name, image, expires)"
+    " SELECT ?, id, ? FROM image WHERE digest = ?",
+    "drop_lease": "DELETE FROM lease WHERE name = ?",
+    "drop_expired": "DELETE FROM lease WHERE expires <= ?",
+}
+
+
+class Published(Value):
+    """One descriptor of index.json: a name (or none), what it names, and the parent link."""
+
+    name: Reference | None
+    top: Descriptor
+    parent: Digest | None
+
+
+class SqliteIndex(SqliteView):
+    """The view, and the edits of one transaction."""
+
+    _touched: dict[Digest, list[Published]]
+
+    def begin(self) -> None:
+        """Start the write transaction; the store lock is held."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        self._touched = {}
+
+    def commit(self) -> None:
+        """Make the transaction durable: the point of no return."""
+        self.connection.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Take everything since `begin` back."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+
+    def _do(self, edit: str, *values: Any) -> Any:
+        return self.connection.execute(EDITS[edit], values)
+
+    def _id(self, edit: str, digest: Digest) -> int | None:
+        row = self._do(edit, digest.raw).fetchone()
+        return row[0] if row else None
+
+    # What other tools see
+
+    def published(self, image: Digest) -> list[Published]:
+        """Descriptors of index.json for one image, in order."""
+        parent = self.parent_of(image)
+        tops = {top.digest: top for top in self.tops_of(image)}
+        rows = [
+            Published(one.name, tops[one.manifest], parent) for one in self.references_of(image)
+        ]
+        named = {row.top.digest for row in rows}
+        return rows + [Published(None, t, parent) for d, t in tops.items() if d not in named]
+
+    def all_published(self) -> Iterator[Published]:
+        """Descriptors of index.json for the whole store: names in attach order, then the rest."""
+        tops: dict[tuple[Digest, Digest], Descriptor] = {}
+        for image, media_type, manifest, size in self.connection.execute(LISTINGS["all_tops"]):
+            top = Descriptor(media_type, Digest.of_bytes(manifest), size)
+            tops[Digest.of_bytes(image), top.digest] = top
+        parents = {facts.id: facts.parent for facts in self.all_images()}
+        named = set()
+        for name, raw_image, raw_manifest in self.connection.execute(LISTINGS["all_named_tops"]):
+            key = Digest.of_bytes(raw_image), Digest.of_bytes(raw_manifest)
+            named.add(key)
+            yield Published(Reference(name), tops[key], parents[key[0]])
+        for key, top in tops.items():
+            if key not in named:
+                yield Published(None, top, parents[key[0]])
+
+    def _touch(self, image: Digest) -> None:
+        """Remember how index.json shows an image, before the first edit of it."""
+        if image not in self._touched:
+            self._touched[image] = self.published(image) if self.has_image(image) else []
+
+    def changes(self) -> tuple[list[tuple[Published, Published | None]], list[Published]]:
+        """What this transaction changes in index.json: (old, new or None) pairs, and additions."""
+        edits: list[tuple[Published, Published | None]] = []
+        added: list[Published] = []
+        for image, before in self._touched.items():
+            after = self.published(image) if self.has_image(image) else []
+            by_key = {_key(row): row for row in after}
+            for row in before:
+                new = by_key.pop(_key(row), None)
+                if new != row:
+                    edits.append((row, new))
+            added += by_key.values()
+        order = {row.name: at for at, row in enumerate(self._by_age(added))}
+        added.sort(key=lambda row: order[row.name] if row.name is not None else len(order))
+        return edits, added
+
+    def _by_age(self, rows: Iterable[Published]) -> list[Published]:
+        aged = [
+            (self._do("reference_of", row.name).fetchone()[0], row)
+            for row in rows
+            if row.name is not None
+        ]
+        return [row for _, row in sorted(aged, key=lambda pair: pair[0])]
+
+    # Admission
+
+    def admit(self, image: ImageRecord) -> None:
+        """Add an image, its manifest and the tree of blobs below; what is there stays as it is."""
+        self._touch(image.id)
+        layers = {layer.digest: layer for layer in image.layers}
+        ids: dict[Digest, int] = {}
+        fresh = []
+        for blob in image.blobs:
+            known = self._id("id_of_blob", blob.digest)
+            if known is None:
+                known = self._do(
+                    "add_blob", blob.digest.raw, blob.size, KINDS.index(blob.kind)
+                ).lastrowid
+                self._do("pardon", blob.digest.raw)
+                fresh.append(blob)
+            ids[blob.digest] = known
+            if blob.kind == LAYER and blob.digest in layers:
+                self._add_layer(known, layers[blob.digest])
+        for blob in fresh:
+            for position, child in enumerate(blob.children):
+                self._do("add_edge", ids[blob.digest], position, ids[child])
+        own = self._id("id_of_image", image.id)
+        if own is None:
+            own = self._do(
+                "add_image", image.id.raw, image.created, image.size, image.os,
+                image.architecture, image.variant, encode_labels(image.labels),
+            ).lastrowid  # fmt: skip
+        self._do("add_holding", own, ids[image.top.digest], image.top.media_type)
+
+    def _add_layer(self, blob: int, layer: LayerRecord) -> None:
+        _, _, compression = layer.media_type.rpartition(".tar")
+        self._do(
+            "add_layer", blob, compression.lstrip("+."), layer.diff_id.raw, layer.diff_size,
+            layer.file_bytes,
+        )  # fmt: skip
+
+    def attach(
+        self, name: Reference, image: Digest, manifest: Digest, *, tagged: int
+    ) -> Digest | None:
+        """Let a reference point to an image by one of its manifests.
+
+        Args:
+            tagged: when somebody tagged it (ns), 0 for a name that came with its image.
+
+        Returns:
+            The image that the name pointed to before, if it was another.
+        """
+        self._touch(image)
+        row = self._do("reference_of", name).fetchone()
+        target = self._id("id_of_blob", manifest)
+        moved = None
+        if row is not None:
+            key, old_image, old_manifest = row[0], Digest.of_bytes(row[1]), Digest.of_bytes(row[2])
+            if old_image == image:
+                # Attached again to the same image: nothing moves, but it may name a new manifest.
+                if old_manifest != manifest:
+                    self._do("set_manifest", target, key)
+                    self._give_up_unnamed(image, old_manifest)
+                return None
+            self._touch(old_image)
+            self._do("drop_reference", name)
+            self._give_up_unnamed(old_image, old_manifest)
+            moved = old_image
+        self._do("add_reference", name, self._id("id_of_image", image), target, tagged)
+        return moved
+
+    def _give_up_unnamed(self, image: Digest, manifest: Digest) -> None:
+        """Drop a manifest that lost its last name, while the image lives on under another."""
+        named = {one.manifest for one in self.references_of(image)}
+        if named and manifest not in named:
+            self._do("drop_holding", image.raw, manifest.raw)
+            self._free_unneeded([manifest])
+
+    def _free_unneeded(self, blobs: Iterable[Digest]) -> None:
+        todo = list(blobs)
+        while todo:
+            blob = todo.pop()
+            row = self.connection.execute(
+                "SELECT refcount FROM blob WHERE digest = ?", (blob.raw,)
+            ).fetchone()
+            if row is not None and row[0] == 0:
+                needs = [state.digest for state in self.needs_of(blob)]
+                self._free(blob)
+                todo += dict.fromkeys(needs)
+
+    def link_parent(self, child: Digest, parent: Digest) -> None:
+        """Record the parent of an image; both are in the store."""
+        if self.parent_of(child) != parent:
+            self._touch(child)
+            self._do("set_parent", parent.raw, child.raw)
+
+    # Removal
+
+    def apply(self, plan: RemovalPlan) -> None:
+        """Carry out a removal plan."""
+        for name in plan.untag:
+            row = self._do("reference_of", name).fetchone()
+            if row is not None:
+                self._touch(Digest.of_bytes(row[1]))
+            self._do("drop_reference", name)
+        for image, manifest in plan.detach:
+            self._touch(image)
+            self._do("drop_holding", image.raw, manifest.raw)
+        for image in plan.delete:
+            self._touch(image)
+            own = self._id("id_of_image", image)
+            for edit in ("drop_holdings", "drop_leases", "orphan_children", "drop_image"):
+                self._do(edit, own)
+        for blob in plan.free:
+            self._free(blob)
+
+    def _free(self, blob: Digest) -> None:
+        own = self._id("id_of_blob", blob)
+        self._do("drop_edges", own)
+        if self._do("drop_blob", own).rowcount != 1:
+            raise Damaged(f"blob {blob} is still needed; run: casstore fsck")
+        self._do("drop_layer", own)
+        self._do("doom", blob.raw)
+
+    def forget_doomed(self) -> None:
+        """The files of all doomed blobs are gone."""
+        self._do("forget_doomed")
+
+    # Leases and settings
+
+    def set_lease(self, name: str, image: Digest, expires: int | None) -> None:
+        """Make or renew the soft lease `name`; `expires` in ns, None for never."""
+        self._do("set_lease", name, expires, image.raw)
+
+    def drop_lease(self, name: str) -> bool:
+        """End a soft lease; False if there is none of that name."""
+        return bool(self._do("drop_lease", name).rowcount)
+
+    def drop_expired(self, now: int) -> int:
+        """Remove soft leases whose time is over; returns how many."""
+        dropped: int = self._do("drop_expired", now).rowcount
+        return dropped
+
+    def set_meta(self, key: str, value: str | int) -> None:
+        """Set a value of the meta table."""
+        self._do("set_meta", key, value)
+
+
+def _key(row: Published) -> tuple[Reference | None, Digest | None]:
+    return (row.name, None if row.name is not None else row.top.digest)
+
+

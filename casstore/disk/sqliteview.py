@@ -1,0 +1,276 @@
+"""The tag index as rules see it: look-ups only, each served by an index of its table.
+
+One SQLite snapshot: a reader begins a read transaction, a writer looks through its own changes.
+"""
+
+from __future__ import annotations
+
+from casstore.model.digest import Digest
+from casstore.model.record import Descriptor, LayerRecord
+from casstore.model.reference import Reference
+from casstore.rules.view import Attached, BlobState, ImageFacts, LeaseOn
+from casstore.disk.schema import KINDS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+_STATE = (
+    "SELECT blob.digest, blob.kind, blob.size, layer.file_bytes, blob.refcount"
+    " FROM {} LEFT JOIN layer ON layer.blob = blob.id WHERE {}"
+)
+LABEL_SEPARATOR = "\x00"  # between keys and values of image.labels: legal in neither
+
+# Every statement by its name, so that a test can show the plan of each.
+STATEMENTS = {
+    "image_named": "SELECT image.digest FROM reference JOIN image ON image.id = reference.image"
+    " WHERE reference.name = ?",
+    "has_image": "SELECT 1 FROM image WHERE digest = ?",
+    "images_with_prefix": "SELECT digest FROM image WHERE digest BETWEEN ? AND ? LIMIT 2",
+    "references_of": "SELECT reference.name, blob.digest FROM image"
+    " JOIN reference ON reference.image = image.id JOIN blob ON blob.id = reference.manifest"
+    " WHERE image.digest = ? ORDER BY reference.id",
+    "parent_of": "SELECT parent.digest FROM image JOIN image AS parent ON parent.id = image.parent"
+    " WHERE image.digest = ?",
+    "children_of": "SELECT child.digest FROM image JOIN image AS child ON child.parent = image.id"
+    " WHERE image.digest = ? ORDER BY child.id",
+    "leases_on": "SELECT lease.name FROM image JOIN lease ON lease.image = image.id"
+    " WHERE image.digest = ? AND (expires IS NULL OR expires > ?) ORDER BY lease.name",
+    "manifests_of": _STATE.format(
+        "image JOIN holding ON holding.image = image.id JOIN blob ON blob.id = holding.manifest",
+        "image.digest = ?",
+    ),
+    "needs_of": _STATE.format(
+        "blob AS document JOIN edge ON edge.parent = document.id JOIN blob ON blob.id = edge.child",
+        "document.digest = ? ORDER BY edge.position",
+    ),
+    "blob_size": "SELECT size FROM blob WHERE digest = ?",
+    "layer": "SELECT blob.digest, blob.size, compression, diff_id, diff_size, file_bytes"
+    " FROM blob JOIN layer ON layer.blob = blob.id WHERE blob.digest = ?",
+    "layer_with_diff_id": "SELECT blob.digest, blob.size, compression, diff_id, diff_size,"
+    " file_bytes FROM layer JOIN blob ON blob.id = layer.blob WHERE diff_id = ?"
+    " ORDER BY blob.size LIMIT 1",
+    "tops_of": "SELECT holding.media_type, blob.digest, blob.size FROM image"
+    " JOIN holding ON holding.image = image.id JOIN blob ON blob.id = holding.manifest"
+    " WHERE image.digest = ? ORDER BY blob.id",
+    "top_named": "SELECT holding.media_type, blob.digest, blob.size FROM reference"
+    " JOIN blob ON blob.id = reference.manifest"
+    " JOIN holding ON holding.image = reference.image AND holding.manifest = reference.manifest"
+    " WHERE reference.name = ?",
+    "last_tagged": "SELECT max(reference.tagged) FROM image"
+    " JOIN reference ON reference.image = image.id WHERE image.digest = ?",
+    "holders_of": "SELECT image.digest FROM holding JOIN blob ON blob.id = holding.manifest"
+    " JOIN image ON image.id = holding.image WHERE blob.digest = ? ORDER BY image.id",
+    "needed_by": "SELECT document.digest FROM blob JOIN edge ON edge.child = blob.id"
+    " JOIN blob AS document ON document.id = edge.parent WHERE blob.digest = ?"
+    " ORDER BY document.id",
+    "facts_of": "SELECT image.digest, parent.digest, image.created, image.size, image.labels"
+    " FROM image LEFT JOIN image AS parent ON parent.id = image.parent WHERE image.digest = ?",
+    "platform_of": "SELECT os, architecture, variant FROM image WHERE digest = ?",
+    "meta": "SELECT value FROM meta WHERE key = ?",
+}
+
+# Statements that read whole tables on purpose: listings and checks.
+LISTINGS = {
+    "all_images": "SELECT image.digest, parent.digest, image.created, image.size, image.labels"
+    " FROM image LEFT JOIN image AS parent ON parent.id = image.parent",
+    "all_references": "SELECT image.digest, reference.name FROM reference"
+    " JOIN image ON image.id = reference.image ORDER BY reference.id",
+    "all_parents": "SELECT DISTINCT parent.digest FROM image"
+    " JOIN image AS parent ON parent.id = image.parent",
+    "all_tops": "SELECT image.digest, holding.media_type, blob.digest, blob.size FROM holding"
+    " JOIN image ON image.id = holding.image JOIN blob ON blob.id = holding.manifest"
+    " ORDER BY image.id, blob.id",
+    "all_named_tops": "SELECT reference.name, image.digest, blob.digest FROM reference"
+    " JOIN image ON image.id = reference.image JOIN blob ON blob.id = reference.manifest"
+    " ORDER BY reference.id",
+    "all_blobs": "SELECT blob.digest, blob.kind, blob.size, layer.file_bytes, blob.refcount"
+    " FROM blob LEFT JOIN layer ON layer.blob = blob.id ORDER BY blob.id",
+    "all_leases": "SELECT lease.name, image.digest, lease.expires FROM lease"
+    " JOIN image ON image.id = lease.image ORDER BY lease.name",
+    "doomed": "SELECT digest FROM doomed",
+}
+
+
+class SqliteView:
+    """Look-ups in an open casstore.db; the rules' `StoreView` and a little more."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, *, now: int, hard: Mapping[Digest, Sequence[str]]
+    ) -> None:
+        """`now` (ns) decides which soft leases live; `hard` names the live hard ones by image."""
+        self.connection = connection
+        self._now = now
+        self._hard = hard
+
+    def _rows(self, name: str, *values: Any) -> list[Any]:
+        return self.connection.execute(STATEMENTS[name], values).fetchall()
+
+    def _one(self, name: str, *values: Any) -> Any:
+        return self.connection.execute(STATEMENTS[name], values).fetchone()
+
+    def image_named(self, name: Reference) -> Digest | None:
+        row = self._one("image_named", name)
+        return Digest.of_bytes(row[0]) if row else None
+
+    def has_image(self, image: Digest) -> bool:
+        return self._one("has_image", image.raw) is not None
+
+    def images_with_prefix(self, prefix: str) -> Sequence[Digest]:
+        low, high = bytes.fromhex(prefix.ljust(64, "0")), bytes.fromhex(prefix.ljust(64, "f"))
+        return [Digest.of_bytes(row[0]) for row in self._rows("images_with_prefix", low, high)]
+
+    def references_of(self, image: Digest) -> Sequence[Attached]:
+        rows = self._rows("references_of", image.raw)
+        return [Attached(Reference(name), Digest.of_bytes(raw)) for name, raw in rows]
+
+    def parent_of(self, image: Digest) -> Digest | None:
+        row = self._one("parent_of", image.raw)
+        return Digest.of_bytes(row[0]) if row else None
+
+    def children_of(self, image: Digest) -> Sequence[Digest]:
+        return [Digest.of_bytes(row[0]) for row in self._rows("children_of", image.raw)]
+
+    def leases_on(self, image: Digest) -> Sequence[LeaseOn]:
+        soft = self._rows("leases_on", image.raw, self._now)
+        hard = [LeaseOn(name, hard=True) for name in self._hard.get(image, ())]
+        return hard + [LeaseOn(row[0], hard=False) for row in soft]
+
+    def manifests_of(self, image: Digest) -> Sequence[BlobState]:
+        return [_state(row) for row in self._rows("manifests_of", image.raw)]
+
+    def needs_of(self, blob: Digest) -> Sequence[BlobState]:
+        return [_state(row) for row in self._rows("needs_of", blob.raw)]
+
+    def facts_of(self, image: Digest) -> ImageFacts:
+        return _facts(self._one("facts_of", image.raw))
+
+    def platform_of(self, image: Digest) -> tuple[str, str, str]:
+        """os, architecture and variant of an image."""
+        row: tuple[str, str, str] = self._one("platform_of", image.raw)
+        return row
+
+    def blob_size(self, blob: Digest) -> int | None:
+        """Bytes as stored, or None for a blob that the index does not know."""
+        row = self._one("blob_size", blob.raw)
+        return row[0] if row else None
+
+    def layer(self, blob: Digest) -> LayerRecord | None:
+        """The layer with this blob digest."""
+        return _layer(self._one("layer", blob.raw))
+
+    def layer_with_diff_id(self, diff_id: Digest) -> LayerRecord | None:
+        """A layer with this diff ID; the smallest where several compressions are stored."""
+        return _layer(self._one("layer_with_diff_id", diff_id.raw))
+
+    def tops_of(self, image: Digest) -> list[Descriptor]:
+        """Descriptors of the manifests (or the index) that the image holds, oldest first."""
+        return [_descriptor(row) for row in self._rows("tops_of", image.raw)]
+
+    def top_named(self, name: Reference) -> Descriptor | None:
+        """Descriptor of the manifest that a reference names."""
+        row = self._one("top_named", name)
+        return _descriptor(row) if row else None
+
+    def last_tagged(self, image: Digest) -> int | None:
+        """When somebody last tagged the image (ns); 0 or None if nobody did."""
+        value: int | None = self._one("last_tagged", image.raw)[0]
+        return value
+
+    def holders_of(self, manifest: Digest) -> list[Digest]:
+        """Images that hold a manifest or index."""
+        return [Digest.of_bytes(row[0]) for row in self._rows("holders_of", manifest.raw)]
+
+    def needed_by(self, blob: Digest) -> list[Digest]:
+        """Documents that need a blob."""
+        return [Digest.of_bytes(row[0]) for row in self._rows("needed_by", blob.raw)]
+
+    def images_needing(self, blob: Digest) -> list[Digest]:
+        """Images that need a blob, directly or through documents; each once."""
+        found: dict[Digest, None] = dict.fromkeys(self.holders_of(blob))
+        for document in dict.fromkeys(self.needed_by(blob)):
+            found.update(dict.fromkeys(self.images_needing(document)))
+        return list(found)
+
+    def meta(self, key: str) -> Any:
+        """A value of the meta table, None where it is not set."""
+        row = self._one("meta", key)
+        return row[0] if row else None
+
+    def all_images(self) -> Sequence[ImageFacts]:
+        facts = [_facts(row) for row in self.connection.execute(LISTINGS["all_images"])]
+        facts.sort(key=_newest_first)
+        return facts
+
+    def all_references(self) -> dict[Digest, list[Reference]]:
+        """References by image, each image's in attach order."""
+        names: dict[Digest, list[Reference]] = {}
+        for raw, name in self.connection.execute(LISTINGS["all_references"]):
+            names.setdefault(Digest.of_bytes(raw), []).append(Reference(name))
+        return names
+
+    def all_parents(self) -> set[Digest]:
+        """Images that have a child."""
+        rows = self.connection.execute(LISTINGS["all_parents"])
+        return {Digest.of_bytes(row[0]) for row in rows}
+
+    def all_blobs(self) -> Iterator[BlobState]:
+        """Every blob that the index knows."""
+        return map(_state, self.connection.execute(LISTINGS["all_blobs"]))
+
+    def all_leases(self) -> list[tuple[str, Digest, int | None]]:
+        """Soft leases: name, image, expiry (ns); expired ones too."""
+        rows = self.connection.execute(LISTINGS["all_leases"])
+        return [(name, Digest.of_bytes(raw), expires) for name, raw, expires in rows]
+
+    def doomed(self) -> list[Digest]:
+        """Blobs that left the index and whose files may still be there."""
+        rows = self.connection.execute(LISTINGS["doomed"])
+        return [Digest.of_bytes(row[0]) for row in rows]
+
+
+def encode_labels(labels: Sequence[tuple[str, str]]) -> str | None:
+    """Labels as one text of the image table."""
+    return LABEL_SEPARATOR.join(part for pair in labels for part in pair) if labels else None
+
+
+def _decode_labels(text: str | None) -> tuple[tuple[str, str], ...]:
+    if text is None:
+        return ()
+    parts = text.split(LABEL_SEPARATOR)
+    return tuple(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _newest_first(facts: ImageFacts) -> tuple[int, Digest]:
+    # Docker compares whole seconds; an image without a date is the oldest there is.
+    return (-(facts.created // 1_000_000_000) if facts.created is not None else 1 << 62, facts.id)
+
+
+def _state(row: Any) -> BlobState:
+    raw, kind, size, file_bytes, refcount = row
+    return BlobState(Digest.of_bytes(raw), KINDS[kind], size, file_bytes or 0, refcount)
+
+
+def _facts(row: Any) -> ImageFacts:
+    raw, parent, created, size, labels = row
+    return ImageFacts(
+        Digest.of_bytes(raw), Digest.of_bytes(parent) if parent is not None else None,
+        created, size, _decode_labels(labels),
+    )  # fmt: skip
+
+
+def _descriptor(row: Any) -> Descriptor:
+    media_type, raw, size = row
+    return Descriptor(media_type, Digest.of_bytes(raw), size)
+
+
+def _layer(row: Any) -> LayerRecord | None:
+    if row is None:
+        return None
+    raw, size, compression, diff_id, diff_size, file_bytes = row
+    media_type = "application/vnd.oci.image.layer.v1.tar" + (compression and "+" + compression)
+    return LayerRecord(
+        Digest.of_bytes(raw), size, media_type, Digest.of_bytes(diff_id), diff_size, file_bytes
+    )

@@ -1,0 +1,100 @@
+"""Every way to refuse or to fail, with its exit status.
+
+    CasstoreError              1
+    ├── UsageError             2   the command line is wrong
+    ├── InvalidReference       1   a name that the grammar forbids
+    ├── NotFound               1   no such image, lease, file ...
+    ├── Conflict               1   forbidden by the rules, or allowed only by --force
+    ├── Refused                1   input that is wrong, hostile or past a limit
+    ├── Unsupported            1   well formed, but nothing that casstore does
+    ├── StorageError           1   the operating system said no: full, read-only, I/O error
+    ├── NotAStore             10   nothing there, or made by a newer casstore
+    ├── Locked                11   somebody is writing; trying again can work
+    └── Damaged               12   bytes that are not their digest; a broken index
+
+The text is what the user reads after `Error: `: it names the thing and has no full stop.
+Input is quoted with `quote`, so that no message carries control characters or a megabyte of junk.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+QUOTE_LIMIT = 80
+
+
+class CasstoreError(Exception):
+    """Base of all errors that casstore raises on purpose; `str(error)` is one clear line."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(CasstoreError):
+    """The command line, or a call, is not of the documented form."""
+
+    exit_code = 2
+
+
+class InvalidReference(CasstoreError):
+    """A name that breaks the reference grammar (distribution project, `reference` package)."""
+
+
+class NotFound(CasstoreError):
+    """What was asked for is not in the store."""
+
+
+class Conflict(CasstoreError):
+    """A removal that the rules forbid; `forceable` says whether --force would allow it."""
+
+    def __init__(self, message: str, *, forceable: bool) -> None:
+        super().__init__(f"Conflict, {message}")
+        self.forceable = forceable
+
+
+class Refused(CasstoreError):
+    """Input (an archive, a layout, a document) that is wrong, hostile or beyond a limit."""
+
+
+class Unsupported(CasstoreError):
+    """Well-formed input of a kind that casstore does not handle."""
+
+
+class StorageError(CasstoreError):
+    """The operating system refused a read or a write: disk full, read-only, I/O error."""
+
+
+class NotAStore(CasstoreError):
+    """There is no store at the path, or a newer casstore wrote it."""
+
+    exit_code = 10
+
+
+class Locked(CasstoreError):
+    """The store stayed locked by another process for the whole time allowed."""
+
+    exit_code = 11
+
+
+class Damaged(CasstoreError):
+    """Stored bytes are missing or are not what their digest says."""
+
+    exit_code = 12
+
+
+def quote(text: object, limit: int = QUOTE_LIMIT) -> str:
+    """`text` for a message: escaped as in a JSON string, in double quotes, cut to `limit`."""
+    plain = str(text)
+    cut = plain if len(plain) <= limit else plain[: limit - 1] + "…"
+    return '"' + printable(cut).replace('"', '\\"') + '"'
+
+
+def printable(text: str) -> str:
+    """`text` with every control or unprintable character escaped, safe for a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode()
+        for c in text
+    )

@@ -1,0 +1,1 @@
+"""Values and documents: no I/O, no clock, no environment."""

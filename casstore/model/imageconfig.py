@@ -1,0 +1,163 @@
+"""Image configs: image ID, diff IDs, chain IDs, history.
+
+The config's digest is the image ID, so a config is only ever read, never written again. Checks
+and their words are dockerd's (`image.NewFromJSON`, `image/store.go`, `tarexport/load.go`).
+"""
+
+from __future__ import annotations
+
+from casstore.errors import Refused, printable, quote
+from casstore.model import document
+from casstore.model.digest import Digest, sha256
+from casstore.model.document import Fields
+from casstore.model.rfc3339 import parse_time
+from casstore.model.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+MAX_DIFF_IDS = 512
+MAX_HISTORY = 10_000
+ROOTFS_TYPE = "layers"
+HOST_OS = "linux"  # what dockerd calls itself; layers of other systems cannot be mounted there
+
+
+class HistoryEntry(Value):
+    """One step of the build."""
+
+    created: int | None  # nanoseconds since 1970
+    created_by: str
+    author: str
+    comment: str
+    empty_layer: bool
+
+
+class ImageConfig(Value):
+    """What the store, `inspect` and `history` want to know of a config."""
+
+    id: Digest
+    diff_ids: tuple[Digest, ...]  # bottom first
+    history: tuple[HistoryEntry, ...]  # oldest first
+    created: int | None  # nanoseconds since 1970; None for no time, or the year 1
+    author: str
+    os: str
+    architecture: str
+    variant: str
+    config: dict[str, Any]  # what a container of it would run with
+    labels: tuple[tuple[str, str], ...]  # sorted by key
+    document: dict[str, Any]  # the whole config, as it stands
+
+    @property
+    def chain_ids(self) -> tuple[Digest, ...]:
+        """Digest of each stack of layers, from the lowest layer alone to all of them."""
+        return chain_ids(self.diff_ids)
+
+    @property
+    def history_layers(self) -> tuple[Digest | None, ...]:
+        """The diff ID that each step of the history made; None for a step without a layer."""
+        diff_ids = iter(self.diff_ids)
+        return tuple(None if step.empty_layer else next(diff_ids, None) for step in self.history)
+
+
+def parse_config(data: bytes, image_id: Digest | None = None) -> ImageConfig:
+    """Parse a config from its bytes, whose digest is computed unless it is known already.
+
+    Raises:
+        Refused: not an image config, or one that contradicts itself.
+    """
+    if image_id is None:
+        image_id = sha256(data)
+    name = f"config {image_id}"
+    fields = Fields(document.parse(data, name), name)
+    diff_ids = _diff_ids(fields)
+    history = _history(fields)
+    if sum(not step.empty_layer for step in history) > len(diff_ids):
+        raise Refused("too many non-empty layers in History section")
+    config = fields.mapping("config")
+    labels = Fields(config, f"config of {name}").text_mapping("Labels")
+    return ImageConfig(
+        id=image_id,
+        diff_ids=diff_ids,
+        history=history,
+        created=_time(fields, "created"),
+        author=fields.text("author"),
+        os=fields.text("os"),
+        architecture=fields.text("architecture"),
+        variant=fields.text("variant"),
+        config=config,
+        labels=tuple(sorted(labels.items())),
+        document=fields.values,
+    )
+
+
+def check_os(os: str) -> None:
+    """Refuse an image of another system, as dockerd does when it loads an archive.
+
+    Raises:
+        Refused: with dockerd's words.
+    """
+    if os and os.lower() != HOST_OS:
+        raise Refused(f"cannot load {printable(os[:80])} image on {HOST_OS}")
+
+
+def chain_ids(diff_ids: Sequence[Digest]) -> tuple[Digest, ...]:
+    """Chain IDs of a stack of layers, bottom first (OCI image-spec, config.md)."""
+    chain: list[Digest] = []
+    for diff_id in diff_ids:
+        chain.append(sha256(f"{chain[-1]} {diff_id}".encode()) if chain else diff_id)
+    return tuple(chain)
+
+
+def is_child_history(parent: Sequence[HistoryEntry], child: Sequence[HistoryEntry]) -> bool:
+    """Whether a recorded parent is possible: exactly one more step, or no history at all."""
+    if not parent and not child:
+        return True
+    return len(child) == len(parent) + 1 and tuple(child[:-1]) == tuple(parent)
+
+
+def _diff_ids(fields: Fields) -> tuple[Digest, ...]:
+    if "rootfs" not in fields:
+        raise Refused(f"invalid image JSON, no RootFS key in {fields.name}")
+    rootfs = fields.fields("rootfs")
+    if rootfs.text("type") != ROOTFS_TYPE:
+        raise rootfs.wrong("type", f"is not {quote(ROOTFS_TYPE)}")
+    diff_ids = rootfs.items("diff_ids")
+    if len(diff_ids) > MAX_DIFF_IDS:
+        raise Refused(
+            f"{fields.name} has {len(diff_ids)} layers, which exceeds the limit of {MAX_DIFF_IDS}"
+        )
+    try:
+        return tuple(map(Digest.parse, diff_ids))
+    except Refused as refusal:
+        raise rootfs.wrong("diff_ids", f"has an {refusal}") from None
+
+
+def _history(fields: Fields) -> tuple[HistoryEntry, ...]:
+    steps = fields.items("history")
+    if len(steps) > MAX_HISTORY:
+        raise Refused(f"{fields.name} has a history that exceeds the limit of {MAX_HISTORY} steps")
+    history: list[HistoryEntry] = []
+    for number, step in enumerate(steps, 1):
+        entry = Fields(step, f"step {number} of the history of {fields.name}")
+        history.append(
+            HistoryEntry(
+                created=_time(entry, "created"),
+                created_by=entry.text("created_by"),
+                author=entry.text("author"),
+                comment=entry.text("comment"),
+                empty_layer=entry.flag("empty_layer"),
+            )
+        )
+    return tuple(history)
+
+
+def _time(fields: Fields, key: str) -> int | None:
+    text = fields.text(key)
+    if not text:
+        return None
+    try:
+        return parse_time(text)
+    except ValueError:
+        raise fields.wrong(key, "is not a time") from None

@@ -1,0 +1,296 @@
+"""From documents to records: the one place that reads an image tree.
+
+Loading, pulling and the rebuild of a lost database all come through here, so that the index says
+the same of an image whichever way it came. `read_tree` walks from a manifest or an index down to
+the last blob, checks all that documents can be checked for, and asks a `TreeReader` for the rest.
+
+What is what:
+- The image ID is the digest of the image config. An index, or an artifact (whose config is none,
+  empty, or of a type that is no image's), has the digest of its top document for an ID.
+- A manifest with an image config is an image. Its layers of a known type are layers, each held
+  against its diff ID. Encrypted layers, and layers of a type nobody knows (the in-toto statements
+  of BuildKit's attestations, cosign's signatures), are kept as they are: their bytes are checked
+  against the digest, their diff ID cannot be.
+- All blobs of an artifact but its manifest are kept as they are. A config that is just `{}` makes
+  an artifact, whatever type it is called: tools wrote an image's before there was an empty one.
+- A child of an index that is not there is left out, as long as one is there: `ctr images export`
+  writes the whole index with one platform's blobs. A child of an unknown type is kept as it is
+  (image-index.md: "MUST NOT generate an error").
+- `subject` does not hold what it refers to.
+"""
+
+from __future__ import annotations
+
+from casstore.errors import Refused
+from casstore.model import mediatype
+from casstore.model.digest import Digest, sha256
+from casstore.model.document import MAX_DOCUMENT
+from casstore.model.imageconfig import ImageConfig, parse_config
+from casstore.model.manifest import Index, Manifest, parse_document, unknown_type
+from casstore.model.record import (
+    CONFIG,
+    INDEX,
+    LAYER,
+    MANIFEST,
+    OTHER,
+    BlobRecord,
+    Descriptor,
+    ImageRecord,
+    LayerRecord,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from casstore.model.manifest import Entry
+
+    class TreeReader(Protocol):
+        """Where `read_tree` gets its bytes from."""
+
+        def document(self, descriptor: Descriptor) -> bytes | None:
+            """The bytes of a manifest, index or config; None where it is absent.
+
+            `read_tree` checks size and digest.
+            """
+
+        def layer(self, descriptor: Descriptor, diff_id: Digest | None) -> LayerRecord:
+            """The record of a layer whose bytes are what the descriptor says.
+
+            `read_tree` compares its diff ID with the one expected.
+            """
+
+        def leaf(self, descriptor: Descriptor) -> None:
+            """Make sure that a blob of no known form is there and is what the descriptor says."""
+
+
+MAX_INDEX_DEPTH = 8
+MAX_DOCUMENTS = 20_000  # manifests, indexes and configs under one name
+MAX_LEAVES = 200_000
+
+_RANK = {OTHER: 0, LAYER: 1, CONFIG: 2, MANIFEST: 3, INDEX: 3}
+
+
+def read_tree(top: Descriptor, reader: TreeReader) -> ImageRecord:
+    """The record of the image, index or artifact under `top`.
+
+    Raises:
+        Refused: a document is wrong, absent, or contradicts another one; too deep, too many.
+        Whatever the reader raises.
+    """
+    walk = _Walk(reader)
+    document = walk.visit(top, 0)
+    if document is None:
+        raise missing(top)
+    about = walk.configs.get(top.digest)
+    if about is None:
+        about = next((c for c in walk.configs.values() if c.os not in ("", "unknown")), None)
+        image_id = top.digest
+    else:
+        image_id = about.id
+    return ImageRecord(
+        id=image_id,
+        top=top,
+        blobs=walk.blobs(top.digest),
+        layers=tuple(walk.layers.values()),
+        created=about.created if about else None,
+        labels=about.labels if about else (),
+        os=about.os if about else "",
+        architecture=about.architecture if about else "",
+        variant=about.variant if about else "",
+        size=walk.file_bytes,
+    )
+
+
+def missing(descriptor: Descriptor) -> Refused:
+    """The refusal of a blob that is not there."""
+    return Refused(f"blob {descriptor.digest} is missing")
+
+
+class _Walk:
+    """One pass over a tree, each blob once."""
+
+    def __init__(self, reader: TreeReader) -> None:
+        self.reader = reader
+        self.configs: dict[Digest, ImageConfig] = {}  # by digest of the manifest
+        self.layers: dict[Digest, LayerRecord] = {}
+        self.file_bytes = 0
+        self._nodes: dict[Digest, BlobRecord] = {}
+        self._documents = 0
+
+    def visit(self, descriptor: Descriptor, depth: int) -> Manifest | Index | None:
+        """Read a manifest or an index and all below it; None where it is absent."""
+        data = self._read(descriptor)
+        if data is None:
+            return None
+        document = parse_document(data, descriptor)
+        # In place before its children: an index cannot hold itself, but it can say so.
+        kind = INDEX if isinstance(document, Index) else MANIFEST
+        self._add(descriptor, kind, ())
+        if isinstance(document, Index):
+            children = self._index(document, descriptor, depth)
+        else:
+            children = self._manifest(document, descriptor)
+        self._add(descriptor, kind, children)
+        return document
+
+    def blobs(self, top: Digest) -> tuple[BlobRecord, ...]:
+        """All blobs, a parent before its children, otherwise in document order."""
+        order: list[BlobRecord] = []
+        done: set[Digest] = set()
+        path: list[tuple[Digest, bool]] = [(top, False)]
+        while path:
+            digest, below = path.pop()
+            if below:
+                order.append(self._nodes[digest])
+            elif digest not in done:
+                done.add(digest)
+                path.append((digest, True))
+                path.extend((child, False) for child in self._nodes[digest].children)
+        order.reverse()
+        return tuple(order)
+
+    def _index(self, index: Index, descriptor: Descriptor, depth: int) -> tuple[Digest, ...]:
+        if depth >= MAX_INDEX_DEPTH:
+            raise Refused(f"indexes are nested more than {MAX_INDEX_DEPTH} deep")
+        children: list[Digest] = []
+        for entry in index.manifests:
+            child = entry.descriptor
+            if child.digest == descriptor.digest:
+                raise Refused(f"index {descriptor.digest} contains itself")
+            if self._is_kept(child, entry, depth):
+                children.append(child.digest)
+        if index.manifests and not children:
+            raise Refused(f"index {descriptor.digest} has none of its manifests with it")
+        return tuple(children)
+
+    def _is_kept(self, child: Descriptor, entry: Entry, depth: int) -> bool:
+        if self._seen(child):
+            return True
+        if mediatype.is_index(child.media_type) or mediatype.is_manifest(child.media_type):
+            return self.visit(child, depth + 1) is not None
+        if child.media_type in mediatype.SCHEMA1:
+            raise unknown_type(child)
+        self._leaf(entry)
+        return True
+
+    def _manifest(self, manifest: Manifest, descriptor: Descriptor) -> tuple[Digest, ...]:
+        children: list[Digest] = []
+        config: ImageConfig | None = None
+        if manifest.config is not None:
+            children.append(manifest.config.descriptor.digest)
+            if manifest.is_image:
+                config = self._config(manifest.config.descriptor)
+                self.configs[descriptor.digest] = config
+            else:
+                self._leaf(manifest.config)
+        if config is not None and len(manifest.layers) != len(config.diff_ids):
+            raise Refused(
+                "invalid manifest, layers length mismatch: "
+                f"expected {len(manifest.layers)}, got {len(config.diff_ids)}"
+            )
+        for position, entry in enumerate(manifest.layers):
+            children.append(entry.descriptor.digest)
+            if config is not None and mediatype.is_layer(entry.descriptor.media_type):
+                self._layer(entry, config.diff_ids[position], position)
+            else:
+                self._leaf(entry)
+        return tuple(children)
+
+    def _config(self, descriptor: Descriptor) -> ImageConfig:
+        data = self._read(descriptor)
+        if data is None:
+            raise missing(descriptor)
+        self._add(descriptor, CONFIG, ())
+        return parse_config(data, descriptor.digest)
+
+    def _layer(self, entry: Entry, diff_id: Digest, position: int) -> None:
+        descriptor = entry.descriptor
+        try:
+            record = self.reader.layer(descriptor, diff_id)
+        except Refused as refusal:
+            raise _of_foreign(entry, refusal) from None
+        check_size(descriptor, record.size)
+        if record.diff_id != diff_id:
+            raise Refused(
+                f'invalid diffID for layer {position}: expected "{diff_id}", got "{record.diff_id}"'
+            )
+        self._add(descriptor, LAYER, ())
+        self.layers.setdefault(descriptor.digest, record)
+        self.file_bytes += record.file_bytes
+
+    def _leaf(self, entry: Entry) -> None:
+        if self._seen(entry.descriptor):
+            return
+        try:
+            self.reader.leaf(entry.descriptor)
+        except Refused as refusal:
+            raise _of_foreign(entry, refusal) from None
+        self._add(entry.descriptor, OTHER, ())
+
+    def _read(self, descriptor: Descriptor) -> bytes | None:
+        self._documents += 1
+        if self._documents > MAX_DOCUMENTS:
+            raise Refused(f"an image tree exceeds the limit of {MAX_DOCUMENTS} documents")
+        if descriptor.size > MAX_DOCUMENT:
+            raise Refused(f"document {descriptor.digest} exceeds the limit of {MAX_DOCUMENT} bytes")
+        data = self.reader.document(descriptor)
+        if data is not None:
+            check_size(descriptor, len(data))
+            check_digest(descriptor, sha256(data))
+        return data
+
+    def _seen(self, descriptor: Descriptor) -> bool:
+        """Whether this blob has been read, in as many bytes as are claimed here again."""
+        node = self._nodes.get(descriptor.digest)
+        if node is None:
+            return False
+        check_size(descriptor, node.size)
+        if mediatype.is_index(descriptor.media_type) or mediatype.is_manifest(
+            descriptor.media_type
+        ):
+            return node.kind in (INDEX, MANIFEST)
+        return True
+
+    def _add(self, descriptor: Descriptor, kind: str, children: tuple[Digest, ...]) -> None:
+        node = self._nodes.get(descriptor.digest)
+        if node is not None and (
+            _RANK[node.kind] > _RANK[kind] or (node.children and not children)
+        ):
+            return  # an artifact may hold as its payload what is an image to others
+        if len(self._nodes) >= MAX_LEAVES and node is None:
+            raise Refused(f"an image tree exceeds the limit of {MAX_LEAVES} blobs")
+        self._nodes[descriptor.digest] = BlobRecord(
+            descriptor.digest, descriptor.size, kind, children
+        )
+
+
+def check_size(descriptor: Descriptor, size: int) -> None:
+    """Hold the length of a blob against its descriptor.
+
+    Raises:
+        Refused: they differ.
+    """
+    if size != descriptor.size:
+        raise Refused(
+            f"blob {descriptor.digest} is {size} bytes long, "
+            f"but its descriptor says {descriptor.size}"
+        )
+
+
+def check_digest(descriptor: Descriptor, got: Digest) -> None:
+    """Hold the digest of a blob's bytes against its descriptor.
+
+    Raises:
+        Refused: they differ.
+    """
+    if got != descriptor.digest:
+        raise Refused(f"blob {descriptor.digest} has other content: its digest is {got}")
+
+
+def _of_foreign(entry: Entry, refusal: Refused) -> Refused:
+    if entry.urls and mediatype.is_foreign(entry.descriptor.media_type):
+        return Refused(
+            f"{refusal} (a foreign layer, to be fetched from elsewhere: nothing is fetched)"
+        )
+    return refusal

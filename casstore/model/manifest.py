@@ -1,0 +1,252 @@
+"""Manifests and indexes, parsed from the bytes that were hashed; and our own, written.
+
+Refused here: a document that could be read as two things (`manifests` beside `layers`), schema 1,
+types nobody knows, a document that contradicts the descriptor that led to it, digests and sizes
+that are none, embedded data that is not what the descriptor says.
+Source: OCI image-spec, manifest.md, image-index.md, descriptor.md.
+"""
+
+from __future__ import annotations
+
+from casstore.errors import Refused, quote
+from casstore.model import document, mediatype
+from casstore.model.digest import Digest, sha256
+from casstore.model.document import Fields
+from casstore.model.record import Descriptor
+from casstore.model.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from casstore.model.record import LayerRecord
+
+MAX_LAYERS = 512
+MAX_CHILDREN = 10_000  # of one index, which is also the limit of images in one archive
+MAX_MEDIA_TYPE = 255  # RFC 6838 allows 127 on each side of the slash
+
+INDEX_JSON = "index.json"
+# of the two bytes `{}`, the config of things that have none (manifest.md, "Guidance")
+EMPTY_CONFIG = Digest("sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a")
+
+
+class Platform(Value):
+    """What an index says of the platform of one of its manifests."""
+
+    os: str
+    architecture: str
+    variant: str
+
+
+class Entry(Value):
+    """A descriptor as a document has it, with what stands beside type, digest and size."""
+
+    descriptor: Descriptor
+    annotations: dict[str, str]
+    platform: Platform | None
+    urls: tuple[str, ...]
+
+
+class Manifest(Value):
+    """An image manifest, or an artifact in the form of one."""
+
+    media_type: str
+    config: Entry | None  # None: an artifact that has none
+    layers: tuple[Entry, ...]  # bottom first
+    annotations: dict[str, str]
+    artifact_type: str
+    subject: Entry | None  # what this refers to; it need not be there
+
+    @property
+    def is_image(self) -> bool:
+        """Whether there is an image config, so that the image ID is the config's digest."""
+        return (
+            self.config is not None
+            and mediatype.is_config(self.config.descriptor.media_type)
+            and self.config.descriptor.digest != EMPTY_CONFIG
+        )
+
+
+class Index(Value):
+    """An image index or a Docker manifest list."""
+
+    media_type: str
+    manifests: tuple[Entry, ...]
+    annotations: dict[str, str]
+
+
+def parse_document(data: bytes, descriptor: Descriptor) -> Manifest | Index:
+    """Parse the manifest or index that `descriptor` points to; `data` is known to be its bytes.
+
+    Raises:
+        Refused: anything wrong with it; the message names the document by its digest.
+    """
+    if mediatype.is_index(descriptor.media_type):
+        return parse_index(data, f"index {descriptor.digest}", media_type=descriptor.media_type)
+    if mediatype.is_manifest(descriptor.media_type):
+        return parse_manifest(
+            data, f"manifest {descriptor.digest}", media_type=descriptor.media_type
+        )
+    raise unknown_type(descriptor)
+
+
+def parse_manifest(data: bytes, name: str, *, media_type: str) -> Manifest:
+    """Parse an image manifest, which the descriptor says is of `media_type`.
+
+    Raises:
+        Refused: it is not one, or not one that can be trusted.
+    """
+    fields = Fields(document.parse(data, name), name)
+    _check_head(fields, media_type)
+    if "manifests" in fields:
+        raise Refused(f"{name} has both layers or config and manifests")
+    artifact_type = fields.text("artifactType")
+    config: Entry | None = None
+    if "config" in fields:
+        config = parse_entry(fields.values["config"], f"config of {name}")
+    elif not artifact_type:
+        raise Refused(f"{name} has no config")
+    items = fields.items("layers")
+    if len(items) > MAX_LAYERS:
+        raise Refused(f"{name} has {len(items)} layers, which exceeds the limit of {MAX_LAYERS}")
+    layers = tuple(
+        parse_entry(item, f"layer {number} of {name}") for number, item in enumerate(items, 1)
+    )
+    subject: Entry | None = None
+    if "subject" in fields:
+        subject = parse_entry(fields.values["subject"], f"subject of {name}")
+    return Manifest(
+        media_type, config, layers, fields.text_mapping("annotations"), artifact_type, subject
+    )
+
+
+def parse_index(
+    data: bytes, name: str, *, media_type: str, limit: int = document.MAX_DOCUMENT
+) -> Index:
+    """Parse an index or manifest list, which the descriptor says is of `media_type`.
+
+    Raises:
+        Refused: it is not one, or not one that can be trusted.
+    """
+    fields = Fields(document.parse(data, name, limit=limit), name)
+    _check_head(fields, media_type)
+    if "layers" in fields or "config" in fields:
+        raise Refused(f"{name} has both manifests and layers or config")
+    items = fields.items("manifests")
+    if len(items) > MAX_CHILDREN:
+        raise Refused(
+            f"{name} has {len(items)} manifests, which exceeds the limit of {MAX_CHILDREN}"
+        )
+    manifests = tuple(
+        parse_entry(item, f"manifest {number} of {name}") for number, item in enumerate(items, 1)
+    )
+    return Index(media_type, manifests, fields.text_mapping("annotations"))
+
+
+def parse_index_json(data: bytes) -> Index:
+    """Parse the `index.json` of an input layout.
+
+    Raises:
+        Refused: as `parse_index`; it may be larger than other documents.
+    """
+    return parse_index(
+        data, INDEX_JSON, media_type=mediatype.OCI_INDEX, limit=document.MAX_INDEX_JSON
+    )
+
+
+def parse_entry(value: object, name: str) -> Entry:
+    """Parse a descriptor as it stands in a document.
+
+    Raises:
+        Refused: no media type, a digest that is none, a size that is none, or embedded data that
+            is not the content.
+    """
+    fields = Fields(value, name)
+    media_type = fields.text("mediaType")
+    if not media_type:
+        raise Refused(f"{name} has no mediaType")
+    if len(media_type) > MAX_MEDIA_TYPE or not media_type.isprintable():
+        raise Refused(f"{name} has the invalid media type {quote(media_type)}")
+    try:
+        digest = Digest.parse(fields.values.get("digest"))
+    except Refused as refusal:
+        raise Refused(f"{name} has an {refusal}") from None
+    size = fields.size("size")
+    _check_data(fields, digest, size)
+    platform: Platform | None = None
+    if "platform" in fields:
+        given = fields.fields("platform")
+        platform = Platform(given.text("os"), given.text("architecture"), given.text("variant"))
+    return Entry(
+        Descriptor(media_type, digest, size),
+        fields.text_mapping("annotations"),
+        platform,
+        tuple(fields.texts("urls")),
+    )
+
+
+def build_manifest(
+    config: Digest, config_size: int, layers: Sequence[LayerRecord], config_type: str = ""
+) -> bytes:
+    """Canonical bytes of an OCI manifest for an image that came without one.
+
+    The same config over the same layer blobs always gives the same bytes.
+    """
+    import json
+
+    value = {
+        "schemaVersion": 2,
+        "mediaType": mediatype.OCI_MANIFEST,
+        "config": {
+            "mediaType": config_type or mediatype.OCI_CONFIG,
+            "digest": config,
+            "size": config_size,
+        },
+        "layers": [
+            {
+                "mediaType": mediatype.as_oci_layer(layer.media_type),
+                "digest": layer.digest,
+                "size": layer.size,
+            }
+            for layer in layers
+        ],
+    }
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
+def unknown_type(descriptor: Descriptor) -> Refused:
+    """The refusal of a descriptor that should have led to a manifest or an index."""
+    if descriptor.media_type in mediatype.SCHEMA1:
+        return Refused(f"manifest {descriptor.digest} is of schema 1, which is obsolete")
+    return Refused(
+        f"{descriptor.digest} is of the media type {quote(descriptor.media_type)}, "
+        "which is neither a manifest nor an index"
+    )
+
+
+def _check_head(fields: Fields, media_type: str) -> None:
+    version = fields.values.get("schemaVersion")
+    if version != 2 or isinstance(version, bool):
+        raise fields.wrong("schemaVersion", "is not 2")
+    own = fields.text("mediaType", media_type)
+    if own != media_type:
+        raise Refused(
+            f"{fields.name} says it is of the media type {quote(own)}, "
+            f"but it is named as {quote(media_type)}"
+        )
+
+
+def _check_data(fields: Fields, digest: Digest, size: int) -> None:
+    text = fields.values.get("data")
+    if text is None:
+        return
+    import binascii
+
+    try:
+        if not isinstance(text, str):
+            raise fields.wrong("data", "is not a string")
+        data = binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
+    except (binascii.Error, UnicodeEncodeError):
+        raise fields.wrong("data", "is not base64") from None
+    if len(data) != size or sha256(data) != digest:
+        raise fields.wrong("data", f"is not the content of {digest}")

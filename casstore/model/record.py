@@ -1,0 +1,72 @@
+"""Records: what the tag index knows of blobs, layers and images, as plain values.
+
+A source (archive, layout, registry) produces them; the index stores them; `fsck --rebuild` makes
+them again from the blobs alone.
+"""
+
+from __future__ import annotations
+
+from casstore.model.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.model.digest import Digest
+    from casstore.model.reference import Reference
+
+# Kinds of blob: what a blob is to the image that holds it.
+INDEX = "index"
+MANIFEST = "manifest"
+CONFIG = "config"
+LAYER = "layer"
+OTHER = "other"  # an artifact's config or payload: held, never interpreted
+
+
+class Descriptor(Value):
+    """A typed, sized pointer to a blob (OCI image-spec, descriptor.md): what one document says of another."""
+
+    media_type: str
+    digest: Digest
+    size: int  # bytes as stored, so compressed where the blob is
+
+
+class LayerRecord(Value):
+    """A layer blob, with what only decompressing it can tell."""
+
+    digest: Digest  # of the blob as stored
+    size: int  # bytes as stored
+    media_type: str
+    diff_id: Digest  # of the uncompressed tar
+    diff_size: int  # bytes of the uncompressed tar
+    file_bytes: int  # sum of its regular files' sizes, a hard link counted once: Docker's SIZE
+
+
+class BlobRecord(Value):
+    """A blob of an image and the blobs that it needs in turn."""
+
+    digest: Digest
+    size: int  # bytes as stored
+    kind: str  # one of the constants above
+    children: tuple[Digest, ...]  # in document order: config first, then layers bottom first; repeats stand
+
+
+class ImageRecord(Value):
+    """An image as its documents describe it."""
+
+    id: Digest  # digest of the config; of the index or manifest where there is no image config
+    top: Descriptor  # the manifest or index that names point to
+    blobs: tuple[BlobRecord, ...]  # the whole tree under `top`, each blob once, a parent before its children
+    layers: tuple[LayerRecord, ...]  # each once, bottom first (of all platforms for an index)
+    created: int | None  # nanoseconds since 1970, None where the config does not say
+    labels: tuple[tuple[str, str], ...]  # sorted by key
+    os: str
+    architecture: str
+    variant: str
+    size: int  # file bytes of all layers, a repeated layer counted each time
+
+
+class Arrival(Value):
+    """An image about to enter the store, with the names it shall get."""
+
+    image: ImageRecord
+    names: tuple[Reference, ...]  # in the order in which they are to be attached
+    parent: Digest | None  # image ID of the recorded parent, to be linked after all images are in

@@ -1,0 +1,190 @@
+"""pytest fixtures that give a test container images, without a daemon and without any tool.
+
+    @pytest.mark.casstore_image("fixtures/busybox.tar")
+    def test_scanner(casstore_store):
+        image = casstore_store.get("busybox")
+        ...
+
+    casstore_store           a store of the test's own, holding what its casstore_image marks name
+    casstore_load            a function: load an archive or layout into it, return the images
+    casstore_image_factory   a function: build a tiny image into it, the same bytes every time
+    casstore_session_store   one store for the whole session (of each xdist worker)
+
+An archive is read once a session, into a cache that all xdist workers share; a test's store is made
+from it with hard links, so that it costs milliseconds however large the image is. At its end a test
+fails if its store is not sound any more, or if it leaves a lease behind. A test that damages its
+store on purpose is marked `casstore_unchecked`: it gets files of its own, and no check.
+
+pytest imports this module in every session of whoever has casstore installed: it costs nothing
+before a fixture is used, and does nothing at collection.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from os import PathLike
+    from pathlib import Path
+    from typing import Any, Protocol
+
+    from casstore.pytest_plugin.cache import Cache
+    from casstore.results import Image
+    from casstore.store import Store
+
+    class Load(Protocol):
+        """What `casstore_load` is."""
+
+        def __call__(self, source: str | PathLike[str]) -> Sequence[Image]:
+            """Load `source`; its images in load order."""
+            ...
+
+    class ImageFactory(Protocol):
+        """What `casstore_image_factory` is."""
+
+        def __call__(
+            self,
+            *,
+            files: Mapping[str, str | bytes] | None = None,
+            config: Mapping[str, Any] | None = None,
+            parent: Image | str | None = None,
+            tag: str | Sequence[str] = (),
+            created: str | None = None,
+        ) -> Image:
+            """Build an image; see the fixture."""
+            ...
+
+
+IMAGE_MARK = (
+    "casstore_image(source, ...): load these archives or OCI layouts into the test's casstore_store"
+    " (a relative path is looked up in the rootdir, then beside the test)"
+)
+UNCHECKED_MARK = (
+    "casstore_unchecked: the test damages its casstore_store on purpose;"
+    " no file in it is shared with other tests, and it is not checked at the end"
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers."""
+    config.addinivalue_line("markers", IMAGE_MARK)
+    config.addinivalue_line("markers", UNCHECKED_MARK)
+
+
+@pytest.fixture(scope="session")
+def _casstore_cache(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Cache:
+    from casstore.pytest_plugin.cache import Cache
+
+    base = tmp_path_factory.getbasetemp()
+    if hasattr(
+        request.config, "workerinput"
+    ):  # an xdist worker: the parent is the session's folder
+        base = base.parent
+    return Cache(str(base / "casstore-cache"))
+
+
+@pytest.fixture
+def casstore_store(
+    request: pytest.FixtureRequest, tmp_path: Path, _casstore_cache: Cache
+) -> Iterator[Store]:
+    """A `casstore.Store` of the test's own, with the images that its casstore_image marks name."""
+    sources = [
+        _find(request, source)
+        for mark in reversed(list(request.node.iter_markers("casstore_image")))
+        for source in _arguments(mark)
+    ]
+    private = request.node.get_closest_marker("casstore_unchecked") is not None
+    path = str(tmp_path / "casstore")
+    with _casstore_cache.new_store(path, sources, private=private) as store:
+        yield store
+        if not private:
+            _fail_unless_clean(store, _casstore_cache)
+
+
+@pytest.fixture(scope="session")
+def casstore_session_store(
+    tmp_path_factory: pytest.TempPathFactory, _casstore_cache: Cache
+) -> Iterator[Store]:
+    """A `casstore.Store` for the whole session: to be filled once and read by many tests."""
+    path = str(tmp_path_factory.mktemp("casstore-session") / "store")
+    with _casstore_cache.new_store(path) as store:
+        yield store
+        _fail_unless_clean(store, _casstore_cache)
+
+
+@pytest.fixture
+def casstore_load(
+    request: pytest.FixtureRequest, casstore_store: Store, _casstore_cache: Cache
+) -> Load:
+    """Load an archive or an OCI layout into `casstore_store`; return its images, in load order."""
+
+    def load(source: str | PathLike[str]) -> Sequence[Image]:
+        return _casstore_cache.load(casstore_store, _find(request, source))
+
+    return load
+
+
+@pytest.fixture
+def casstore_image_factory(casstore_store: Store) -> ImageFactory:
+    """Build a tiny image into `casstore_store` without any tool, the same bytes every time.
+
+    files: path -> content (text is UTF-8; a path that ends in "/" is a folder); none: no layer.
+    config: how it runs, as in an OCI config ({"Env": [...], "Labels": {...}}), over the parent's.
+    parent: an image in the store (as an argument of `get`), which becomes its recorded parent.
+    tag: a name or several.
+    created: RFC 3339; the parent's time, or the beginning of 2000, by default.
+    """
+
+    def build(
+        *,
+        files: Mapping[str, str | bytes] | None = None,
+        config: Mapping[str, Any] | None = None,
+        parent: Image | str | None = None,
+        tag: str | Sequence[str] = (),
+        created: str | None = None,
+    ) -> Image:
+        from casstore.pytest_plugin.tinyimage import build_image
+
+        tags = (tag,) if isinstance(tag, str) else tuple(tag)
+        parent_id = None if parent is None else _image(casstore_store, parent).id
+        return build_image(
+            casstore_store,
+            files=files or {},
+            config=config or {},
+            parent=parent_id,
+            tags=tags,
+            created=created,
+        )
+
+    return build
+
+
+def _image(store: Store, given: Image | str) -> Image:
+    return store.get(given) if isinstance(given, str) else given
+
+
+def _arguments(mark: pytest.Mark) -> tuple[str | PathLike[str], ...]:
+    if mark.kwargs or not mark.args:
+        pytest.fail("casstore_image takes one or more paths and no keywords", pytrace=False)
+    return mark.args
+
+
+def _find(request: pytest.FixtureRequest, source: str | PathLike[str]) -> str:
+    """The absolute path of `source`: as seen from the rootdir, else from beside the test."""
+    tried = [request.config.rootpath / source, request.node.path.parent / source]
+    for path in tried:
+        if path.exists():
+            return str(path)
+    seen = "\n  ".join(str(path) for path in dict.fromkeys(tried))
+    pytest.fail(f"no archive or layout for casstore at\n  {seen}", pytrace=False)
+
+
+def _fail_unless_clean(store: Store, cache: Cache) -> None:
+    faults = cache.faults(store)
+    if faults:
+        lines = "\n  ".join(faults)
+        pytest.fail(f"the test leaves its casstore store unclean:\n  {lines}", pytrace=False)

@@ -1,0 +1,1 @@
+"""Answers about a store: listings, details, space. They read and change nothing."""

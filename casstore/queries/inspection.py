@@ -1,0 +1,145 @@
+"""inspect and history: one image in detail, in the shapes of Docker 20.10."""
+
+from __future__ import annotations
+
+from casstore.model.imageconfig import is_child_history, parse_config
+from casstore.model.record import CONFIG
+from casstore.model.rfc3339 import format_time, go_time
+from casstore.results import HistoryRow
+from casstore.rules.resolve import resolve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from casstore.disk.blobdir import BlobDirectory
+    from casstore.disk.sqliteview import SqliteView
+    from casstore.model.digest import Digest
+    from casstore.model.imageconfig import ImageConfig
+
+_NO_TIME = "0001-01-01T00:00:00Z"
+# The fields of a container config that Docker always shows, with Go's zero values.
+_CONTAINER_CONFIG: dict[str, Any] = {
+    "Hostname": "",
+    "Domainname": "",
+    "User": "",
+    "AttachStdin": False,
+    "AttachStdout": False,
+    "AttachStderr": False,
+    "Tty": False,
+    "OpenStdin": False,
+    "StdinOnce": False,
+    "Env": None,
+    "Cmd": None,
+    "Image": "",
+    "Volumes": None,
+    "WorkingDir": "",
+    "Entrypoint": None,
+    "OnBuild": None,
+    "Labels": None,
+}
+
+
+def inspect_image(view: SqliteView, blobs: BlobDirectory, argument: str) -> dict[str, Any]:
+    """The image in the shape of `docker inspect`. Raises NotFound, InvalidReference, Damaged."""
+    image = resolve(view, argument).image
+    facts = view.facts_of(image)
+    names = [one.name for one in view.references_of(image)]
+    config = image_config(view, blobs, image)
+    tops = view.tops_of(image)
+    tagged = view.last_tagged(image)
+    os_name, architecture, variant = view.platform_of(image)
+    document = config.document if config is not None else {}
+    shape: dict[str, Any] = {
+        "Id": image,
+        "RepoTags": [name.familiar for name in names if name.tag is not None],
+        "RepoDigests": [name.familiar for name in names if name.tag is None],
+        "Parent": facts.parent or "",
+        "Comment": _text(document.get("comment")) or _last_comment(config),
+        "Created": go_time(_text(document["created"])) if "created" in document else _NO_TIME,
+        "Container": _text(document.get("container")),
+        "ContainerConfig": _container_config(document.get("container_config")),
+        "DockerVersion": _text(document.get("docker_version")),
+        "Author": _text(document.get("author")),
+        "Config": _container_config(document.get("config")),
+        "Architecture": architecture,
+        "Variant": variant,
+        "Os": os_name,
+        "Size": facts.size,
+        "VirtualSize": facts.size,
+        "GraphDriver": {"Data": None, "Name": "casstore"},
+        "RootFS": {"Type": "layers", "Layers": list(config.diff_ids) if config else []},
+        "Metadata": {"LastTagTime": format_time(tagged) if tagged else _NO_TIME},
+        "Manifests": [
+            {"MediaType": top.media_type, "Digest": top.digest, "Size": top.size} for top in tops
+        ],
+    }
+    if not variant:
+        del shape["Variant"]
+    return shape
+
+
+def image_history(view: SqliteView, blobs: BlobDirectory, argument: str) -> list[HistoryRow]:
+    """The steps of an image, newest first.
+
+    The image, then each recorded ancestor in turn stands at the step it ends with; below the last
+    recorded one the steps have no ID (`<missing>`).
+    """
+    image = resolve(view, argument).image
+    config = image_config(view, blobs, image)
+    if config is None:
+        return []
+    sizes: list[int] = []
+    for diff_id in config.history_layers:
+        layer = view.layer_with_diff_id(diff_id) if diff_id is not None else None
+        sizes.append(layer.file_bytes if layer is not None else 0)
+    owners = _owners(view, blobs, image, config)
+    names = {owner: [one.name for one in view.references_of(owner)] for owner in owners.values()}
+    rows = []
+    for position in reversed(range(len(config.history))):
+        step, owner = config.history[position], owners.get(position)
+        tags = tuple(n for n in names[owner] if n.tag is not None) if owner is not None else ()
+        rows.append(
+            HistoryRow(owner, step.created, step.created_by, sizes[position], step.comment, tags)
+        )
+    return rows
+
+
+def image_config(view: SqliteView, blobs: BlobDirectory, image: Digest) -> ImageConfig | None:
+    """The image's config; None for an index or an artifact, whose ID is no config's."""
+    for manifest in view.manifests_of(image):
+        for need in view.needs_of(manifest.digest):
+            if need.kind == CONFIG and need.digest == image:
+                return parse_config(blobs.read(image), image)
+    return None
+
+
+def _owners(
+    view: SqliteView, blobs: BlobDirectory, image: Digest, config: ImageConfig
+) -> dict[int, Digest]:
+    """Which image ends with which step of the history."""
+    owners: dict[int, Digest] = {}
+    steps = config.history
+    current: Digest | None = image
+    while current is not None and steps:
+        owners[len(steps) - 1] = current
+        current = view.parent_of(current)
+        ancestor = image_config(view, blobs, current) if current is not None else None
+        if ancestor is None or not is_child_history(ancestor.history, steps):
+            break
+        steps = ancestor.history
+    return owners
+
+
+def _container_config(config: Any) -> dict[str, Any]:
+    given = config if isinstance(config, dict) else {}
+    return {**_CONTAINER_CONFIG, **given}
+
+
+def _last_comment(config: ImageConfig | None) -> str:
+    # dockerd takes the comment of the last step where the config itself has none
+    return config.history[-1].comment if config is not None and config.history else ""
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

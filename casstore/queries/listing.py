@@ -1,0 +1,81 @@
+"""images: which images and names a listing shows, newest first (Docker's rules, as recorded)."""
+
+from __future__ import annotations
+
+from casstore.model.record import INDEX, LAYER, MANIFEST
+from casstore.results import Image, ImageSummary
+from casstore.rules.resolve import resolve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.disk.sqliteview import SqliteView
+    from casstore.model.digest import Digest
+    from casstore.model.reference import Reference
+    from casstore.rules.filters import Filters
+
+
+def list_images(view: SqliteView, filters: Filters, *, everything: bool) -> list[ImageSummary]:
+    """Images to show, each with the names to show.
+
+    Without `everything` (`-a`) untagged images that have children are left out; with
+    `dangling=true` only heads without a tag are shown, with `dangling=false` no untagged image.
+    """
+    view.connection.execute("BEGIN")  # one snapshot for all that follows
+    try:
+        images = view.all_images()
+        names_of = view.all_references()
+    finally:
+        view.connection.execute("ROLLBACK")
+    sizes = {facts.id: facts.size for facts in images}
+    children: dict[Digest, int] = {}
+    for facts in images:
+        if facts.parent is not None:
+            children[facts.parent] = children.get(facts.parent, 0) + 1
+    shown = []
+    for facts in images:
+        all_names = names_of.get(facts.id, [])
+        names = filters.names(all_names)
+        count = children.get(facts.id, 0)
+        if filters.dangling is True:
+            visible = not count and not any(name.tag for name in all_names)
+        elif all_names:
+            visible = True
+        else:
+            visible = filters.dangling is None and (everything or not count)
+        if filters.patterns and not names:
+            continue  # names that do not fit disappear, and so do images without names
+        if visible and filters.accepts(facts):
+            own = facts.size - (sizes[facts.parent] if facts.parent is not None else 0)
+            shown.append(
+                ImageSummary(
+                    facts.id, names, facts.parent, facts.created, facts.size, max(own, 0), count,
+                    facts.labels,
+                )  # fmt: skip
+            )
+    return shown
+
+
+def get_image(view: SqliteView, argument: str) -> Image:
+    """One image with its manifests and layers. Raises NotFound, InvalidReference."""
+    image = resolve(view, argument).image
+    facts = view.facts_of(image)
+    platform = view.platform_of(image)
+    tops = [top.digest for top in view.tops_of(image)]
+    names: tuple[Reference, ...] = tuple(one.name for one in view.references_of(image))
+    return Image(
+        image, names, facts.parent, facts.created, facts.size, facts.labels, *platform,
+        manifests=tuple(tops), layers=layers_of(view, tops[0]),
+    )  # fmt: skip
+
+
+def layers_of(view: SqliteView, document: Digest) -> tuple[Digest, ...]:
+    """Layer blobs below a manifest or index, bottom first, each manifest's in turn."""
+    layers: list[Digest] = []
+    for need in view.needs_of(document):
+        if need.kind == LAYER:
+            layers.append(need.digest)
+        elif need.kind in (INDEX, MANIFEST):
+            layers += layers_of(view, need.digest)
+    return tuple(layers)
+
+

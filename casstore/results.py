@@ -1,0 +1,175 @@
+"""What the Store's methods return: plain immutable records.
+
+Times are nanoseconds since 1970 or None; sizes are bytes; references are in attach order.
+"""
+
+from __future__ import annotations
+
+from casstore.model.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.errors import CasstoreError
+    from casstore.model.digest import Digest
+    from casstore.model.reference import Reference
+    from casstore.rules.removal import Removed
+
+
+class Renamed(Value):
+    """A name that pointed to another image before."""
+
+    name: Reference
+    old: Digest
+
+
+class LoadedImage(Value):
+    """An image that a load brought, or found present."""
+
+    id: Digest
+    names: tuple[Reference, ...]
+    renamed: tuple[Renamed, ...]
+
+
+class LoadResult(Value):
+    """What one load did, image by image in the order of the input."""
+
+    images: tuple[LoadedImage, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class ImageSummary(Value):
+    """One image of a listing."""
+
+    id: Digest
+    names: tuple[Reference, ...]  # those to show
+    parent: Digest | None
+    created: int | None
+    size: int  # file bytes of all layers
+    own_size: int  # file bytes of the layers it adds to its parent
+    children: int
+    labels: tuple[tuple[str, str], ...]
+
+
+class Outcome(Value):
+    """What became of one IMAGE argument of a removal."""
+
+    argument: str
+    lines: tuple[Removed, ...]
+    error: CasstoreError | None
+    kept: tuple[str, ...]  # one line for each layer that something else still needs
+
+
+class RemovalResult(Value):
+    """What a removal did, or would do."""
+
+    outcomes: tuple[Outcome, ...]
+    freed: int  # bytes on disk
+    exit_code: int
+    warnings: tuple[str, ...] = ()
+
+
+class PruneResult(Value):
+    """What a prune did, or would do."""
+
+    removed: tuple[Removed, ...]
+    reclaimed: int  # file bytes of the freed layers, as Docker counts them
+    freed: int  # bytes on disk
+    warnings: tuple[str, ...] = ()
+
+
+class GcResult(Value):
+    """What gc removed, or would remove."""
+
+    removed_blobs: int
+    removed_files: int  # staging that no live process holds
+    freed: int  # bytes on disk
+    findings: tuple[str, ...]
+
+
+class Finding(Value):
+    """One thing that a check saw."""
+
+    level: str  # "error", "warn" or "note"
+    code: str
+    object: str
+    text: str
+
+
+class CheckResult(Value):
+    """What fsck found, after the repairs if any were asked for."""
+
+    findings: tuple[Finding, ...]
+    blobs: int  # blobs read
+    bytes: int  # bytes read
+    repaired: tuple[str, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Whether there is nothing but notes."""
+        return all(finding.level == "note" for finding in self.findings)
+
+
+class HistoryRow(Value):
+    """One step of an image's history."""
+
+    id: Digest | None  # the image or recorded ancestor that ends with this step
+    created: int | None
+    created_by: str
+    size: int
+    comment: str
+    tags: tuple[Reference, ...]
+
+
+class DiskUsageRow(Value):
+    """What one image takes."""
+
+    id: Digest
+    names: tuple[Reference, ...]
+    created: int | None
+    size: int  # file bytes of all layers
+    shared: int  # bytes as stored that other images need too
+    unique: int  # bytes as stored that would go with it
+    stored: int  # bytes as stored: shared + unique
+
+
+class DiskUsage(Value):
+    """What the store holds."""
+
+    images: int
+    active: int  # held by a lease
+    dangling: int
+    blobs: int
+    stored: int  # bytes of all blobs
+    shared: int  # of them, needed by more than one image
+    reclaimable: int  # bytes that `prune -a` would free: of images without a lease
+    file_bytes: int  # uncompressed, each layer once
+    orphans: int  # blobs that nothing needs; gc takes them
+    orphan_bytes: int
+    ingest_bytes: int  # data still arriving
+    rows: tuple[DiskUsageRow, ...]
+
+
+class LeaseInfo(Value):
+    """A lease."""
+
+    name: str
+    image: Digest
+    kind: str  # "hard" or "soft"
+    expires: int | None
+    holder: str
+
+
+class Image(Value):
+    """An image, as `Store.get` finds it."""
+
+    id: Digest
+    names: tuple[Reference, ...]
+    parent: Digest | None
+    created: int | None
+    size: int
+    labels: tuple[tuple[str, str], ...]
+    os: str
+    architecture: str
+    variant: str
+    manifests: tuple[Digest, ...]
+    layers: tuple[Digest, ...]  # of the first manifest, bottom first, as stored

@@ -1,0 +1,287 @@
+"""The one filter engine of images, prune, rmi --glob and save: `name=value` filters on images.
+
+Meanings are Docker's: several values of `label` must all hold, several of `reference` any; `*`
+and `?` stop at a slash. `**` crosses slashes (ours).
+"""
+
+from __future__ import annotations
+
+from casstore.errors import CasstoreError, UsageError, quote
+from casstore.model.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from casstore.model.reference import Reference
+    from casstore.rules.view import ImageFacts
+
+_NAMES = frozenset(("dangling", "label", "label!", "before", "since", "until", "reference"))
+_TRUE = frozenset(("true",))
+_FALSE = frozenset(("false",))
+_UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9,
+          "h": 3600 * 10**9, "d": 86400 * 10**9, "w": 7 * 86400 * 10**9}  # fmt: skip
+
+
+class BadFilter(CasstoreError):
+    """A filter that does not exist, or with a value that it does not take."""
+
+
+class Filters(Value):
+    """Parsed filters; `accepts` decides about one image."""
+
+    dangling: bool | None
+    labels: tuple[tuple[str, str | None], ...]  # all must hold; None: any value
+    lacking: tuple[tuple[str, str | None], ...]  # none may hold
+    before: int | None  # strictly older than (ns)
+    since: int | None  # strictly newer than (ns)
+    until: int | None  # created at or before (ns)
+    patterns: tuple[str, ...]  # any; empty: no restriction
+
+    def accepts(self, facts: ImageFacts) -> bool:
+        """Whether labels and dates of an image pass (names and dangling are the caller's)."""
+        labels = dict(facts.labels)
+        created = facts.created if facts.created is not None else -(1 << 63)
+        return (
+            all(_has(labels, key, value) for key, value in self.labels)
+            and not any(_has(labels, key, value) for key, value in self.lacking)
+            and (self.before is None or created < self.before)
+            and (self.since is None or created > self.since)
+            and (self.until is None or created <= self.until)
+        )
+
+    def names(self, names: Sequence[Reference]) -> tuple[Reference, ...]:
+        """Those names that the reference patterns let through."""
+        if not self.patterns:
+            return tuple(names)
+        return tuple(n for n in names if any(matches(p, n.familiar) for p in self.patterns))
+
+
+def _has(labels: dict[str, str], key: str, value: str | None) -> bool:
+    return key in labels and (value is None or labels[key] == value)
+
+
+def parse_filters(
+    filters: Sequence[str],
+    *,
+    patterns: Sequence[str] = (),
+    now: int,
+    created_of: Callable[[str], int],
+    numeric_booleans: bool = False,
+) -> Filters:
+    """Parse `name=value` filters.
+
+    Args:
+        filters: as given with -f/--filter.
+        patterns: further reference patterns (the REPO[:TAG] argument of images).
+        now: the present in ns since 1970.
+        created_of: the creation time of an IMAGE argument, for before= and since=.
+        numeric_booleans: prune takes dangling=1 and 0, images does not.
+
+    Raises:
+        UsageError: a filter without `=`.
+        BadFilter: an unknown filter or a bad value.
+        NotFound, InvalidReference: the image of before= or since= is not there.
+    """
+    dangling: set[bool] = set()
+    labels: list[tuple[str, str | None]] = []
+    lacking: list[tuple[str, str | None]] = []
+    globs = list(patterns)
+    before = since = until = None
+    for text in filters:
+        name, equals, value = text.partition("=")
+        name = name.strip().lower()
+        if not equals:
+            raise UsageError(
+                f'invalid argument "{text}" for "-f, --filter" flag: bad format of filter'
+                " (expected name=value)"
+            )
+        if name not in _NAMES:
+            raise BadFilter(f"Invalid filter '{name}'")
+        if name == "dangling":
+            dangling.add(_boolean(value, numeric=numeric_booleans))
+        elif name in ("label", "label!"):
+            key, has_value, wanted = value.partition("=")
+            (labels if name == "label" else lacking).append((key, wanted if has_value else None))
+        elif name == "before":
+            moment = created_of(value)
+            before = moment if before is None else min(before, moment)
+        elif name == "since":
+            moment = created_of(value)
+            since = moment if since is None else max(since, moment)
+        elif name == "until":
+            if until is not None:
+                raise BadFilter("more than one until filter specified")
+            until = parse_moment(value, now)
+        else:
+            globs.append(value)
+    for glob in globs:
+        check_pattern(glob)
+    return Filters(
+        (True in dangling) if dangling else None, tuple(labels), tuple(lacking), before, since,
+        until, tuple(globs),
+    )  # fmt: skip
+
+
+def _boolean(value: str, *, numeric: bool) -> bool:
+    if value.lower() in _TRUE or (numeric and value == "1"):
+        return True
+    if value.lower() in _FALSE or (numeric and value == "0"):
+        return False
+    raise BadFilter(f"Invalid filter 'dangling=[{value}]'")
+
+
+def parse_moment(text: str, now: int) -> int:
+    """A moment in ns: `10m` or `1h30m` ago, a date, a date with time, or Unix seconds.
+
+    Raises:
+        BadFilter: none of these.
+    """
+    ago = parse_duration(text)
+    if ago is not None:
+        return now - ago
+    whole, dot, fraction = text.partition(".")
+    if whole.isascii() and whole.removeprefix("-").isdigit() and (not dot or fraction.isdigit()):
+        return int(whole) * 10**9 + int(fraction[:9].ljust(9, "0") if dot else 0)
+    moment = _date(text)
+    if moment is None:
+        raise BadFilter(f"failed to parse value as time or duration: {quote(text)}")
+    return moment
+
+
+def parse_duration(text: str) -> int | None:
+    """Go's duration text (`1h30m`, also `d` and `w`) in ns; None if it is none."""
+    total, number, at = 0, "", 0
+    while at < len(text):
+        if text[at] in "0123456789.":
+            number += text[at]
+            at += 1
+            continue
+        unit = next((u for u in sorted(_UNITS, key=len, reverse=True) if text[at:].startswith(u)),
+                    None)  # fmt: skip
+        if unit is None or not number.replace(".", "", 1).isdigit():
+            return None
+        total += int(float(number) * _UNITS[unit])
+        number, at = "", at + len(unit)
+    return total if text and not number else None
+
+
+def _date(text: str) -> int | None:
+    from datetime import datetime
+
+    for form in ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H"):
+        try:
+            return int(datetime.strptime(text, form).astimezone().timestamp()) * 10**9
+        except ValueError:
+            continue
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return int(parsed.timestamp() * 10**6) * 1000 if parsed.tzinfo is not None else None
+
+
+def matches(pattern: str, familiar: str) -> bool:
+    """Whether a pattern fits a familiar reference, or its name without the tag."""
+    name, _, _ = familiar.partition("@")
+    head, slash, tail = name.rpartition("/")
+    bare = head + slash + tail.partition(":")[0]
+    return glob(pattern, familiar) or glob(pattern, bare)
+
+
+def check_pattern(pattern: str) -> None:
+    """Raises BadFilter for a pattern that can never be right (`[` without end, a lone `\\`)."""
+    _tokens(pattern)
+
+
+def glob(pattern: str, text: str) -> bool:
+    """Go's path.Match on the whole text, and `**` for anything, slashes included."""
+    return _match(_tokens(pattern), 0, text, 0, set())
+
+
+def _match(
+    tokens: list[tuple[str, str, bool]], t: int, text: str, at: int, failed: set[tuple[int, int]]
+) -> bool:
+    # Depth is bounded by the number of stars; `failed` keeps it polynomial.
+    while t < len(tokens):
+        kind, what, negated = tokens[t]
+        if kind in ("*", "**"):
+            if (t, at) in failed:
+                return False
+            end = at
+            while True:
+                if _match(tokens, t + 1, text, end, failed):
+                    return True
+                if end == len(text) or (kind == "*" and text[end] == "/"):
+                    failed.add((t, at))
+                    return False
+                end += 1
+        if at == len(text):
+            return False
+        c = text[at]
+        if kind == "?":
+            fits = c != "/"
+        elif kind == "[":
+            fits = negated != any(
+                what[i] <= c <= what[i + 1] for i in range(0, len(what), 2)
+            ) and c != "/"
+        else:
+            fits = c == what
+        if not fits:
+            return False
+        t, at = t + 1, at + 1
+    return at == len(text)
+
+
+def _tokens(pattern: str) -> list[tuple[str, str, bool]]:
+    tokens: list[tuple[str, str, bool]] = []
+    at = 0
+    while at < len(pattern):
+        c = pattern[at]
+        at += 1
+        if c == "*":
+            if pattern[at : at + 1] == "*":
+                at += 1
+                tokens.append(("**", "", False))
+            else:
+                tokens.append(("*", "", False))
+        elif c == "?":
+            tokens.append(("?", "", False))
+        elif c == "[":
+            ranges, negated, at = _class(pattern, at)
+            tokens.append(("[", ranges, negated))
+        else:
+            if c == "\\":
+                c, at = _plain(pattern, at)
+            tokens.append(("", c, False))
+    return tokens
+
+
+def _class(pattern: str, at: int) -> tuple[str, bool, int]:
+    negated = pattern[at : at + 1] == "^"
+    at += negated
+    ranges = ""
+    while True:
+        if pattern[at : at + 1] == "]" and ranges:
+            return ranges, negated, at + 1
+        if pattern[at : at + 1] in ("-", "]"):
+            raise BadFilter("syntax error in pattern")
+        low, at = _member(pattern, at)
+        high = low
+        if pattern[at : at + 1] == "-":
+            high, at = _member(pattern, at + 1)
+        ranges += low + high
+
+
+def _member(pattern: str, at: int) -> tuple[str, int]:
+    if pattern[at : at + 1] == "\\":
+        return _plain(pattern, at + 1)
+    if at >= len(pattern) or pattern[at] in "-]":
+        raise BadFilter("syntax error in pattern")
+    return pattern[at], at + 1
+
+
+def _plain(pattern: str, at: int) -> tuple[str, int]:
+    if at >= len(pattern):
+        raise BadFilter("syntax error in pattern")
+    return pattern[at], at + 1

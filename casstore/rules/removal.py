@@ -1,0 +1,239 @@
+"""rmi: what one IMAGE argument untags and deletes, or the conflict that forbids it.
+
+Pure: reads a view, returns a plan. The caller holds the lock, so the plan stays true until it is
+applied. Source: dockerd's image deletion (the algorithm has not changed from 1.13 to 20.10), as
+recorded in fixtures/transcripts; the texts are those of Docker's rmi reference page.
+"""
+
+from __future__ import annotations
+
+from casstore.errors import Conflict
+from casstore.model.record import LAYER
+from casstore.model.value import Value
+from casstore.rules.resolve import resolve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from casstore.model.digest import Digest
+    from casstore.model.reference import Name, Reference
+    from casstore.rules.view import Attached, BlobState, StoreView
+
+UNTAGGED = "untagged"
+DELETED = "deleted"
+
+
+class Removed(Value):
+    """One line of what a removal did."""
+
+    kind: str  # UNTAGGED or DELETED
+    text: str  # the familiar reference, or 64 hex digits
+    digest: Digest | None  # of the image or layer; None for a reference
+    role: str  # "reference", "image" or "layer"
+    size: int  # bytes on disk that this line freed (an image's line counts its documents)
+    file_bytes: int  # of a freed layer: bytes of its regular files
+
+
+class RemovalPlan(Value):
+    """All that one removal changes, and the lines that tell of it."""
+
+    untag: tuple[Reference, ...]
+    detach: tuple[tuple[Digest, Digest], ...]  # (image, manifest) that the image gives up
+    delete: tuple[Digest, ...]  # images, a child before its parent
+    free: tuple[Digest, ...]  # blobs that nothing needs any more, a document before its children
+    lines: tuple[Removed, ...]
+    freed: int  # bytes on disk
+    kept: tuple[tuple[Digest, Digest], ...]  # (image, layer) of layers that outlive their image
+
+
+def plan_removal(
+    view: StoreView, argument: str, *, force: bool = False, prune: bool = True
+) -> RemovalPlan:
+    """Plan `rmi ARGUMENT`.
+
+    Args:
+        view: the store; the lock is held.
+        argument: as typed: a name, an ID, or a prefix of one.
+        force: `-f`: remove every reference of an image named by ID, and soft leases.
+        prune: False for `--no-prune`: untagged parents stay.
+
+    Raises:
+        InvalidReference, NotFound: as `resolve`.
+        Conflict: forbidden (children, a hard lease), or only with `force`.
+    """
+    found = resolve(view, argument)
+    removal = _Removal(view, argument, force=force, prune=prune)
+    if found.by_id or found.name is None:
+        removal.by_id(found.image)
+    else:
+        removal.by_name(found.image, found.name)
+    return removal.plan()
+
+
+def is_single(names: Sequence[Reference]) -> bool:
+    """Whether references are so few that an ID may stand for them without force.
+
+    Exactly one; or several with at most one tag, all in one repository.
+    """
+    if len(names) == 1:
+        return True
+    tags = sum(name.tag is not None for name in names)
+    return bool(names) and tags <= 1 and len({name.repository for name in names}) == 1
+
+
+class _Removal:
+    """One removal as it is thought through; it keeps its own account of what has gone."""
+
+    def __init__(self, view: StoreView, argument: str, *, force: bool, prune: bool) -> None:
+        self._view = view
+        self._argument = argument
+        self._force = force
+        self._prune = prune
+        self._untag: list[Reference] = []
+        self._detach: list[tuple[Digest, Digest]] = []
+        self._delete: list[Digest] = []
+        self._free: list[Digest] = []
+        self._lines: list[Removed] = []
+        self._kept: list[tuple[Digest, Digest]] = []
+        self._counts: dict[Digest, int] = {}
+        self._freed = 0
+
+    def plan(self) -> RemovalPlan:
+        return RemovalPlan(
+            tuple(self._untag), tuple(self._detach), tuple(self._delete), tuple(self._free),
+            tuple(self._lines), self._freed, tuple(self._kept),
+        )  # fmt: skip
+
+    def by_name(self, image: Digest, name: Name) -> None:
+        attached = self._view.references_of(image)
+        names = [one.name for one in attached]
+        if not self._force and is_single(names):
+            self._refuse_leased_last_name(image)
+        target = name.reference
+        going = [target]
+        if target.tag is not None:
+            siblings = [n for n in names if n.repository == target.repository and n != target]
+            if all(sibling.tag is None for sibling in siblings):
+                going += siblings  # a repository's digests go with its last tag
+        self._untagged(target, name.familiar)
+        for sibling in going[1:]:
+            self._untagged(sibling, sibling.familiar)
+        left = [one for one in attached if one.name not in going]
+        if left:
+            self._give_up_unnamed(image, [o for o in attached if o.name in going], left)
+        else:
+            self._delete_image(image, quiet=True, names=())
+
+    def by_id(self, image: Digest) -> None:
+        names = [one.name for one in self._view.references_of(image)]
+        if is_single(names):
+            conflict = self._conflict(image, names=(), force=self._force)
+            if conflict is not None:
+                raise conflict
+            for name in names:
+                self._untagged(name, name.familiar)
+            names = []
+        self._delete_image(image, quiet=False, names=names)
+
+    def _delete_image(self, image: Digest, *, quiet: bool, names: Sequence[Reference]) -> None:
+        conflict = self._conflict(image, names=names, force=self._force)
+        if conflict is not None:
+            if quiet:
+                return
+            raise conflict
+        for name in names:
+            self._untagged(name, name.familiar)
+        self._drop(image)
+        parent = self._view.parent_of(image)
+        while self._prune and parent is not None and self._is_unneeded(parent):
+            image = parent
+            self._drop(image)
+            parent = self._view.parent_of(image)
+
+    def _is_unneeded(self, image: Digest) -> bool:
+        """Whether an ancestor goes with its last child: never forced, so any lease keeps it."""
+        names = [one.name for one in self._view.references_of(image)]
+        return self._conflict(image, names=names, force=False) is None
+
+    def _conflict(
+        self, image: Digest, *, names: Sequence[Reference], force: bool
+    ) -> Conflict | None:
+        """The first reason not to delete an image: children, hard lease, names, soft lease."""
+        said = f"cannot delete image {self._argument} because it"
+        if any(child not in self._delete for child in self._view.children_of(image)):
+            return Conflict(f"{said} has dependent child images", forceable=False)
+        leases = self._view.leases_on(image)
+        if leases and leases[0].hard:
+            return Conflict(f"{said} is held by hard lease {leases[0].name}", forceable=False)
+        if names and not force:
+            return Conflict(
+                f"{said} is tagged in multiple repositories, use -f to force", forceable=True
+            )
+        if leases and not force:
+            return Conflict(
+                f"{said} is held by soft lease {leases[0].name}, use -f to force", forceable=True
+            )
+        return None
+
+    def _refuse_leased_last_name(self, image: Digest) -> None:
+        for lease in self._view.leases_on(image):
+            raise Conflict(
+                f"cannot delete image {self._argument} because its last reference is held by"
+                f" {'hard' if lease.hard else 'soft'} lease {lease.name}, use -f to force",
+                forceable=True,
+            )
+
+    def _untagged(self, name: Reference, text: str) -> None:
+        self._untag.append(name)
+        self._lines.append(Removed(UNTAGGED, text, None, "reference", 0, 0))
+
+    def _give_up_unnamed(
+        self, image: Digest, gone: Iterable[Attached], left: Iterable[Attached]
+    ) -> None:
+        """A manifest goes with its last name while the image lives on under another manifest."""
+        named = {one.manifest for one in left}
+        for manifest in dict.fromkeys(one.manifest for one in gone):
+            if manifest in named:
+                continue
+            self._detach.append((image, manifest))
+            for state in self._view.manifests_of(image):
+                if state.digest == manifest:
+                    self._report_layers(image, self._release([state]))
+
+    def _drop(self, image: Digest) -> None:
+        self._delete.append(image)
+        freed = self._release(self._view.manifests_of(image))
+        documents = sum(state.size for state in freed if state.kind != LAYER)
+        self._lines.append(Removed(DELETED, image.hex, image, "image", documents, 0))
+        self._report_layers(image, freed)
+
+    def _report_layers(self, image: Digest, freed: Iterable[BlobState]) -> None:
+        for state in freed:
+            if state.kind == LAYER:
+                self._lines.append(
+                    Removed(DELETED, state.digest.hex, state.digest, "layer",
+                            state.size, state.file_bytes)
+                )  # fmt: skip
+
+    def _release(self, holders: Sequence[BlobState]) -> list[BlobState]:
+        """Take one holder from each blob, and from all below a blob that loses its last.
+
+        Returns:
+            The freed blobs: documents first, then what they needed, top-most layer first, each
+            once at its top-most place.
+        """
+        freed: list[BlobState] = []
+        for state in dict.fromkeys(holders):
+            count = holders.count(state)
+            self._counts[state.digest] = self._counts.get(state.digest, state.refcount) - count
+            if self._counts[state.digest] > 0:
+                if state.kind == LAYER and self._delete:
+                    self._kept.append((self._delete[-1], state.digest))
+                continue
+            freed.append(state)
+            self._free.append(state.digest)
+            self._freed += state.size
+            if state.kind != LAYER:
+                freed += self._release(list(reversed(self._view.needs_of(state.digest))))
+        return freed

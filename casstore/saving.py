@@ -1,0 +1,181 @@
+"""save: which images and names go into the output, and getting it there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+
+from casstore.disk import durable
+from casstore.errors import NotFound, UsageError, quote
+from casstore.model.digest import Digest
+from casstore.model.reference import parse_name
+from casstore.rules.resolve import resolve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import IO, BinaryIO
+
+    from casstore.disk.blobdir import BlobDirectory
+    from casstore.disk.local import LocalStore
+    from casstore.disk.sqliteview import SqliteView
+    from casstore.model.record import LayerRecord
+    from casstore.model.reference import Reference
+    from casstore.transfer.saved import SavedImage
+
+DOCKER, OCI, OCI_DIRECTORY = "docker", "oci", "oci-dir"
+FORMATS = (DOCKER, OCI, OCI_DIRECTORY)
+
+
+def save_images(
+    disk: LocalStore, view: SqliteView, images: Sequence[str], out: str | BinaryIO, format: str
+) -> None:
+    """Write images in a format; the caller holds them by a lease.
+
+    Raises:
+        UsageError: unknown format, or a directory format without a path.
+        NotFound, InvalidReference: a bad argument; nothing is written.
+        Damaged: a blob is missing or corrupt; no output file is left.
+    """
+    if format not in FORMATS:
+        raise UsageError(f"unknown format {quote(format)}: use one of {', '.join(FORMATS)}")
+    saved = selection(view, images, each_manifest=format != DOCKER)
+    blobs = _Stored(disk.blobs, view)
+    try:
+        if format == OCI_DIRECTORY:
+            from casstore.transfer.ocilayout_out import write_oci_directory
+
+            if not isinstance(out, str):
+                raise UsageError("a layout directory needs a path")
+            write_oci_directory(out, saved, blobs)
+            durable.sync_tree(out)
+            return
+        write: Callable[[IO[bytes], Sequence[SavedImage], _Stored], None]
+        if format == OCI:
+            from casstore.transfer.ocilayout_out import write_oci_archive as write
+        else:
+            from casstore.transfer.dockerarchive_out import write_docker_archive as write
+        if not isinstance(out, str):
+            write(out, saved, blobs)
+            return
+        if os.path.exists(out) and not os.path.isfile(out):
+            with open(out, "wb") as device:  # /dev/stdout, a fifo: nothing to rename over
+                write(device, saved, blobs)
+            return
+        staging = f"{out}.{os.getpid()}-{os.urandom(4).hex()}.part"
+        with durable.replace_file(os.path.abspath(out), staging) as new:
+            write(new.file, saved, blobs)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise durable.storage_error(error, f"cannot save to {quote(out)}") from None
+
+
+def chosen_images(view: SqliteView, arguments: Sequence[str]) -> list[str]:
+    """IDs of the images that the arguments mean, each once."""
+    return list(dict.fromkeys(one.image_id for one in selection(view, arguments)))
+
+
+def selection(
+    view: SqliteView, arguments: Sequence[str], *, each_manifest: bool = False
+) -> list[SavedImage]:
+    """Images to save, parents before children.
+
+    As Docker does it: a repository alone is all its tags, `NAME:TAG` that tag, an ID or a digest
+    reference the image without a name (in OCI formats a digest reference keeps its name).
+
+    Args:
+        each_manifest: one entry for each manifest that is named, not one for each image.
+    """
+    from casstore.transfer.saved import SavedImage
+
+    if not arguments:
+        raise UsageError("no image given")
+    names: dict[tuple[Digest, Digest], list[Reference]] = {}
+    for argument in arguments:
+        for image, manifest, name in _meant(view, argument, each_manifest=each_manifest):
+            entry = names.setdefault((image, manifest), [])
+            if name is not None and name not in entry:
+                entry.append(name)
+    images = {image for image, _ in names}
+    entries = [
+        SavedImage(
+            image,
+            next(top for top in view.tops_of(image) if top.digest == manifest),
+            tuple(entry),
+            parent if (parent := view.parent_of(image)) in images else None,
+        )
+        for (image, manifest), entry in names.items()
+    ]
+    return _parents_first(view, entries)
+
+
+def _meant(
+    view: SqliteView, argument: str, *, each_manifest: bool
+) -> list[tuple[Digest, Digest, Reference | None]]:
+    """Image, manifest and name for each image that an argument means."""
+    attached: Sequence[Reference] = ()
+    last = argument.rpartition("/")[2]
+    if "@" not in argument and ":" not in last and not _is_full_id(argument):
+        repository = parse_name(argument).repository
+        attached = [
+            name
+            for all_names in view.all_references().values()
+            for name in all_names
+            if name.repository == repository and (name.tag is not None or each_manifest)
+        ]
+    if not attached:
+        found = resolve(view, argument)
+        if found.name is None:
+            return [(found.image, view.tops_of(found.image)[0].digest, None)]
+        attached = [found.name.reference]
+    meant: list[tuple[Digest, Digest, Reference | None]] = []
+    for name in attached:
+        image, top = view.image_named(name), view.top_named(name)
+        if image is None or top is None:
+            raise NotFound(f"No such image: {name.familiar}")
+        manifest = top.digest if each_manifest else view.tops_of(image)[0].digest
+        keep = name.tag is not None or each_manifest
+        meant.append((image, manifest, name if keep else None))
+    return meant
+
+
+def _is_full_id(argument: str) -> bool:
+    from casstore.model.digest import PREFIX, is_hex64
+
+    return is_hex64(argument.removeprefix(PREFIX))
+
+
+def _parents_first(view: SqliteView, entries: list[SavedImage]) -> list[SavedImage]:
+    def depth(entry: SavedImage) -> int:
+        steps, image = 0, view.parent_of(entry.image_id)
+        while image is not None:
+            steps, image = steps + 1, view.parent_of(image)
+        return steps
+
+    return sorted(entries, key=depth)
+
+
+class _Stored:
+    """The `StoredBlobs` of a sink."""
+
+    def __init__(self, blobs: BlobDirectory, view: SqliteView) -> None:
+        self._blobs, self._view = blobs, view
+        self.read = blobs.read
+        self.open = blobs.open
+        self.path = blobs.path
+
+    def layer(self, digest: Digest) -> LayerRecord | None:
+        return self._view.layer(digest)
+
+
+def open_layer(disk: LocalStore, view: SqliteView, layer: Digest | str) -> IO[bytes]:
+    """A stored layer, by blob digest or diff ID, as its uncompressed tar."""
+    from casstore.transfer.compress import open_layer as uncompressed
+
+    digest = Digest.parse(layer)
+    record = view.layer(digest) or view.layer_with_diff_id(digest)
+    if record is None:
+        raise NotFound(f"No such layer: {digest}")
+    return uncompressed(disk.blobs.open(record.digest), record)
+
+

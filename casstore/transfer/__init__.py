@@ -1,0 +1,1 @@
+"""Bytes between the store and files: archives, layouts, layers."""

@@ -1,0 +1,184 @@
+"""Docker archives in: what `docker save`, podman, skopeo, BuildKit and Bazel write.
+
+`manifest.json` lists images: a config, layers (plain tars, or compressed ones, as members or
+links to members) and tags. The config is kept byte for byte; layers are packed; a manifest is
+written where the store has none for the image yet. As in dockerd, a layer that is known by its
+diff ID is never read, the names of config files promise nothing, and `Parent` counts only within
+the archive.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from casstore.errors import InvalidReference, Refused, quote
+from casstore.model import document, mediatype
+from casstore.model.digest import Digest, is_hex64
+from casstore.model.document import MAX_DOCUMENT, Fields
+from casstore.model.imageconfig import check_os, parse_config
+from casstore.model.imagetree import read_tree
+from casstore.model.manifest import MAX_CHILDREN, build_manifest
+from casstore.model.record import Arrival, Descriptor, ImageRecord, LayerRecord
+from casstore.model.reference import Reference, parse_name, parse_target
+from casstore.model.value import Value
+from casstore.transfer.compress import LayerJob, pack_layers
+from casstore.transfer.stagedtree import StagedTree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import IO
+
+    from casstore.ports import Intake
+    from casstore.transfer.archive import Archive
+    from casstore.transfer.compress import Compression
+
+MANIFEST_JSON = "manifest.json"
+
+
+class Item(Value):
+    """An entry of `manifest.json`, checked."""
+
+    config: str  # member names
+    layers: tuple[str, ...]  # bottom first
+    names: tuple[Reference, ...]
+    parent: Digest | None  # as written; it counts only where it is in the same archive
+
+
+class _Image(Value):
+    id: Digest
+    size: int  # of the config
+    diff_ids: tuple[Digest, ...]
+
+
+def read_docker_archive(
+    archive: Archive, intake: Intake, compression: Compression
+) -> list[Arrival]:
+    """Stage all images of the archive.
+
+    Raises:
+        Refused: anything wrong with it, in dockerd's words where it has some.
+        InvalidReference: a malformed tag.
+    """
+    items = read_manifest_json(archive)
+    images = _configs(archive, items, intake)
+    known = {image.id: intake.manifest_of(image.id) for image in images}
+    layers = _pack(
+        archive,
+        [pair for pair in zip(items, images, strict=True) if known[pair[1].id] is None],
+        intake,
+        compression,
+    )
+    records: dict[Digest, ImageRecord] = {}
+    arrivals: list[Arrival] = []
+    for item, image in zip(items, images, strict=True):
+        if image.id not in records:
+            manifest = known[image.id]
+            if manifest is not None:
+                records[image.id] = read_tree(manifest, StagedTree(intake))
+            else:
+                own = [layers[diff_id] for diff_id in image.diff_ids]
+                records[image.id] = stage_manifest(image.id, image.size, own, intake)
+        parent = item.parent if item.parent in known and item.parent != image.id else None
+        arrivals.append(Arrival(records[image.id], item.names, parent))
+    return arrivals
+
+
+def stage_manifest(
+    config: Digest, size: int, layers: Sequence[LayerRecord], intake: Intake
+) -> ImageRecord:
+    """Stage a manifest of ours for a config that is staged, over layers that are."""
+    manifest = build_manifest(config, size, layers)
+    top = Descriptor(mediatype.OCI_MANIFEST, intake.add(manifest), len(manifest))
+    return read_tree(top, StagedTree(intake, {layer.digest: layer for layer in layers}))
+
+
+def read_manifest_json(archive: Archive) -> list[Item]:
+    """The entries of `manifest.json`; none where it is null, as for dockerd.
+
+    Raises:
+        Refused: not a list of entries; a path that leads out; a tag that is none.
+        InvalidReference: a malformed tag.
+    """
+    value = document.parse(archive.read(MANIFEST_JSON, MAX_DOCUMENT), MANIFEST_JSON)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise Refused(f"{MANIFEST_JSON} is not a list")
+    if len(value) > MAX_CHILDREN:
+        raise Refused(f"{MANIFEST_JSON} exceeds the limit of {MAX_CHILDREN} images")
+    return [_item(entry, number) for number, entry in enumerate(value, 1)]
+
+
+def parse_repo_tag(text: str) -> Reference:
+    """A tag of `RepoTags`, `repository:tag`.
+
+    Raises:
+        Refused: `invalid tag "x"`, for a name without a tag or with a digest.
+        InvalidReference: breaks the grammar.
+    """
+    try:
+        name = parse_name(text)
+        if name.digest is not None or ":" not in text.rpartition("/")[2]:
+            raise Refused(f"invalid tag {quote(text, 200)}")
+        return parse_target(text)
+    except InvalidReference as error:
+        raise InvalidReference(f"{error}: {quote(text)}") from None
+
+
+def _item(value: object, number: int) -> Item:
+    fields = Fields(value, f"image {number} of {MANIFEST_JSON}")
+    parent = fields.text("Parent")
+    is_id = parent.startswith("sha256:") and is_hex64(parent.removeprefix("sha256:"))
+    return Item(
+        config=fields.text("Config"),
+        layers=tuple(fields.texts("Layers")),
+        names=tuple(map(parse_repo_tag, fields.texts("RepoTags"))),
+        parent=Digest(parent) if is_id else None,
+    )
+
+
+def _configs(archive: Archive, items: Sequence[Item], intake: Intake) -> list[_Image]:
+    """The image of each item, its config staged. Only what is needed later stays in memory."""
+    by_path: dict[str, _Image] = {}
+    images: list[_Image] = []
+    for item in items:
+        image = by_path.get(item.config)
+        if image is None:
+            data = archive.read(item.config, MAX_DOCUMENT)
+            config = parse_config(data)
+            check_os(config.os)
+            image = by_path[item.config] = _Image(intake.add(data), len(data), config.diff_ids)
+        if len(item.layers) != len(image.diff_ids):
+            raise Refused(
+                "invalid manifest, layers length mismatch: "
+                f"expected {len(item.layers)}, got {len(image.diff_ids)}"
+            )
+        images.append(image)
+    return images
+
+
+def _pack(
+    archive: Archive,
+    images: Sequence[tuple[Item, _Image]],
+    intake: Intake,
+    compression: Compression,
+) -> dict[Digest, LayerRecord]:
+    """Records of all layers of `images`, by diff ID; each that is new is packed once."""
+    layers: dict[Digest, LayerRecord] = {}
+    jobs: dict[Digest, LayerJob] = {}
+    for item, image in images:
+        for position, (path, diff_id) in enumerate(zip(item.layers, image.diff_ids, strict=True)):
+            if diff_id in layers or diff_id in jobs:
+                continue
+            record = intake.layer_with_diff_id(diff_id)
+            if record is not None:
+                layers[diff_id] = record
+                continue
+            archive.size(path)  # a missing file is told before anything is compressed
+            jobs[diff_id] = LayerJob(_opener(archive, path), diff_id, position)
+    layers.update(zip(jobs, pack_layers(list(jobs.values()), intake, compression), strict=True))
+    return layers
+
+
+def _opener(archive: Archive, path: str) -> Callable[[], IO[bytes]]:
+    return lambda: archive.open(path)

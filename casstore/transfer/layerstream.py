@@ -1,0 +1,408 @@
+"""Any compressed stream as the plain bytes in it, read to the very end or refused.
+
+Layers and archives come plain or as gzip, zstd, xz or bzip2, told apart by their first bytes.
+Many gzip members or zstd frames (skippable ones too) in a row are one stream. Whoever reads to
+the end has seen every byte of the input: a missing trailer, a cut, a wrong check sum or junk
+behind the last member is refused, because a later reader could see something else in it.
+
+Output comes in bounded pieces whatever the input claims; windows, memory and the total are
+limited (a bomb is refused as soon as it has passed its limit).
+"""
+
+from __future__ import annotations
+
+import bz2
+import io
+import lzma
+import zlib
+from typing import IO, Protocol, cast
+
+import zstandard
+
+from casstore.errors import Refused
+from casstore.transfer.zstdframes import MAGIC as ZSTD_MAGIC
+from casstore.transfer.zstdframes import MAX_WINDOW, SKIPPABLE_MAGICS, FrameTracker
+
+NONE = "none"
+GZIP = "gzip"
+ZSTD = "zstd"
+XZ = "xz"
+BZIP2 = "bzip2"
+
+MAX_XZ_MEMORY = 128 << 20
+ALWAYS_ALLOWED = 1 << 30  # this much output is never a bomb
+MAX_RATIO = 100
+MAX_OUTPUT = 64 << 30
+HEAD_SIZE = 6  # bytes that tell the compression
+
+_INPUT = 128 << 10
+_OUTPUT = 1 << 20
+
+
+def compression_of(head: bytes) -> str:
+    """The compression whose magic `head` starts with; `none` for anything else."""
+    if head.startswith(b"\x1f\x8b"):
+        return GZIP
+    if head.startswith(ZSTD_MAGIC) or head[:4] in SKIPPABLE_MAGICS:
+        return ZSTD
+    if head.startswith(b"\xfd7zXZ\x00"):
+        return XZ
+    # A bzip2 file names its block size, and a tar member may well be called BZh...
+    if head.startswith(b"BZh") and head[3:4] in b"123456789" and head[3:4]:
+        return BZIP2
+    return NONE
+
+
+def open_uncompressed(
+    stream: IO[bytes], *, compressed_size: int | None = None, limit: int = MAX_OUTPUT
+) -> IO[bytes]:
+    """A reader (`read`, `readinto`) of the plain bytes in `stream`, which it closes.
+
+    Args:
+        stream: positioned at the start; read forward only.
+        compressed_size: how long `stream` is, where that is known and `stream` cannot tell.
+        limit: output that is refused whatever the size of the input.
+
+    Raises:
+        Refused: by the constructor and every read: truncated, corrupt, junk at the end, or
+            "exceeds the limit".
+    """
+    head = read_fully(stream, HEAD_SIZE)
+    kind = compression_of(head)
+    if kind == NONE:
+        return cast("IO[bytes]", _Plain(stream, head, limit))
+    if compressed_size is None:
+        compressed_size = _remaining(stream, len(head))
+    source = _Source(stream, head)
+    decoder: _Decoder
+    if kind == ZSTD:
+        decoder = _Zstd(source)
+    else:
+        decoder = _Members(kind, source)
+    return cast("IO[bytes]", _Decompressed(decoder, source, compressed_size, limit))
+
+
+def read_fully(stream: IO[bytes], size: int) -> bytes:
+    """`size` bytes, or fewer at the end of the stream."""
+    data = stream.read(size)
+    while data and len(data) < size:
+        more = stream.read(size - len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
+def read_into(stream: IO[bytes], buffer: memoryview) -> int:
+    """Fill `buffer` from `stream`; fewer bytes than fit mean the end of the stream."""
+    filled, size = 0, len(buffer)
+    into = getattr(stream, "readinto", None)
+    while filled < size:
+        if into is not None:
+            count = into(buffer[filled:]) or 0
+        else:
+            data = stream.read(size - filled)
+            count = len(data)
+            buffer[filled : filled + count] = data
+        if not count:
+            break
+        filled += count
+    return filled
+
+
+def _remaining(stream: IO[bytes], behind: int) -> int | None:
+    """Length of `stream` of which `behind` bytes are read, if it can seek."""
+    try:
+        if not stream.seekable():
+            return None
+        here = stream.tell()
+        end = stream.seek(0, io.SEEK_END)
+        stream.seek(here)
+    except (AttributeError, OSError, ValueError):
+        return None
+    return end - here + behind
+
+
+class _Plain(io.RawIOBase):
+    """The stream itself, with the bytes that were looked at put back in front."""
+
+    def __init__(self, stream: IO[bytes], head: bytes, limit: int) -> None:
+        self._stream = stream
+        self._head = head
+        self._left = limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        if self._head:
+            count = min(len(self._head), len(buffer))
+            buffer[:count] = self._head[:count]
+            self._head = self._head[count:]
+        else:
+            count = read_into(self._stream, memoryview(buffer))
+        self._left -= count
+        if self._left < 0:
+            raise Refused("uncompressed data exceeds the limit")
+        return count
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()
+
+
+class _Source:
+    """The compressed side, with look-ahead and a count of what has been taken."""
+
+    def __init__(self, stream: IO[bytes], head: bytes) -> None:
+        self._stream = stream
+        self._held = memoryview(head)
+        self.taken = 0
+
+    def next(self) -> memoryview:
+        """The bytes at hand, at least one unless the stream has ended; they stay."""
+        if not self._held:
+            self._held = memoryview(self._stream.read(_INPUT))
+        return self._held
+
+    def take(self, count: int) -> None:
+        self._held = self._held[count:]
+        self.taken += count
+
+    def give_back(self, unused: bytes) -> None:
+        """Put `unused` back in front: it was taken and belongs to what comes next."""
+        self._held = memoryview(unused + bytes(self._held))
+        self.taken -= len(unused)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _Decoder(Protocol):
+    def decode(self, size: int) -> bytes:
+        """At most `size` plain bytes; none at the end of the stream."""
+
+
+class _Decompressed(io.RawIOBase):
+    """Plain bytes out of a decoder, counted against the limit."""
+
+    def __init__(
+        self, decoder: _Decoder, source: _Source, compressed_size: int | None, limit: int
+    ) -> None:
+        self._decoder = decoder
+        self._source = source
+        self._size = compressed_size
+        self._limit = limit
+        self._total = 0
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        if not self._ready:
+            data = self._decoder.decode(_OUTPUT)
+            self._total += len(data)
+            self._check()
+            self._ready = memoryview(data)
+        count = min(len(self._ready), len(buffer))
+        buffer[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+    def _check(self) -> None:
+        size = self._source.taken if self._size is None else self._size
+        allowed = min(max(ALWAYS_ALLOWED, MAX_RATIO * size), self._limit)
+        if self._total > allowed:
+            raise Refused(f"decompressed data exceeds the limit of {allowed} bytes")
+
+    def close(self) -> None:
+        if not self.closed:
+            self._source.close()
+        super().close()
+
+
+class _Inflater(Protocol):
+    """What zlib, bz2 and lzma decompressors have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = ..., /) -> bytes: ...
+
+
+class _Gzip:
+    """zlib in the dress of bz2 and lzma: it keeps the input that it has not used yet."""
+
+    def __init__(self) -> None:
+        self._zlib = zlib.decompressobj(wbits=31)
+
+    @property
+    def eof(self) -> bool:
+        return self._zlib.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._zlib.unused_data
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._zlib.unconsumed_tail
+
+    def decompress(self, data: bytes, max_length: int = 0, /) -> bytes:
+        return self._zlib.decompress(self._zlib.unconsumed_tail + data, max_length)
+
+
+def _inflater(kind: str) -> _Inflater:
+    if kind == GZIP:
+        return _Gzip()
+    if kind == BZIP2:
+        return bz2.BZ2Decompressor()
+    return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=MAX_XZ_MEMORY)
+
+
+class _Members:
+    """gzip members, bzip2 or xz streams, one behind the other."""
+
+    def __init__(self, kind: str, source: _Source) -> None:
+        self._kind = kind
+        self._source = source
+        self._inflater: _Inflater | None = None
+        self._drained = True  # the inflater holds no output back
+
+    def decode(self, size: int) -> bytes:
+        while True:
+            if self._inflater is None:
+                if not self._next_member():
+                    return b""
+                self._inflater = _inflater(self._kind)
+                self._drained = True
+            chunk = b""
+            if self._drained:
+                chunk = bytes(self._source.next())
+                self._source.take(len(chunk))
+            try:
+                data = self._inflater.decompress(chunk, size)
+            except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
+                raise self._refusal(error) from None
+            if self._inflater.eof:
+                self._source.give_back(self._inflater.unused_data)
+                self._inflater = None
+            elif not chunk and self._drained and not data:
+                raise Refused(f"truncated {self._kind} data")
+            else:
+                self._drained = len(data) < size
+            if data:
+                return data
+
+    def _next_member(self) -> bool:
+        """Whether another member begins here; padding that xz allows is skipped."""
+        if self._kind == XZ:
+            self._skip_padding()
+        head = bytes(self._source.next()[:HEAD_SIZE])
+        if not head:
+            return False
+        first = self._source.taken == 0
+        if not first and not _may_begin(self._kind, head):
+            raise Refused(f"unexpected bytes after the end of the {self._kind} data")
+        return True
+
+    def _skip_padding(self) -> None:
+        zeros = 0
+        while self._source.taken and (held := self._source.next()):
+            rest = bytes(held).lstrip(b"\0")
+            zeros += len(held) - len(rest)
+            self._source.take(len(held) - len(rest))
+            if rest:
+                break
+        if zeros % 4:
+            raise Refused("unexpected bytes after the end of the xz data")
+
+    def _refusal(self, error: Exception) -> Refused:
+        if self._kind == XZ and "emory" in str(error):
+            return Refused(f"xz data exceeds the limit of {MAX_XZ_MEMORY >> 20} MiB of memory")
+        return Refused(f"corrupt {self._kind} data")
+
+
+def _may_begin(kind: str, head: bytes) -> bool:
+    # The look-ahead may end within the magic: then the inflater judges what follows.
+    magic = {GZIP: b"\x1f\x8b", BZIP2: b"BZh", XZ: b"\xfd7zXZ\x00"}[kind]
+    return head.startswith(magic) or magic.startswith(head)
+
+
+class _Frame(io.RawIOBase):
+    """The bytes of one zstd frame: it ends where the frame ends, not where the file does."""
+
+    def __init__(self, source: _Source) -> None:
+        self.tracker = FrameTracker()
+        self._source = source
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        if self.tracker.done:
+            return b""
+        held = self._source.next()
+        if not held:
+            raise Refused("truncated zstd data")
+        if size >= 0:
+            held = held[:size]
+        count = self.tracker.feed(held)
+        data = bytes(held[:count])
+        self._source.take(count)
+        return data
+
+
+class _Zstd:
+    """zstd frames, one behind the other; each gets a reader that cannot run past its end."""
+
+    def __init__(self, source: _Source) -> None:
+        self._source = source
+        self._context = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
+        self._frame: _Frame | None = None
+        self._reader: zstandard.ZstdDecompressionReader | None = None
+
+    def decode(self, size: int) -> bytes:
+        while True:
+            if self._reader is None:
+                if not self._source.next():
+                    return b""
+                self._frame = _Frame(self._source)
+                self._reader = self._context.stream_reader(
+                    cast("IO[bytes]", self._frame), read_size=_INPUT, closefd=False
+                )
+            try:
+                data = self._reader.read(size)
+            except (zstandard.ZstdError, MemoryError) as error:
+                raise Refused(f"corrupt zstd data: {_cause(error)}") from None
+            if data:
+                return data
+            self._finish_frame()
+
+    def _finish_frame(self) -> None:
+        # libzstd has given all there is; what it may not have asked for is the end of the frame.
+        assert self._frame is not None
+        while not self._frame.tracker.done:
+            self._frame.read()
+        self._frame = self._reader = None
+
+
+class FrameDecompressor:
+    """Decompresses whole frames whose header states a content size. For one thread."""
+
+    def __init__(self) -> None:
+        self._context = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
+
+    def decompress(self, frame: bytes) -> bytes:
+        """The content of one frame; the caller has looked at its size."""
+        try:
+            return self._context.decompress(frame)
+        except (zstandard.ZstdError, MemoryError) as error:
+            raise Refused(f"corrupt zstd data: {_cause(error)}") from None
+
+
+def _cause(error: BaseException) -> str:
+    return str(error).removeprefix("zstd decompress error: ") or "no memory"

@@ -1,0 +1,179 @@
+"""How many bytes of files a layer holds: Docker's SIZE, counted as the layer streams by.
+
+The scanner walks the 512-byte headers of an uncompressed tar by hand and jumps over the data, so
+that it costs little beside the hash of the same bytes. It is never a judge: a layer is stored as
+it is, and content that is no tar (or stops being one) gives what was counted until then.
+
+Counted as Go's archive/tar reports sizes, which is what Docker adds up: regular files with their
+pax or base-256 size, sparse files with their expanded size; links, directories and devices
+nothing, so a hard-linked file counts once.
+"""
+
+from __future__ import annotations
+
+from zlib import adler32
+
+BLOCK = 512
+MAX_EXTENDED = 1 << 20  # a longer pax header is skipped unread: Go stops there too
+
+_REGULAR = b"\0" b"07"
+_SPARSE = ord("S")
+_PAX = ord("x")
+_LONG_NAME = b"LK"
+_NO_DATA = b"123456"  # links, devices, directories, fifos: data never follows, whatever the size
+_ZEROS = bytes(BLOCK)
+
+# What the scanner is in the middle of.
+_HEADER, _RECORDS, _SPARSE_MAP, _END = range(4)
+
+
+class LayerScanner:
+    """Feed it the bytes of a layer tar in any pieces; `file_bytes` is the sum so far."""
+
+    __slots__ = ("_held", "_need", "_pax", "_pending", "_skip", "_state", "file_bytes")
+
+    def __init__(self) -> None:
+        self.file_bytes = 0
+        self._state = _HEADER
+        self._skip = 0  # bytes to jump over before the next header
+        self._held = b""  # an incomplete header or extended header
+        self._need = BLOCK
+        self._pending = 0  # data bytes that follow a sparse map
+        self._pax: dict[bytes, bytes] = {}  # records for the next file
+
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        """Count what begins in `data`, the next bytes of the layer. Never raises for content."""
+        view = memoryview(data)
+        at, end = 0, len(view)
+        while self._state != _END:
+            if self._skip:
+                step = min(self._skip, end - at)
+                self._skip -= step
+                at += step
+                if self._skip:
+                    return
+            if self._held:
+                missing = self._need - len(self._held)
+                self._held += view[at : at + missing]
+                at += missing
+                if at > end:
+                    return
+                block, self._held = self._held, b""
+            elif at + self._need <= end:
+                block = bytes(view[at : at + self._need])
+                at += self._need
+            else:
+                self._held = bytes(view[at:])
+                return
+            if self._state == _HEADER:
+                self._header(block)
+            elif self._state == _RECORDS:
+                self._records(block)
+            else:
+                self._sparse_map(block)
+
+    def _header(self, block: bytes) -> None:
+        # The low half of adler32 is 1 + the sum of the bytes, mod 65521: a check sum at C speed.
+        stored = _octal(block[148:156])
+        total = (adler32(block) & 0xFFFF) - (adler32(block[148:156]) & 0xFFFF) + 8 * 0x20
+        if stored < 0 or (total - stored) % 65521:
+            # Two blocks of zeros end a tar, and so does anything that is no header.
+            self._state = _END
+            return
+        size = _number(block[124:136])
+        if size < 0:
+            self._state = _END
+            return
+        kind = block[156]
+        if kind == _PAX:
+            self._begin_records(size)
+        elif kind in _LONG_NAME or kind in b"g":
+            self._skip = _padded(size)
+        elif kind in _NO_DATA:
+            self._pax = {}
+        else:
+            self._file(block, kind, size)
+
+    def _file(self, block: bytes, kind: int, size: int) -> None:
+        pax, self._pax = self._pax, {}
+        real = size
+        if pax:
+            size = _decimal(pax.get(b"size"), size)
+            real = _pax_sparse_size(pax, size)
+        if size < 0 or real < 0:
+            self._state = _END
+            return
+        if kind == _SPARSE:
+            self.file_bytes += max(_number(block[483:495]), 0)
+            if block[482]:
+                self._state, self._pending = _SPARSE_MAP, _padded(size)
+                return
+        elif kind in _REGULAR and not (kind == 0 and _is_directory(block)):
+            self.file_bytes += real
+        self._skip = _padded(size)
+
+    def _begin_records(self, size: int) -> None:
+        if size > MAX_EXTENDED:
+            self._state = _END
+        elif size:
+            self._state, self._need = _RECORDS, _padded(size)
+            self._pending = size
+
+    def _records(self, data: bytes) -> None:
+        self._state, self._need = _HEADER, BLOCK
+        at, end = 0, self._pending
+        while at < end:
+            blank = data.find(b" ", at, at + 20)
+            length = _decimal(data[at:blank] if blank > 0 else None, 0)
+            equals = data.find(b"=", blank, at + length)
+            if length <= 0 or at + length > end or equals < 0 or data[at + length - 1] != 0x0A:
+                self._state = _END
+                return
+            key = data[blank + 1 : equals]
+            if key == b"size" or key.startswith(b"GNU.sparse."):
+                self._pax[key] = data[equals + 1 : at + length - 1]
+            at += length
+
+    def _sparse_map(self, block: bytes) -> None:
+        # A block of 21 map entries in the old GNU form; the data follow the last such block.
+        if not block[504]:
+            self._state, self._skip = _HEADER, self._pending
+
+
+def _padded(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK
+
+
+def _octal(field: bytes) -> int:
+    """An octal header field, -1 where it is none."""
+    text = field.strip(b"\0 ")
+    try:
+        return int(text, 8) if text else 0
+    except ValueError:
+        return -1
+
+
+def _number(field: bytes) -> int:
+    """A size field: octal digits, or base 256 where the first bit is set."""
+    if not field[0] & 0x80:
+        return _octal(field)
+    value = int.from_bytes(field, "big") & ((1 << 8 * len(field) - 1) - 1)
+    negative = field[0] & 0x40
+    return -1 if negative or value >= 1 << 63 else value
+
+
+def _decimal(text: bytes | None, default: int) -> int:
+    """A decimal of a pax record; `default` where it is absent, -1 where it is none."""
+    if text is None:
+        return default
+    return int(text) if text.isdigit() and len(text) < 20 else -1
+
+
+def _pax_sparse_size(pax: dict[bytes, bytes], size: int) -> int:
+    # GNU sparse 0.0 and 0.1 say GNU.sparse.size, 1.0 says GNU.sparse.realsize.
+    return _decimal(pax.get(b"GNU.sparse.realsize", pax.get(b"GNU.sparse.size")), size)
+
+
+def _is_directory(block: bytes) -> bool:
+    # Before ustar, a directory was a file whose name ends in a slash.
+    return block[:100].rstrip(b"\0").endswith(b"/")

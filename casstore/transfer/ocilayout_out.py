@@ -1,0 +1,212 @@
+"""Images as an OCI image layout, in a tar or in a directory: every blob byte for byte.
+
+Names stand in `index.json` as other tools write them: `org.opencontainers.image.ref.name` (the
+familiar form) and containerd's `io.containerd.image.name` (the full one). A recorded parent is an
+annotation of ours. The same images in the same order give the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, Any
+
+from casstore.errors import Damaged, Refused, quote
+from casstore.model import mediatype
+from casstore.model.digest import Digest
+from casstore.model.manifest import Manifest, parse_document
+from casstore.model.record import Descriptor
+from casstore.ports import StoredBlobs
+from casstore.transfer.dockerarchive_out import TarWriter
+from casstore.transfer.saved import SavedImage
+
+REF_NAME = "org.opencontainers.image.ref.name"
+IMAGE_NAME = "io.containerd.image.name"
+PARENT = "io.casstore.image.parent"
+
+OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+BLOBS = "blobs/sha256"
+
+_READ = 1 << 20
+_FICLONE = 0x40049409  # linux/fs.h
+
+
+def write_oci_archive(out: IO[bytes], images: Sequence[SavedImage], blobs: StoredBlobs) -> None:
+    """Write a tar of a layout.
+
+    Raises:
+        Damaged: a blob is missing or is not its digest; `out` is then good for nothing.
+    """
+    tree = _tree(images, blobs)
+    archive = TarWriter(out)
+    archive.add("oci-layout", OCI_LAYOUT)
+    archive.add("index.json", _index_json(images))
+    for directory in ("blobs/", BLOBS + "/"):
+        archive.add_directory(directory)
+    for descriptor in tree:
+        archive.begin(f"{BLOBS}/{descriptor.digest.hex}", descriptor.size)
+        for piece in _verified(descriptor, blobs):
+            archive.write(piece)
+        archive.end()
+    archive.close()
+
+
+def write_oci_directory(
+    path: str,
+    images: Sequence[SavedImage],
+    blobs: StoredBlobs,
+    *,
+    link: Callable[[str, str], bool] | None = None,
+) -> None:
+    """Write a layout directory at `path`, which must not be there yet, or be empty.
+
+    Nothing is flushed to the disk. On an error what was written is removed again.
+
+    Args:
+        path: the directory.
+        images: what to write.
+        blobs: where the blobs are.
+        link: `link(blob, target)` gives a stored blob a second name; False where it cannot.
+            Blobs are copied then (by reflink, where the file system can).
+
+    Raises:
+        Refused: there is something at `path`.
+        Damaged: a blob is missing or is not its digest.
+    """
+    tree = _tree(images, blobs)
+    made: list[Callable[[], None]] = []
+    try:
+        _make_empty_directory(path, made)
+        directory = path
+        for part in BLOBS.split("/"):
+            directory = os.path.join(directory, part)
+            os.mkdir(directory)
+            made.append(_remover(os.rmdir, directory))
+        for descriptor in tree:
+            target = os.path.join(directory, descriptor.digest.hex)
+            made.append(_remover(os.unlink, target))
+            _place(descriptor, target, blobs, link)
+        for name, data in (("index.json", _index_json(images)), ("oci-layout", OCI_LAYOUT)):
+            target = os.path.join(path, name)
+            made.append(_remover(os.unlink, target))
+            with open(target, "xb") as file:
+                file.write(data)
+    except BaseException:
+        for undo in reversed(made):
+            with contextlib.suppress(OSError):
+                undo()
+        raise
+
+
+def _remover(remove: Callable[[str], None], path: str) -> Callable[[], None]:
+    return lambda: remove(path)
+
+
+def _make_empty_directory(path: str, made: list[Callable[[], None]]) -> None:
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        if not os.path.isdir(path) or os.listdir(path):
+            raise Refused(f"{quote(path)} is there already and is no empty directory") from None
+    else:
+        made.append(_remover(os.rmdir, path))
+
+
+def _place(
+    descriptor: Descriptor,
+    target: str,
+    blobs: StoredBlobs,
+    link: Callable[[str, str], bool] | None,
+) -> None:
+    source = blobs.path(descriptor.digest)
+    try:
+        if os.lstat(source).st_size != descriptor.size:
+            raise Damaged(f"blob {descriptor.digest} does not have {descriptor.size} bytes")
+    except FileNotFoundError:
+        raise Damaged(f"blob {descriptor.digest} is missing") from None
+    if link is not None and link(source, target):
+        return
+    with open(target, "xb", buffering=0) as file:
+        if not _reflink(file, blobs, descriptor.digest):
+            for piece in _verified(descriptor, blobs):
+                file.write(piece)
+
+
+def _reflink(target: IO[bytes], blobs: StoredBlobs, digest: Digest) -> bool:
+    with blobs.open(digest) as source:
+        try:
+            fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
+        except OSError:
+            return False
+    return True
+
+
+def _verified(descriptor: Descriptor, blobs: StoredBlobs) -> Iterator[bytes]:
+    """The pieces of a blob; fails at its end unless they were what the descriptor says."""
+    content, left = hashlib.sha256(), descriptor.size
+    with blobs.open(descriptor.digest) as file:
+        while piece := file.read(min(_READ, left + 1)):
+            left -= len(piece)
+            if left < 0:
+                break
+            content.update(piece)
+            yield piece
+    if left or Digest.of_bytes(content.digest()) != descriptor.digest:
+        raise Damaged(f"blob {descriptor.digest} is damaged: its content has another digest")
+
+
+def _tree(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Descriptor]:
+    """Every blob under `images` once: documents first, in the order of a walk, then the rest.
+
+    Children of an index that the store does not have are left out, as they were when it came.
+    """
+    documents: dict[Digest, Descriptor] = {}
+    leaves: dict[Digest, Descriptor] = {}
+    ahead = [image.top for image in reversed(images)]
+    while ahead:
+        descriptor = ahead.pop()
+        if descriptor.digest in documents:
+            continue
+        documents[descriptor.digest] = descriptor
+        document = parse_document(blobs.read(descriptor.digest), descriptor)
+        if isinstance(document, Manifest):
+            entries = [document.config] if document.config is not None else []
+            for entry in (*entries, *document.layers):
+                leaves[entry.descriptor.digest] = entry.descriptor
+            continue
+        for entry in reversed(document.manifests):
+            child = entry.descriptor
+            if not os.path.lexists(blobs.path(child.digest)):
+                continue
+            if mediatype.is_index(child.media_type) or mediatype.is_manifest(child.media_type):
+                ahead.append(child)
+            else:
+                leaves[child.digest] = child
+    return [*documents.values(), *(x for x in leaves.values() if x.digest not in documents)]
+
+
+def _index_json(images: Sequence[SavedImage]) -> bytes:
+    entries: list[dict[str, Any]] = []
+    for image in images:
+        for name in image.names or (None,):
+            annotations: dict[str, str] = {}
+            if name is not None:
+                annotations[IMAGE_NAME] = name
+            if image.parent is not None:
+                annotations[PARENT] = image.parent
+            if name is not None:
+                annotations[REF_NAME] = name.familiar
+            entry: dict[str, Any] = {
+                "mediaType": image.top.media_type,
+                "digest": image.top.digest,
+                "size": image.top.size,
+            }
+            if annotations:
+                entry["annotations"] = annotations
+            entries.append(entry)
+    index = {"schemaVersion": 2, "mediaType": mediatype.OCI_INDEX, "manifests": entries}
+    return json.dumps(index, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,0 +1,197 @@
+"""A stored layer as the tar it came as, verified while it is read.
+
+Blobs of many small frames, as casstore makes them, are decompressed by all cores; any other blob
+is one stream. Either way the reader learns at the end, and before it is told that this is the
+end, whether the bytes were those of the diff ID.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import IO, cast
+
+from casstore.errors import Damaged, Refused, Unsupported
+from casstore.model.record import LayerRecord
+from casstore.transfer.keeping import ENCRYPTED
+from casstore.transfer.layerstream import (
+    ZSTD,
+    FrameDecompressor,
+    compression_of,
+    open_uncompressed,
+    read_fully,
+)
+from casstore.transfer.piecework import MAX_WIDTH, cores
+from casstore.transfer.sidehash import PlainHash, SideHash
+from casstore.transfer.zstdframes import FrameHeader, FrameTracker
+
+INLINE = 1 << 20  # a layer this small is not worth a thread
+MAX_FRAME = 8 << 20  # larger frames are decompressed as a stream
+
+_READ = 1 << 20
+
+
+def open_layer(file: IO[bytes], record: LayerRecord) -> FramedReader:
+    """A reader of the uncompressed layer in `file`, which it closes; close it, or use `with`.
+
+    Raises:
+        Unsupported: the layer is encrypted.
+        Damaged: by a read: the blob does not decompress, or not to its diff ID.
+    """
+    if record.media_type.endswith(ENCRYPTED):
+        file.close()
+        raise Unsupported(f"layer {record.digest} is encrypted")
+    return FramedReader(file, record)
+
+
+class FramedReader(io.RawIOBase):
+    """The plain bytes of one layer blob. `pieces` gives them without a copy."""
+
+    def __init__(self, file: IO[bytes], record: LayerRecord, *, width: int | None = None) -> None:
+        self._file = file
+        self._record = record
+        self._threads = record.diff_size > INLINE
+        self._hash = SideHash() if self._threads else PlainHash()
+        self._frames: _Frames | None = None
+        self._width = width or min(cores(), MAX_WIDTH)
+        self._pieces = self._verified()
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        if not self._ready:
+            self._ready = memoryview(next(self._pieces, b""))
+        count = min(len(self._ready), len(buffer))
+        buffer[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+    def pieces(self) -> Iterator[bytes]:
+        """What is left of the layer, in pieces of at most 8 MiB, none of them empty."""
+        if self._ready:
+            yield bytes(self._ready)
+            self._ready = memoryview(b"")
+        yield from self._pieces
+
+    def close(self) -> None:
+        if not self.closed:
+            if self._frames is not None:
+                self._frames.close()
+            self._hash.close()
+            self._file.close()
+        super().close()
+
+    def _verified(self) -> Iterator[bytes]:
+        record = self._record
+        try:
+            for piece in self._decompressed():
+                self._hash.update(piece)
+                if self._hash.size > record.diff_size:
+                    raise Refused(f"it holds more than {record.diff_size} bytes")
+                yield piece
+        except Refused as error:
+            raise Damaged(f"blob {record.digest} is damaged: {error}") from None
+        if self._hash.finish() != record.diff_id:
+            raise Damaged(f"blob {record.digest} is damaged: it is not layer {record.diff_id}")
+
+    def _decompressed(self) -> Iterator[bytes]:
+        if self._record.digest == self._record.diff_id:
+            return _read_all(self._file)  # plain, whatever it looks like
+        head = read_fully(self._file, 18)
+        rest = cast("IO[bytes]", _Chained(head, self._file))
+        if self._threads and compression_of(head) == ZSTD:
+            self._frames = _Frames(rest, self._width)
+            return self._frames.pieces()
+        return _read_all(open_uncompressed(rest, compressed_size=self._record.size))
+
+
+def _read_all(stream: IO[bytes]) -> Iterator[bytes]:
+    while data := stream.read(_READ):
+        yield data
+
+
+class _Chained(io.RawIOBase):
+    """Bytes that were read already, then the rest of the file; closing it is not closing that."""
+
+    def __init__(self, head: bytes | memoryview, file: IO[bytes]) -> None:
+        self._head = memoryview(head)
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        if self._head:
+            data = bytes(self._head[:size] if size >= 0 else self._head)
+            self._head = self._head[len(data) :]
+            return data
+        return self._file.read(size)
+
+
+class _Frames:
+    """zstd frames decompressed side by side, each in one call, and handed out in order."""
+
+    def __init__(self, file: IO[bytes], width: int) -> None:
+        self._file = file
+        self._ahead = 2 * width
+        self._pool = ThreadPoolExecutor(width, thread_name_prefix="casstore-unpack")
+        self._local = threading.local()
+        self._waiting: deque[Future[bytes]] = deque()
+
+    def pieces(self) -> Iterator[bytes]:
+        for work in self._split():
+            if isinstance(work, bytes):
+                self._waiting.append(self._pool.submit(self._decompress, work))
+                while len(self._waiting) > self._ahead:
+                    yield from self._next()
+            else:
+                while self._waiting:
+                    yield from self._next()
+                yield from _read_all(work)
+        while self._waiting:
+            yield from self._next()
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _next(self) -> Iterator[bytes]:
+        data = self._waiting.popleft().result()
+        if data:
+            yield data
+
+    def _split(self) -> Iterator[bytes | IO[bytes]]:
+        """Whole frames; from the first that is too large for one call on, a stream of the rest."""
+        tracker, parts = FrameTracker(), list[memoryview]()
+        while chunk := self._file.read(_READ):
+            view = memoryview(chunk)
+            while view:
+                count = tracker.feed(view)
+                part, view = view[:count], view[count:]
+                header = tracker.header
+                if header is None or not header.skippable:
+                    parts.append(part)
+                    if (header and not _fits(header)) or tracker.length > 2 * MAX_FRAME:
+                        rest = _Chained(b"".join((*parts, view)), self._file)
+                        yield open_uncompressed(cast("IO[bytes]", rest))
+                        return
+                if tracker.done:
+                    if header and not header.skippable:
+                        yield b"".join(parts)
+                    tracker, parts = FrameTracker(), []
+        if tracker.length:
+            raise Refused("truncated zstd data")
+
+    def _decompress(self, frame: bytes) -> bytes:
+        context: FrameDecompressor | None = getattr(self._local, "context", None)
+        if context is None:
+            context = self._local.context = FrameDecompressor()
+        return context.decompress(frame)
+
+
+def _fits(header: FrameHeader) -> bool:
+    return header.content_size is not None and header.content_size <= MAX_FRAME

@@ -1,0 +1,132 @@
+"""Whatever a user hands to `load`, as images about to enter the store.
+
+Looks what it is, has it read, and checks the parent links between the images in it. Nothing is
+committed here: what has been staged when an archive is refused goes with the intake.
+"""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING
+
+from casstore.errors import Refused, StorageError, quote
+from casstore.model.imageconfig import HistoryEntry, is_child_history, parse_config
+from casstore.model.manifest import INDEX_JSON
+from casstore.transfer.archive import Archive, open_archive
+from casstore.transfer.dockerarchive import MANIFEST_JSON, read_docker_archive
+from casstore.transfer.legacyarchive import REPOSITORIES, read_legacy_archive
+from casstore.transfer.ocilayout import OCI_LAYOUT, read_layout
+
+if TYPE_CHECKING:
+    import os
+
+    from casstore.model.digest import Digest
+    from casstore.model.record import Arrival
+    from casstore.ports import Intake
+    from casstore.transfer.compress import Compression
+
+
+def read_images(
+    where: str | os.PathLike[str] | IO[bytes],
+    intake: Intake,
+    *,
+    compression: Compression,
+    link: bool = False,
+) -> list[Arrival]:
+    """Stage all images in an archive or a layout.
+
+    Args:
+        where: path of a file or a directory, `-` for standard input, or an open file.
+        intake: where blobs are staged.
+        compression: for layers that arrive as plain tars with no digest of their own to keep.
+        link: take the blobs of a layout directory by hard link or reflink where possible.
+
+    Returns:
+        The images in the archive's order. An image may stand in it several times; names are to
+        be attached in this order, parents to be linked after all images are in.
+
+    Raises:
+        Refused, InvalidReference: the input is wrong; one line says what.
+        NotFound, StorageError: it cannot be opened or read.
+    """
+    try:
+        with open_archive(where, intake) as archive:
+            arrivals = _read(archive, intake, compression, link=link)
+    except OSError as error:
+        raise StorageError((error.strerror or str(error)).lower()) from error
+    check_parents(arrivals, intake)
+    return arrivals
+
+
+def check_parents(arrivals: list[Arrival], intake: Intake) -> None:
+    """Hold the parent links among `arrivals` against dockerd's rule, and against cycles.
+
+    Raises:
+        Refused: `image sha256:P is not a valid parent for sha256:C`.
+    """
+    images = {arrival.image.id: arrival.image for arrival in arrivals}
+    parents: dict[Digest, Digest] = {}
+    histories: dict[Digest, tuple[HistoryEntry, ...]] = {}
+
+    def history_of(image_id: Digest) -> tuple[HistoryEntry, ...]:
+        if image_id not in histories:
+            has_config = images[image_id].top.digest != image_id
+            data = intake.read(image_id) if has_config else b""
+            histories[image_id] = parse_config(data, image_id).history if has_config else ()
+        return histories[image_id]
+
+    for arrival in arrivals:
+        child, parent = arrival.image.id, arrival.parent
+        if parent is None or parent not in images:
+            continue
+        parents[child] = parent
+        if not is_child_history(history_of(parent), history_of(child)):
+            raise _illegal(child, parent)
+    _refuse_cycle(parents)
+
+
+def _refuse_cycle(parents: dict[Digest, Digest]) -> None:
+    done: set[Digest] = set()
+    for start in parents:
+        path: set[Digest] = set()
+        image = start
+        while image in parents and image not in done:
+            path.add(image)
+            if parents[image] in path:
+                raise _illegal(image, parents[image])
+            image = parents[image]
+        done |= path
+
+
+def _illegal(child: Digest, parent: Digest) -> Refused:
+    return Refused(f"image {parent} is not a valid parent for {child}")
+
+
+def _read(
+    archive: Archive, intake: Intake, compression: Compression, *, link: bool
+) -> list[Arrival]:
+    has_index, has_layout = archive.has(INDEX_JSON), archive.has(OCI_LAYOUT)
+    has_manifest = archive.has(MANIFEST_JSON)
+    if has_index and has_layout:
+        return read_layout(archive, intake, compression=compression, link=link)
+    if has_manifest:
+        if archive.has("version") and not _is_list(archive):
+            raise Refused(
+                f"{quote(archive.label)} is a directory in skopeo's dir: form, which cannot be "
+                "loaded; copy it into an OCI layout with skopeo copy dir:… oci:…"
+            )
+        return read_docker_archive(archive, intake, compression)
+    if has_index:
+        raise Refused(f"{quote(archive.label)} has an {INDEX_JSON} but no {OCI_LAYOUT} file")
+    if has_layout:
+        raise Refused(f"{quote(archive.label)} has an {OCI_LAYOUT} file but no {INDEX_JSON}")
+    if archive.has(REPOSITORIES):
+        return read_legacy_archive(archive, intake, compression)
+    raise Refused(
+        f"{quote(archive.label)} holds no images: it has neither {MANIFEST_JSON} nor "
+        f"{REPOSITORIES} nor {INDEX_JSON}"
+    )
+
+
+def _is_list(archive: Archive) -> bool:
+    with archive.open(MANIFEST_JSON) as file:
+        return file.read(64).lstrip().startswith(b"[")

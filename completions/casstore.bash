@@ -1,0 +1,155 @@
+# bash completion for casstore: made by tools/man from the program's declarations; change those
+
+_casstore_options() {
+    case $1 in
+        '') echo '--help --lock-timeout --store --version' ;;
+        'df') echo '--format --help --verbose -v' ;;
+        'fsck') echo '--format --help --quick --rebuild --repair' ;;
+        'gc') echo '--dry-run --format --help' ;;
+        'history') echo '--format --help --human -H --no-trunc --quiet -q' ;;
+        'images') echo '--all -a --digests --filter -f --format --help --no-trunc --quiet -q' ;;
+        'import') echo '--change -c --compression --help --message -m --parent --platform' ;;
+        'inspect') echo '--format -f --help --size -s --type' ;;
+        'lease') echo '--help' ;;
+        'lease add') echo '--help --ttl' ;;
+        'lease ls') echo '--format --help --no-trunc --quiet -q' ;;
+        'lease rm') echo '--help' ;;
+        'lease run') echo '--help' ;;
+        'load') echo '--compression --help --input -i --link --quiet -q' ;;
+        'prune') echo '--all -a --dry-run --filter --force -f --format --help' ;;
+        'rmi') echo '--dry-run --force -f --format --glob --help --no-prune --verbose' ;;
+        'save') echo '--format --help --output -o' ;;
+        'tag') echo '--help' ;;
+    esac
+}
+
+_casstore_value() {
+    case $1 in
+        ' --lock-timeout') echo 'nothing' ;;
+        ' --store') echo 'directory' ;;
+        'df --format') echo 'nothing' ;;
+        'fsck --format') echo 'words json' ;;
+        'gc --format') echo 'words json' ;;
+        'history --format') echo 'nothing' ;;
+        'images --filter') echo 'nothing' ;;
+        'images -f') echo 'nothing' ;;
+        'images --format') echo 'nothing' ;;
+        'import --change') echo 'nothing' ;;
+        'import -c') echo 'nothing' ;;
+        'import --message') echo 'nothing' ;;
+        'import -m') echo 'nothing' ;;
+        'import --platform') echo 'nothing' ;;
+        'import --compression') echo 'nothing' ;;
+        'import --parent') echo 'image' ;;
+        'inspect --format') echo 'nothing' ;;
+        'inspect -f') echo 'nothing' ;;
+        'inspect --type') echo 'words image' ;;
+        'lease add --ttl') echo 'nothing' ;;
+        'lease ls --format') echo 'nothing' ;;
+        'load --input') echo 'file' ;;
+        'load -i') echo 'file' ;;
+        'load --compression') echo 'nothing' ;;
+        'prune --filter') echo 'nothing' ;;
+        'prune --format') echo 'words json' ;;
+        'rmi --format') echo 'words json' ;;
+        'save --output') echo 'file' ;;
+        'save -o') echo 'file' ;;
+        'save --format') echo 'words docker oci oci-dir' ;;
+    esac
+}
+
+_casstore_argument() {
+    case $1 in
+        'history') echo image ;;
+        'images') echo image ;;
+        'import') echo file ;;
+        'inspect') echo image ;;
+        'lease add') echo image ;;
+        'lease rm') echo lease ;;
+        'lease run') echo image ;;
+        'load') echo file ;;
+        'rmi') echo image ;;
+        'save') echo image ;;
+        'tag') echo image ;;
+    esac
+}
+
+_casstore_subcommands() {
+    case $1 in
+        image) echo 'history import inspect list load ls prune remove rm save tag' ;;
+        system) echo 'df' ;;
+        lease) echo 'add ls rm run' ;;
+    esac
+}
+
+_casstore_alias() {
+    case $1 in
+        'image history') echo history ;;
+        'image import') echo import ;;
+        'image inspect') echo inspect ;;
+        'image list') echo images ;;
+        'image load') echo load ;;
+        'image ls') echo images ;;
+        'image prune') echo prune ;;
+        'image remove') echo rmi ;;
+        'image rm') echo rmi ;;
+        'image save') echo save ;;
+        'image tag') echo tag ;;
+        'system df') echo df ;;
+        *) echo "$1" ;;
+    esac
+}
+
+_casstore() {
+    local line=${COMP_LINE:0:COMP_POINT} word cur command="" value="" kind=argument offer="" i
+    local -a words globals=()
+    # Not COMP_WORDS: bash cuts words at the colon of a tag.
+    read -ra words <<<"$line"
+    [[ $line == *[[:space:]] ]] && words+=("")
+    cur=${words[${#words[@]} - 1]}
+    for ((i = 1; i < ${#words[@]} - 1; i++)); do
+        word=${words[i]}
+        if [[ -n $value ]]; then
+            value=""
+        elif [[ $word == -- ]]; then
+            kind=rest
+        elif [[ $word == -* && $kind != rest ]]; then
+            [[ $word != *=* && -n $(_casstore_value "$command $word") ]] && value=$word
+            [[ $word == --store=* ]] && globals=("$word")
+            [[ $word == --store ]] && globals=(--store "${words[i + 1]}")
+        elif [[ -z $command || $command != *" "* && -n $(_casstore_subcommands "$command") ]]; then
+            command=$(_casstore_alias "${command:+$command }$word")
+        fi
+    done
+    if [[ -n $value ]]; then
+        kind=$(_casstore_value "$command $value")
+    elif [[ $kind == rest ]]; then
+        kind=file
+    elif [[ $cur == -* ]]; then
+        kind="words $(_casstore_options "$command")"
+    elif [[ -z $command ]]; then
+        kind="words df fsck gc history image images import inspect lease load prune rmi save system tag"
+    elif [[ -n $(_casstore_subcommands "$command") ]]; then
+        kind="words $(_casstore_subcommands "$command")"
+    else
+        kind=$(_casstore_argument "$command")
+    fi
+    COMPREPLY=()
+    case $kind in
+        words*) offer=${kind#words} ;;
+        file) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+        directory) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
+        image)
+            offer=$(casstore "${globals[@]}" images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null |
+                grep -v '<none>')
+            ;;
+        lease) offer=$(casstore "${globals[@]}" lease ls -q 2>/dev/null) ;;
+    esac
+    [[ $kind == file || $kind == directory ]] && compopt -o filenames 2>/dev/null
+    [[ -n $offer ]] && mapfile -t COMPREPLY < <(compgen -W "$offer" -- "$cur")
+    if [[ $cur == *:* && $COMP_WORDBREAKS == *:* ]]; then
+        COMPREPLY=("${COMPREPLY[@]#"${cur%"${cur##*:}"}"}")
+    fi
+}
+
+complete -F _casstore casstore

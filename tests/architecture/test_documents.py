@@ -1,0 +1,93 @@
+"""What the documents say is what the program does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from configparser import ConfigParser
+
+import pytest
+
+import casstore
+from casstore.cli.main import COMMANDS
+from tests.architecture.sources import PACKAGE, ROOT, modules
+from tests.architecture.test_floors import FLOOR_OF
+
+README = ROOT / "README.md"
+ARCHITECTURE = ROOT / "ARCHITECTURE.md"
+CHANGELOG = ROOT / "CHANGELOG.md"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_readme_shows_every_command(command: str) -> None:
+    assert re.search(rf"\b{command}\b", README.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_module_with_its_help(command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "casstore", command, "--help"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.lstrip().startswith(f"Usage:  casstore {command} ")
+    assert COMMANDS[command] in done.stdout
+
+
+def test_the_man_pages_are_those_that_the_parsers_give() -> None:
+    done = subprocess.run(
+        [sys.executable, "tools/man", "--check"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_map_shows_every_room() -> None:
+    text = ARCHITECTURE.read_text(encoding="utf-8")
+
+    assert [room for room in FLOOR_OF if room not in text] == []
+
+
+def test_the_format_of_the_store_is_specified() -> None:
+    assert (PACKAGE / "disk" / "FORMAT.md").is_file()
+
+
+def test_every_public_name_is_in_the_readme() -> None:
+    text = README.read_text(encoding="utf-8")
+
+    assert [name for name in casstore.__all__ if name not in text] == []
+
+
+def test_every_public_name_can_be_had() -> None:
+    assert all(getattr(casstore, name) is not None for name in casstore.__all__)
+
+
+def test_every_fixture_and_marker_of_the_plugin_is_in_the_readme() -> None:
+    plugin = next(m for m in modules() if m.path == "pytest_plugin/__init__.py")
+    fixtures = re.findall(r"^def (casstore_\w+)\(", plugin.text, re.MULTILINE)
+    markers = re.findall(r'"(casstore_\w+)[:(]', plugin.text)
+    text = README.read_text(encoding="utf-8")
+
+    assert len(fixtures) == 4
+    assert len(markers) == 2
+    assert [name for name in [*fixtures, *markers] if name not in text] == []
+
+
+def test_the_changelog_has_the_version() -> None:
+    assert casstore.__version__ in CHANGELOG.read_text(encoding="utf-8")
+
+
+def test_each_dependency_has_a_place_where_it_is_used() -> None:
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    needed = {
+        re.split(r"[ <>=~]", line)[0]
+        for line in setup["options"]["install_requires"].split("\n")
+        if line and not line.startswith("#")
+    }
+    imported = {name.split(".")[0] for module in modules() for name in module.imports()}
+
+    assert needed <= imported

@@ -1,0 +1,91 @@
+"""Who may use whom: the floors of the house, from the ground up (ARCHITECTURE.md has the map)."""
+
+from __future__ import annotations
+
+from tests.architecture.sources import modules
+
+# A room uses its own modules and rooms on floors above it in this list, which came before it.
+# Rooms on one floor do not know each other.
+FLOORS = (
+    ("errors",),
+    ("model",),
+    ("rules",),
+    ("ports", "results"),
+    ("disk", "transfer"),
+    ("commit",),
+    ("care", "importing", "leases", "queries", "saving"),
+    ("store",),
+    ("pytest_plugin",),
+    ("cli",),
+    ("__main__",),
+)
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+# Third-party packages, and SQL, each in the one place that may name it.
+ONLY_IN = {
+    "sqlite3": ("disk/",),
+    "filelock": ("disk/",),
+    "zstandard": ("transfer/layerstream.py", "transfer/compress.py", "transfer/zstdframes.py"),
+    "cryptography": ("trust/", "crypt/"),
+    "pytest": ("pytest_plugin.py",),
+    "argparse": ("cli/",),
+}
+
+# Loads every public name on first use, so it names rooms of all floors.
+FRONT_DOOR = "__init__.py"
+
+
+def _breaches() -> list[str]:
+    breaches = []
+    for module in modules():
+        if module.path == FRONT_DOOR:
+            continue
+        for name in sorted(module.imports()):
+            parts = name.split(".")
+            if parts[0] != "casstore" or len(parts) == 1:
+                continue
+            mine, theirs = FLOOR_OF[module.room], FLOOR_OF[parts[1]]
+            if parts[1] != module.room and theirs >= mine:
+                breaches.append(f"{module.path} imports {name}")
+    return breaches
+
+
+def test_every_room_stands_on_a_floor() -> None:
+    rooms = {module.room for module in modules() if module.path != FRONT_DOOR}
+
+    assert rooms <= FLOOR_OF.keys(), "add the new room to FLOORS and to ARCHITECTURE.md"
+
+
+def test_a_room_uses_only_rooms_of_earlier_floors() -> None:
+    assert _breaches() == []
+
+
+def test_nothing_but_the_outermost_rooms_imports_the_front_door() -> None:
+    users = {module.room for module in modules() if "casstore" in module.imports()}
+
+    assert users <= {"cli", "__main__", "pytest_plugin"}
+
+
+def test_a_foreign_package_is_named_in_one_place() -> None:
+    strays = [
+        f"{module.path} imports {name}"
+        for module in modules()
+        for name in sorted(module.imports())
+        if not module.path.startswith(ONLY_IN.get(name.split(".")[0], ("",)))
+    ]
+
+    assert strays == []
+
+
+def test_only_declared_packages_and_the_standard_library_are_imported() -> None:
+    import sys
+
+    known = sys.stdlib_module_names | ONLY_IN.keys() | {"casstore"}
+    strays = [
+        f"{module.path} imports {name}"
+        for module in modules()
+        for name in sorted(module.imports())
+        if name.split(".")[0] not in known
+    ]
+
+    assert strays == []

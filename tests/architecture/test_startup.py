@@ -1,0 +1,134 @@
+"""What an import, and what a command, loads. Start-up is most of what a command costs.
+
+The interpreter runs without site-packages (-S): an editable install imports pathlib and re at
+start, which would hide ours, and `rmi` must not need a third-party package at all.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from casstore import Store
+from tests.architecture.sources import ROOT, modules
+
+# Each costs milliseconds of start-up (BENCHMARKS.md); datetime does too, but sqlite3 brings it.
+HEAVY = frozenset(
+    """
+    argparse ast asyncio base64 bz2 concurrent contextlib copy cryptography csv dataclasses email
+    enum filelock fnmatch gettext gzip hashlib hmac http importlib.metadata inspect ipaddress json
+    logging lzma multiprocessing pathlib pickle platform queue random re secrets selectors shlex
+    shutil socket ssl string subprocess tarfile tempfile textwrap threading traceback typing urllib
+    uuid zipfile zstandard
+    """.split()  # noqa: SIM905 - thirty names a line read better than one
+)
+
+IMPORT_EACH_ALONE = """
+import importlib, sys
+for name in sys.argv[1:]:
+    for loaded in [m for m in sys.modules if m.partition(".")[0] == "casstore"]:
+        del sys.modules[loaded]
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        print(f"{name}: {type(error).__name__}: {error}")
+"""
+
+RUN_AND_LIST_MODULES = """
+import sys
+before = set(sys.modules)
+root, listing, *argv = sys.argv[1:]
+sys.path.insert(0, root)
+sys.argv = ["casstore", *argv]
+
+import os
+leave = os._exit
+def list_and_leave(status):
+    with open(listing, "w") as file:
+        file.write("\\n".join(sorted(set(sys.modules) - before)))
+    leave(status)
+os._exit = list_and_leave
+
+from casstore.__main__ import main
+main()
+"""
+
+ARCHIVE = ROOT / "fixtures" / "images" / "docker-save" / "commit.tar"
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with two images."""
+    path = tmp_path_factory.mktemp("startup") / "store"
+    with Store(path) as store:
+        store.load(ARCHIVE)
+    return path
+
+
+@pytest.fixture
+def store(loaded: Path, tmp_path: Path) -> Path:
+    """The same, to be changed."""
+    with Store(loaded) as origin:
+        origin.clone(tmp_path / "store")
+    return tmp_path / "store"
+
+
+def _loads(tmp_path: Path, *argv: str, status: int = 0) -> set[str]:
+    """The modules that one run of casstore imports."""
+    listing = tmp_path / "modules"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", RUN_AND_LIST_MODULES, ROOT, listing, *argv],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == status, done.stderr
+    return set(listing.read_text().split())
+
+
+def test_each_module_imports_alone() -> None:
+    names = [module.name for module in modules() if module.room != "__main__"]
+
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_EACH_ALONE, *names],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "images",
+        "images -a --digests --no-trunc",
+        "tag shop/committed:1 new:1",
+        "rmi shop/committed:1",
+        "rmi -f 9b2e777a498d",
+        "rmi --dry-run shop/committed:1 shop/imported:1",
+    ],
+)
+def test_the_everyday_commands_load_nothing_heavy(
+    command: str, store: Path, tmp_path: Path
+) -> None:
+    assert _loads(tmp_path, "--store", str(store), *command.split()) & HEAVY == set()
+
+
+def test_a_refused_rmi_loads_nothing_heavy(store: Path, tmp_path: Path) -> None:
+    assert _loads(tmp_path, "--store", str(store), "rmi", "nosuch", status=1) & HEAVY == set()
+
+
+@pytest.mark.parametrize("words", ["--help", "rmi --help", "images --help"])
+def test_help_loads_nothing_heavy(words: str, tmp_path: Path) -> None:
+    assert _loads(tmp_path, *words.split()) & HEAVY == set()
+
+
+def test_the_front_door_loads_nothing() -> None:
+    program = "import sys; import casstore; print(*(m for m in sys.modules if 'casstore.' in m))"
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == ""

@@ -1,0 +1,83 @@
+"""A command line on a store that only remembers what it was asked and answers what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from casstore.model.digest import Digest
+from casstore.model.reference import Reference, parse_name
+from casstore.results import ImageSummary, Outcome, RemovalResult
+from casstore.rules.removal import Removed
+
+NOW = 1_386_741_600_000_000_000  # 2013-12-11T06:00:00Z
+ID = "fd484f19954f4920da7ff372b5067f5b7ddb2fd3830cecd17b96ea9e286ba5b8"
+
+
+class Result(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+class FakeStore:
+    """Each method pops its next answer (or raises it) and notes the call."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self.answers: dict[str, list[Any]] = {}
+        self.opened: tuple[str, float] | None = None
+
+    def will(self, method: str, *answers: Any) -> None:
+        self.answers.setdefault(method, []).extend(answers)
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        if method.startswith("__"):
+            raise AttributeError(method)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.calls.append((method, args, kwargs))
+            queue = self.answers.get(method) or [None]
+            answer = queue.pop(0)
+            if isinstance(answer, BaseException):
+                raise answer
+            return answer
+
+        return call
+
+
+def ref(name: str) -> Reference:
+    return parse_name(name).reference
+
+
+def image(names: str = "", **fields: Any) -> ImageSummary:
+    """An image with the page's ID and sizes, unless told otherwise."""
+    values: dict[str, Any] = {
+        "id": Digest.of_hex(ID),
+        "names": tuple(ref(name) for name in names.split()),
+        "parent": Digest.of_hex("11" * 32),
+        "created": NOW - 23 * 10**9,
+        "size": 4_964_000,
+        "own_size": 7,
+        "children": 0,
+        "labels": (),
+    }
+    return ImageSummary(**(values | fields))
+
+
+def untagged(name: str) -> Removed:
+    return Removed("untagged", name, None, "reference", 0, 0)
+
+
+def deleted(digits: str, role: str = "image", size: int = 100) -> Removed:
+    return Removed("deleted", digits, Digest.of_hex(digits), role, size, size)
+
+
+def outcome(
+    argument: str, *lines: Removed, error: Any = None, kept: tuple[str, ...] = ()
+) -> Outcome:
+    return Outcome(argument, lines, error, kept)
+
+
+def removal(*outcomes: Outcome, freed: int = 0, exit_code: int = 0) -> RemovalResult:
+    return RemovalResult(outcomes, freed, exit_code)

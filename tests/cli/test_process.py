@@ -1,0 +1,124 @@
+"""The program as a process: its streams, its signals, its end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from casstore.cli.child import run_to_end
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(*words: str, **options: object) -> subprocess.Popen[str]:
+    settings: dict[str, object] = {
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+        "cwd": ROOT,
+    }
+    command = [sys.executable, "-m", "casstore", *words]
+    return subprocess.Popen(command, **(settings | options))  # type: ignore[call-overload, no-any-return]
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def test_all_output_arrives_although_the_process_leaves_at_once() -> None:
+    status, out, err = finish(start("--help"))
+    assert (status, err) == (0, "")
+    assert out.endswith("for more information on a command.\n")
+
+
+def test_the_process_leaves_without_taking_the_interpreter_down() -> None:
+    program = (
+        "import atexit, sys; atexit.register(print, 'late'); sys.argv = ['casstore', '--version']; "
+        "from casstore.__main__ import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.startswith("casstore ")
+    assert "late" not in done.stdout
+
+
+def test_the_reader_may_leave_early() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = start("--help", stdout=writer)
+    os.close(writer)
+    assert finish(process)[0::2] == (1, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_output_that_cannot_be_written_is_an_error() -> None:
+    with open("/dev/full", "w") as full:
+        status, _, err = finish(start("--help", stdout=full))
+    assert (status, err) == (1, "Error: no space left on device\n")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_trouble(closed: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m casstore --version {closed}', sys.executable],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_names_beyond_the_terminals_alphabet_are_escaped() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    status, _, err = finish(start("rmi", "--ä", env=environment))
+    assert (status, err.splitlines()[0]) == (2, "unknown flag: --\\xe4")
+
+
+def test_a_child_gives_its_status() -> None:
+    assert run_to_end(["sh", "-c", "exit 7"], keep=()) == 7
+
+
+def test_a_child_that_a_signal_ended_gives_128_and_the_signal() -> None:
+    assert run_to_end(["sh", "-c", "kill -KILL $$"], keep=()) == 128 + 9
+
+
+def test_a_command_that_is_not_there_is_127(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_to_end(["/nonexistent/x\n"], keep=()) == 127
+    assert capfd.readouterr().err == 'Error: "/nonexistent/x\\n": no such file or directory\n'
+
+
+def test_a_command_that_cannot_be_run_is_126(tmp_path: Path) -> None:
+    assert run_to_end([str(tmp_path)], keep=()) == 126
+
+
+def test_a_child_keeps_the_lease_open(tmp_path: Path) -> None:
+    with open(tmp_path / "lease", "w") as lease:
+        number = lease.fileno()
+        assert not os.get_inheritable(number)
+        assert run_to_end(["sh", "-c", f"test -e /proc/self/fd/{number}"], keep=(number,)) == 0
+        assert run_to_end(["sh", "-c", f"test -e /proc/self/fd/{number}"], keep=()) == 1
+        assert not os.get_inheritable(number)
+
+
+def test_sigterm_reaches_the_child(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    program = (
+        "import sys; from casstore.cli.child import run_to_end; "
+        "sys.exit(run_to_end(sys.argv[1:], keep=()))"
+    )
+    script = f"trap 'exit 3' TERM; touch {ready}; while :; do sleep 0.01; done"
+    with subprocess.Popen([sys.executable, "-c", program, "sh", "-c", script], cwd=ROOT) as process:
+        deadline = time.monotonic() + 30
+        while not ready.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.terminate()
+        assert process.wait(timeout=30) == 3

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pytest
+
+from casstore.errors import Refused
+from casstore.model.document import MAX_DEPTH, Fields, parse
+
+
+def test_a_document_is_the_value_in_it() -> None:
+    assert parse(b' {"a": [1, null, "\xc3\xa9"]} ', "x") == {"a": [1, None, "é"]}
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "not valid JSON"),
+        (b"{", "not valid JSON"),
+        (b"{} {}", "not valid JSON"),
+        (b"\xef\xbb\xbf{}", "not valid JSON"),
+        (b"\xff", "not UTF-8"),
+        ('{"a":1}'.encode("utf-16"), "not UTF-8"),
+        (b"[NaN]", "NaN"),
+        (b"[-Infinity]", "Infinity"),
+        (b"[1e999]", "too large"),
+        (b'{"a":1,"a":2}', 'the key "a" twice'),
+        (b'[{"b":{"c":1,"c":1}}]', 'the key "c" twice'),
+        (b"[" + b"9" * 5000 + b"]", "digits"),
+        (b'["\\ud800"]', "surrogate"),
+        (b'{"\\udfff":1}', "surrogate"),
+        (b"[" * 100_000, "deep"),
+        (b"[" * 100_000 + b"]" * 100_000, "deep"),
+        (b'{"a":' * 5000 + b"1" + b"}" * 5000, "deep"),
+        (b"[" + b"[]," * 1_000_000 + b"1]", "values"),
+        (b'"\x01"', "not valid JSON"),
+    ],
+)
+def test_what_is_no_strict_json_is_refused_by_name(data: bytes, says: str) -> None:
+    with pytest.raises(Refused, match=says) as caught:
+        parse(data, "config x")
+
+    assert str(caught.value).startswith("config x ")
+
+
+def test_a_document_may_be_as_deep_as_the_limit() -> None:
+    value = parse(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, "x")
+
+    assert isinstance(value, list)
+    with pytest.raises(Refused, match="deep"):
+        parse(b"[" * (MAX_DEPTH + 2) + b"]" * (MAX_DEPTH + 2), "x")
+
+
+def test_brackets_in_a_string_are_not_depth() -> None:
+    assert parse(b'["' + b"[" * 500 + b'"]', "x") == ["[" * 500]
+
+
+def test_a_document_over_its_limit_is_refused() -> None:
+    with pytest.raises(Refused, match="x exceeds the limit of 4 bytes"):
+        parse(b"[   ]", "x", limit=4)
+
+
+def test_a_surrogate_pair_is_one_character() -> None:
+    assert parse(b'"\\ud83d\\ude00"', "x") == "\N{GRINNING FACE}"
+
+
+def test_fields_give_what_they_are_asked_for() -> None:
+    fields = Fields({"t": "x", "n": 3, "b": True, "l": ["a"], "m": {"k": "v"}, "z": None}, "doc")
+
+    assert fields.text("t") == "x" and fields.text("z") == ""
+    assert fields.size("n") == 3
+    assert fields.flag("b") and not fields.flag("z")
+    assert fields.texts("l") == ["a"] and fields.texts("z") == []
+    assert fields.text_mapping("m") == {"k": "v"} and fields.mapping("absent") == {}
+    assert fields.fields("m").text("k") == "v"
+    assert "t" in fields and "z" not in fields
+
+
+@pytest.mark.parametrize("size", [True, -1, 1.0, "1", None, 1 << 63])
+def test_a_size_is_a_count_that_fits_in_64_bits(size: object) -> None:
+    with pytest.raises(Refused, match='"n" of doc is not a size'):
+        Fields({"n": size}, "doc").size("n")
+
+
+def test_fields_of_the_wrong_type_are_refused_by_name() -> None:
+    fields = Fields({"x": 1, "y": [1], "z": {"a": 1}}, "doc")
+
+    for ask in (fields.text, fields.items, fields.flag, fields.mapping, fields.fields):
+        with pytest.raises(Refused, match='"x" of doc'):
+            ask("x")
+    with pytest.raises(Refused, match='"y" of doc'):
+        fields.texts("y")
+    with pytest.raises(Refused, match='"z" of doc'):
+        fields.text_mapping("z")
+    with pytest.raises(Refused, match="doc is not a JSON object"):
+        Fields([], "doc")

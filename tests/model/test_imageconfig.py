@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from casstore.errors import Refused
+from casstore.model.digest import sha256
+from casstore.model.imageconfig import (
+    MAX_DIFF_IDS,
+    HistoryEntry,
+    ImageConfig,
+    chain_ids,
+    check_os,
+    is_child_history,
+    parse_config,
+)
+
+ONE, TWO = sha256(b"1"), sha256(b"2")
+STEP = HistoryEntry(1, "a", "", "", empty_layer=False)
+OTHER_STEP = HistoryEntry(1, "b", "", "", empty_layer=True)
+
+
+def parse(**fields: Any) -> ImageConfig:
+    value = {"rootfs": {"type": "layers", "diff_ids": [ONE, TWO]}, **fields}
+    return parse_config(json.dumps(value).encode())
+
+
+def test_the_image_id_is_the_digest_of_the_bytes() -> None:
+    data = b' {"rootfs":{"type":"layers"}} '
+
+    assert parse_config(data).id == sha256(data)
+
+
+def test_a_config_tells_its_platform_time_and_labels() -> None:
+    config = parse(
+        os="linux",
+        architecture="arm64",
+        variant="v8",
+        author="me",
+        created="1970-01-01T00:00:01Z",
+        config={"Labels": {"b": "2", "a": "1"}, "Cmd": ["sh"]},
+    )
+
+    assert (config.os, config.architecture, config.variant) == ("linux", "arm64", "v8")
+    assert config.created == 1_000_000_000
+    assert config.labels == (("a", "1"), ("b", "2"))
+    assert config.config["Cmd"] == ["sh"]
+    assert config.author == "me"
+
+
+@pytest.mark.parametrize("created", [None, "", "0001-01-01T00:00:00Z"])
+def test_no_time_and_the_year_1_are_none(created: str | None) -> None:
+    assert parse(created=created).created is None
+
+
+def test_each_step_with_a_layer_has_its_diff_id() -> None:
+    config = parse(
+        history=[{"created_by": "a"}, {"created_by": "b", "empty_layer": True}, {"comment": "c"}]
+    )
+
+    assert config.history_layers == (ONE, None, TWO)
+    assert config.history[1] == HistoryEntry(None, "b", "", "", empty_layer=True)
+
+
+def test_chain_ids_are_those_of_the_image_spec() -> None:
+    chain = chain_ids([ONE, TWO, ONE])
+
+    assert chain[0] == ONE
+    assert chain[1] == sha256(f"{ONE} {TWO}".encode())
+    assert chain[2] == sha256(f"{chain[1]} {ONE}".encode())
+    assert parse().chain_ids == chain[:2]
+
+
+def test_more_steps_with_layers_than_layers_are_refused_in_dockers_words() -> None:
+    with pytest.raises(Refused, match="^too many non-empty layers in History section$"):
+        parse(history=[{}, {}, {}])
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ([], "is not a JSON object"),
+        ({}, "no RootFS key"),
+        ({"rootfs": {"type": "tree"}}, '"type"'),
+        ({"rootfs": {"diff_ids": []}}, '"type"'),
+        ({"rootfs": {"type": "layers", "diff_ids": ["x"]}}, "invalid digest"),
+        ({"rootfs": {"type": "layers", "diff_ids": [ONE] * (MAX_DIFF_IDS + 1)}}, "limit of 512"),
+        ({"rootfs": {"type": "layers"}, "history": [1]}, "step 1 of the history"),
+        ({"rootfs": {"type": "layers"}, "history": [{"empty_layer": 1}]}, "empty_layer"),
+        ({"rootfs": {"type": "layers"}, "created": "today"}, '"created"'),
+        ({"rootfs": {"type": "layers"}, "config": {"Labels": {"a": 1}}}, '"Labels"'),
+        ({"rootfs": {"type": "layers"}, "os": 1}, '"os"'),
+    ],
+)
+def test_a_config_of_the_wrong_form_is_refused(value: object, says: str) -> None:
+    with pytest.raises(Refused, match=says):
+        parse_config(json.dumps(value).encode())
+
+
+def test_an_image_of_another_system_is_refused_in_dockers_words() -> None:
+    check_os("linux")
+    check_os("")
+    with pytest.raises(Refused, match="^cannot load windows image on linux$"):
+        check_os("windows")
+
+
+def test_a_child_has_one_step_more_than_its_parent() -> None:
+    assert is_child_history([STEP], [STEP, OTHER_STEP])
+    assert is_child_history([], [STEP])
+    assert is_child_history([], [])
+
+
+def test_any_other_history_is_no_childs() -> None:
+    assert not is_child_history([STEP], [STEP])
+    assert not is_child_history([STEP], [OTHER_STEP, STEP])
+    assert not is_child_history([STEP], [STEP, STEP, STEP])
+    assert not is_child_history([STEP], [])

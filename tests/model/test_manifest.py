@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from casstore.errors import Refused
+from casstore.model import mediatype
+from casstore.model.digest import Digest, sha256
+from casstore.model.manifest import (
+    MAX_LAYERS,
+    Index,
+    Manifest,
+    build_manifest,
+    parse_document,
+    parse_entry,
+    parse_index_json,
+)
+from casstore.model.record import Descriptor, LayerRecord
+
+CONFIG = {"mediaType": mediatype.OCI_CONFIG, "digest": sha256(b"c"), "size": 1}
+LAYER = {"mediaType": mediatype.OCI_LAYER, "digest": sha256(b"l"), "size": 1}
+
+
+def manifest(**fields: Any) -> dict[str, Any]:
+    value = {
+        "schemaVersion": 2,
+        "mediaType": mediatype.OCI_MANIFEST,
+        "config": CONFIG,
+        "layers": [LAYER],
+        **fields,
+    }
+    return {key: item for key, item in value.items() if item is not None}
+
+
+def parse(value: object, media_type: str = mediatype.OCI_MANIFEST) -> Manifest | Index:
+    data = json.dumps(value).encode()
+    return parse_document(data, Descriptor(media_type, sha256(data), len(data)))
+
+
+def test_a_manifest_has_a_config_and_layers() -> None:
+    parsed = parse(manifest(annotations={"a": "b"}))
+
+    assert isinstance(parsed, Manifest) and parsed.is_image
+    assert parsed.config and parsed.config.descriptor.digest == sha256(b"c")
+    assert [entry.descriptor.digest for entry in parsed.layers] == [sha256(b"l")]
+    assert parsed.annotations == {"a": "b"}
+
+
+def test_an_index_has_manifests_with_platforms() -> None:
+    entry = {
+        "mediaType": mediatype.OCI_MANIFEST,
+        "digest": sha256(b"m"),
+        "size": 1,
+        "platform": {"os": "linux", "architecture": "arm64", "variant": "v8"},
+    }
+    parsed = parse({"schemaVersion": 2, "manifests": [entry]}, mediatype.OCI_INDEX)
+
+    assert isinstance(parsed, Index)
+    assert parsed.manifests[0].platform == ("linux", "arm64", "v8")
+
+
+def test_a_document_need_not_say_its_own_type() -> None:
+    parsed = parse(manifest(mediaType=None))
+
+    assert parsed.media_type == mediatype.OCI_MANIFEST
+
+
+def test_null_layers_are_no_layers() -> None:
+    parsed = parse({**manifest(), "layers": None})
+
+    assert isinstance(parsed, Manifest) and parsed.layers == ()
+
+
+def test_an_artifact_may_have_no_config() -> None:
+    parsed = parse(manifest(config=None, artifactType="application/example"))
+
+    assert isinstance(parsed, Manifest) and not parsed.is_image
+
+
+def test_a_config_of_nothing_makes_an_artifact() -> None:
+    parsed = parse(manifest(config={**CONFIG, "digest": sha256(b"{}"), "size": 2}))
+
+    assert isinstance(parsed, Manifest) and not parsed.is_image
+
+
+@pytest.mark.parametrize(
+    ("value", "media_type", "says"),
+    [
+        (manifest(config=None), mediatype.OCI_MANIFEST, "has no config"),
+        (manifest(manifests=[]), mediatype.OCI_MANIFEST, "both"),
+        (
+            {"schemaVersion": 2, "manifests": [], "layers": []},
+            mediatype.OCI_INDEX,
+            "both",
+        ),
+        (
+            {"schemaVersion": 2, "manifests": [], "config": CONFIG},
+            mediatype.OCI_INDEX,
+            "both",
+        ),
+        (manifest(schemaVersion=1), mediatype.OCI_MANIFEST, "schemaVersion"),
+        (manifest(schemaVersion=None), mediatype.OCI_MANIFEST, "schemaVersion"),
+        (manifest(), mediatype.DOCKER_MANIFEST, "media type"),
+        (manifest(), "application/vnd.docker.distribution.manifest.v1+prettyjws", "schema 1"),
+        (manifest(), "application/json", "neither a manifest nor an index"),
+        (manifest(layers={}), mediatype.OCI_MANIFEST, "not a list"),
+        (manifest(layers=[7]), mediatype.OCI_MANIFEST, "layer 1 of manifest"),
+        (manifest(layers=[LAYER] * (MAX_LAYERS + 1)), mediatype.OCI_MANIFEST, "limit of 512"),
+        ([], mediatype.OCI_MANIFEST, "not a JSON object"),
+    ],
+)
+def test_a_document_that_cannot_be_trusted_is_refused(
+    value: object, media_type: str, says: str
+) -> None:
+    with pytest.raises(Refused, match=says):
+        parse(value, media_type)
+
+
+@pytest.mark.parametrize(
+    "digest",
+    [
+        None,
+        7,
+        "",
+        "sha256:" + "A" * 64,
+        "sha256:" + "a" * 63,
+        "sha256:../../../etc/passwd",
+        "a" * 64,
+        "sha512:" + "a" * 128,
+        "sha256:" + "a" * 64 + "\n",
+    ],
+)
+def test_a_descriptor_has_a_sha256_digest(digest: object) -> None:
+    with pytest.raises(Refused, match="x has an invalid digest"):
+        parse_entry({**LAYER, "digest": digest}, "x")
+
+
+@pytest.mark.parametrize("size", [True, -1, "1", None, 1.5])
+def test_a_descriptor_has_a_size(size: object) -> None:
+    with pytest.raises(Refused, match='"size" of x'):
+        parse_entry({**LAYER, "size": size}, "x")
+
+
+@pytest.mark.parametrize("media_type", [None, "", "a\x1b[0m", "a" * 300, 7])
+def test_a_descriptor_has_a_media_type(media_type: object) -> None:
+    with pytest.raises(Refused, match=r"x.* (has no mediaType|media type|not a string)|of x"):
+        parse_entry({**LAYER, "mediaType": media_type}, "x")
+
+
+def test_embedded_data_is_the_content() -> None:
+    right = base64.b64encode(b"l").decode()
+
+    assert parse_entry({**LAYER, "data": right}, "x").descriptor.digest == sha256(b"l")
+    for wrong in (base64.b64encode(b"m").decode(), base64.b64encode(b"ll").decode(), "?", "é", 7):
+        with pytest.raises(Refused, match='"data" of x'):
+            parse_entry({**LAYER, "data": wrong}, "x")
+
+
+def test_index_json_may_be_empty_but_not_of_schema_1() -> None:
+    assert parse_index_json(b'{"schemaVersion":2,"manifests":[]}').manifests == ()
+    assert parse_index_json(b'{"schemaVersion":2,"manifests":null}').manifests == ()
+    with pytest.raises(Refused, match=r"index\.json"):
+        parse_index_json(b'{"schemaVersion":1,"manifests":[]}')
+    with pytest.raises(Refused, match=r"index\.json"):
+        parse_index_json(b"{}")
+
+
+def test_our_own_manifest_is_the_same_bytes_every_time() -> None:
+    layer = LayerRecord(
+        sha256(b"l"), 1, "application/vnd.docker.image.rootfs.diff.tar.gzip", sha256(b"d"), 9, 3
+    )
+
+    data = build_manifest(sha256(b"c"), 1, [layer])
+
+    assert data == (
+        b'{"config":{"digest":"' + sha256(b"c").encode() + b'","mediaType":'
+        b'"application/vnd.oci.image.config.v1+json","size":1},"layers":[{"digest":"'
+        + sha256(b"l").encode()
+        + b'","mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","size":1}],'
+        b'"mediaType":"application/vnd.oci.image.manifest.v1+json","schemaVersion":2}'
+    )
+    parsed = parse(json.loads(data))
+    assert isinstance(parsed, Manifest)
+    assert parsed.config and parsed.config.descriptor.digest == Digest(sha256(b"c"))
