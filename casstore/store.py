@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing import IO, Any, BinaryIO, Self
 
     from casstore.commit import Change
+    from casstore.disk.filelocking import StoreLock
     from casstore.disk.ingest import Ingest
     from casstore.disk.sqliteview import SqliteView
     from casstore.model.digest import Digest
@@ -95,7 +96,7 @@ class Store:
             self.disk.require()
             try:
                 self._connection = self.disk.connect(writable=self.disk.is_writable())
-            except (Damaged, FileNotFoundError):
+            except Damaged:
                 from casstore.care.rebuild import index_in_memory
 
                 # The next change rebuilds the database; until then index.json and the blobs
@@ -106,14 +107,12 @@ class Store:
     def _change(self, *, create: bool = False) -> Change:
         """Take the lock and begin a change; with `create`, make the store if it is not there."""
         from casstore.commit import Change
-        from casstore.disk.filelocking import StoreLock
 
         if create:
             self.disk.create()
         else:
             self.disk.require()
-        lock = StoreLock(self.disk.lock, self._lock_timeout)
-        lock.acquire()
+        lock = self._locked()
         try:
             self._connect_for_change(create=create)
             assert self._connection is not None
@@ -121,6 +120,14 @@ class Store:
         except BaseException:
             lock.release()
             raise
+
+    def _locked(self) -> StoreLock:
+        """The writers' lock, taken."""
+        from casstore.disk.filelocking import StoreLock
+
+        lock = StoreLock(self.disk.lock, self._lock_timeout)
+        lock.acquire()
+        return lock
 
     def _connect_for_change(self, *, create: bool) -> None:
         """Open the database for writing, building it first where it is missing or damaged."""

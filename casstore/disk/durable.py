@@ -69,6 +69,14 @@ def _flush(descriptors: list[int]) -> None:
         os.close(descriptors.pop())
 
 
+def sync_tree(root: str) -> None:
+    """Make a directory, its name, and all files and directories below it durable."""
+    for folder, _, files in os.walk(root):
+        sync_files(os.path.join(folder, name) for name in files)
+        sync_directory(folder)
+    sync_directory(os.path.dirname(os.path.abspath(root)))
+
+
 def publish(moves: Iterable[tuple[str, str]], directory: str) -> None:
     """Rename flushed files to their final names in `directory`, then flush the directory once."""
     moved = False

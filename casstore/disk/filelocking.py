@@ -64,6 +64,13 @@ class StoreLock:
             os.close(self._descriptor)
             self._descriptor = -1
 
+    def __enter__(self) -> None:
+        if self._descriptor < 0:
+            self.acquire()
+
+    def __exit__(self, kind: object, value: object, trace: object) -> None:
+        self.release()
+
     def _try(self) -> bool:
         descriptor = try_lock(self.path)
         if descriptor is None:

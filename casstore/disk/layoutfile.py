@@ -77,6 +77,15 @@ class LayoutFile:
         with durable.replace_file(self.path, self._staging) as new:
             new.file.write(_HEAD + body + _TAIL % generation)
 
+    def is_current(self, rows: Iterable[Published], generation: int) -> bool:
+        """Whether the file lists exactly these descriptors, in any order of the nameless ones."""
+        with open(self.path, "rb") as file:
+            data = file.read()
+        body = data[len(_HEAD) : -_TAIL_LENGTH]
+        lines = body.split(_SEPARATOR) if body else []
+        whole = data == _HEAD + body + _TAIL % generation
+        return whole and sorted(lines) == sorted(map(record, rows))
+
     def splice(
         self,
         edits: Sequence[tuple[Published, Published | None]],

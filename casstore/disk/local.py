@@ -14,7 +14,7 @@ from casstore.disk import durable
 from casstore.disk.blobdir import BlobDirectory
 from casstore.disk.filelocking import Token, tokens
 from casstore.disk.layoutfile import LAYOUT, LayoutFile
-from casstore.errors import NotAStore, quote
+from casstore.errors import Damaged, NotAStore, quote
 from casstore.model.digest import Digest
 from casstore.model.value import Value
 
@@ -125,9 +125,11 @@ class LocalStore:
                 new.file.write(LAYOUT)
 
     def connect(self, *, writable: bool) -> Connection:
-        """Open the tag index."""
+        """Open the tag index. Raises Damaged where it is missing or no database of ours."""
         from casstore.disk import schema
 
+        if not os.path.exists(self.database):
+            raise Damaged("casstore.db is missing; the next change rebuilds it")
         return schema.connect(self.database, writable=writable)
 
     def is_writable(self) -> bool:

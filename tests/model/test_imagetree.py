@@ -195,9 +195,7 @@ def test_an_attestation_in_an_index_is_kept() -> None:
 def test_what_a_referrer_refers_to_need_not_be_there() -> None:
     tree = Tree()
     subject = {"mediaType": "application/x", "digest": sha256(b"gone"), "size": 4}
-    top = tree.manifest(
-        tree.blob(b"{}", "application/vnd.oci.empty.v1+json"), [], subject=subject
-    )
+    top = tree.manifest(tree.blob(b"{}", "application/vnd.oci.empty.v1+json"), [], subject=subject)
 
     assert sha256(b"gone") not in {blob.digest for blob in tree.read(top).blobs}
 
@@ -237,9 +235,7 @@ def test_a_foreign_layer_that_is_not_there_is_refused_and_not_fetched() -> None:
 
 def test_another_number_of_layers_than_diff_ids_is_refused_in_dockers_words() -> None:
     tree = Tree()
-    top = tree.manifest(
-        tree.blob(config_of(b"a", b"b"), OCI_CONFIG), [tree.blob(b"a", OCI_LAYER)]
-    )
+    top = tree.manifest(tree.blob(config_of(b"a", b"b"), OCI_CONFIG), [tree.blob(b"a", OCI_LAYER)])
 
     with pytest.raises(Refused, match="^invalid manifest, layers length mismatch: expected 1, got"):
         tree.read(top)

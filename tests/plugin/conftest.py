@@ -12,6 +12,8 @@ import pytest
 Run = Callable[..., pytest.RunResult]
 
 INSTALLED = any(point.name == "casstore" for point in entry_points(group="pytest11"))
+# Of no use to the inner run; hypothesis alone takes most of its time.
+WITHOUT = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
 ROOT = Path(__file__).resolve().parents[2]
 ARCHIVES = ROOT / "fixtures" / "images" / "docker-save"
 
@@ -25,7 +27,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     def run(source: str, *arguments: str) -> pytest.RunResult:
         pytester.makepyfile(source)
         plugin = () if INSTALLED else ("-p", "casstore.pytest_plugin")
-        return pytester.runpytest(*plugin, "-p", "no:cacheprovider", *arguments)
+        return pytester.runpytest(*plugin, *WITHOUT, *arguments)
 
     return run
 

@@ -59,7 +59,7 @@ def test_writing_into_a_shared_blob_fails_the_test_and_spoils_no_other(run: Run)
     )
 
     result.assert_outcomes(passed=2, errors=1)
-    result.stdout.fnmatch_lines(["*was written to, which other tests share*"])
+    result.stdout.fnmatch_lines(["*was written to, a file that other tests share*"])
 
 
 @pytest.mark.usefixtures("archives")

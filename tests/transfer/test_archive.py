@@ -182,9 +182,7 @@ def test_a_file_that_may_not_be_read_is_a_storage_error(tmp_path: object) -> Non
     ("name", "stem"),
     [("busybox.tar", "busybox"), ("a.tar.gz", "a"), ("b.tgz", "b"), ("c.v1.oci.tar", "c.v1")],
 )
-def test_the_stem_is_the_name_without_what_says_how(
-    name: str, stem: str, tmp_path: object
-) -> None:
+def test_the_stem_is_the_name_without_what_says_how(name: str, stem: str, tmp_path: object) -> None:
     path = os.path.join(str(tmp_path), name)
     write(path, TAR)
 

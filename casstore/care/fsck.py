@@ -1,0 +1,307 @@
+"""fsck: hold the database, index.json and every blob against each other, and mend what can be.
+
+Checking reads only. Repair never removes the last copy of anything: a corrupt blob is moved to
+quarantine/ under its name, so that loading the image again puts good bytes in its place.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from casstore.care.rebuild import StoredTree, rebuild_database
+from casstore.disk import durable
+from casstore.disk.ingest import leftovers
+from casstore.errors import CasstoreError, Damaged, NotAStore, Refused, printable
+from casstore.model.digest import Digest
+from casstore.model.imagetree import read_tree
+from casstore.model.record import INDEX, MANIFEST
+from casstore.results import CheckResult, Finding
+
+if TYPE_CHECKING:
+    from casstore.disk.blobdir import BlobDirectory
+    from casstore.disk.local import LocalStore
+    from casstore.disk.sqliteindex import SqliteIndex
+    from casstore.disk.sqliteview import SqliteView
+    from casstore.model.record import Descriptor, LayerRecord
+    from casstore.rules.view import BlobState
+    from casstore.store import Store
+
+ERROR, WARN, NOTE = "error", "warn", "note"
+QUARANTINE = "quarantine"
+_READ = 1 << 20
+_RECOUNT = """
+SELECT blob.digest, blob.refcount,
+    (SELECT count(*) FROM edge WHERE edge.child = blob.id)
+    + (SELECT count(*) FROM holding WHERE holding.manifest = blob.id) AS counted
+FROM blob WHERE blob.refcount != counted ORDER BY blob.id
+"""
+_CORRECT = """
+UPDATE blob SET refcount = (SELECT count(*) FROM edge WHERE edge.child = blob.id)
+    + (SELECT count(*) FROM holding WHERE holding.manifest = blob.id)
+"""
+_DANGLING = """
+SELECT name FROM reference
+WHERE image NOT IN (SELECT id FROM image)
+    OR NOT EXISTS (SELECT 1 FROM holding WHERE holding.image = reference.image
+        AND holding.manifest = reference.manifest)
+ORDER BY id
+"""
+
+
+def check_store(store: Store, *, repair: bool, rebuild: bool, content: bool) -> CheckResult:
+    """Check, and with `repair` or `rebuild` mend first; what is left is reported.
+
+    Raises:
+        NotAStore: there is no store, or a newer casstore made it.
+        Damaged: with `rebuild`: neither the database nor index.json can be read.
+    """
+    store.disk.require()
+    repaired: list[str] = []
+    if rebuild:
+        repaired += _rebuild(store)
+    if repair:
+        repaired += _repair(store, content=content)
+    check = _Check(store.disk)
+    check.run(content=content)
+    findings = tuple(sorted(check.findings, key=lambda f: (f.level, f.code, f.object)))
+    return CheckResult(findings, check.blobs, check.bytes, tuple(repaired))
+
+
+def _rebuild(store: Store) -> list[str]:
+    with store._locked():  # noqa: SLF001 - fsck is the store's own care
+        store.close()
+        problems = rebuild_database(store.disk)
+    with store._change() as change:  # noqa: SLF001
+        change.commit()
+    return ["the database was rebuilt from index.json and the blobs", *problems]
+
+
+def _repair(store: Store, *, content: bool) -> list[str]:
+    """Bring database and index.json in order; put corrupt blobs aside."""
+    done: list[str] = []
+    with store._change() as change:  # noqa: SLF001 - recovery comes with the change itself
+        wrong = change.index.connection.execute(_RECOUNT).fetchall()
+        if wrong:
+            change.index.connection.execute(_CORRECT)
+            done.append(f"{len(wrong)} reference counts corrected")
+        change.commit()
+        check = _Check(store.disk)
+        check.run(content=content)
+        for finding in check.findings:
+            if finding.code in ("blob-corrupt", "blob-size", "blob-not-file"):
+                _quarantine(store.disk, Digest(finding.object))
+                done.append(f"{finding.object} moved to {QUARANTINE}/: load its image again")
+    return done
+
+
+def _quarantine(disk: LocalStore, digest: Digest) -> None:
+    directory = os.path.join(disk.root, QUARANTINE)
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    target = os.path.join(directory, f"{digest.hex}-{os.urandom(4).hex()}")
+    durable.move_aside(disk.blobs.path(digest), target)
+
+
+class _Check:
+    """One pass over a store."""
+
+    def __init__(self, disk: LocalStore) -> None:
+        self._disk = disk
+        self.findings: list[Finding] = []
+        self.blobs = 0
+        self.bytes = 0
+
+    def run(self, *, content: bool) -> None:
+        try:
+            view = self._open()
+        except NotAStore:
+            raise
+        except CasstoreError as error:
+            missing = not os.path.exists(self._disk.database)
+            self._found(ERROR, "db-missing" if missing else "db-bad", "casstore.db", str(error))
+            return
+        try:
+            view.connection.execute("BEGIN")
+            self._database(view)
+            states = list(view.all_blobs())
+            self._files(view, states, content=content)
+            self._trees(view)
+            self._directory({state.digest for state in states}, set(view.doomed()))
+            self._published(view)
+        except CasstoreError as error:
+            self._found(ERROR, "db-bad", "casstore.db", str(error))
+        finally:
+            view.connection.close()
+        for path in leftovers(self._disk.root):
+            self._found(NOTE, "temp-left", os.path.basename(path), "left by a process that ended")
+
+    def _open(self) -> SqliteIndex:
+        import time
+
+        from casstore.disk.sqliteindex import SqliteIndex
+
+        connection = self._disk.connect(writable=self._disk.is_writable())
+        return SqliteIndex(connection, now=time.time_ns(), hard={})
+
+    def _found(self, level: str, code: str, thing: str, text: str) -> None:
+        self.findings.append(Finding(level, code, thing, printable(text)))
+
+    def _database(self, view: SqliteView) -> None:
+        import sqlite3
+        import time
+
+        try:
+            answers = view.connection.execute("PRAGMA quick_check(10)").fetchall()
+            for (answer,) in answers:
+                if answer != "ok":
+                    self._found(ERROR, "db-bad", "casstore.db", answer)
+            for raw, refcount, counted in view.connection.execute(_RECOUNT):
+                self._found(
+                    ERROR, "refcount-wrong", Digest.of_bytes(raw), f"{refcount}, counted {counted}"
+                )
+            for (name,) in view.connection.execute(_DANGLING):
+                self._found(ERROR, "ref-dangling", name, "its image is not in the index")
+        except sqlite3.Error as error:
+            raise Damaged(str(error)) from None
+        for name, _, expires in view.all_leases():
+            if expires is not None and expires <= time.time_ns():
+                self._found(NOTE, "lease-expired", name, "gc removes it")
+
+    def _files(self, view: SqliteView, states: list[BlobState], *, content: bool) -> None:
+        """Every blob of the index: there, a regular file, of its size, of its content."""
+        readable = []
+        for state in states:
+            problem = self._shape(state)
+            if problem is None:
+                readable.append(state)
+            else:
+                self._blob(view, problem, state.digest)
+        self.blobs, self.bytes = len(readable), sum(state.size for state in readable)
+        if not content:
+            return
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            verdicts = pool.map(lambda s: _content(self._disk.blobs, s.digest), readable)
+            for state, verdict in zip(readable, verdicts, strict=True):
+                if verdict is not None:
+                    self._blob(view, ("blob-corrupt", verdict), state.digest)
+
+    def _shape(self, state: BlobState) -> tuple[str, str] | None:
+        try:
+            status = os.lstat(self._disk.blobs.path(state.digest))
+        except FileNotFoundError:
+            return "blob-missing", "the file is missing"
+        except OSError as error:
+            return "blob-corrupt", f"cannot be read: {os.strerror(error.errno or 0).lower()}"
+        if not stat.S_ISREG(status.st_mode):
+            return "blob-not-file", "not a regular file"
+        if status.st_size != state.size:
+            return "blob-size", f"{status.st_size} bytes, not {state.size}"
+        return None
+
+    def _blob(self, view: SqliteView, problem: tuple[str, str], digest: Digest) -> None:
+        """A bad blob, with the images that it hurts."""
+        code, text = problem
+        hurt = []
+        for image in view.images_needing(digest):
+            names = [one.name.familiar for one in view.references_of(image)]
+            hurt.append(names[0] if names else image.short)
+        self._found(ERROR, code, digest, f"{text}; needed by {', '.join(hurt) or 'nothing'}")
+
+    def _trees(self, view: SqliteView) -> None:
+        """Every image's documents say what the index says."""
+        bad = {finding.object for finding in self.findings if finding.level == ERROR}
+        reader = _IndexedTree(self._disk.blobs, view)
+        for facts in view.all_images():
+            for top in view.tops_of(facts.id):
+                try:
+                    record = read_tree(top, reader)
+                except CasstoreError as error:
+                    if not any(_holds(view, top.digest, thing) for thing in bad):
+                        code = "diffid-mismatch" if "diffID" in str(error) else "manifest-bad"
+                        self._found(ERROR, code, top.digest, str(error))
+                    continue
+                if record.id != facts.id:
+                    self._found(ERROR, "config-bad", facts.id, f"the manifest means {record.id}")
+                for blob in record.blobs:
+                    needs = tuple(need.digest for need in view.needs_of(blob.digest))
+                    if blob.kind in (INDEX, MANIFEST) and needs != blob.children:
+                        self._found(
+                            ERROR, "edge-missing", blob.digest, "the index has other edges for it"
+                        )
+
+    def _directory(self, known: set[Digest], doomed: set[Digest]) -> None:
+        for name, digest, status in self._disk.blobs.walk():
+            if digest is None:
+                self._found(WARN, "blob-name-bad", name, "no digest; not part of the store")
+            elif digest not in known:
+                text = "a crash left it" if digest in doomed else "nothing needs it"
+                self._found(NOTE, "orphan-blob", digest, f"{status.st_size} bytes, {text}")
+        for name in sorted(os.listdir(self._disk.root)):
+            if not is_ours(name):
+                self._found(WARN, "foreign-file", name, "not part of the store")
+
+    def _published(self, view: SqliteIndex) -> None:
+        layout = self._disk.layout
+        generation = layout.generation()
+        if not os.path.exists(layout.path):
+            self._found(WARN, "index-missing", "index.json", "the next change writes it again")
+        elif generation is None:
+            self._found(
+                ERROR, "index-bad", "index.json",
+                "not as casstore wrote it; the next change writes it again",
+            )  # fmt: skip
+        elif generation != view.meta("generation"):
+            self._found(WARN, "index-stale", "index.json", "the next change writes it again")
+        elif not layout.is_current(view.all_published(), generation):
+            self._found(ERROR, "index-bad", "index.json", "differs from the database")
+
+
+class _IndexedTree(StoredTree):
+    """Documents from the blobs, layers from the index: their content is checked by its digest."""
+
+    def __init__(self, blobs: BlobDirectory, view: SqliteView) -> None:
+        super().__init__(blobs)
+        self._view = view
+
+    def layer(self, descriptor: Descriptor, diff_id: Digest | None) -> LayerRecord:
+        record = self._view.layer(descriptor.digest)
+        if record is None:
+            raise Refused(f"layer {descriptor.digest} is not known as a layer")
+        return record
+
+    def leaf(self, descriptor: Descriptor) -> None:
+        if self._view.blob_size(descriptor.digest) != descriptor.size:
+            raise Refused(f"blob {descriptor.digest} is not in the index with its size")
+
+
+def is_ours(name: str) -> bool:
+    """Whether a name in a store's root belongs to the store."""
+    return name in ("oci-layout", "index.json", "blobs", "ingest", QUARANTINE) or (
+        name.startswith(("casstore.db", "casstore.lock"))
+    )
+
+
+def _holds(view: SqliteView, document: Digest, thing: str) -> bool:
+    """Whether `thing` is the document or below it."""
+    if document == thing:
+        return True
+    return any(_holds(view, need.digest, thing) for need in view.needs_of(document))
+
+
+def _content(blobs: BlobDirectory, digest: Digest) -> str | None:
+    """What is wrong with a blob's content; None if it has its digest."""
+    import hashlib
+
+    state = hashlib.sha256()
+    try:
+        with blobs.open(digest) as file:
+            while piece := file.read(_READ):
+                state.update(piece)
+    except Damaged as error:
+        return str(error)
+    except OSError as error:
+        return f"cannot be read: {os.strerror(error.errno or 0).lower()}"
+    return None if state.hexdigest() == digest.hex else "its content has another digest"
+
