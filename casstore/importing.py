@@ -1,17 +1,118 @@
-"""import: a root file system tar becomes an image, on top of nothing or of a parent."""
+"""import, as the store sees it: names, the parent, the platform; transfer/rootfs.py does the rest."""
 
 from __future__ import annotations
 
-import sys
+import platform as machine
+from typing import TYPE_CHECKING
 
-from casstore.errors import InvalidReference, NotFound, Refused, UsageError, quote
-from casstore.model.record import Arrival
+from casstore.errors import InvalidReference, NotFound, Refused, Unsupported, UsageError, quote
+from casstore.model.record import CONFIG, LAYER, Arrival
 from casstore.model.reference import parse_name, parse_target
+from casstore.rules.resolve import resolve
+from casstore.transfer.compress import parse_compression
+from casstore.transfer.rootfs import ParentImage, Platform, import_rootfs
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import IO
 
     from casstore.disk.ingest import Ingest
     from casstore.disk.sqliteview import SqliteView
+    from casstore.model.digest import Digest
+    from casstore.model.reference import Reference
+
+# Python's names of machines in Go's words (GOARCH), with the variant that Docker gives them.
+_MACHINES = {
+    "x86_64": ("amd64", ""),
+    "amd64": ("amd64", ""),
+    "aarch64": ("arm64", "v8"),
+    "arm64": ("arm64", "v8"),
+    "armv7l": ("arm", "v7"),
+    "armv6l": ("arm", "v6"),
+    "i686": ("386", ""),
+    "i386": ("386", ""),
+}
+
+
+def import_source(
+    view: SqliteView,
+    ingest: Ingest,
+    source: str | IO[bytes],
+    name: str | None,
+    *,
+    changes: Sequence[str],
+    message: str | None,
+    parent: str | None,
+    compression: str,
+    platform: str | None,
+    now: int,
+) -> Arrival:
+    """Stage a root file system as an image; see `Store.import_image` for the arguments.
+
+    Raises:
+        NotFound: the source or the parent is not there.
+        InvalidReference, UsageError, Refused: a bad name, platform or change.
+        Unsupported: the parent is an index or an artifact.
+    """
+    names = (_target(name),) if name is not None else ()
+    below = parent_id = None
+    if parent is not None:
+        parent_id = resolve(view, parent).image
+        below = _parent(view, ingest, parent_id)
+    image = import_rootfs(
+        _opened(source),
+        ingest,
+        compression=parse_compression(compression or "zstd"),
+        changes=changes,
+        message=message,
+        created=now,
+        platform=_platform(platform),
+        parent=below,
+    )
+    return Arrival(image, names, parent_id)
+
+
+def _target(name: str) -> Reference:
+    if parse_name(name).digest is not None:
+        raise InvalidReference("cannot import digest reference")
+    return parse_target(name)
+
+
+def _opened(source: str | IO[bytes]) -> IO[bytes]:
+    if not isinstance(source, str):
+        return source
+    try:
+        return open(source, "rb")
+    except FileNotFoundError:
+        raise NotFound(f"open {quote(source)[1:-1]}: no such file or directory") from None
+    except IsADirectoryError:
+        raise Refused(f"{quote(source)} is a directory, not a tar archive") from None
+
+
+def _platform(text: str | None) -> Platform:
+    if text is None:
+        name = machine.machine().lower()
+        return Platform("linux", *_MACHINES.get(name, (name, "")))
+    parts = text.split("/")
+    if not 1 < len(parts) < 4 or not all(part.isalnum() and part.isascii() for part in parts):
+        raise UsageError(f"invalid platform {quote(text)}: use os/architecture[/variant]")
+    return Platform(parts[0], parts[1], parts[2] if len(parts) == 3 else "")
+
+
+def _parent(view: SqliteView, ingest: Ingest, image: Digest) -> ParentImage:
+    """The parent's config and layers, pinned until the commit."""
+    from casstore.model.imageconfig import parse_config
+
+    for top in view.tops_of(image):
+        needs = view.needs_of(top.digest)
+        if ingest.has(top.digest) is None or all(n.digest != image for n in needs):
+            continue
+        layers = [
+            record
+            for need in needs
+            if need.kind == LAYER and (record := ingest.layer(need.digest)) is not None
+        ]
+        if len(layers) != sum(need.kind != CONFIG for need in needs):
+            continue
+        return ParentImage(parse_config(ingest.read(image), image).document, tuple(layers))
+    raise Unsupported(f"image {image.short} cannot be a parent: it is not an image of plain layers")

@@ -278,8 +278,8 @@ class _IndexedTree(StoredTree):
 
 def is_ours(name: str) -> bool:
     """Whether a name in a store's root belongs to the store."""
-    return name in ("oci-layout", "index.json", "blobs", "ingest", QUARANTINE) or (
-        name.startswith(("casstore.db", "casstore.lock"))
+    return name in ("oci-layout", "blobs", "ingest", QUARANTINE) or (
+        name.startswith(("casstore.db", "casstore.lock", "index.json"))
     )
 
 

@@ -8,11 +8,11 @@ the index is complete, or the sweep does not run.
 
 from __future__ import annotations
 
-import os
 import time
 
+from casstore.care.rebuild import UNREADABLE
 from casstore.disk.ingest import leftovers, remove_tree
-from casstore.errors import quote
+from casstore.errors import Damaged, quote
 from casstore.results import GcResult
 
 TYPE_CHECKING = False
@@ -20,16 +20,22 @@ if TYPE_CHECKING:
     from casstore.commit import Change
     from casstore.disk.local import LocalStore
 
-# Names that other files of a store start with; everything else in its root is not ours.
-_ASIDE = "casstore.db.damaged-"
-
 
 def collect_garbage(disk: LocalStore, change: Change, *, dry_run: bool) -> GcResult:
-    """Remove orphaned blobs, dead staging, expired leases and rows that hold nothing.
+    """Remove orphaned blobs, dead staging and expired leases.
 
     The lock is held; what a crash interrupted was finished when the change began.
+
+    Raises:
+        Damaged: an image that may hold blobs could not be read when the database was rebuilt.
     """
     index = change.index
+    unreadable = index.meta(UNREADABLE)
+    if unreadable:
+        raise Damaged(
+            f"nothing is removed while images cannot be read ({unreadable}); load them again,"
+            " then run: casstore fsck --rebuild"
+        )
     findings: list[str] = []
     expired = index.drop_expired(time.time_ns())
     if expired:
@@ -59,8 +65,3 @@ def collect_garbage(disk: LocalStore, change: Change, *, dry_run: bool) -> GcRes
 def _checkpoint(change: Change) -> None:
     """Bring the write-ahead log back into the database, for the log only ever grows otherwise."""
     change.index.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
-def damaged_databases(disk: LocalStore) -> list[str]:
-    """Databases that a rebuild put aside, for the user to look at or remove."""
-    return sorted(name for name in os.listdir(disk.root) if name.startswith(_ASIDE))

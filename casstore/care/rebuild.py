@@ -1,8 +1,9 @@
 """The tag index made anew from index.json and the blobs, when casstore.db is lost or damaged.
 
 Everything in the database follows from them: references in attach order, images without a name,
-parent links, edges, sizes. Leases by name are lost. Documents that cannot be read stop a rebuild
-of the whole; what they hold is never taken for garbage.
+parent links, edges, sizes. Leases by name are lost. An image whose layer is damaged is there again
+all the same (fsck names the blob, rmi removes the image). An image whose documents cannot be read
+cannot be: then index.json is kept aside, and gc refuses to sweep what that image may hold.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from casstore.model.digest import Digest
 from casstore.model.document import Fields
 from casstore.model.imagetree import read_tree
 from casstore.model.manifest import parse_entry
+from casstore.model.record import LayerRecord
 from casstore.model.reference import Reference, parse_name
 from casstore.transfer.keeping import KeepJob, keep_layers
 
@@ -27,7 +29,10 @@ if TYPE_CHECKING:
     from casstore.disk.blobdir import BlobDirectory
     from casstore.disk.local import LocalStore
     from casstore.model.manifest import Entry
-    from casstore.model.record import Descriptor, LayerRecord
+    from casstore.model.record import Descriptor
+
+
+UNREADABLE = "unreadable"  # meta: images that the last rebuild had to leave out
 
 
 def rebuild_database(disk: LocalStore) -> list[str]:
@@ -51,6 +56,10 @@ def rebuild_database(disk: LocalStore) -> list[str]:
         try:
             problems = _fill(disk, connection, writable=True)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            if problems:
+                aside = f"{disk.layout.path}.damaged-{os.urandom(4).hex()}"
+                durable.copy_file(disk.layout.path, aside)
+                durable.sync_files([aside])
         finally:
             connection.close()
         disk.install_database(staging)
@@ -104,6 +113,8 @@ def _fill(disk: LocalStore, connection: sqlite3.Connection, *, writable: bool) -
     if writable:
         # One more than was published, so that the next change publishes anew.
         index.set_meta("generation", (disk.layout.generation() or 0) + 1)
+        if problems:
+            index.set_meta(UNREADABLE, "; ".join(problems))
     index.commit()
     return problems
 
@@ -152,7 +163,16 @@ class StoredTree:
             job = KeepJob(
                 lambda: self._blobs.open(descriptor.digest), descriptor, diff_id, 1, staged=True
             )
-            self._layers[descriptor.digest] = keep_layers([job], _InPlace())[0]
+            try:
+                record = keep_layers([job], _InPlace())[0]
+            except CasstoreError:
+                if diff_id is None:
+                    raise
+                # Missing or damaged: the image keeps its place and its name, fsck tells of this.
+                record = LayerRecord(
+                    descriptor.digest, descriptor.size, descriptor.media_type, diff_id, 0, 0
+                )
+            self._layers[descriptor.digest] = record
         return self._layers[descriptor.digest]
 
     def leaf(self, descriptor: Descriptor) -> None:

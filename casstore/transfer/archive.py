@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import os
 import stat
-import sys
 from typing import IO, TYPE_CHECKING, Protocol, cast
 
 from casstore.errors import NotFound, Refused, printable, quote
@@ -84,9 +83,7 @@ def open_archive(where: str | os.PathLike[str] | IO[bytes], intake: Intake) -> A
         return _from_stream(where, name if isinstance(name, str) else "archive", None, intake)
     path = os.fspath(where)
     if path == STDIN:
-        if sys.stdin is None:
-            raise NotFound("standard input is closed")
-        return _from_stream(sys.stdin.buffer, "standard input", None, intake)
+        return _standard_input(intake)
     try:
         if os.path.isdir(path):
             return DirectoryArchive(path)
@@ -102,6 +99,14 @@ def open_archive(where: str | os.PathLike[str] | IO[bytes], intake: Intake) -> A
         raise
     archive.owned = (file, *archive.owned)
     return archive
+
+
+def _standard_input(intake: Intake) -> Archive:
+    try:
+        file = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 -- it stays open
+    except OSError as error:
+        raise cannot_open("standard input", error) from None
+    return _from_stream(cast("IO[bytes]", file), "standard input", None, intake)
 
 
 def _from_stream(file: IO[bytes], label: str, stem: str | None, intake: Intake) -> TarArchive:

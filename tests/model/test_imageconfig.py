@@ -74,7 +74,7 @@ def test_chain_ids_are_those_of_the_image_spec() -> None:
 
 
 def test_more_steps_with_layers_than_layers_are_refused_in_dockers_words() -> None:
-    with pytest.raises(Refused, match="^too many non-empty layers in History section$"):
+    with pytest.raises(Refused, match=r"^too many non-empty layers in History section$"):
         parse(history=[{}, {}, {}])
 
 
@@ -102,7 +102,7 @@ def test_a_config_of_the_wrong_form_is_refused(value: object, says: str) -> None
 def test_an_image_of_another_system_is_refused_in_dockers_words() -> None:
     check_os("linux")
     check_os("")
-    with pytest.raises(Refused, match="^cannot load windows image on linux$"):
+    with pytest.raises(Refused, match=r"^cannot load windows image on linux$"):
         check_os("windows")
 
 

@@ -237,7 +237,9 @@ def test_another_number_of_layers_than_diff_ids_is_refused_in_dockers_words() ->
     tree = Tree()
     top = tree.manifest(tree.blob(config_of(b"a", b"b"), OCI_CONFIG), [tree.blob(b"a", OCI_LAYER)])
 
-    with pytest.raises(Refused, match="^invalid manifest, layers length mismatch: expected 1, got"):
+    with pytest.raises(
+        Refused, match=r"^invalid manifest, layers length mismatch: expected 1, got"
+    ):
         tree.read(top)
 
 

@@ -5,9 +5,8 @@ import gzip
 import io
 import lzma
 import os
-import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO
 
 import pytest
@@ -100,15 +99,26 @@ def test_a_decompressing_file_is_read_for_what_it_gives(tmp_path: object) -> Non
         assert archive.read("layer", 5000) == FILES["layer"]
 
 
-def test_standard_input_may_be_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def standard_input() -> Iterator[int]:
+    """The other end of the pipe that is standard input."""
+    before = os.dup(0)
     read_end, write_end = os.pipe()
-    writer = threading.Thread(target=feed, args=(write_end, gzip.compress(TAR)))
+    os.dup2(read_end, 0)
+    os.close(read_end)
+    yield write_end
+    os.dup2(before, 0)
+    os.close(before)
+
+
+def test_standard_input_may_be_a_pipe(standard_input: int) -> None:
+    writer = threading.Thread(target=feed, args=(standard_input, gzip.compress(TAR)))
     writer.start()
-    with open(read_end, "rb") as stdin:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stdin))
-        with open_archive("-", FakeIntake()) as archive:
-            assert archive.read("layer", 5000) == FILES["layer"]
+
+    with open_archive("-", FakeIntake()) as archive:
+        assert archive.read("layer", 5000) == FILES["layer"]
     writer.join()
+    assert os.read(0, 1) == b""  # it is still open, and read to its end
 
 
 def test_the_writer_of_a_pipe_can_finish_what_follows_the_archive() -> None:

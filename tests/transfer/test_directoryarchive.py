@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,14 +10,14 @@ from casstore.transfer.directoryarchive import DirectoryArchive
 
 
 @pytest.fixture
-def inside(tmp_path: object) -> Iterator[str]:
+def inside(tmp_path: object) -> str:
     """A directory with one file, and a secret beside it; both are the working directory's."""
     root = os.path.join(str(tmp_path), "layout")
     os.makedirs(os.path.join(root, "dir"))
     for path, content in ((os.path.join(root, "dir/file"), "content"), (root + "-x", "secret")):
         with open(path, "w") as file:
             file.write(content)
-    yield root
+    return root
 
 
 def test_a_file_is_read_by_its_name(inside: str) -> None:

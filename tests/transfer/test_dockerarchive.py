@@ -185,11 +185,13 @@ def test_other_content_than_the_diff_id_is_refused_in_dockers_words() -> None:
     data = docker_archive({"layers": [BASE, TOP], "config": config_of(BASE, layer("other"))})
     intake = FakeIntake()
 
-    with pytest.raises(Refused, match='invalid diffID for layer 1: expected "sha256:.*", got "sha'):
+    with pytest.raises(
+        Refused, match=r'invalid diffID for layer 1: expected "sha256:.*", got "sha'
+    ):
         load(data, intake)
     assert intake.untidy == []
 
 
 def test_an_image_of_another_system_is_refused() -> None:
-    with pytest.raises(Refused, match="^cannot load windows image on linux$"):
+    with pytest.raises(Refused, match=r"^cannot load windows image on linux$"):
         load(docker_archive({"layers": [BASE], "config": config_of(BASE, os="windows")}))

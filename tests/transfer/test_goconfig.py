@@ -48,7 +48,7 @@ def test_a_newer_config_is_kept_as_it_stands_but_for_a_few_keys() -> None:
     ("version", "is_kept"),
     [("", False), ("1.8.2", False), ("1.8.3", True), ("1.10", True), ("1.8.3-dev", False)],
 )
-def test_docker_1_8_3_divides_the_two(version: str, is_kept: bool) -> None:
+def test_docker_1_8_3_divides_the_two(version: str, *, is_kept: bool) -> None:
     data = json.dumps({"docker_version": version, "unknown": 1}).encode()
 
     assert (b'"unknown":1' in make_config(data, "x", [], [])) == is_kept

@@ -54,7 +54,7 @@ def test_an_empty_layer_file_is_a_layer() -> None:
 
 
 def test_a_tag_that_leads_nowhere_is_refused_in_dockers_words() -> None:
-    with pytest.raises(Refused, match="^invalid target ID: zz$"):
+    with pytest.raises(Refused, match=r"^invalid target ID: zz$"):
         load(archive({"x": {"1": "zz"}}))
 
 

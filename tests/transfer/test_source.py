@@ -101,5 +101,5 @@ def test_what_the_operating_system_refuses_is_a_storage_error() -> None:
         def add(self, data: bytes) -> object:  # type: ignore[override]
             raise OSError(28, "No space left on device")
 
-    with pytest.raises(StorageError, match="^no space left on device$"):
+    with pytest.raises(StorageError, match=r"^no space left on device$"):
         read_images(io.BytesIO(docker_archive({"layers": [BASE]})), Full(), compression=DEFAULT)

@@ -1,0 +1,92 @@
+"""import: a root file system tar becomes an image of one layer, alone or on top of a parent.
+
+The config is in the shape of dockerd's import: one history entry with the comment, created now.
+On a parent the image has the parent's layers and history and one more of each, which is what makes
+a recorded parent legal.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import IO, TYPE_CHECKING, Any
+
+from casstore.model.rfc3339 import format_time
+from casstore.model.value import Value
+from casstore.transfer.changes import apply_changes
+from casstore.transfer.compress import LayerJob, pack_layers
+from casstore.transfer.dockerarchive import stage_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from casstore.model.record import ImageRecord, LayerRecord
+    from casstore.ports import Intake
+    from casstore.transfer.compress import Compression
+
+COMMENT = "Imported from -"
+
+
+class Platform(Value):
+    """What the image is for."""
+
+    os: str
+    architecture: str
+    variant: str
+
+
+class ParentImage(Value):
+    """An image to put the layer on."""
+
+    document: dict[str, Any]  # its config
+    layers: tuple[LayerRecord, ...]  # bottom first, a repeated one repeatedly
+
+
+def import_rootfs(
+    source: IO[bytes],
+    intake: Intake,
+    *,
+    compression: Compression,
+    changes: Sequence[str],
+    message: str | None,
+    created: int,
+    platform: Platform,
+    parent: ParentImage | None,
+) -> ImageRecord:
+    """Stage the image.
+
+    Args:
+        source: the tar, plain or compressed; it is closed.
+        intake: where blobs are staged.
+        compression: how the layer is stored.
+        changes: Dockerfile instructions for the config.
+        message: the comment of its history entry.
+        created: nanoseconds since 1970.
+        platform: of the image; a parent's own is kept.
+        parent: an image to put the layer on.
+
+    Raises:
+        Refused: a bad change, or a tar that does not decompress.
+    """
+    document: dict[str, Any] = dict(parent.document) if parent is not None else {}
+    config: dict[str, Any] = dict(document.get("config") or {})
+    apply_changes(config, changes)  # before the bytes: a wrong word costs no reading
+    (layer,) = pack_layers([LayerJob(lambda: source, None, 1)], intake, compression)
+    below = list(parent.layers) if parent is not None else []
+    moment, comment = format_time(created), COMMENT if message is None else message
+    for stale in ("container", "container_config", "docker_version", "author", "moby.buildkit.cache.v0"):
+        document.pop(stale, None)
+    document.setdefault("os", platform.os)
+    document.setdefault("architecture", platform.architecture)
+    if platform.variant and parent is None:
+        document["variant"] = platform.variant
+    document["comment"] = comment
+    document["created"] = moment
+    document["config"] = config
+    document["history"] = [
+        *(document.get("history") or []), {"created": moment, "comment": comment},
+    ]  # fmt: skip
+    document["rootfs"] = {
+        "type": "layers", "diff_ids": [record.diff_id for record in (*below, layer)],
+    }  # fmt: skip
+    data = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    return stage_manifest(intake.add(data), len(data), [*below, layer], intake)
