@@ -46,10 +46,7 @@ def rebuild_database(disk: LocalStore) -> list[str]:
     """
     for directory in (disk.ingest, disk.blobs.directory):
         os.makedirs(directory, mode=0o700, exist_ok=True)
-    staging = os.path.join(disk.ingest, "casstore.db")
-    for extra in ("", "-wal", "-shm", "-journal"):
-        if os.path.lexists(staging + extra):
-            os.unlink(staging + extra)
+    staging = disk.staging_database()
     try:
         schema.create(staging)
         connection = schema.connect(staging, writable=True)

@@ -96,14 +96,25 @@ class LocalStore:
 
     def make_database(self) -> None:
         """Make an empty database; the lock is held."""
+        import sqlite3
+
         from casstore.disk import schema
 
+        try:
+            schema.create(self.staging_database())
+            self.install_database(self.staging_database(clear=False))
+        except sqlite3.Error as error:
+            raise schema.database_error(error, self.database) from None
+        except OSError as error:
+            raise durable.storage_error(error, "cannot make casstore.db") from None
+
+    def staging_database(self, *, clear: bool = True) -> str:
+        """Where a new database is built; with `clear`, what a crash left there is removed."""
         staging = os.path.join(self.ingest, "casstore.db")
         for leftover in (staging, *(staging + extra for extra in _DATABASE_EXTRAS)):
-            if os.path.lexists(leftover):
+            if clear and os.path.lexists(leftover):
                 os.unlink(leftover)
-        schema.create(staging)
-        self.install_database(staging)
+        return staging
 
     def install_database(self, path: str) -> None:
         """Put a finished database file in place; one that is there is kept aside."""

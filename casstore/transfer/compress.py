@@ -25,13 +25,12 @@ from casstore.model.value import Value
 from casstore.ports import Intake
 from casstore.transfer.keeping import KeepJob, check_diff_id, describe_layer, keep_layers
 from casstore.transfer.layerstream import open_uncompressed, read_into
-from casstore.transfer.openlayer import FramedReader, open_layer
+from casstore.transfer.openlayer import open_layer
 from casstore.transfer.piecework import PIECE, Codec, LayerWork, Packer, Pipeline, pool_width
 
 __all__ = [
     "DEFAULT",
     "Compression",
-    "FramedReader",
     "KeepJob",
     "LayerJob",
     "describe_layer",
@@ -187,6 +186,21 @@ def pack_layers(
     return records
 
 
+# Only what the reading of a layer says is about that layer: others come out meanwhile.
+def _open(job: LayerJob) -> IO[bytes]:
+    try:
+        return open_uncompressed(job.open())
+    except Refused as error:
+        raise Refused(f"layer {job.position}: {error}") from None
+
+
+def _fill(buffer: memoryview, stream: IO[bytes], job: LayerJob) -> int:
+    try:
+        return read_into(stream, buffer)
+    except Refused as error:
+        raise Refused(f"layer {job.position}: {error}") from None
+
+
 class _Packing:
     """One call of `pack_layers`. Small layers are packed in place, others by the pipeline."""
 
@@ -212,11 +226,8 @@ class _Packing:
             if known is not None:
                 self._records[number] = known
                 return
-        try:
-            with open_uncompressed(job.open()) as stream:
-                self._read(number, job, stream)
-        except Refused as error:
-            raise Refused(f"layer {job.position}: {error}") from None
+        with _open(job) as stream:
+            self._read(number, job, stream)
         self._settle(wait=False)
 
     def finish(self, count: int) -> list[LayerRecord]:
@@ -234,7 +245,7 @@ class _Packing:
             layer.draft.discard()
 
     def _read(self, number: int, job: LayerJob, stream: IO[bytes]) -> None:
-        filled = read_into(stream, self._small)
+        filled = _fill(self._small, stream, job)
         layer = LayerWork(self._intake.draft(), self._codec)
         self._open[layer] = (number, job)
         if filled < SMALL:
@@ -245,14 +256,14 @@ class _Packing:
             self._pipeline = Pipeline(self._codec, self._width or pool_width(self._codec))
         buffer = self._pipeline.buffer()
         buffer[:filled] = self._small
-        filled += read_into(stream, buffer[filled:])
+        filled += _fill(buffer[filled:], stream, job)
         while filled:
             self._pipeline.submit(layer, buffer, filled)
             if filled < PIECE:
                 break
             self._settle(wait=False)
             buffer = self._pipeline.buffer()
-            filled = read_into(stream, buffer)
+            filled = _fill(buffer, stream, job)
         else:
             self._pipeline.give_back(buffer)
         self._pipeline.end(layer)

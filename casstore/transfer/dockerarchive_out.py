@@ -22,15 +22,13 @@ from casstore.model.manifest import Manifest, parse_document
 from casstore.model.mediatype import is_layer
 from casstore.model.record import LayerRecord
 from casstore.ports import StoredBlobs
-from casstore.transfer.openlayer import open_layer
+from casstore.transfer.openlayer import open_framed
 from casstore.transfer.saved import SavedImage
 
 BLOCK = 512
 
 
-def write_docker_archive(
-    out: IO[bytes], images: Sequence[SavedImage], blobs: StoredBlobs
-) -> None:
+def write_docker_archive(out: IO[bytes], images: Sequence[SavedImage], blobs: StoredBlobs) -> None:
     """Write `images` in the given order, which should have parents before their children.
 
     Nothing is written if one of them cannot be.
@@ -60,7 +58,7 @@ def write_docker_archive(
     for digest in configs:
         archive.add(f"{digest.hex}.json", blobs.read(digest))
     for record in layers.values():
-        with open_layer(blobs.open(record.digest), record) as layer:
+        with open_framed(blobs.open(record.digest), record) as layer:
             archive.begin(f"{record.diff_id.hex}.tar", record.diff_size)
             for piece in layer.pieces():
                 archive.write(piece)

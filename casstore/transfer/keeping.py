@@ -8,7 +8,6 @@ written and decompressed by one thread, its plain bytes hashed by another.
 from __future__ import annotations
 
 import hashlib
-import io
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -88,6 +87,10 @@ def check_diff_id(expected: Digest | None, got: Digest, position: int) -> None:
         raise Refused(f'invalid diffID for layer {position}: expected "{expected}", got "{got}"')
 
 
+def _wrong_size(descriptor: Descriptor, size: int) -> Refused:
+    return Refused(f"blob {descriptor.digest} has {size} bytes, expected {descriptor.size}")
+
+
 class _Keeping:
     """One call of `keep_layers`."""
 
@@ -131,6 +134,8 @@ class _Keeping:
             self._pool.shutdown()
         records = [self._records[job.descriptor.digest] for job in jobs]
         for job, record in zip(jobs, records, strict=True):
+            if job.descriptor.size != record.size:
+                raise _wrong_size(job.descriptor, record.size)
             check_diff_id(job.diff_id, record.diff_id, job.position)
         return records
 
@@ -208,7 +213,7 @@ class _Verification:
         return LayerRecord(digest, size, media_type, diff_id, diff_size, file_bytes)
 
 
-class _Raw(io.RawIOBase):
+class _Raw:
     """The blob as it is read: each byte hashed, counted and written to the draft as it passes."""
 
     def __init__(
@@ -224,9 +229,6 @@ class _Raw(io.RawIOBase):
         self._stopped = stopped
         self._hash = hashlib.sha256()
         self._count = 0
-
-    def readable(self) -> bool:
-        return True
 
     def read(self, size: int = -1) -> bytes:
         if self._stopped():
@@ -245,6 +247,9 @@ class _Raw(io.RawIOBase):
             self._draft.write(data)
         return data
 
+    def close(self) -> None:
+        """Nothing: whoever opened the stream closes it."""
+
     def drain(self) -> None:
         """Read what is left."""
         while self.read(_READ):
@@ -255,8 +260,6 @@ class _Raw(io.RawIOBase):
         digest = Digest.of_bytes(self._hash.digest())
         wanted = self._descriptor
         if self._count != wanted.size:
-            raise Refused(
-                f"blob {wanted.digest} has {self._count} bytes, expected {wanted.size}"
-            )
+            raise _wrong_size(wanted, self._count)
         if digest != wanted.digest:
             raise Refused(f"blob {wanted.digest} has other content: its digest is {digest}")

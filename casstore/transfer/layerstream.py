@@ -37,6 +37,8 @@ HEAD_SIZE = 6  # bytes that tell the compression
 
 _INPUT = 128 << 10
 _OUTPUT = 1 << 20
+# A member gets little to begin with, then more: what it leaves is copied, and members may be tiny.
+_FIRST_STEP = 4 << 10
 
 
 def compression_of(head: bytes) -> str:
@@ -47,8 +49,8 @@ def compression_of(head: bytes) -> str:
         return ZSTD
     if head.startswith(b"\xfd7zXZ\x00"):
         return XZ
-    # A bzip2 file names its block size, and a tar member may well be called BZh...
-    if head.startswith(b"BZh") and head[3:4] in b"123456789" and head[3:4]:
+    # A tar member may well be called BZh9: bzip2 goes on with the magic of a block or of the end.
+    if head[:3] == b"BZh" and head[3:4].isdigit() and head[4:6] in (b"1A", b"\x17r"):
         return BZIP2
     return NONE
 
@@ -74,11 +76,7 @@ def open_uncompressed(
     if compressed_size is None:
         compressed_size = _remaining(stream, len(head))
     source = _Source(stream, head)
-    decoder: _Decoder
-    if kind == ZSTD:
-        decoder = _Zstd(source)
-    else:
-        decoder = _Members(kind, source)
+    decoder: _Decoder = _Zstd(source) if kind == ZSTD else _Members(kind, source)
     return cast("IO[bytes]", _Decompressed(decoder, source, compressed_size, limit))
 
 
@@ -158,22 +156,23 @@ class _Source:
     def __init__(self, stream: IO[bytes], head: bytes) -> None:
         self._stream = stream
         self._held = memoryview(head)
+        self._at = 0
         self.taken = 0
 
     def next(self) -> memoryview:
         """The bytes at hand, at least one unless the stream has ended; they stay."""
-        if not self._held:
-            self._held = memoryview(self._stream.read(_INPUT))
-        return self._held
+        if self._at == len(self._held):
+            self._held, self._at = memoryview(self._stream.read(_INPUT)), 0
+        return self._held[self._at :]
 
     def take(self, count: int) -> None:
-        self._held = self._held[count:]
+        self._at += count
         self.taken += count
 
-    def give_back(self, unused: bytes) -> None:
-        """Put `unused` back in front: it was taken and belongs to what comes next."""
-        self._held = memoryview(unused + bytes(self._held))
-        self.taken -= len(unused)
+    def give_back(self, count: int) -> None:
+        """The last `count` bytes taken, all since the last `next`, belong to what comes next."""
+        self._at -= count
+        self.taken -= count
 
     def close(self) -> None:
         self._stream.close()
@@ -247,10 +246,6 @@ class _Gzip:
     def unused_data(self) -> bytes:
         return self._zlib.unused_data
 
-    @property
-    def needs_input(self) -> bool:
-        return not self._zlib.unconsumed_tail
-
     def decompress(self, data: bytes, max_length: int = 0, /) -> bytes:
         return self._zlib.decompress(self._zlib.unconsumed_tail + data, max_length)
 
@@ -271,6 +266,7 @@ class _Members:
         self._source = source
         self._inflater: _Inflater | None = None
         self._drained = True  # the inflater holds no output back
+        self._step = 0
 
     def decode(self, size: int) -> bytes:
         while True:
@@ -279,16 +275,18 @@ class _Members:
                     return b""
                 self._inflater = _inflater(self._kind)
                 self._drained = True
+                self._step = _FIRST_STEP
             chunk = b""
             if self._drained:
-                chunk = bytes(self._source.next())
+                chunk = bytes(self._source.next()[: self._step])
                 self._source.take(len(chunk))
+                self._step = min(2 * self._step, _INPUT)
             try:
                 data = self._inflater.decompress(chunk, size)
             except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
                 raise self._refusal(error) from None
             if self._inflater.eof:
-                self._source.give_back(self._inflater.unused_data)
+                self._source.give_back(len(self._inflater.unused_data))
                 self._inflater = None
             elif not chunk and self._drained and not data:
                 raise Refused(f"truncated {self._kind} data")

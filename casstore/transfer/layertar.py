@@ -16,7 +16,7 @@ from zlib import adler32
 BLOCK = 512
 MAX_EXTENDED = 1 << 20  # a longer pax header is skipped unread: Go stops there too
 
-_REGULAR = b"\0" b"07"
+_REGULAR = bytes((0, ord("0"), ord("7")))
 _SPARSE = ord("S")
 _PAX = ord("x")
 _LONG_NAME = b"LK"
@@ -113,6 +113,7 @@ class LayerScanner:
         self._skip = _padded(size)
 
     def _begin_records(self, size: int) -> None:
+        self._pax = {}
         if size > MAX_EXTENDED:
             self._state = _END
         elif size:
@@ -171,7 +172,7 @@ def _decimal(text: bytes | None, default: int) -> int:
 
 def _pax_sparse_size(pax: dict[bytes, bytes], size: int) -> int:
     # GNU sparse 0.0 and 0.1 say GNU.sparse.size, 1.0 says GNU.sparse.realsize.
-    return _decimal(pax.get(b"GNU.sparse.realsize", pax.get(b"GNU.sparse.size")), size)
+    return _decimal(pax.get(b"GNU.sparse.size", pax.get(b"GNU.sparse.realsize")), size)
 
 
 def _is_directory(block: bytes) -> bool:

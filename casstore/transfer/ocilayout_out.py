@@ -132,8 +132,7 @@ def _place(
         return
     with open(target, "xb", buffering=0) as file:
         if not _reflink(file, blobs, descriptor.digest):
-            for piece in _verified(descriptor, blobs):
-                file.write(piece)
+            file.writelines(_verified(descriptor, blobs))
 
 
 def _reflink(target: IO[bytes], blobs: StoredBlobs, digest: Digest) -> bool:

@@ -34,13 +34,18 @@ MAX_FRAME = 8 << 20  # larger frames are decompressed as a stream
 _READ = 1 << 20
 
 
-def open_layer(file: IO[bytes], record: LayerRecord) -> FramedReader:
+def open_layer(file: IO[bytes], record: LayerRecord) -> IO[bytes]:
     """A reader of the uncompressed layer in `file`, which it closes; close it, or use `with`.
 
     Raises:
         Unsupported: the layer is encrypted.
         Damaged: by a read: the blob does not decompress, or not to its diff ID.
     """
+    return cast("IO[bytes]", open_framed(file, record))
+
+
+def open_framed(file: IO[bytes], record: LayerRecord) -> FramedReader:
+    """The same as `open_layer`, for whoever wants the pieces as they come."""
     if record.media_type.endswith(ENCRYPTED):
         file.close()
         raise Unsupported(f"layer {record.digest} is encrypted")
@@ -92,11 +97,11 @@ class FramedReader(io.RawIOBase):
             for piece in self._decompressed():
                 self._hash.update(piece)
                 if self._hash.size > record.diff_size:
-                    raise Refused(f"it holds more than {record.diff_size} bytes")
+                    break
                 yield piece
         except Refused as error:
             raise Damaged(f"blob {record.digest} is damaged: {error}") from None
-        if self._hash.finish() != record.diff_id:
+        if self._hash.size > record.diff_size or self._hash.finish() != record.diff_id:
             raise Damaged(f"blob {record.digest} is damaged: it is not layer {record.diff_id}")
 
     def _decompressed(self) -> Iterator[bytes]:
@@ -115,15 +120,15 @@ def _read_all(stream: IO[bytes]) -> Iterator[bytes]:
         yield data
 
 
-class _Chained(io.RawIOBase):
+class _Chained:
     """Bytes that were read already, then the rest of the file; closing it is not closing that."""
 
     def __init__(self, head: bytes | memoryview, file: IO[bytes]) -> None:
         self._head = memoryview(head)
         self._file = file
 
-    def readable(self) -> bool:
-        return True
+    def close(self) -> None:
+        """Nothing: whoever opened the file closes it."""
 
     def read(self, size: int = -1) -> bytes:
         if self._head:

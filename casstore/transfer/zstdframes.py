@@ -56,7 +56,9 @@ def parse_header(head: bytes) -> FrameHeader:
     magic = head[:_MAGIC_SIZE]
     if magic in SKIPPABLE_MAGICS:
         size = int.from_bytes(head[_MAGIC_SIZE : 2 * _MAGIC_SIZE], "little")
-        return FrameHeader(2 * _MAGIC_SIZE, True, size, 0, False)
+        return FrameHeader(
+            2 * _MAGIC_SIZE, skippable=True, content_size=size, window=0, checksum=False
+        )
     if magic != MAGIC:
         raise Refused("corrupt zstd data: unexpected bytes after the last frame")
     flags = head[_MAGIC_SIZE]
@@ -80,10 +82,14 @@ def parse_header(head: bytes) -> FrameHeader:
     if single:
         window = content_size or 0
     if window > MAX_WINDOW:
-        raise Refused(
-            f"zstd window of {window} bytes exceeds the limit of {MAX_WINDOW >> 20} MiB"
-        )
-    return FrameHeader(at + size_bytes, False, content_size, window, bool(flags & 0x04))
+        raise Refused(f"zstd window of {window} bytes exceeds the limit of {MAX_WINDOW >> 20} MiB")
+    return FrameHeader(
+        at + size_bytes,
+        skippable=False,
+        content_size=content_size,
+        window=window,
+        checksum=bool(flags & 0x04),
+    )
 
 
 class FrameTracker:

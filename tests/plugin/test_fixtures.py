@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tests.plugin.conftest import Run
+from tests.plugin.conftest import ROOT, Run
 
 pytestmark = pytest.mark.usefixtures("archives")
 
@@ -35,7 +33,7 @@ def test_a_mark_loads_archives_before_the_test(run: Run) -> None:
     result.assert_outcomes(passed=1)
 
 
-def test_marks_of_module_class_and_function_add_up_outermost_first(run: Run) -> None:
+def test_marks_of_module_class_and_function_add_up(run: Run) -> None:
     result = run("""
         import pytest
 
@@ -47,6 +45,26 @@ def test_marks_of_module_class_and_function_add_up_outermost_first(run: Run) -> 
             def test_it(self, casstore_store):
                 for name in "twins/a:1", "shop/imported:1", "shop/committed:1":
                     casstore_store.get(name)
+    """)
+
+    result.assert_outcomes(passed=1)
+
+
+def test_the_innermost_mark_is_loaded_last_and_gets_a_name_that_two_archives_claim(
+    run: Run, pytester: pytest.Pytester
+) -> None:
+    (pytester.path / "recorded").symlink_to(ROOT / "fixtures" / "transcripts" / "archives")
+
+    result = run("""
+        import pytest
+
+        pytestmark = pytest.mark.casstore_image("recorded/web-old.tar")
+
+        @pytest.mark.casstore_image("recorded/web-new.tar")
+        def test_it(casstore_store, casstore_load):
+            newest = casstore_store.get("web:1").id
+            new, = casstore_load("recorded/web-new.tar")
+            assert newest == new.id
     """)
 
     result.assert_outcomes(passed=1)
@@ -159,8 +177,7 @@ def test_casstore_load_keeps_parents_and_the_order_of_names(run: Run) -> None:
 
 
 def test_an_oci_layout_directory_is_a_source_too(run: Run, pytester: pytest.Pytester) -> None:
-    layout = Path(__file__).resolve().parents[2] / "fixtures" / "images" / "skopeo" / "oci-gzip"
-    (pytester.path / "layout").symlink_to(layout)
+    (pytester.path / "layout").symlink_to(ROOT / "fixtures" / "images" / "skopeo" / "oci-gzip")
 
     result = run("""
         import pytest

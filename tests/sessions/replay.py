@@ -1,0 +1,261 @@
+"""One recorded session on a store: each step run, and compared as far as the two can be equal.
+
+Exit statuses and the images in the store afterwards are always compared. Texts are compared where
+casstore means to say the same: see recording.py for dockerd's words in ours.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tarfile
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from casstore import Store
+from casstore.errors import NotFound
+from casstore.store import Lease
+from tests.sessions.commandline import Result, casstore
+from tests.sessions.recording import (
+    DATED,
+    States,
+    State,
+    bare,
+    chain_to_diff,
+    in_our_lines,
+    in_our_words,
+    names_in_table,
+    states,
+    table,
+    untagged_sorted,
+    without_layers,
+)
+
+WRONG_USAGE = 2
+
+
+class Session:
+    """A scenario on an empty store."""
+
+    def __init__(
+        self, scenario: Mapping[str, Any], recordings: Path, directory: Path,
+        decided: Mapping[int, int],
+    ) -> None:  # fmt: skip
+        """`decided`: steps whose exit status is another with casstore, on purpose."""
+        self._diff_ids = {bare(k): [bare(v) for v in vs] for k, vs in scenario["diff_ids"].items()}
+        self._chains = chain_to_diff(scenario["diff_ids"])
+        self._name = scenario["name"]
+        self._recordings = recordings
+        self._directory = directory
+        self._decided = decided
+        self._store = str(directory / "store")
+        with Store(self._store) as store, store._change(create=True) as change:
+            change.commit()
+        self._hard: dict[str, Lease] = {}
+        self._soft: set[str] = set()
+        self._recorded: States = {}
+        self._apart = False  # dockerd kept what it had loaded before it refused the rest
+
+    def close(self) -> None:
+        for lease in self._hard.values():
+            lease.release()
+
+    def step(self, number: int, step: Mapping[str, Any]) -> None:
+        if "hold" in step:
+            self._hold(step["hold"], step["image"], running=step["state"] == "running")
+        elif "release" in step:
+            self._release(step["release"])
+        elif step["argv"][0] == "pull":
+            self._pull(step["argv"][-1])
+            self._compare_images(step, refused=False)
+        else:
+            self._run(number, step)
+
+    def images(self) -> States:
+        with Store(self._store) as store:
+            return {
+                image.id.hex: State(
+                    image.parent.hex if image.parent else "",
+                    frozenset(name.familiar for name in image.names),
+                )
+                for image in store.images(all=True)
+            }
+
+    def _hold(self, name: str, image: str, *, running: bool) -> None:
+        store = Store(self._store)
+        if running:
+            self._hard[name] = store.lease(image, name=name)
+        else:
+            self._soft.add(name)
+            store.add_lease(name, image)
+        store.close()
+
+    def _release(self, name: str) -> None:
+        if name in self._hard:
+            self._hard.pop(name).release()
+            return
+        self._soft.discard(name)
+        with Store(self._store) as store:
+            try:
+                store.remove_lease(name)
+            except NotFound:
+                pass  # -f took it with its image
+
+    def _pull(self, name: str) -> None:
+        # What a pull leaves in a store, as a layout that names it: the tag first, then the digest.
+        repository = name.partition("@")[0]
+        registry = self._recordings / "registry"
+        manifest = (
+            registry / repository.partition("/")[2] / "latest.json"
+        ).read_bytes()
+        digest = "sha256:" + sha256(manifest).hexdigest()
+        names = [f"{repository}@{digest}"]
+        if "@" not in name:
+            names.insert(0, f"{repository}:latest")
+        layout = self._directory / "layout"
+        shutil.rmtree(layout, ignore_errors=True)
+        shutil.copytree(registry / "blobs", layout / "blobs" / "sha256")
+        (layout / "blobs" / "sha256" / bare(digest)).write_bytes(manifest)
+        (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+        entries = [
+            {
+                "mediaType": json.loads(manifest)["mediaType"],
+                "digest": digest,
+                "size": len(manifest),
+                "annotations": {"org.opencontainers.image.ref.name": reference},
+            }
+            for reference in names
+        ]
+        (layout / "index.json").write_text(
+            json.dumps({"schemaVersion": 2, "manifests": entries})
+        )
+        result = casstore(self._store, ["load", str(layout)])
+        assert result.status == 0, result.err
+
+    def _run(self, number: int, step: Mapping[str, Any]) -> None:
+        words = step["argv"]
+        before, blobs = self.images(), self._blobs()
+        stdin = (self._recordings / step["stdin"]).read_bytes() if "stdin" in step else b""
+        result = casstore(self._store, words, stdin)
+        assert "internal error" not in result.err, result.err
+        status = step["rc"]
+        if status == 125 or "Usage:" in step["stderr"]:
+            status = WRONG_USAGE
+        if number in self._decided:
+            self._apart = True
+            status = self._decided[number]
+        assert result.status == status, result
+        command = words[1] if words[0] == "image" else words[0]
+        refused = status != 0 and command == "load"
+        if refused:
+            assert self.images() == before
+        apart = self._apart
+        self._compare_images(step, refused=refused)
+        if apart or self._apart:
+            return
+        if status == WRONG_USAGE:
+            assert result.out == "" and result.err
+            return
+        compare = getattr(self, f"_compare_{command}", None)
+        if compare is not None:
+            compare(step, result, blobs)
+        if status and command not in ("rmi", "inspect"):
+            _compare_error(command, words, step["stderr"], result)
+
+    def _compare_images(self, step: Mapping[str, Any], *, refused: bool) -> None:
+        if "images_after" in step:
+            self._recorded = states(step["images_after"])
+        ours = self.images()
+        if refused or self._apart:
+            self._apart = ours != self._recorded
+        elif any("imported" in image for image in self._recorded):
+            assert sorted(s for s in ours.values()) == sorted(s for s in self._recorded.values())
+        else:
+            assert ours == self._recorded
+
+    def _blobs(self) -> dict[str, list[tuple[str, str]]]:
+        with Store(self._store) as store:
+            found = {}
+            for image in store.images(all=True):
+                diffs = self._diff_ids.get(image.id.hex)
+                if diffs is not None:
+                    layers = [layer.hex for layer in store.get(image.id).layers]
+                    found[image.id.hex] = list(zip(diffs, layers, strict=True))
+            return found
+
+    # Texts
+
+    def _compare_rmi(
+        self, step: Mapping[str, Any], result: Result, blobs: Mapping[str, Any]
+    ) -> None:
+        theirs, ours = step["stdout"].splitlines(), result.out.splitlines()
+        if self._soft and "-f" in step["argv"]:
+            # In dockerd the container keeps the layers; a lease holds the image alone.
+            theirs = [line.replace("Deleted: sha256:", "Deleted: ") for line in theirs]
+            theirs, ours = without_layers(theirs, blobs), without_layers(ours, blobs)
+        else:
+            theirs = in_our_lines(theirs, blobs, self._chains)
+        assert untagged_sorted(ours) == untagged_sorted(theirs)
+        failed = [
+            in_our_words(call["body"]["message"], unquote(call["path"][8:].partition("?")[0]))
+            for call in step["api"]
+            if call["status"] >= 400
+        ]
+        errors = result.err.splitlines()
+        if result.status == 1:
+            assert DATED.fullmatch(errors.pop())
+        assert [re.sub("by (hard|soft) lease", "by KIND lease", e) for e in errors] == [
+            re.sub("by (hard|soft) lease", "by KIND lease", e) for e in failed
+        ]
+        for error in errors:
+            held = re.search(r"by (hard|soft) lease (\w+)", error)
+            if held:
+                assert held[1] == ("hard" if held[2] in self._hard else "soft")
+
+    def _compare_prune(
+        self, step: Mapping[str, Any], result: Result, blobs: Mapping[str, Any]
+    ) -> None:
+        if result.status:
+            return
+        theirs, ours = step["stdout"].splitlines(), result.out.splitlines()
+        space = theirs.pop().replace("B", " B")
+        assert ours.pop() == space
+        assert ours[:1] == theirs[:1]
+        assert ours[-1:] == theirs[-1:]
+        lines = in_our_lines(theirs[1:-1], blobs, self._chains)
+        assert sorted(ours[1:-1]) == sorted(lines)
+
+    def _compare_load(
+        self, step: Mapping[str, Any], result: Result, _blobs: Mapping[str, Any]
+    ) -> None:
+        def names(text: str) -> list[str]:
+            lines = text.replace("sha256:", "").splitlines()
+            return [line for line in lines if not line.startswith("Loaded image ID: ")]
+
+        assert names(result.out) == names(step["stdout"])
+        theirs = set(re.findall("Loaded image ID: sha256:(.*)", step["stdout"]))
+        if theirs:  # dockerd tells IDs of tagged images as well, or of none
+            assert set(re.findall("Loaded image ID: (.*)", result.out)) <= theirs
+
+    def _compare_images_listing(self, step: Mapping[str, Any], result: Result) -> None:
+        columns = [c for c in names_in_table(step["stdout"]) if c not in ("CREATED", "SIZE")]
+        assert [n for n in names_in_table(result.out) if n not in ("CREATED", "SIZE")] == columns
+        ours, theirs = table(result.out, columns), table(step["stdout"], columns)
+        assert sorted(ours) == sorted(theirs)
+        if self._name not in ("load-docker-build", "import"):
+            ids = columns.index("IMAGE ID")
+            assert _runs([row[ids] for row in ours]) == _runs([row[ids] for row in theirs])
+
+    def _compare_images(  # type: ignore[no-redef]
+        self, step: Mapping[str, Any], result: Result | None = None,
+        _blobs: object = None, *, refused: bool = False,
+    ) -> None:  # fmt: skip
+        raise NotImplementedError
+
+
+def _runs(ids: Sequence[str]) -> list[str]:
+    return [one for at, one in enumerate(ids) if at == 0 or ids[at - 1] != one]
