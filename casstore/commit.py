@@ -147,11 +147,8 @@ class Change:
             # Committed, but the old index.json still names the doomed blobs: they stay until the
             # next change has published a new one.
             self.warnings.append(
-                f"{durable.storage_error(error, 'cannot publish index.json')};"
-                " the next change will"
+                f"{durable.storage_error(error, 'cannot publish index.json')}; the next change will"
             )
             return
         if doomed:
             self.warnings += self._disk.blobs.discard(doomed)
-
-

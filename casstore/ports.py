@@ -17,6 +17,7 @@ class Draft(Protocol):
     def write(self, data: bytes | memoryview) -> int: ...
     def seal(self, digest: Digest, size: int) -> None:
         """Declare the content complete. The caller has hashed it; `size` is checked."""
+
     def discard(self) -> None:
         """Throw the content away; harmless after `seal` or a second time."""
 
@@ -30,27 +31,37 @@ class Intake(Protocol):
 
     def has(self, digest: Digest) -> int | None:
         """Size of the blob if it is staged here or stored (and now pinned), else None."""
+
     def layer(self, digest: Digest) -> LayerRecord | None:
         """The stored layer with this blob digest, pinned, if the index knows it as a layer."""
+
     def layer_with_diff_id(self, diff_id: Digest) -> LayerRecord | None:
         """A stored or staged layer with this diff ID in whatever compression, pinned."""
+
     def manifest_of(self, image_id: Digest) -> Descriptor | None:
         """A manifest that the store already has for this image, if any."""
+
     def read(self, digest: Digest) -> bytes:
         """A document staged here or stored. Raises Damaged if it is gone or wrong."""
+
     def open(self, digest: Digest) -> IO[bytes]:
         """A blob staged here or stored, for reading."""
+
     def add(self, data: bytes) -> Digest:
         """Stage a small document and return its digest. Staging what is there is harmless."""
+
     def draft(self) -> Draft:
         """Start a blob whose digest is not known yet."""
+
     def add_layer(self, record: LayerRecord) -> None:
         """Tell the intake of a layer just sealed, so that `layer_with_diff_id` finds it."""
+
     def adopt(self, path: str, digest: Digest, size: int) -> bool:
         """Stage the file at `path` by hard link or reflink; False where that cannot be done.
 
         The caller verifies the content through `open(digest)` before anything is committed.
         """
+
     def scratch(self) -> IO[bytes]:
         """An unnamed temporary file on the store's file system, gone when closed."""
 
@@ -60,9 +71,12 @@ class StoredBlobs(Protocol):
 
     def read(self, digest: Digest) -> bytes:
         """A whole document, verified. Raises Damaged."""
+
     def open(self, digest: Digest) -> IO[bytes]:
         """A blob for reading; the reader verifies it as it streams."""
+
     def path(self, digest: Digest) -> str:
         """Path of the blob's file, for hard links."""
+
     def layer(self, digest: Digest) -> LayerRecord | None:
         """The layer's record, or None where the blob is not known as a layer."""

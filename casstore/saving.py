@@ -177,5 +177,3 @@ def open_layer(disk: LocalStore, view: SqliteView, layer: Digest | str) -> IO[by
     if record is None:
         raise NotFound(f"No such layer: {digest}")
     return uncompressed(disk.blobs.open(record.digest), record)
-
-

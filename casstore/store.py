@@ -173,9 +173,7 @@ class Store:
         from casstore.transfer.source import read_images
 
         how = parse_compression(compression)
-        return self._take_in(
-            lambda ingest: read_images(source, ingest, compression=how, link=link)
-        )
+        return self._take_in(lambda ingest: read_images(source, ingest, compression=how, link=link))
 
     def import_image(
         self,
@@ -207,8 +205,16 @@ class Store:
         def read(ingest: Ingest) -> Sequence[Arrival]:
             arrivals.append(
                 import_source(
-                    self._view(), ingest, source, name, changes=changes, message=message,
-                    parent=parent, compression=compression, platform=platform, now=time.time_ns(),
+                    self._view(),
+                    ingest,
+                    source,
+                    name,
+                    changes=changes,
+                    message=message,
+                    parent=parent,
+                    compression=compression,
+                    platform=platform,
+                    now=time.time_ns(),
                 )  # fmt: skip
             )
             return arrivals
@@ -346,9 +352,7 @@ class Store:
             tuple(change.warnings),
         )
 
-    def save(
-        self, images: Sequence[str], out: str | BinaryIO, *, format: str = "docker"
-    ) -> None:
+    def save(self, images: Sequence[str], out: str | BinaryIO, *, format: str = "docker") -> None:
         """Write images to an archive or a layout directory.
 
         Args:

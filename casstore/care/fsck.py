@@ -304,4 +304,3 @@ def _content(blobs: BlobDirectory, digest: Digest) -> str | None:
     except OSError as error:
         return f"cannot be read: {os.strerror(error.errno or 0).lower()}"
     return None if state.hexdigest() == digest.hex else "its content has another digest"
-

@@ -22,7 +22,7 @@ from casstore.model.imagetree import read_tree
 from casstore.model.manifest import parse_entry
 from casstore.model.record import LayerRecord
 from casstore.model.reference import Reference, parse_name
-from casstore.transfer.keeping import KeepJob, keep_layers
+from casstore.transfer.keeping import KeepJob, describe_layer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,13 +136,6 @@ def _name(annotations: dict[str, str]) -> Reference | None:
     return None
 
 
-class _InPlace:
-    """The little that `keep_layers` asks of an intake for blobs that are where they belong."""
-
-    def add_layer(self, record: LayerRecord) -> None:
-        """Nothing to do: the record goes into the database with its image."""
-
-
 class StoredTree:
     """Reads image trees from blobs in place: a `TreeReader` that verifies all it reads."""
 
@@ -161,7 +154,7 @@ class StoredTree:
                 lambda: self._blobs.open(descriptor.digest), descriptor, diff_id, 1, staged=True
             )
             try:
-                record = keep_layers([job], _InPlace())[0]
+                record = describe_layer(job)
             except CasstoreError:
                 if diff_id is None:
                     raise
@@ -175,5 +168,3 @@ class StoredTree:
     def leaf(self, descriptor: Descriptor) -> None:
         if self._blobs.size(descriptor.digest) != descriptor.size:
             raise Damaged(f"blob {descriptor.digest} is missing or of another size")
-
-

@@ -51,7 +51,7 @@ class BlobDirectory:
         except FileNotFoundError:
             raise Damaged(f"blob {digest} is missing") from None
         except OSError as error:
-            raise Damaged(f"cannot read blob {digest}: {os.strerror(error.errno)}") from None
+            raise Damaged(str(durable.storage_error(error, f"cannot read blob {digest}"))) from None
         file = os.fdopen(descriptor, "rb", buffering=0)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             file.close()

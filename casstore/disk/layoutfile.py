@@ -27,9 +27,7 @@ IMAGE_NAME = "io.containerd.image.name"
 PARENT = "io.casstore.image.parent"
 GENERATION = "io.casstore.index.generation"
 
-_HEAD = (
-    b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[\n'
-)
+_HEAD = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[\n'
 _SEPARATOR = b",\n"
 _TAIL = b'\n],"annotations":{"' + GENERATION.encode() + b'":"%020d"}}\n'
 _TAIL_LENGTH = len(_TAIL % 0)
@@ -119,9 +117,7 @@ class LayoutFile:
         return True
 
 
-def _cut(
-    body: bytes, edits: Sequence[tuple[bytes, bytes | None]]
-) -> list[memoryview] | None:
+def _cut(body: bytes, edits: Sequence[tuple[bytes, bytes | None]]) -> list[memoryview] | None:
     """`body` as runs of records without separators at their ends, with the edits made."""
     if len(edits) >= _MANY:
         return _cut_many(body, dict(edits))

@@ -92,7 +92,9 @@ class LocalStore:
             if fresh:
                 durable.sync_directory(os.path.dirname(self.root) or "/")
         except OSError as error:
-            raise durable.storage_error(error, f"cannot make a store at {quote(self.root)}") from None
+            raise durable.storage_error(
+                error, f"cannot make a store at {quote(self.root)}"
+            ) from None
 
     def make_database(self) -> None:
         """Make an empty database; the lock is held."""

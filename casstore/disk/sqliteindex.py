@@ -296,5 +296,3 @@ class SqliteIndex(SqliteView):
 
 def _key(row: Published) -> tuple[Reference | None, Digest | None]:
     return (row.name, None if row.name is not None else row.top.digest)
-
-

@@ -46,7 +46,9 @@ class BlobRecord(Value):
     digest: Digest
     size: int  # bytes as stored
     kind: str  # one of the constants above
-    children: tuple[Digest, ...]  # in document order: config first, then layers bottom first; repeats stand
+    children: tuple[
+        Digest, ...
+    ]  # in document order: config first, then layers bottom first; repeats stand
 
 
 class ImageRecord(Value):
@@ -54,7 +56,9 @@ class ImageRecord(Value):
 
     id: Digest  # digest of the config; of the index or manifest where there is no image config
     top: Descriptor  # the manifest or index that names point to
-    blobs: tuple[BlobRecord, ...]  # the whole tree under `top`, each blob once, a parent before its children
+    blobs: tuple[
+        BlobRecord, ...
+    ]  # the whole tree under `top`, each blob once, a parent before its children
     layers: tuple[LayerRecord, ...]  # each once, bottom first (of all platforms for an index)
     created: int | None  # nanoseconds since 1970, None where the config does not say
     labels: tuple[tuple[str, str], ...]  # sorted by key

@@ -114,9 +114,7 @@ def parse_name(text: str) -> Name:
         path = OFFICIAL + path
     repository = f"{domain}/{path}"
     if len(repository) > MAX_NAME:
-        raise InvalidReference(
-            f"repository name must not be more than {MAX_NAME} characters"
-        )
+        raise InvalidReference(f"repository name must not be more than {MAX_NAME} characters")
     if not colon:
         return Name(repository, None if digest else DEFAULT_TAG, digest)
     return Name(repository, tag, digest)
@@ -132,9 +130,7 @@ def parse_target(text: str) -> Reference:
     if name.digest is not None:
         raise InvalidReference("refusing to create a tag with a digest reference")
     if familiar_name(name.repository) == "sha256":
-        raise InvalidReference(
-            "refusing to create an ambiguous tag using digest algorithm as name"
-        )
+        raise InvalidReference("refusing to create an ambiguous tag using digest algorithm as name")
     return name.reference
 
 
@@ -150,11 +146,7 @@ def familiar_name(full: str) -> str:
 
 def is_tag(text: str) -> bool:
     """Whether `text` is a legal tag."""
-    return (
-        0 < len(text) <= MAX_TAG
-        and text[0] not in "-."
-        and _TAG.issuperset(text)
-    )
+    return 0 < len(text) <= MAX_TAG and text[0] not in "-." and _TAG.issuperset(text)
 
 
 def _is_component(text: str) -> bool:

@@ -48,7 +48,13 @@ def list_images(view: SqliteView, filters: Filters, *, everything: bool) -> list
             own = facts.size - (sizes[facts.parent] if facts.parent is not None else 0)
             shown.append(
                 ImageSummary(
-                    facts.id, names, facts.parent, facts.created, facts.size, max(own, 0), count,
+                    facts.id,
+                    names,
+                    facts.parent,
+                    facts.created,
+                    facts.size,
+                    max(own, 0),
+                    count,
                     facts.labels,
                 )  # fmt: skip
             )
@@ -77,5 +83,3 @@ def layers_of(view: SqliteView, document: Digest) -> tuple[Digest, ...]:
         elif need.kind in (INDEX, MANIFEST):
             layers += layers_of(view, need.digest)
     return tuple(layers)
-
-

@@ -38,8 +38,13 @@ def disk_usage(disk: LocalStore, view: SqliteView) -> DiskUsage:
         stored = sum(blobs[blob].size for blob in tree)
         rows.append(
             DiskUsageRow(
-                facts.id, tuple(names_of.get(facts.id, ())), facts.created, facts.size, shared,
-                stored - shared, stored,
+                facts.id,
+                tuple(names_of.get(facts.id, ())),
+                facts.created,
+                facts.size,
+                shared,
+                stored - shared,
+                stored,
             )  # fmt: skip
         )
     orphans = [

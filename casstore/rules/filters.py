@@ -222,9 +222,10 @@ def _match(
         if kind == "?":
             fits = c != "/"
         elif kind == "[":
-            fits = negated != any(
-                what[i] <= c <= what[i + 1] for i in range(0, len(what), 2)
-            ) and c != "/"
+            fits = (
+                negated != any(what[i] <= c <= what[i + 1] for i in range(0, len(what), 2))
+                and c != "/"
+            )
         else:
             fits = c == what
         if not fits:

@@ -77,7 +77,9 @@ def _pairs(rest: str, what: str) -> list[tuple[str, str]]:
     for word in _words(rest, what):
         key, equals, value = word.partition("=")
         if not equals or not key:
-            raise Refused(f"syntax error - can't find = in {quote(word)}. Must be of the form: name=value")
+            raise Refused(
+                f"syntax error - can't find = in {quote(word)}. Must be of the form: name=value"
+            )
         pairs.append((key, value))
     return pairs
 

@@ -73,7 +73,13 @@ def import_rootfs(
     (layer,) = pack_layers([LayerJob(lambda: source, None, 1)], intake, compression)
     below = list(parent.layers) if parent is not None else []
     moment, comment = format_time(created), COMMENT if message is None else message
-    for stale in ("container", "container_config", "docker_version", "author", "moby.buildkit.cache.v0"):
+    for stale in (
+        "container",
+        "container_config",
+        "docker_version",
+        "author",
+        "moby.buildkit.cache.v0",
+    ):
         document.pop(stale, None)
     document.setdefault("os", platform.os)
     document.setdefault("architecture", platform.architecture)

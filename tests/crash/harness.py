@@ -230,9 +230,10 @@ class Bench:
 
 def is_whole(archive: Path) -> bool:
     """Whether a saved archive can be listed to its end."""
-    return subprocess.run(
-        ["tar", "-tf", str(archive)], capture_output=True, check=False
-    ).returncode == 0
+    return (
+        subprocess.run(["tar", "-tf", str(archive)], capture_output=True, check=False).returncode
+        == 0
+    )
 
 
 def published_problems(store: Path) -> str:

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import random
+import struct
+from collections.abc import Callable
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from casstore.errors import Refused
+from casstore.transfer import layerstream
+from casstore.transfer.layerstream import compression_of, open_uncompressed
+
+COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda data: gzip.compress(data, mtime=0),
+    "zstd": zstandard.ZstdCompressor(write_checksum=True).compress,
+    "xz": lzma.compress,
+    "bzip2": bz2.compress,
+}
+KINDS = list(COMPRESSORS)
+TEXT = b"".join(b"line %d of many\n" % number for number in range(3000))
+SKIPPABLE = b"\x53\x2a\x4d\x18" + struct.pack("<I", 5) + b"hello"
+
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+class Pipe:
+    """A stream that cannot seek and gives a few bytes at a time; it knows `read` alone."""
+
+    def __init__(self, data: bytes, step: int = 7) -> None:
+        self._file = io.BytesIO(data)
+        self._step = step
+        self.closed = False
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(min(size, self._step) if size >= 0 else self._step)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def plain(data: bytes) -> bytes:
+    return open_uncompressed(io.BytesIO(data)).read()
+
+
+@every_kind
+def test_the_magic_tells_the_compression(kind: str) -> None:
+    assert compression_of(COMPRESSORS[kind](b"abc")) == kind
+    assert compression_of(COMPRESSORS[kind](b"")) == kind
+
+
+@pytest.mark.parametrize("head", [b"", b"BZ", b"BZh91x", b"BZhello", b"\x28\xb5\x2f", b"\0" * 6])
+def test_what_only_looks_like_a_magic_is_plain(head: bytes) -> None:
+    assert compression_of(head) == "none"
+    assert plain(head) == head
+
+
+@every_kind
+@settings(max_examples=15, deadline=None)
+@given(parts=st.lists(st.binary(max_size=300), min_size=1, max_size=5), step=st.integers(1, 50))
+def test_members_in_a_row_are_one_stream(kind: str, parts: list[bytes], step: int) -> None:
+    data = b"".join(COMPRESSORS[kind](part) for part in parts)
+
+    assert plain(data) == b"".join(parts)
+    assert open_uncompressed(Pipe(data, step)).read() == b"".join(parts)
+
+
+@every_kind
+def test_thousands_of_tiny_members_are_read_to_the_end(kind: str) -> None:
+    count = 300 if kind == "bzip2" else 2000
+
+    assert plain(COMPRESSORS[kind](b"x") * count) == b"x" * count
+
+
+@every_kind
+def test_output_larger_than_a_piece_is_complete(kind: str) -> None:
+    data = random.Random(1).randbytes(100) * 30_000
+
+    assert plain(COMPRESSORS[kind](data)) == data
+
+
+@every_kind
+def test_a_stream_cut_anywhere_is_refused(kind: str) -> None:
+    whole = COMPRESSORS[kind](TEXT)
+    shortest = 7  # below that it is no longer told from plain bytes
+
+    for length in [*range(shortest, 60), *range(60, len(whole), 97), *range(len(whole) - 30, len(whole))]:
+        with pytest.raises(Refused, match="truncated|corrupt"):
+            plain(whole[:length])
+
+
+@every_kind
+def test_a_second_member_cut_anywhere_is_refused(kind: str) -> None:
+    first, second = COMPRESSORS[kind](b"first"), COMPRESSORS[kind](b"second")
+
+    for length in range(1, len(second)):
+        with pytest.raises(Refused):
+            plain(first + second[:length])
+
+
+@every_kind
+@pytest.mark.parametrize("junk", [b"junk behind it", b"\0", b"x"])
+def test_junk_at_the_end_is_refused(kind: str, junk: bytes) -> None:
+    with pytest.raises(Refused, match="unexpected bytes|truncated|corrupt"):
+        plain(COMPRESSORS[kind](TEXT) + junk)
+
+
+@every_kind
+def test_a_changed_byte_is_refused(kind: str) -> None:
+    whole = COMPRESSORS[kind](TEXT)
+
+    for position in range(len(whole) // 3, len(whole) - 30, len(whole) // 9):
+        data = bytearray(whole)
+        data[position] ^= 0x55
+        with pytest.raises(Refused, match=kind):
+            plain(bytes(data))
+
+
+def test_skippable_frames_stand_anywhere_between_zstd_frames() -> None:
+    frame = COMPRESSORS["zstd"](b"data")
+
+    assert plain(SKIPPABLE + frame + SKIPPABLE * 2 + frame + SKIPPABLE) == b"datadata"
+
+
+def test_zstd_frames_without_a_content_size_are_read_to_the_end() -> None:
+    packer = zstandard.ZstdCompressor(write_content_size=False)
+
+    assert plain(packer.compress(TEXT) + packer.compress(b"") + packer.compress(b"end")) == TEXT + b"end"
+
+
+def test_padding_between_xz_streams_is_read_over() -> None:
+    assert plain(lzma.compress(b"a") + bytes(8) + lzma.compress(b"b") + bytes(4)) == b"ab"
+
+
+def test_a_zstd_window_over_the_limit_is_refused() -> None:
+    # Magic, a descriptor without content size, a window of 2 GiB, then an empty last block.
+    data = b"\x28\xb5\x2f\xfd" + b"\x00" + bytes([21 << 3]) + b"\x01\x00\x00"
+
+    with pytest.raises(Refused, match="zstd window of 2147483648 bytes exceeds the limit of 128 MiB"):
+        plain(data)
+
+
+def test_xz_that_wants_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layerstream, "MAX_XZ_MEMORY", 1 << 20)
+
+    with pytest.raises(Refused, match="exceeds the limit of 1 MiB of memory"):
+        plain(lzma.compress(TEXT, preset=6))
+
+
+@every_kind
+@pytest.mark.parametrize("seekable", [True, False])
+def test_a_bomb_is_refused_before_it_is_unpacked(
+    kind: str, seekable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layerstream, "ALWAYS_ALLOWED", 1 << 20)
+    data = COMPRESSORS[kind](bytes(16 << 20))
+    stream = open_uncompressed(io.BytesIO(data) if seekable else Pipe(data, 4096))
+    seen = 0
+
+    with pytest.raises(Refused, match="exceeds the limit of"):
+        while piece := stream.read(1 << 16):
+            seen += len(piece)
+    assert seen <= max(1 << 20, 100 * len(data)) < 16 << 20
+
+
+@pytest.mark.parametrize("kind", ["none", *KINDS])
+def test_the_total_has_a_limit_of_its_own(kind: str) -> None:
+    data = TEXT if kind == "none" else COMPRESSORS[kind](TEXT)
+
+    with pytest.raises(Refused, match="exceeds the limit"):
+        open_uncompressed(io.BytesIO(data), limit=len(TEXT) - 1).read()
+    assert open_uncompressed(io.BytesIO(data), limit=len(TEXT)).read() == TEXT
+
+
+@pytest.mark.parametrize("kind", ["none", *KINDS])
+def test_closing_the_reader_closes_the_stream(kind: str) -> None:
+    stream = Pipe(TEXT if kind == "none" else COMPRESSORS[kind](TEXT))
+
+    open_uncompressed(stream).close()
+
+    assert stream.closed
+
+
+@settings(max_examples=40, deadline=None)
+@given(junk=st.binary(max_size=200), kind=st.sampled_from(KINDS))
+def test_any_bytes_behind_a_magic_are_read_or_refused(junk: bytes, kind: str) -> None:
+    head = COMPRESSORS[kind](os.urandom(20))[:10]
+    try:
+        plain(head + junk)
+    except Refused as error:
+        assert str(error)

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import struct
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from casstore.errors import Refused
+from casstore.transfer.zstdframes import MAGIC, FrameTracker, header_length, parse_header
+
+SKIPPABLE = b"\x5f\x2a\x4d\x18" + struct.pack("<I", 3) + b"abc"
+
+
+def split(data: bytes, step: int) -> list[int]:
+    """Lengths of the frames in `data`, which is shown to the trackers `step` bytes at a time."""
+    lengths, tracker, at = [], FrameTracker(), 0
+    while at < len(data):
+        at += tracker.feed(memoryview(data)[at : at + step])
+        if tracker.done:
+            lengths.append(tracker.length)
+            tracker = FrameTracker()
+    assert tracker.length == 0
+    return lengths
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    contents=st.lists(st.binary(max_size=2000), min_size=1, max_size=6),
+    step=st.integers(1, 3000),
+    checksum=st.booleans(),
+    sized=st.booleans(),
+)
+def test_frames_are_found_whatever_the_chunks(
+    contents: list[bytes], step: int, checksum: bool, sized: bool
+) -> None:
+    packer = zstandard.ZstdCompressor(write_checksum=checksum, write_content_size=sized)
+    frames = [packer.compress(content) for content in contents]
+    frames.insert(1, SKIPPABLE)
+
+    assert split(b"".join(frames), step) == [len(frame) for frame in frames]
+
+
+def test_a_frame_of_many_blocks_and_runs_is_followed_to_its_end() -> None:
+    frame = zstandard.ZstdCompressor(write_checksum=True).compress(bytes(1 << 20) + b"end" * 99999)
+
+    assert split(frame * 2, 1000) == [len(frame)] * 2
+
+
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 65791, 65792, 70000])
+def test_the_header_states_the_content_size(size: int) -> None:
+    frame = zstandard.ZstdCompressor().compress(bytes(size))
+
+    header = parse_header(frame[: header_length(frame)])
+
+    assert header.content_size == size
+    assert header.length == header_length(frame)
+    assert zstandard.get_frame_parameters(frame).window_size == header.window
+
+
+def test_a_frame_without_content_size_says_so() -> None:
+    frame = zstandard.ZstdCompressor(write_content_size=False, write_checksum=True).compress(b"abc")
+
+    header = parse_header(frame[: header_length(frame)])
+
+    assert header.content_size is None and header.checksum and not header.skippable
+
+
+def test_an_empty_skippable_frame_ends_with_its_header() -> None:
+    assert split(b"\x50\x2a\x4d\x18\0\0\0\0", 3) == [8]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"no zstd frame", "unexpected bytes after the last frame"),
+        (MAGIC + b"\x08" + bytes(20), "reserved bit"),
+        (MAGIC + b"\x01\x00\x07" + bytes(20), "needs a dictionary"),
+        (MAGIC + b"\x00" + bytes([18 << 3]) + bytes(20), "window of 268435456 bytes exceeds"),
+        (MAGIC + b"\x00\x00\x07\x00\x00" + bytes(20), "bad block header"),
+        (MAGIC + b"\x00\x00\xfd\xff\xff" + bytes(20), "bad block header"),
+    ],
+)
+def test_what_cannot_be_a_frame_is_refused(data: bytes, message: str) -> None:
+    for step in (1, 4, 100):
+        with pytest.raises(Refused, match=message):
+            split(data, step)
