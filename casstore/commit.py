@@ -14,20 +14,20 @@ only when neither the database nor a durable index.json names it.
 
 from __future__ import annotations
 
-import sqlite3
-
 from casstore.disk import durable
 from casstore.disk.filelocking import StoreLock
 from casstore.disk.ingest import leftovers, remove_tree
-from casstore.disk.schema import database_error
+from casstore.disk.schema import Error, database_error
 from casstore.disk.sqliteindex import SqliteIndex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Self
 
     from casstore.disk.ingest import Ingest
     from casstore.disk.local import LocalStore
+    from casstore.disk.schema import Connection
     from casstore.errors import CasstoreError
     from casstore.model.digest import Digest
 
@@ -41,7 +41,7 @@ class Change:
     commit (an unlink, say) is in `warnings`: it is durable all the same, and gc takes the rest.
     """
 
-    def __init__(self, disk: LocalStore, connection: sqlite3.Connection, lock: StoreLock,
+    def __init__(self, disk: LocalStore, connection: Connection, lock: StoreLock,
                  now: int) -> None:  # fmt: skip
         """`lock` is held; leaving the context releases it. `now` is in nanoseconds."""
         self._disk = disk
@@ -51,7 +51,7 @@ class Change:
         self._committed = False
         self.warnings: list[str] = []
 
-    def __enter__(self) -> Change:
+    def __enter__(self) -> Self:
         hard: dict[Digest, list[str]] = {}
         for lease in self._disk.hard_leases():
             for image in lease.images:
@@ -60,7 +60,7 @@ class Change:
         try:
             self.index.begin()
             self._recover()
-        except sqlite3.Error as error:
+        except Error as error:
             self._abandon()
             raise database_error(error, self._disk.database) from None
         except OSError as error:
@@ -78,7 +78,7 @@ class Change:
         trace: TracebackType | None,
     ) -> None:
         self._abandon()
-        if isinstance(value, sqlite3.Error):
+        if isinstance(value, Error):
             raise database_error(value, self._disk.database) from None
         if isinstance(value, OSError):
             raise self._storage_error(value) from None
@@ -87,7 +87,7 @@ class Change:
         try:
             if not self._committed:
                 self.index.rollback()
-        except sqlite3.Error:
+        except Error:
             pass  # the transaction dies with the connection
         finally:
             self._lock.release()

@@ -1,4 +1,4 @@
-"""import, as the store sees it: names, the parent, the platform; transfer/rootfs.py does the rest."""
+"""import, as the store sees it: names, the parent, the platform."""
 
 from __future__ import annotations
 

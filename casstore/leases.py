@@ -1,17 +1,66 @@
-"""Leases as users see them: hard ones by live processes, soft ones by name with an expiry."""
+"""Leases: hard ones by live processes, soft ones by name with an expiry."""
 
 from __future__ import annotations
 
+import os
+import sys
+
 from casstore.errors import UsageError, quote
 from casstore.results import LeaseInfo
+from casstore.rules.resolve import resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from casstore.commit import Change
     from casstore.disk.local import LocalStore
     from casstore.disk.sqliteview import SqliteView
 
 _LEGAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 MAX_NAME = 128
+_MAX_HOLDER = 120
+
+
+class Lease:
+    """A hard lease: it ends with the context, with `release`, or with the process."""
+
+    def __init__(
+        self, disk: LocalStore, change: Change, images: Sequence[str], name: str | None = None
+    ) -> None:
+        """Take the lease while `change` holds the lock, so that no removal can come between.
+
+        Raises:
+            NotFound: one of the images is not in the store.
+            UsageError: a name that is none.
+        """
+        self.name = name if name is not None else f"process-{os.getpid()}"
+        check_lease_name(self.name)
+        self.images = tuple(resolve(change.index, image).image for image in images)
+        command = " ".join(sys.argv[:3]).replace("\n", " ")[:_MAX_HOLDER]
+        self._token = disk.hold(self.name, f"pid {os.getpid()} ({command})", self.images)
+
+    @property
+    def descriptor(self) -> int:
+        """The file descriptor whose lock is the lease; a child that inherits it holds it too."""
+        return self._token.descriptor
+
+    def release(self) -> None:
+        """End the lease; harmless a second time."""
+        self._token.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
 
 
 def check_lease_name(name: str) -> None:

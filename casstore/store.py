@@ -7,31 +7,20 @@ order of effects.
 
 from __future__ import annotations
 
-import sys
+import os
 import time
 
-from casstore.disk.local import LocalStore
-from casstore.errors import CasstoreError, Conflict, Damaged, NotFound
-from casstore.results import (
-    LoadedImage,
-    LoadResult,
-    Outcome,
-    PruneResult,
-    RemovalResult,
-    Renamed,
-)
+from casstore.errors import NotFound
+from casstore.opening import OpenStore
+from casstore.results import LoadResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from sqlite3 import Connection
-    from types import TracebackType
-    from typing import IO, Any, BinaryIO, Self
+    from typing import IO, Any, BinaryIO
 
-    from casstore.commit import Change
-    from casstore.disk.filelocking import StoreLock
     from casstore.disk.ingest import Ingest
-    from casstore.disk.sqliteview import SqliteView
+    from casstore.leases import Lease
     from casstore.model.digest import Digest
     from casstore.model.record import Arrival
     from casstore.results import (
@@ -42,116 +31,13 @@ if TYPE_CHECKING:
         Image,
         ImageSummary,
         LeaseInfo,
+        PruneResult,
+        RemovalResult,
     )
-    from casstore.rules.filters import Filters
-    from casstore.rules.removal import Removed
-
-LOCK_TIMEOUT = 60.0
 
 
-class Store:
+class Store(OpenStore):
     """A store in a directory. Use it as a context manager, in one thread at a time."""
-
-    def __init__(self, path: str, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
-        """Name a store; nothing is opened yet. `load` and `import_image` make it if need be.
-
-        Args:
-            path: the store's directory.
-            lock_timeout: seconds that a change waits for other writers before it raises Locked.
-        """
-        self.disk = LocalStore(str(path))
-        self._lock_timeout = lock_timeout
-        self._connection: Connection | None = None
-        self._in_memory = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @property
-    def path(self) -> str:
-        """The store's directory, absolute."""
-        return self.disk.root
-
-    def close(self) -> None:
-        """Close the index; the store can be used again."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    # Opening
-
-    def _view(self) -> SqliteView:
-        """A look at the store as it is now. Raises NotAStore, Damaged."""
-        from casstore.disk.sqliteview import SqliteView
-
-        if self._connection is None:
-            self.disk.require()
-            try:
-                self._connection = self.disk.connect(writable=self.disk.is_writable())
-            except Damaged:
-                from casstore.care.rebuild import index_in_memory
-
-                # The next change rebuilds the database; until then index.json and the blobs
-                # answer.
-                self._connection, self._in_memory = index_in_memory(self.disk), True
-        return SqliteView(self._connection, now=time.time_ns(), hard={})
-
-    def _change(self, *, create: bool = False) -> Change:
-        """Take the lock and begin a change; with `create`, make the store if it is not there."""
-        from casstore.commit import Change
-
-        if create:
-            self.disk.create()
-        else:
-            self.disk.require()
-        lock = self._locked()
-        try:
-            self._connect_for_change(create=create)
-            assert self._connection is not None
-            return Change(self.disk, self._connection, lock, time.time_ns())
-        except BaseException:
-            lock.release()
-            raise
-
-    def _locked(self) -> StoreLock:
-        """The writers' lock, taken."""
-        from casstore.disk.filelocking import StoreLock
-
-        lock = StoreLock(self.disk.lock, self._lock_timeout)
-        lock.acquire()
-        return lock
-
-    def _connect_for_change(self, *, create: bool) -> None:
-        """Open the database for writing, building it first where it is missing or damaged."""
-        if self._in_memory:
-            self.close()
-            self._in_memory = False
-        if self._connection is not None:
-            return
-        import os
-
-        if create and not self.disk.exists() and not os.path.exists(self.disk.database):
-            self.disk.make_database()
-        if create:
-            self.disk.finish()
-        try:
-            if os.path.exists(self.disk.database):
-                self._connection = self.disk.connect(writable=True)
-                return
-        except Damaged:
-            pass
-        from casstore.care.rebuild import rebuild_database
-
-        rebuild_database(self.disk)
-        self._connection = self.disk.connect(writable=True)
 
     # Ways in
 
@@ -163,7 +49,7 @@ class Store:
         Args:
             source: path of a docker-archive, an OCI archive or an OCI layout directory (any of the
                 archives plain or compressed by gzip, zstd, xz or bzip2); or a binary stream of one.
-            compression: for layers that arrive uncompressed: `zstd[:LEVEL]`, `gzip[:LEVEL]`, `none`.
+            compression: of layers that arrive uncompressed: `zstd[:LEVEL]`, `gzip[:LEVEL]`, `none`.
             link: take a layout directory's blobs by hard link or reflink where that can be done.
 
         Raises:
@@ -215,7 +101,7 @@ class Store:
                     compression=compression,
                     platform=platform,
                     now=time.time_ns(),
-                )  # fmt: skip
+                )
             )
             return arrivals
 
@@ -223,6 +109,7 @@ class Store:
 
     def _take_in(self, read: Callable[[Ingest], Sequence[Arrival]]) -> LoadResult:
         """Stage what `read` brings without the lock, then admit it in one change."""
+        from casstore.admission import admit_arrivals
         from casstore.disk.ingest import Ingest
 
         if not self.disk.exists():
@@ -235,7 +122,7 @@ class Store:
             ingest.flush()
             with self._change() as change:
                 change.publish_blobs(ingest)
-                images = tuple(_admit(change, arrivals))
+                images = admit_arrivals(change.index, arrivals)
                 change.commit()
             return LoadResult(images, tuple(change.warnings))
         except OSError as error:
@@ -287,33 +174,21 @@ class Store:
             force: remove all references of an image named by ID; override soft leases.
             prune: delete untagged parents too.
             dry_run: change nothing, return what would happen.
-            glob: arguments with `*`, `?` or `[` are patterns that stand for the references they fit.
+            glob: arguments with `*`, `?` or `[` are patterns, and mean the references they fit.
             verbose: fill `Outcome.kept`.
         """
-        from casstore.rules.removal import plan_removal
+        from casstore.removing import remove_images
 
-        outcomes: list[Outcome] = []
-        freed = 0
         with self._change() as change:
-            view = change.index
-            for argument in _expanded(view, images) if glob else images:
-                try:
-                    plan = plan_removal(view, argument, force=force, prune=prune)
-                except CasstoreError as error:
-                    outcomes.append(Outcome(argument, (), error, ()))
-                    continue
-                change.index.apply(plan)
-                freed += plan.freed
-                kept = tuple(_why_kept(view, layer) for _, layer in plan.kept) if verbose else ()
-                outcomes.append(Outcome(argument, plan.lines, None, kept))
-            if not dry_run:
-                change.commit()
-        errors = [outcome.error for outcome in outcomes if outcome.error is not None]
-        # dockerd's client forgives with -f what is not there, and nothing else
-        forgiven = force and all(isinstance(error, NotFound) for error in errors)
-        return RemovalResult(
-            tuple(outcomes), freed, 1 if errors and not forgiven else 0, tuple(change.warnings)
-        )
+            return remove_images(
+                change,
+                images,
+                force=force,
+                prune=prune,
+                dry_run=dry_run,
+                glob=glob,
+                verbose=verbose,
+            )
 
     def prune(
         self, *, all: bool = False, filters: Sequence[str] = (), dry_run: bool = False
@@ -325,32 +200,10 @@ class Store:
             filters: `until=`, `label=`, `label!=`, `reference=` and the other filters of images.
             dry_run: change nothing, return what would happen.
         """
-        from casstore.rules.filters import BadFilter
-        from casstore.rules.removal import plan_removal
-        from casstore.rules.retention import prune_arguments
+        from casstore.removing import prune_images
 
-        removed: list[Removed] = []
         with self._change() as change:
-            view = change.index
-            chosen = _filters(view, filters, numeric=True)
-            if chosen.dangling is False:
-                # Docker takes it for -a and empties the store
-                raise BadFilter("Invalid filter 'dangling=[false]': use -a to remove all images")
-            for argument in list(prune_arguments(view, chosen, everything=all)):
-                try:
-                    plan = plan_removal(view, argument)
-                except (Conflict, NotFound):
-                    continue
-                change.index.apply(plan)
-                removed += plan.lines
-            if not dry_run:
-                change.commit()
-        return PruneResult(
-            tuple(removed),
-            sum(line.file_bytes for line in removed),
-            sum(line.size for line in removed),
-            tuple(change.warnings),
-        )
+            return prune_images(change, everything=all, filters=filters, dry_run=dry_run)
 
     def save(self, images: Sequence[str], out: str | BinaryIO, *, format: str = "docker") -> None:
         """Write images to an archive or a layout directory.
@@ -360,9 +213,13 @@ class Store:
             out: a path (written under another name first, and whole or not at all), or a stream.
             format: `docker` (docker-archive), `oci` (OCI archive) or `oci-dir` (layout directory).
         """
-        from casstore.saving import save_images
+        from casstore.saving import chosen_images, save_images
 
-        with self._leased(images) as view:
+        view = self._view()
+        if not self.disk.is_writable():  # there is nobody to hold the images from
+            save_images(self.disk, view, images, out, format)
+            return
+        with self.lease(*chosen_images(view, images), name=f"save-{os.getpid()}"):
             save_images(self.disk, view, images, out, format)
 
     # Looking
@@ -378,9 +235,10 @@ class Store:
             patterns: reference patterns; an image is listed with the names that fit any.
         """
         from casstore.queries.listing import list_images
+        from casstore.removing import parsed_filters
 
         view = self._view()
-        return list_images(view, _filters(view, filters, patterns=patterns), everything=all)
+        return list_images(view, parsed_filters(view, filters, patterns=patterns), everything=all)
 
     def get(self, image: str) -> Image:
         """One image by name, ID or ID prefix. Raises NotFound."""
@@ -423,7 +281,10 @@ class Store:
         Raises:
             NotFound: one of them is not in the store.
         """
-        return Lease(self, images, name or f"process-{_pid()}")
+        from casstore.leases import Lease
+
+        with self._change() as change:
+            return Lease(self.disk, change, images, name)
 
     def leases(self) -> list[LeaseInfo]:
         """All live leases: hard ones first."""
@@ -451,9 +312,6 @@ class Store:
                 raise NotFound(f"No such lease: {name}")
             change.commit()
 
-    def _leased(self, images: Sequence[str]) -> _Leased:
-        return _Leased(self, images)
-
     # Care
 
     def gc(self, *, dry_run: bool = False) -> GcResult:
@@ -473,9 +331,16 @@ class Store:
             rebuild: make the database anew from index.json and the blobs first.
             content: read every blob and compare its digest; False looks at sizes only.
         """
-        from casstore.care.fsck import check_store
+        from casstore.care.fsck import check_store, repair_store
 
-        return check_store(self, repair=repair, rebuild=rebuild, content=content)
+        self.disk.require()
+        repaired: list[str] = []
+        if rebuild:
+            repaired += self._rebuild()
+        if repair:
+            with self._change() as change:
+                repaired += repair_store(self.disk, change, content=content)
+        return check_store(self.disk, repaired, content=content)
 
     def clone(self, path: str) -> None:
         """Make a store at `path` with the same content, blobs shared by hard link where possible.
@@ -487,143 +352,3 @@ class Store:
 
         with self._change() as change:
             clone_store(self.disk, change, str(path))
-
-
-class Lease:
-    """A hard lease: it ends with the context, with `release`, or with the process."""
-
-    def __init__(self, store: Store, images: Sequence[str], name: str) -> None:
-        from casstore.rules.resolve import resolve
-
-        with store._change() as change:
-            self.images = tuple(resolve(change.index, image).image for image in images)
-            holder = f"pid {_pid()} ({' '.join(sys.argv[:3])[:100]})".replace("\n", " ")
-            self._token = store.disk.hold(name, holder, self.images)
-        self.name = name
-
-    @property
-    def descriptor(self) -> int:
-        """The file descriptor whose lock is the lease; a child that inherits it holds it too."""
-        return self._token.descriptor
-
-    def release(self) -> None:
-        """End the lease; harmless a second time."""
-        self._token.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.release()
-
-
-class _Leased:
-    """Images held while they are read; on a read-only store there is nobody to hold them from."""
-
-    def __init__(self, store: Store, images: Sequence[str]) -> None:
-        self._store, self._images = store, images
-        self._lease: Lease | None = None
-
-    def __enter__(self) -> SqliteView:
-        from casstore.saving import chosen_images
-
-        view = self._store._view()
-        chosen = chosen_images(view, self._images)
-        if self._store.disk.is_writable():
-            self._lease = Lease(self._store, chosen, f"save-{_pid()}")
-        return view
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._lease is not None:
-            self._lease.release()
-
-
-def _admit(change: Change, arrivals: Sequence[Arrival]) -> list[LoadedImage]:
-    """Add images, then their names in order, then parent links (a child may come first)."""
-    index = change.index
-    for arrival in arrivals:
-        index.admit(arrival.image)
-    loaded = []
-    for arrival in arrivals:
-        renamed = []
-        for name in arrival.names:
-            old = index.attach(name, arrival.image.id, arrival.image.top.digest, tagged=0)
-            if old is not None:
-                renamed.append(Renamed(name, old))
-        loaded.append(LoadedImage(arrival.image.id, arrival.names, tuple(renamed)))
-    for arrival in arrivals:
-        if arrival.parent is not None and index.has_image(arrival.parent):
-            _refuse_cycle(index, arrival.image.id, arrival.parent)
-            index.link_parent(arrival.image.id, arrival.parent)
-    return loaded
-
-
-def _refuse_cycle(view: SqliteView, child: Digest, parent: Digest) -> None:
-    from casstore.errors import Refused
-
-    ancestor: Digest | None = parent
-    while ancestor is not None:
-        if ancestor == child:
-            raise Refused(f"image {parent} is not a valid parent for {child}")
-        ancestor = view.parent_of(ancestor)
-
-
-def _filters(
-    view: SqliteView,
-    filters: Sequence[str],
-    *,
-    patterns: Sequence[str] = (),
-    numeric: bool = False,
-) -> Filters:
-    from casstore.rules.filters import parse_filters
-    from casstore.rules.resolve import resolve
-
-    def created_of(image: str) -> int:
-        created = view.facts_of(resolve(view, image).image).created
-        return created if created is not None else -(1 << 63)
-
-    return parse_filters(
-        filters, patterns=patterns, now=time.time_ns(), created_of=created_of,
-        numeric_booleans=numeric,
-    )  # fmt: skip
-
-
-def _expanded(view: SqliteView, arguments: Sequence[str]) -> list[str]:
-    """Arguments with patterns replaced by the references that they fit, in attach order."""
-    from casstore.rules.filters import check_pattern, matches
-
-    expanded: list[str] = []
-    for argument in arguments:
-        if not any(c in argument for c in "*?["):
-            expanded.append(argument)
-            continue
-        check_pattern(argument)
-        names = [name for names in view.all_references().values() for name in names]
-        fitting = [name.familiar for name in names if matches(argument, name.familiar)]
-        expanded += fitting or [argument]  # one that fits nothing fails as a name would
-    return list(dict.fromkeys(expanded))
-
-
-def _why_kept(view: SqliteView, layer: Digest) -> str:
-    holders = view.images_needing(layer)
-    names = []
-    for image in holders:
-        familiar = [one.name.familiar for one in view.references_of(image)]
-        names.append(familiar[0] if familiar else image.short)
-    return f"{layer.hex} is still needed by {', '.join(names)}"
-
-
-def _pid() -> int:
-    import os
-
-    return os.getpid()

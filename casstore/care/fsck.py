@@ -11,8 +11,8 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from casstore.care.rebuild import StoredTree, rebuild_database
-from casstore.disk import durable
+from casstore.care.rebuild import StoredTree
+from casstore.disk import durable, schema
 from casstore.disk.ingest import leftovers
 from casstore.errors import CasstoreError, Damaged, NotAStore, Refused, printable
 from casstore.model.digest import Digest
@@ -21,13 +21,15 @@ from casstore.model.record import INDEX, MANIFEST
 from casstore.results import CheckResult, Finding
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from casstore.commit import Change
     from casstore.disk.blobdir import BlobDirectory
     from casstore.disk.local import LocalStore
     from casstore.disk.sqliteindex import SqliteIndex
     from casstore.disk.sqliteview import SqliteView
     from casstore.model.record import Descriptor, LayerRecord
     from casstore.rules.view import BlobState
-    from casstore.store import Store
 
 ERROR, WARN, NOTE = "error", "warn", "note"
 QUARANTINE = "quarantine"
@@ -51,49 +53,36 @@ ORDER BY id
 """
 
 
-def check_store(store: Store, *, repair: bool, rebuild: bool, content: bool) -> CheckResult:
-    """Check, and with `repair` or `rebuild` mend first; what is left is reported.
+def check_store(disk: LocalStore, repaired: Sequence[str], *, content: bool) -> CheckResult:
+    """Check a store; `repaired` is what was mended before and goes into the result.
 
     Raises:
-        NotAStore: there is no store, or a newer casstore made it.
-        Damaged: with `rebuild`: neither the database nor index.json can be read.
+        NotAStore: a newer casstore made it.
     """
-    store.disk.require()
-    repaired: list[str] = []
-    if rebuild:
-        repaired += _rebuild(store)
-    if repair:
-        repaired += _repair(store, content=content)
-    check = _Check(store.disk)
+    check = _Check(disk)
     check.run(content=content)
     findings = tuple(sorted(check.findings, key=lambda f: (f.level, f.code, f.object)))
     return CheckResult(findings, check.blobs, check.bytes, tuple(repaired))
 
 
-def _rebuild(store: Store) -> list[str]:
-    with store._locked():  # noqa: SLF001 - fsck is the store's own care
-        store.close()
-        problems = rebuild_database(store.disk)
-    with store._change() as change:  # noqa: SLF001
-        change.commit()
-    return ["the database was rebuilt from index.json and the blobs", *problems]
+def repair_store(disk: LocalStore, change: Change, *, content: bool) -> list[str]:
+    """Bring database and index.json in order; put corrupt blobs aside. The lock is held.
 
-
-def _repair(store: Store, *, content: bool) -> list[str]:
-    """Bring database and index.json in order; put corrupt blobs aside."""
+    Returns:
+        A line for each thing mended. (A stale index.json is mended by every change.)
+    """
     done: list[str] = []
-    with store._change() as change:  # noqa: SLF001 - recovery comes with the change itself
-        wrong = change.index.connection.execute(_RECOUNT).fetchall()
-        if wrong:
-            change.index.connection.execute(_CORRECT)
-            done.append(f"{len(wrong)} reference counts corrected")
-        change.commit()
-        check = _Check(store.disk)
-        check.run(content=content)
-        for finding in check.findings:
-            if finding.code in ("blob-corrupt", "blob-size", "blob-not-file"):
-                _quarantine(store.disk, Digest(finding.object))
-                done.append(f"{finding.object} moved to {QUARANTINE}/: load its image again")
+    wrong = change.index.connection.execute(_RECOUNT).fetchall()
+    if wrong:
+        change.index.connection.execute(_CORRECT)
+        done.append(f"{len(wrong)} reference counts corrected")
+    change.commit()
+    check = _Check(disk)
+    check.run(content=content)
+    for finding in check.findings:
+        if finding.code in ("blob-corrupt", "blob-size", "blob-not-file"):
+            _quarantine(disk, Digest(finding.object))
+            done.append(f"{finding.object} moved to {QUARANTINE}/: load its image again")
     return done
 
 
@@ -149,7 +138,6 @@ class _Check:
         self.findings.append(Finding(level, code, thing, printable(text)))
 
     def _database(self, view: SqliteView) -> None:
-        import sqlite3
         import time
 
         try:
@@ -163,7 +151,7 @@ class _Check:
                 )
             for (name,) in view.connection.execute(_DANGLING):
                 self._found(ERROR, "ref-dangling", name, "its image is not in the index")
-        except sqlite3.Error as error:
+        except schema.Error as error:
             raise Damaged(str(error)) from None
         for name, _, expires in view.all_leases():
             if expires is not None and expires <= time.time_ns():

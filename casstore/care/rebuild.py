@@ -9,7 +9,6 @@ cannot be: then index.json is kept aside, and gc refuses to sweep what that imag
 from __future__ import annotations
 
 import os
-import sqlite3
 
 from casstore.disk import durable, schema
 from casstore.disk.layoutfile import IMAGE_NAME, PARENT, REF_NAME
@@ -22,7 +21,7 @@ from casstore.model.imagetree import read_tree
 from casstore.model.manifest import parse_entry
 from casstore.model.record import LayerRecord
 from casstore.model.reference import Reference, parse_name
-from casstore.transfer.keeping import KeepJob, describe_layer
+from casstore.transfer.keeping import describe_layer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,19 +61,19 @@ def rebuild_database(disk: LocalStore) -> list[str]:
         disk.install_database(staging)
     except OSError as error:
         raise durable.storage_error(error, "cannot rebuild the database") from None
-    except sqlite3.Error as error:
+    except schema.Error as error:
         raise schema.database_error(error, staging) from None
     return problems
 
 
-def index_in_memory(disk: LocalStore) -> sqlite3.Connection:
+def index_in_memory(disk: LocalStore) -> schema.Connection:
     """The index as it would be rebuilt, for reading only."""
     connection = schema.memory()
     _fill(disk, connection, writable=False)
     return connection
 
 
-def _fill(disk: LocalStore, connection: sqlite3.Connection, *, writable: bool) -> list[str]:
+def _fill(disk: LocalStore, connection: schema.Connection, *, writable: bool) -> list[str]:
     try:
         with open(disk.layout.path, "rb") as file:
             data = file.read()
@@ -150,11 +149,8 @@ class StoredTree:
 
     def layer(self, descriptor: Descriptor, diff_id: Digest | None) -> LayerRecord:
         if descriptor.digest not in self._layers:
-            job = KeepJob(
-                lambda: self._blobs.open(descriptor.digest), descriptor, diff_id, 1, staged=True
-            )
             try:
-                record = describe_layer(job)
+                record = describe_layer(self._blobs.open(descriptor.digest), descriptor, diff_id)
             except CasstoreError:
                 if diff_id is None:
                     raise

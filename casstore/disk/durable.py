@@ -18,6 +18,7 @@ from casstore.errors import StorageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Self
 
 _COPY = 1 << 20
 _NO_LINKS = frozenset(
@@ -102,7 +103,7 @@ class _Replacement:
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         self.file = os.fdopen(os.open(staging, flags, mode), "w+b")
 
-    def __enter__(self) -> _Replacement:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, value: object, trace: object) -> None:

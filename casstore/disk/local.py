@@ -21,7 +21,8 @@ from casstore.model.value import Value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from sqlite3 import Connection
+
+    from casstore.disk.schema import Connection
 
 LEASE = "lease"
 _DIRECTORY_MODE = 0o700
@@ -98,14 +99,12 @@ class LocalStore:
 
     def make_database(self) -> None:
         """Make an empty database; the lock is held."""
-        import sqlite3
-
         from casstore.disk import schema
 
         try:
             schema.create(self.staging_database())
             self.install_database(self.staging_database(clear=False))
-        except sqlite3.Error as error:
+        except schema.Error as error:
             raise schema.database_error(error, self.database) from None
         except OSError as error:
             raise durable.storage_error(error, "cannot make casstore.db") from None

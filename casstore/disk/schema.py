@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from sqlite3 import Connection, Error
 
 from casstore.errors import Damaged, Locked, NotAStore, StorageError
+
+__all__ = ["Connection", "Error", "connect", "create", "database_error", "fill", "memory"]
 
 FORMAT_VERSION = 1
 APPLICATION_ID = 0x43415353  # "CASS"
@@ -115,7 +118,7 @@ def create(path: str) -> None:
         connection.close()
 
 
-def fill(connection: sqlite3.Connection) -> None:
+def fill(connection: Connection) -> None:
     """Create the tables in an empty database."""
     connection.executescript(
         f"BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID};"
@@ -123,7 +126,7 @@ def fill(connection: sqlite3.Connection) -> None:
     )
 
 
-def connect(path: str, *, writable: bool) -> sqlite3.Connection:
+def connect(path: str, *, writable: bool) -> Connection:
     """Open the database at `path`, which must exist.
 
     Raises:
@@ -142,7 +145,7 @@ def connect(path: str, *, writable: bool) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous = FULL")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         application = connection.execute("PRAGMA application_id").fetchone()[0]
-    except sqlite3.Error as error:
+    except Error as error:
         raise database_error(error, path) from None
     if version > FORMAT_VERSION:
         raise NotAStore(
@@ -154,14 +157,14 @@ def connect(path: str, *, writable: bool) -> sqlite3.Connection:
     return connection
 
 
-def memory() -> sqlite3.Connection:
+def memory() -> Connection:
     """An empty index in memory, for a reader whose store has lost its database."""
     connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     fill(connection)
     return connection
 
 
-def database_error(error: sqlite3.Error, path: str) -> Exception:
+def database_error(error: Error, path: str) -> Exception:
     """SQLite's error in casstore's words. SQLite hides causes: look before blaming the file."""
     text = str(error)
     name = getattr(error, "sqlite_errorname", "") or ""

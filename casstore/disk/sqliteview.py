@@ -5,11 +5,11 @@ One SQLite snapshot: a reader begins a read transaction, a writer looks through 
 
 from __future__ import annotations
 
+from casstore.disk.schema import KINDS
 from casstore.model.digest import Digest
 from casstore.model.record import Descriptor, LayerRecord
 from casstore.model.reference import Reference
 from casstore.rules.view import Attached, BlobState, ImageFacts, LeaseOn
-from casstore.disk.schema import KINDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -210,6 +210,11 @@ class SqliteView:
         for raw, name in self.connection.execute(LISTINGS["all_references"]):
             names.setdefault(Digest.of_bytes(raw), []).append(Reference(name))
         return names
+
+    def all_names(self) -> list[Reference]:
+        """Every reference, in attach order."""
+        rows = self.connection.execute(LISTINGS["all_references"])
+        return [Reference(name) for _, name in rows]
 
     def all_parents(self) -> set[Digest]:
         """Images that have a child."""

@@ -22,7 +22,7 @@ OTHER = "other"  # an artifact's config or payload: held, never interpreted
 
 
 class Descriptor(Value):
-    """A typed, sized pointer to a blob (OCI image-spec, descriptor.md): what one document says of another."""
+    """A typed, sized pointer to a blob: what one document says of another (descriptor.md)."""
 
     media_type: str
     digest: Digest

@@ -56,7 +56,7 @@ def list_images(view: SqliteView, filters: Filters, *, everything: bool) -> list
                     max(own, 0),
                     count,
                     facts.labels,
-                )  # fmt: skip
+                )
             )
     return shown
 
@@ -69,9 +69,16 @@ def get_image(view: SqliteView, argument: str) -> Image:
     tops = [top.digest for top in view.tops_of(image)]
     names: tuple[Reference, ...] = tuple(one.name for one in view.references_of(image))
     return Image(
-        image, names, facts.parent, facts.created, facts.size, facts.labels, *platform,
-        manifests=tuple(tops), layers=layers_of(view, tops[0]),
-    )  # fmt: skip
+        image,
+        names,
+        facts.parent,
+        facts.created,
+        facts.size,
+        facts.labels,
+        *platform,
+        manifests=tuple(tops),
+        layers=layers_of(view, tops[0]),
+    )
 
 
 def layers_of(view: SqliteView, document: Digest) -> tuple[Digest, ...]:

@@ -45,7 +45,7 @@ def disk_usage(disk: LocalStore, view: SqliteView) -> DiskUsage:
                 shared,
                 stored - shared,
                 stored,
-            )  # fmt: skip
+            )
         )
     orphans = [
         status.st_size

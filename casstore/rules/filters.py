@@ -190,7 +190,7 @@ def matches(pattern: str, familiar: str) -> bool:
 
 
 def check_pattern(pattern: str) -> None:
-    """Raises BadFilter for a pattern that can never be right (`[` without end, a lone `\\`)."""
+    r"""Raises BadFilter for a pattern that can never be right (`[` without end, a lone `\`)."""
     _tokens(pattern)
 
 

@@ -1,5 +1,6 @@
-"""Dockerfile instructions that `import -c` applies to a config: CMD ENTRYPOINT ENV EXPOSE LABEL
-ONBUILD USER VOLUME WORKDIR.
+"""Dockerfile instructions that `import -c` applies to a config.
+
+They are CMD ENTRYPOINT ENV EXPOSE LABEL ONBUILD USER VOLUME WORKDIR.
 
 Source: Docker's `import` and `commit` reference pages and the Dockerfile reference; anything else
 is refused in dockerd's words, `run is not a valid change command`.

@@ -71,7 +71,7 @@ class DirectoryArchive:
         path = self._locate(name)
         try:
             # NONBLOCK: to open a fifo would wait for its writer. NOFOLLOW: `path` has no link.
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                 raise Refused(f"open {printable(name)}: no such file or directory") from None

@@ -189,7 +189,7 @@ class Bench:
             return "a failure without a word"
         return "" if len(lines) <= 2 else done.stderr
 
-    def verify(self, finished: bool) -> str:
+    def verify(self, *, finished: bool) -> str:
         """What is wrong with the store after an interruption; an empty text if nothing is."""
         raw = published_problems(self.store)
         if raw:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import SCENARIOS, Bench, Scenario
+from tests.crash.harness import SCENARIOS, Bench, Scenario
 
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 SAMPLE = 6

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
+
 from casstore.errors import NotFound, UsageError
 from casstore.model.reference import parse_name
 from casstore.rules.filters import (
@@ -17,7 +18,6 @@ from casstore.rules.filters import (
     parse_moment,
 )
 from casstore.rules.view import ImageFacts
-
 from tests.rules.world import SECOND, digest_of
 
 NOW = 1_700_000_000 * SECOND

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+
 from casstore.errors import Conflict, NotFound
 from casstore.model.digest import Digest
 from casstore.rules.removal import plan_removal
-
 from tests.rules.world import (
     CONFIG_SIZE,
     FILE_BYTES,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+
 from casstore.errors import InvalidReference, NotFound
 from casstore.rules.resolve import resolve
-
 from tests.rules.world import World, digest_of
 
 DIGEST = digest_of("a manifest")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+
 from casstore.errors import Conflict
 from casstore.rules.filters import parse_filters
 from casstore.rules.retention import prune_arguments
-
 from tests.rules.world import World, digest_of
 
 DIGEST = digest_of("a manifest")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from casstore.errors import CasstoreError
-from casstore.model.digest import Digest
-from casstore.rules.removal import RemovalPlan, plan_removal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from casstore.errors import CasstoreError
+from casstore.model.digest import Digest
+from casstore.rules.removal import RemovalPlan, plan_removal
 from tests.rules.world import World, digest_of, reference
 
 if TYPE_CHECKING:

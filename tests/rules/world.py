@@ -84,9 +84,7 @@ class World:
         """
         own = digest_of(name) if id is None else Digest.of_hex(id.ljust(64, "0"))
         stack = [digest_of(layer) for layer in layers.split()]
-        top = Descriptor(
-            MANIFEST_TYPE, digest_of(manifest or f"manifest of {name}"), MANIFEST_SIZE
-        )
+        top = Descriptor(MANIFEST_TYPE, digest_of(manifest or f"manifest of {name}"), MANIFEST_SIZE)
         record = ImageRecord(
             own,
             top,
@@ -208,9 +206,7 @@ class World:
         blob = self.blobs[digest]
         edges = sum(one.children.count(digest) for one in self.blobs.values())
         held = sum(digest in manifests for manifests in self.holdings.values())
-        return BlobState(
-            digest, blob.kind, blob.size, self.file_bytes.get(digest, 0), edges + held
-        )
+        return BlobState(digest, blob.kind, blob.size, self.file_bytes.get(digest, 0), edges + held)
 
     def all_images(self) -> Sequence[ImageFacts]:
         def newest_first(facts: ImageFacts) -> tuple[float, Digest]:

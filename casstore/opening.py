@@ -1,0 +1,136 @@
+"""Opening a store: a look at it, or a change of it, whatever state a crash left it in.
+
+A reader takes no lock. A writer takes the lock first and then opens the database, which it builds
+anew where it is missing or damaged.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from casstore.disk.local import LocalStore
+from casstore.errors import Damaged
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from casstore.commit import Change
+    from casstore.disk.filelocking import StoreLock
+    from casstore.disk.schema import Connection
+    from casstore.disk.sqliteview import SqliteView
+
+LOCK_TIMEOUT = 60.0
+
+
+class OpenStore:
+    """A store's directory and the connection to its index."""
+
+    def __init__(self, path: str, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
+        """Name a store; nothing is opened yet. `load` and `import_image` make it if need be.
+
+        Args:
+            path: the store's directory.
+            lock_timeout: seconds that a change waits for other writers before it raises Locked.
+        """
+        self.disk = LocalStore(str(path))
+        self._lock_timeout = lock_timeout
+        self._connection: Connection | None = None
+        self._in_memory = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def path(self) -> str:
+        """The store's directory, absolute."""
+        return self.disk.root
+
+    def close(self) -> None:
+        """Close the index; the store can be used again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _view(self) -> SqliteView:
+        """A look at the store as it is now. Raises NotAStore, Damaged."""
+        from casstore.disk.sqliteview import SqliteView
+
+        if self._connection is None:
+            self.disk.require()
+            try:
+                self._connection = self.disk.connect(writable=self.disk.is_writable())
+            except Damaged:
+                from casstore.care.rebuild import index_in_memory
+
+                # The next change rebuilds the database; until then index.json and the blobs
+                # answer.
+                self._connection, self._in_memory = index_in_memory(self.disk), True
+        return SqliteView(self._connection, now=time.time_ns(), hard={})
+
+    def _change(self, *, create: bool = False) -> Change:
+        """Take the lock and begin a change; with `create`, make the store if it is not there."""
+        from casstore.commit import Change
+
+        if create:
+            self.disk.create()
+        else:
+            self.disk.require()
+        lock = self._locked()
+        try:
+            self._connect_for_change(create=create)
+            assert self._connection is not None
+            return Change(self.disk, self._connection, lock, time.time_ns())
+        except BaseException:
+            lock.release()
+            raise
+
+    def _locked(self) -> StoreLock:
+        """The writers' lock, taken."""
+        from casstore.disk.filelocking import StoreLock
+
+        lock = StoreLock(self.disk.lock, self._lock_timeout)
+        lock.acquire()
+        return lock
+
+    def _connect_for_change(self, *, create: bool) -> None:
+        """Open the database for writing, building it first where it is missing or damaged."""
+        if self._in_memory:
+            self.close()
+            self._in_memory = False
+        if self._connection is not None:
+            return
+        if create and not self.disk.exists() and not os.path.exists(self.disk.database):
+            self.disk.make_database()
+        if create:
+            self.disk.finish()
+        try:
+            if os.path.exists(self.disk.database):
+                self._connection = self.disk.connect(writable=True)
+                return
+        except Damaged:
+            pass
+        from casstore.care.rebuild import rebuild_database
+
+        rebuild_database(self.disk)
+        self._connection = self.disk.connect(writable=True)
+
+    def _rebuild(self) -> list[str]:
+        from casstore.care.rebuild import rebuild_database
+
+        with self._locked():
+            self.close()
+            problems = rebuild_database(self.disk)
+        with self._change() as change:
+            change.commit()
+        return ["the database was rebuilt from index.json and the blobs", *problems]

@@ -1,0 +1,135 @@
+"""rmi and prune: each argument is planned on what the last one left, and all are one change."""
+
+from __future__ import annotations
+
+import time
+
+from casstore.errors import CasstoreError, Conflict, NotFound, quote
+from casstore.results import Outcome, PruneResult, RemovalResult
+from casstore.rules.removal import plan_removal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from casstore.commit import Change
+    from casstore.disk.sqliteview import SqliteView
+    from casstore.model.digest import Digest
+    from casstore.rules.filters import Filters
+    from casstore.rules.removal import Removed
+
+_NO_TIME = -(1 << 63)
+
+
+def remove_images(
+    change: Change,
+    images: Sequence[str],
+    *,
+    force: bool,
+    prune: bool,
+    dry_run: bool,
+    glob: bool,
+    verbose: bool,
+) -> RemovalResult:
+    """Remove what the arguments name; see `Store.remove`."""
+    view = change.index
+    outcomes: list[Outcome] = []
+    freed = 0
+    for argument in images:
+        try:
+            fitting = _fitting(view, argument) if glob else [argument]
+        except CasstoreError as error:
+            outcomes.append(Outcome(argument, (), error, ()))
+            continue
+        for one in fitting:
+            try:
+                plan = plan_removal(view, one, force=force, prune=prune)
+            except CasstoreError as error:
+                outcomes.append(Outcome(one, (), error, ()))
+                continue
+            change.index.apply(plan)
+            freed += plan.freed
+            kept = tuple(_why_kept(view, layer) for _, layer in plan.kept) if verbose else ()
+            outcomes.append(Outcome(one, plan.lines, None, kept))
+    if not dry_run:
+        change.commit()
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    # dockerd's client forgives with -f what is not there, and nothing else
+    forgiven = force and all(isinstance(error, NotFound) for error in errors)
+    exit_code = 1 if errors and not forgiven else 0
+    return RemovalResult(tuple(outcomes), freed, exit_code, tuple(change.warnings))
+
+
+def prune_images(
+    change: Change, *, everything: bool, filters: Sequence[str], dry_run: bool
+) -> PruneResult:
+    """Remove what retention picks, skipping what is in use; see `Store.prune`."""
+    from casstore.rules.filters import BadFilter
+    from casstore.rules.retention import prune_arguments
+
+    view = change.index
+    chosen = parsed_filters(view, filters, numeric=True)
+    if chosen.dangling is False:
+        # Docker takes it for -a and empties the store
+        raise BadFilter("Invalid filter 'dangling=[false]': use -a to remove all images")
+    removed: list[Removed] = []
+    for argument in list(prune_arguments(view, chosen, everything=everything)):
+        try:
+            plan = plan_removal(view, argument)
+        except (Conflict, NotFound):
+            continue
+        change.index.apply(plan)
+        removed += plan.lines
+    if not dry_run:
+        change.commit()
+    return PruneResult(
+        tuple(removed),
+        sum(line.file_bytes for line in removed),
+        sum(line.size for line in removed),
+        tuple(change.warnings),
+    )
+
+
+def parsed_filters(
+    view: SqliteView,
+    filters: Sequence[str],
+    *,
+    patterns: Sequence[str] = (),
+    numeric: bool = False,
+) -> Filters:
+    """Filters as given, with the images of `before=` and `since=` looked up."""
+    from casstore.rules.filters import parse_filters
+    from casstore.rules.resolve import resolve
+
+    def created_of(image: str) -> int:
+        created = view.facts_of(resolve(view, image).image).created
+        return created if created is not None else _NO_TIME
+
+    return parse_filters(
+        filters,
+        patterns=patterns,
+        now=time.time_ns(),
+        created_of=created_of,
+        numeric_booleans=numeric,
+    )
+
+
+def _fitting(view: SqliteView, argument: str) -> list[str]:
+    """The references that a pattern fits, in attach order; a plain argument stands for itself."""
+    from casstore.rules.filters import check_pattern, matches
+
+    if not any(c in argument for c in "*?["):
+        return [argument]
+    check_pattern(argument)
+    fitting = [name.familiar for name in view.all_names() if matches(argument, name.familiar)]
+    if not fitting:
+        raise NotFound(f"No image fits the pattern {quote(argument)}")
+    return fitting
+
+
+def _why_kept(view: SqliteView, layer: Digest) -> str:
+    names = []
+    for image in view.images_needing(layer):
+        familiar = [one.name.familiar for one in view.references_of(image)]
+        names.append(familiar[0] if familiar else image.short)
+    return f"{layer.hex} is still needed by {', '.join(names)}"

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import gzip
+import io
+import random
+import threading
+from collections.abc import Iterator
+from typing import IO
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from casstore.errors import Refused
+from casstore.model.digest import Digest, sha256
+from casstore.model.record import Descriptor
+from casstore.transfer import layerstream
+from casstore.transfer.keeping import KeepJob, describe_layer, keep_layers
+from tests.transfer.building import OCI_LAYER, tar_of
+from tests.transfer.memoryintake import MemoryIntake
+
+SMALL = tar_of({"a": b"small"})
+LARGE = tar_of({"a": random.Random(1).randbytes(600_000), "b": b"123"})
+WRAP = {
+    "gzip": lambda data: gzip.compress(data, mtime=0),
+    "zstd": zstandard.compress,
+    "plain": bytes,
+}
+
+each_wrap = pytest.mark.parametrize("wrap", list(WRAP))
+each_size = pytest.mark.parametrize("tar", [SMALL, LARGE], ids=["small", "large"])
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    yield
+    assert [x.name for x in threading.enumerate() if x.name.startswith("casstore")] == []
+
+
+def job(
+    blob: bytes,
+    diff_id: Digest | None,
+    *,
+    digest: Digest | None = None,
+    size: int | None = None,
+    position: int = 1,
+    media_type: str = OCI_LAYER,
+    staged: bool = False,
+) -> KeepJob:
+    stated = len(blob) if size is None else size
+    descriptor = Descriptor(media_type, digest or sha256(blob), stated)
+    return KeepJob(lambda: io.BytesIO(blob), descriptor, diff_id, position, staged)
+
+
+@each_size
+@each_wrap
+@pytest.mark.parametrize("told", [True, False], ids=["diff ID told", "diff ID unknown"])
+def test_a_blob_is_kept_byte_for_byte(tar: bytes, wrap: str, told: bool) -> None:
+    blob, intake = WRAP[wrap](tar), MemoryIntake()
+
+    (record,) = keep_layers([job(blob, sha256(tar) if told else None)], intake)
+
+    assert intake.blobs == {sha256(blob): blob}
+    assert (record.digest, record.size, record.media_type) == (sha256(blob), len(blob), OCI_LAYER)
+    assert (record.diff_id, record.diff_size) == (sha256(tar), len(tar))
+    assert record.file_bytes == (5 if tar is SMALL else 600_003)
+    assert intake.layers == {record.digest: record}
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    contents=st.lists(st.integers(0, 300_000), min_size=1, max_size=6), width=st.integers(1, 3)
+)
+def test_records_come_in_the_order_of_the_jobs(contents: list[int], width: int) -> None:
+    tars = [random.Random(size).randbytes(size) for size in contents]
+    blobs = [gzip.compress(tar, 1) for tar in tars]
+    intake = MemoryIntake()
+
+    records = keep_layers(
+        [job(blob, sha256(tar)) for blob, tar in zip(blobs, tars, strict=True)],
+        intake,
+        width=width,
+    )
+
+    assert [record.digest for record in records] == [sha256(blob) for blob in blobs]
+    assert intake.untidy == []
+
+
+@each_size
+def test_a_layer_that_is_not_its_diff_id_is_refused(tar: bytes) -> None:
+    intake, other = MemoryIntake(), sha256(b"other")
+
+    with pytest.raises(Refused) as caught:
+        keep_layers([job(gzip.compress(tar), other, position=3)], intake)
+
+    expected = f'invalid diffID for layer 3: expected "{other}", got "{sha256(tar)}"'
+    assert str(caught.value) == expected
+    assert intake.untidy == [] and intake.layers == {}
+
+
+@each_size
+@each_wrap
+def test_a_blob_with_another_digest_is_refused(tar: bytes, wrap: str) -> None:
+    blob, other, intake = WRAP[wrap](tar), sha256(b"other"), MemoryIntake()
+
+    with pytest.raises(Refused) as caught:
+        keep_layers([job(blob, sha256(tar), digest=other)], intake)
+
+    assert str(caught.value) == f"blob {other} has other content: its digest is {sha256(blob)}"
+    assert intake.untidy == []
+
+
+@each_size
+@each_wrap
+def test_a_blob_shorter_than_its_descriptor_says_is_refused(tar: bytes, wrap: str) -> None:
+    blob, intake = WRAP[wrap](tar), MemoryIntake()
+
+    with pytest.raises(Refused, match=f"has {len(blob)} bytes, expected {len(blob) + 1}"):
+        keep_layers([job(blob, sha256(tar), size=len(blob) + 1)], intake)
+    assert intake.untidy == []
+
+
+@each_size
+@each_wrap
+def test_a_blob_longer_than_its_descriptor_says_is_refused(tar: bytes, wrap: str) -> None:
+    blob, intake = WRAP[wrap](tar), MemoryIntake()
+
+    with pytest.raises(Refused, match=f"is larger than the {len(blob) - 1} bytes"):
+        keep_layers([job(blob, sha256(tar), size=len(blob) - 1)], intake)
+    assert intake.untidy == []
+
+
+@each_size
+def test_a_blob_that_does_not_decompress_to_its_end_is_refused(tar: bytes) -> None:
+    intake = MemoryIntake()
+    cut = gzip.compress(tar)[:-4]
+
+    with pytest.raises(Refused, match=r"^layer 2: truncated gzip data$"):
+        keep_layers([job(cut, sha256(tar), position=2)], intake)
+    assert intake.untidy == []
+
+
+def test_changed_bytes_are_reported_as_another_digest_and_not_as_corruption() -> None:
+    blob = gzip.compress(LARGE)
+    changed = blob[:3000] + b"changed" + blob[3007:]
+
+    with pytest.raises(Refused, match="has other content"):
+        keep_layers([job(changed, sha256(LARGE), digest=sha256(blob))], MemoryIntake())
+
+
+def test_a_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layerstream, "ALWAYS_ALLOWED", 1 << 20)
+    intake = MemoryIntake()
+
+    with pytest.raises(Refused, match="layer 1: decompressed data exceeds the limit"):
+        keep_layers([job(gzip.compress(bytes(20 << 20)), None)], intake)
+    assert intake.untidy == []
+
+
+def test_one_bad_layer_discards_the_drafts_of_those_beside_it() -> None:
+    intake = MemoryIntake()
+    tars = [random.Random(seed).randbytes(300_000) for seed in range(8)]
+    jobs = [job(gzip.compress(tar, 1), sha256(tar)) for tar in tars]
+    jobs[2] = job(gzip.compress(tars[2], 1), sha256(b"other"), position=3)
+
+    with pytest.raises(Refused, match="invalid diffID for layer 3"):
+        keep_layers(jobs, intake, width=2)
+    assert intake.untidy == []
+
+
+def test_a_blob_that_several_images_have_is_read_once() -> None:
+    blob, opened = gzip.compress(LARGE), []
+
+    def open_it() -> IO[bytes]:
+        opened.append(1)
+        return io.BytesIO(blob)
+
+    jobs = [job(blob, sha256(LARGE))._replace(open=open_it) for _ in range(3)]
+    records = keep_layers(jobs, MemoryIntake())
+
+    assert len(opened) == 1 and records[0] == records[1] == records[2]
+
+
+def test_a_second_image_that_claims_another_diff_id_for_a_blob_is_refused() -> None:
+    blob = gzip.compress(SMALL)
+    jobs = [job(blob, sha256(SMALL)), job(blob, sha256(b"other"), position=4)]
+
+    with pytest.raises(Refused, match="invalid diffID for layer 4"):
+        keep_layers(jobs, MemoryIntake())
+
+
+def test_a_known_layer_is_not_read_but_its_claims_are_checked() -> None:
+    blob, intake = gzip.compress(SMALL), MemoryIntake()
+    keep_layers([job(blob, sha256(SMALL))], intake)
+    unread = job(b"", sha256(SMALL), digest=sha256(blob), size=len(blob))
+
+    assert keep_layers([unread], intake) == list(intake.layers.values())
+    with pytest.raises(Refused, match="invalid diffID"):
+        keep_layers([unread._replace(diff_id=sha256(b"other"))], intake)
+    with pytest.raises(Refused, match="expected 7"):
+        keep_layers([job(b"", sha256(SMALL), digest=sha256(blob), size=7)], intake)
+
+
+def test_a_staged_blob_is_verified_and_not_written() -> None:
+    blob, intake = gzip.compress(LARGE), MemoryIntake()
+
+    (record,) = keep_layers([job(blob, sha256(LARGE), staged=True)], intake)
+
+    assert intake.drafts == [] and intake.layers == {sha256(blob): record}
+    with pytest.raises(Refused, match="has other content"):
+        keep_layers([job(blob, None, digest=sha256(b""), staged=True)], MemoryIntake())
+
+
+def test_an_encrypted_layer_is_kept_under_its_digest_alone() -> None:
+    blob, intake, inside = b"secret" * 20_000, MemoryIntake(), sha256(b"unknown")
+    media_type = OCI_LAYER + "+gzip+encrypted"
+
+    (record,) = keep_layers([job(blob, inside, media_type=media_type)], intake)
+
+    assert intake.blobs == {sha256(blob): blob}
+    assert (record.diff_id, record.diff_size, record.file_bytes) == (inside, 0, 0)
+    with pytest.raises(Refused, match="has other content"):
+        keep_layers([job(blob, None, digest=inside, media_type=media_type)], MemoryIntake())
+
+
+def test_a_plain_layer_that_looks_compressed_is_taken_for_what_its_diff_id_says() -> None:
+    looks = gzip.compress(SMALL)
+
+    (record,) = keep_layers([job(looks, sha256(looks))], MemoryIntake())
+
+    assert record.diff_id == record.digest and record.diff_size == len(looks)
+
+
+def test_an_error_of_a_stream_is_passed_on_and_leaves_nothing() -> None:
+    intake = MemoryIntake()
+
+    def gone() -> IO[bytes]:
+        raise OSError("disk gone")
+
+    jobs = [job(gzip.compress(LARGE), None), job(LARGE, None)._replace(open=gone)]
+    with pytest.raises(OSError, match="disk gone"):
+        keep_layers(jobs, intake)
+    assert intake.untidy == []
+
+
+def test_one_blob_is_described_without_an_intake() -> None:
+    blob = gzip.compress(SMALL)
+    stream = io.BytesIO(blob)
+
+    record = describe_layer(stream, Descriptor(OCI_LAYER, sha256(blob), len(blob)), None)
+
+    assert record.diff_id == sha256(SMALL) and record.file_bytes == 5
+    assert stream.closed
