@@ -33,6 +33,7 @@ EDITS = {
     " VALUES (?, ?, ?, ?, ?)",
     "add_image": "INSERT INTO image (digest, created, size, os, architecture, variant, labels)"
     " VALUES (?, ?, ?, ?, ?, ?, ?)",
+    "grow_image": "UPDATE image SET size = max(size, ?) WHERE id = ?",
     "add_holding": "INSERT OR IGNORE INTO holding (image, manifest, media_type) VALUES (?, ?, ?)",
     "add_reference": "INSERT INTO reference (name, image, manifest, tagged) VALUES (?, ?, ?, ?)",
     "set_manifest": "UPDATE reference SET manifest = ? WHERE id = ?",
@@ -157,7 +158,7 @@ class SqliteIndex(SqliteView):
         self._touch(image.id)
         layers = {layer.digest: layer for layer in image.layers}
         ids: dict[Digest, int] = {}
-        fresh = []
+        fuller = []
         for blob in image.blobs:
             known = self._id("id_of_blob", blob.digest)
             if known is None:
@@ -165,19 +166,31 @@ class SqliteIndex(SqliteView):
                     "add_blob", blob.digest.raw, blob.size, KINDS.index(blob.kind)
                 ).lastrowid
                 self._do("pardon", blob.digest.raw)
-                fresh.append(blob)
+                fuller.append(blob)
+            elif len(blob.children) > len(self.needs_of(blob.digest)):
+                # an index that came without some of its platforms before
+                self._do("drop_edges", known)
+                fuller.append(blob)
             ids[blob.digest] = known
             if blob.kind == LAYER and blob.digest in layers:
                 self._add_layer(known, layers[blob.digest])
-        for blob in fresh:
+        for blob in fuller:
             for position, child in enumerate(blob.children):
                 self._do("add_edge", ids[blob.digest], position, ids[child])
         own = self._id("id_of_image", image.id)
         if own is None:
             own = self._do(
-                "add_image", image.id.raw, image.created, image.size, image.os,
-                image.architecture, image.variant, encode_labels(image.labels),
-            ).lastrowid  # fmt: skip
+                "add_image",
+                image.id.raw,
+                image.created,
+                image.size,
+                image.os,
+                image.architecture,
+                image.variant,
+                encode_labels(image.labels),
+            ).lastrowid
+        elif fuller:
+            self._do("grow_image", image.size, own)
         self._do("add_holding", own, ids[image.top.digest], image.top.media_type)
 
     def _add_layer(self, blob: int, layer: LayerRecord) -> None:

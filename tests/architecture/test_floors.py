@@ -28,7 +28,7 @@ ONLY_IN = {
     "filelock": ("disk/",),
     "zstandard": ("transfer/layerstream.py", "transfer/compress.py", "transfer/zstdframes.py"),
     "cryptography": ("trust/", "crypt/"),
-    "pytest": ("pytest_plugin.py",),
+    "pytest": ("pytest_plugin/",),
     "argparse": ("cli/",),
 }
 

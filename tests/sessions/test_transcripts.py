@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.sessions.replay import Session
+pytest.register_assert_rewrite("tests.sessions.replay")
+
+from tests.sessions.replay import Session  # noqa: E402 - registered first
 
 TRANSCRIPTS = Path(__file__).parents[2] / "fixtures" / "transcripts"
 SCENARIOS = sorted(path.stem for path in TRANSCRIPTS.glob("*.json"))

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import random
 import shutil
 import subprocess
 import threading
@@ -28,6 +27,7 @@ from casstore.transfer.compress import (
 )
 from tests.transfer.building import tar_of
 from tests.transfer.memoryintake import MemoryDraft, MemoryIntake
+from tests.transfer.noise import noise
 
 ALL = [Compression("zstd", 1), Compression("gzip", 6), Compression("none", 0)]
 PIECE = 64 << 10  # instead of 4 MiB, so that a small layer has many
@@ -46,11 +46,6 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(piecework, "PIECE", PIECE)
     monkeypatch.setattr(compress, "PIECE", PIECE)
     monkeypatch.setattr(compress, "SMALL", 1 << 10)
-
-
-def noise(size: int, seed: int = 1) -> bytes:
-    """Bytes that compress to about two thirds."""
-    return random.Random(seed).randbytes(size).translate(bytes(x & 0x7F & ~8 for x in range(256)))
 
 
 def job(data: bytes, diff_id: Digest | None = None, position: int = 1) -> LayerJob:
@@ -89,9 +84,7 @@ def test_what_is_packed_opens_as_the_same_bytes(
         layers = [noise(size, seed) for seed, size in enumerate(sizes)]
         intake = MemoryIntake()
 
-        records = pack_layers(
-            [job(x, sha256(x)) for x in layers], intake, compression, width=width
-        )
+        records = pack_layers([job(x, sha256(x)) for x in layers], intake, compression, width=width)
 
         for data, record in zip(layers, records, strict=True):
             with open_layer(intake.open(record.digest), record) as layer:
@@ -199,7 +192,7 @@ def test_a_layer_that_is_not_its_diff_id_is_refused(size: int) -> None:
 def test_a_wrong_diff_id_is_not_blamed_on_the_layer_read_meanwhile(small_pieces: None) -> None:
     jobs = [job(noise(3 * PIECE), sha256(b""), 1), job(noise(400 * PIECE, 2), None, 2)]
 
-    with pytest.raises(Refused, match="^invalid diffID for layer 1: "):
+    with pytest.raises(Refused, match=r"^invalid diffID for layer 1: "):
         pack_layers(jobs, MemoryIntake())
 
 

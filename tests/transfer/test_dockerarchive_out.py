@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import json
-import random
 import tarfile
 import tracemalloc
 from pathlib import Path
@@ -18,10 +17,11 @@ from casstore.transfer.saved import SavedImage
 from casstore.transfer.source import read_images
 from tests.transfer.building import OCI_LAYER, OCI_MANIFEST, layer, tar_of
 from tests.transfer.intake import FakeIntake
+from tests.transfer.noise import noise
 from tests.transfer.storedfiles import StoredFiles
 
 BASE, TOP = layer("base"), layer("top")
-LARGE = tar_of({"large": random.Random(1).randbytes(1 << 20) * 6})
+LARGE = tar_of({"large": noise(1 << 20) * 6})
 
 
 @pytest.fixture

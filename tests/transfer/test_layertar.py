@@ -59,7 +59,9 @@ def test_the_sum_is_that_of_tarfile_for_any_tar_in_any_pieces(
         for name, kind, content in items:
             if format == tarfile.USTAR_FORMAT and len(name.encode()) > 100:
                 name = name[:40]  # noqa: PLW2901 - what ustar has room for
-            info = member(name, kind, "target" if kind in (tarfile.LNKTYPE, tarfile.SYMTYPE) else "")
+            info = member(
+                name, kind, "target" if kind in (tarfile.LNKTYPE, tarfile.SYMTYPE) else ""
+            )
             if kind == tarfile.REGTYPE:
                 info.size = len(content)
             tar.addfile(info, io.BytesIO(content))

@@ -29,13 +29,14 @@ def split(data: bytes, step: int) -> list[int]:
 @given(
     contents=st.lists(st.binary(max_size=2000), min_size=1, max_size=6),
     step=st.integers(1, 3000),
-    checksum=st.booleans(),
-    sized=st.booleans(),
+    options=st.fixed_dictionaries(
+        {"write_checksum": st.booleans(), "write_content_size": st.booleans()}
+    ),
 )
 def test_frames_are_found_whatever_the_chunks(
-    contents: list[bytes], step: int, checksum: bool, sized: bool
+    contents: list[bytes], step: int, options: dict[str, bool]
 ) -> None:
-    packer = zstandard.ZstdCompressor(write_checksum=checksum, write_content_size=sized)
+    packer = zstandard.ZstdCompressor(**options)
     frames = [packer.compress(content) for content in contents]
     frames.insert(1, SKIPPABLE)
 
