@@ -59,16 +59,21 @@ def import_source(
     if parent is not None:
         parent_id = resolve(view, parent).image
         below = _parent(view, ingest, parent_id)
-    image = import_rootfs(
-        _opened(source),
-        ingest,
-        compression=parse_compression(compression or "zstd"),
-        changes=changes,
-        message=message,
-        created=now,
-        platform=_platform(platform),
-        parent=below,
-    )
+    stream = _opened(source)
+    try:
+        image = import_rootfs(
+            stream,
+            ingest,
+            compression=parse_compression(compression or "zstd"),
+            changes=changes,
+            message=message,
+            created=now,
+            platform=_platform(platform),
+            parent=below,
+        )
+    finally:
+        if stream is not source:
+            stream.close()
     return Arrival(image, names, parent_id)
 
 

@@ -14,6 +14,7 @@ from casstore.disk import durable
 from casstore.disk.filelocking import Token, is_held
 from casstore.errors import Damaged, Refused, quote
 from casstore.model.digest import Digest, sha256
+from casstore.model.record import INDEX, LAYER, MANIFEST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from casstore.disk.blobdir import BlobDirectory
     from casstore.disk.sqliteview import SqliteView
     from casstore.model.record import Descriptor, LayerRecord
+    from casstore.rules.view import BlobState
 
 _MODE = 0o444
 
@@ -41,6 +43,7 @@ class Ingest:
         self._staged: dict[Digest, tuple[str, int]] = {}  # new here: path, size
         self._pinned: dict[Digest, tuple[str, int]] = {}  # found in the store: path of our link
         self._layers: dict[Digest, LayerRecord] = {}  # by diff ID
+        self._found: dict[Digest, LayerRecord] = {}  # pinned layers, by blob digest
 
     # Look-ups that pin
 
@@ -57,8 +60,12 @@ class Ingest:
         for record in self._layers.values():
             if record.digest == digest:
                 return record
-        known = self._view().layer(digest)
-        return known if known is not None and self.has(digest) is not None else None
+        if digest not in self._found:
+            known = self._view().layer(digest)
+            if known is None or self.has(digest) is None:
+                return None
+            self._found[digest] = known  # the index may forget it before we commit
+        return self._found[digest]
 
     def layer_with_diff_id(self, diff_id: Digest) -> LayerRecord | None:
         if diff_id in self._layers:
@@ -71,9 +78,21 @@ class Ingest:
 
     def manifest_of(self, image_id: Digest) -> Descriptor | None:
         for top in self._view().tops_of(image_id):
-            if self.has(top.digest) is not None:
+            if self._pin_tree(top.digest):
                 return top
         return None
+
+    def _pin_tree(self, digest: Digest) -> bool:
+        """Pin a manifest or index and all below; False if an rmi was quicker with any of it."""
+        needs = self._view().needs_of(digest)
+        return bool(needs) and self.has(digest) is not None and all(map(self._pin_need, needs))
+
+    def _pin_need(self, state: BlobState) -> bool:
+        if state.kind == LAYER:
+            return self.layer(state.digest) is not None
+        if state.kind in (INDEX, MANIFEST):
+            return self._pin_tree(state.digest)
+        return self.has(state.digest) is not None
 
     def _pin(self, digest: Digest, size: int) -> bool:
         """Give a stored blob a second name here; False if it is gone or not of its size."""

@@ -141,12 +141,24 @@ def connect(path: str, *, writable: bool) -> Connection:
             f"file:{_uri(path)}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_SECONDS,
             check_same_thread=False, cached_statements=256,
         )  # fmt: skip
-        if writable:
-            connection.execute("PRAGMA synchronous = FULL")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        application = connection.execute("PRAGMA application_id").fetchone()[0]
     except Error as error:
         raise database_error(error, path) from None
+    try:
+        if writable:
+            connection.execute("PRAGMA synchronous = FULL")
+        _check_version(connection, path)
+    except Error as error:
+        connection.close()
+        raise database_error(error, path) from None
+    except BaseException:
+        connection.close()  # or its -wal and -shm would stay beside a database that is not ours
+        raise
+    return connection
+
+
+def _check_version(connection: Connection, path: str) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
     if version > FORMAT_VERSION:
         raise NotAStore(
             f"{path} has format version {version}; this casstore knows versions up to"
@@ -154,7 +166,6 @@ def connect(path: str, *, writable: bool) -> Connection:
         )
     if version != FORMAT_VERSION or application != APPLICATION_ID:
         raise Damaged(f"{path} is not a casstore database")
-    return connection
 
 
 def memory() -> Connection:

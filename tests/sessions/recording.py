@@ -59,7 +59,9 @@ def chain_to_diff(diff_ids: Mapping[str, Sequence[str]]) -> dict[str, str]:
 
 
 def in_our_lines(
-    lines: Iterable[str], blobs_of: Mapping[str, Sequence[tuple[str, str]]], chains: Mapping[str, str]
+    lines: Iterable[str],
+    blobs_of: Mapping[str, Sequence[tuple[str, str]]],
+    chains: Mapping[str, str],
 ) -> list[str]:
     """Docker's lines of a removal as casstore prints them: blobs for chain IDs, each once,
     and only where no image that is left still needs it.

@@ -21,8 +21,8 @@ from casstore.errors import NotFound
 from tests.sessions.commandline import Result, casstore
 from tests.sessions.recording import (
     DATED,
-    States,
     State,
+    States,
     bare,
     chain_to_diff,
     in_our_lines,
@@ -108,9 +108,7 @@ class Session:
         # What a pull leaves in a store, as a layout that names it: the tag first, then the digest.
         repository = name.partition("@")[0]
         registry = self._recordings / "registry"
-        manifest = (
-            registry / repository.partition("/")[2] / "latest.json"
-        ).read_bytes()
+        manifest = (registry / repository.partition("/")[2] / "latest.json").read_bytes()
         digest = "sha256:" + sha256(manifest).hexdigest()
         names = [f"{repository}@{digest}"]
         if "@" not in name:
@@ -129,9 +127,7 @@ class Session:
             }
             for reference in names
         ]
-        (layout / "index.json").write_text(
-            json.dumps({"schemaVersion": 2, "manifests": entries})
-        )
+        (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": entries}))
         result = casstore(self._store, ["load", str(layout)])
         assert result.status == 0, result.err
 
@@ -258,11 +254,12 @@ class Session:
             )
         elif step["stdout"].startswith(("REPOSITORY", "IMAGE ID")):
             columns = [c for c in names_in_table(step["stdout"]) if c not in ("CREATED", "SIZE")]
-            assert [c for c in names_in_table(result.out) if c not in ("CREATED", "SIZE")] == columns
+            assert [
+                c for c in names_in_table(result.out) if c not in ("CREATED", "SIZE")
+            ] == columns
             ours = table(result.out, columns)
             theirs = [
-                tuple(self._as_ours(cell) for cell in row)
-                for row in table(step["stdout"], columns)
+                tuple(self._as_ours(cell) for cell in row) for row in table(step["stdout"], columns)
             ]
         else:
             fields = slice(1 if ".Size" in words[-1] else None)  # a size has another form
@@ -340,9 +337,7 @@ class Session:
         return found[1] if found[1] in self._diff_ids else found[0]
 
 
-def _compare_error(
-    command: str, words: Sequence[str], stderr: str, result: Result
-) -> None:
+def _compare_error(command: str, words: Sequence[str], stderr: str, result: Result) -> None:
     lines = result.err.splitlines()
     assert len(lines) == 1 and lines[0].startswith("Error")
     if command in ("load", "import"):
@@ -353,10 +348,14 @@ def _compare_error(
             "reference does not exist": f"No such image: {words[-1]}",
             "No such image: nosuch": "No such image: nosuch:latest",
         }.get(message.removeprefix("Error response from daemon: "), message)
-        message = re.sub("failed to get digest (sha256:[0-9a-f]+):.*", r"No such image: \1", message)
+        message = re.sub(
+            "failed to get digest (sha256:[0-9a-f]+):.*", r"No such image: \1", message
+        )
     if command == "tag" and f'reference: "{words[1]}" is' in message:
         # Docker's client checks SOURCE with the words it has for TARGET; we say what rmi says.
-        message = message.partition("is not a valid repository/tag: ")[2]
+        blank = not words[1].strip()
+        reason = message.partition("is not a valid repository/tag: ")[2]
+        message = "image name cannot be blank" if blank else reason
     if "template" not in message:
         given, _, cut = lines[0].partition("…")  # a long name is cut short
         theirs = in_our_words(message, words[-1])

@@ -241,6 +241,20 @@ def test_an_error_while_writing_discards_every_draft(
     assert intake.untidy == []
 
 
+def test_an_error_while_writing_the_only_layer_is_not_lost(
+    small_pieces: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(draft: MemoryDraft, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(MemoryDraft, "write", full)
+    intake = MemoryIntake()
+
+    with pytest.raises(OSError, match="No space left"):
+        pack_layers([job(noise(PIECE + 1))], intake)
+    assert intake.untidy == [] and intake.layers == {}
+
+
 def test_an_error_while_packing_discards_every_draft(
     small_pieces: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

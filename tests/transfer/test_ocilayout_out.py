@@ -116,6 +116,18 @@ def test_children_of_an_index_that_never_came_are_left_out(
     assert blob_names(files) == below(blobs, here) | {image.top.digest.hex}
 
 
+def test_a_document_that_is_reached_in_many_ways_is_walked_once(blobs: StoredFiles) -> None:
+    image = blobs.add_image(BASE)
+    top = image.top
+    for _ in range(40):
+        top = blobs.add_index(top, top).top
+    blobs.opened.clear()
+
+    write_oci_archive(io.BytesIO(), [image._replace(top=top)], blobs)
+
+    assert len(blobs.opened) == 2 * 41 + 2  # the walk, then what is written
+
+
 @each_form
 def test_a_blob_that_images_share_is_written_once(
     form: str, blobs: StoredFiles, tmp_path: Path

@@ -150,6 +150,13 @@ def test_junk_behind_the_frames_is_damage() -> None:
         opened(blob, DATA)
 
 
+def test_a_skippable_frame_cut_short_at_the_end_is_damage() -> None:
+    blob = frames_of(DATA, 1 << 20) + SKIPPABLE[:-1]
+
+    with pytest.raises(Damaged, match="truncated zstd data"):
+        opened(blob, DATA)
+
+
 def test_a_blob_that_holds_more_than_its_record_says_is_damaged() -> None:
     blob = frames_of(DATA * 2, 1 << 20)
     seen: list[int] = []

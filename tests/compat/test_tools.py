@@ -1,0 +1,116 @@
+"""What other tools read of a store, with no export step, and of what casstore saves."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from casstore.store import Store
+from tests.transfer.building import Layout, config_of, docker_archive, layer
+
+LAYERS = [layer("base"), layer("top")]
+CONFIG = config_of(*LAYERS, config={"Cmd": ["/bin/sh"]})
+
+
+def run(*command: str | Path) -> str:
+    """Run a tool that may be missing here; its output."""
+    if shutil.which(str(command[0])) is None:
+        pytest.skip(f"{command[0]} is not installed")
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    archive = docker_archive({"layers": LAYERS, "config": CONFIG, "tags": ["app:1", "b/app:2"]})
+    with Store(str(tmp_path / "store")) as store:
+        store.load(io.BytesIO(archive))
+        yield store
+
+
+def test_skopeo_inspects_a_store(store: Store) -> None:
+    seen = json.loads(run("skopeo", "inspect", f"oci:{store.path}:app:1"))
+
+    assert len(seen["Layers"]) == 2
+
+
+@pytest.mark.parametrize("kind", ["oci", "docker-archive"])
+def test_skopeo_copies_out_of_a_store_and_we_load_the_same_image(
+    store: Store, tmp_path: Path, kind: str
+) -> None:
+    if kind == "docker-archive":  # skopeo does not turn zstd layers into Docker's
+        store.remove(["app:1", "b/app:2"])
+        archive = docker_archive({"layers": LAYERS, "config": CONFIG, "tags": ["app:1"]})
+        store.load(io.BytesIO(archive), compression="gzip")
+    out = tmp_path / "out"
+    run("skopeo", "--insecure-policy", "copy", f"oci:{store.path}:app:1", f"{kind}:{out}:app:1")
+
+    with Store(str(tmp_path / "second")) as second:
+        assert second.load(str(out)).images[0].id == store.get("app:1").id
+
+
+def test_skopeo_reads_a_docker_archive_that_we_saved(store: Store, tmp_path: Path) -> None:
+    archive = tmp_path / "saved.tar"
+    store.save(["app:1"], str(archive))
+    run("skopeo", "--insecure-policy", "copy", f"docker-archive:{archive}", f"oci:{tmp_path}/o:x")
+
+    config = json.loads(run("skopeo", "inspect", "--config", f"oci:{tmp_path}/o:x"))
+    assert config["rootfs"] == json.loads(CONFIG)["rootfs"]
+
+
+def test_skopeo_finds_a_store_valid_after_a_removal(store: Store) -> None:
+    store.remove(["b/app:2"])
+
+    assert run("skopeo", "inspect", f"oci:{store.path}:app:1")
+
+
+def test_umoci_lists_the_names_of_a_store(store: Store) -> None:
+    assert set(run("umoci", "ls", "--layout", store.path).split()) >= {"app:1", "b/app:2"}
+
+
+def test_umoci_unpacks_an_image_with_gzip_layers(tmp_path: Path) -> None:
+    layout = Layout()
+    layout.publish(layout.image("content"), "one:1", **{"io.containerd.image.name": "one:1"})
+    with Store(str(tmp_path / "store")) as store:
+        store.load(layout.write(str(tmp_path / "layout")))
+        bundle = tmp_path / "bundle"
+        run("umoci", "unpack", "--rootless", "--image", f"{store.path}:one:1", bundle)
+
+    assert (bundle / "rootfs" / "file").read_text() == "content"
+
+
+def test_zstd_finds_our_layers_whole(store: Store) -> None:
+    for digest in store.get("app:1").layers:
+        run("zstd", "-q", "-t", "--no-progress", store.disk.blobs.path(digest))
+
+
+def test_podman_loads_a_docker_archive_that_we_saved(
+    store: Store, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    archive = tmp_path / "saved.tar"
+    store.save(["app:1"], str(archive))
+    if shutil.which("podman") is None:
+        pytest.skip("podman is not installed")
+    folder = tempfile.mkdtemp(prefix="pod-")  # podman wants a short path
+    request.addfinalizer(lambda: shutil.rmtree(folder, ignore_errors=True))
+    own = ("--storage-driver", "vfs", "--root", f"{folder}/p", "--runroot", f"{folder}/r")
+    works = subprocess.run(
+        ["podman", *own, "images"], capture_output=True, text=True, timeout=60, check=False
+    )
+    if works.returncode != 0:
+        pytest.skip(f"podman does not work here: {works.stderr.strip()[:200]}")
+
+    run("podman", *own, "load", "-q", "-i", archive)
+
+    listed = run("podman", *own, "images", "--no-trunc", "--format", "{{.ID}} {{.Tag}}")
+    assert listed.split() == [str(store.get("app:1").id), "1"]

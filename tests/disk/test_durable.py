@@ -1,0 +1,108 @@
+"""Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from casstore.disk import durable
+
+
+def test_a_replaced_file_has_the_new_content_and_leaves_no_staging(tmp_path: Path) -> None:
+    target, staging = tmp_path / "target", tmp_path / "staging"
+    target.write_bytes(b"old")
+    with durable.replace_file(str(target), str(staging)) as new:
+        new.file.write(b"new")
+        assert target.read_bytes() == b"old"
+
+    assert target.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["target"]
+
+
+def test_a_replacement_that_fails_leaves_the_old_file_and_no_staging(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_bytes(b"old")
+
+    with (
+        pytest.raises(ValueError, match="stop"),
+        durable.replace_file(str(target), str(tmp_path / "staging")) as new,
+    ):
+        new.file.write(b"new")
+        raise ValueError("stop")
+
+    assert target.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["target"]
+
+
+def test_staging_follows_no_symbolic_link(tmp_path: Path) -> None:
+    victim, staging = tmp_path / "victim", tmp_path / "staging"
+    victim.write_bytes(b"precious")
+    staging.symlink_to(victim)
+
+    with pytest.raises(OSError, match="."):
+        durable.replace_file(str(tmp_path / "target"), str(staging))
+
+    assert victim.read_bytes() == b"precious"
+
+
+def test_content_is_flushed_before_its_name_appears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+    fsync, rename = os.fsync, os.rename
+    monkeypatch.setattr(os, "fsync", lambda fd: (steps.append("fsync"), fsync(fd)))
+    monkeypatch.setattr(os, "rename", lambda a, b: (steps.append("rename"), rename(a, b)))
+
+    with durable.replace_file(str(tmp_path / "target"), str(tmp_path / "staging")) as new:
+        new.file.write(b"new")
+
+    assert steps == ["fsync", "rename", "fsync"]
+
+
+def test_published_names_are_flushed_once_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr(durable, "sync_directory", flushed.append)
+    (tmp_path / "a").touch()
+    (tmp_path / "b").touch()
+
+    durable.publish([(str(tmp_path / n), str(tmp_path / (n * 2))) for n in "ab"], str(tmp_path))
+
+    assert flushed == [str(tmp_path)]
+    assert sorted(os.listdir(tmp_path)) == ["aa", "bb"]
+
+
+def test_a_thousand_files_are_flushed_with_few_of_them_open(tmp_path: Path) -> None:
+    paths = [tmp_path / str(number) for number in range(1000)]
+    for path in paths:
+        path.touch()
+    before = len(os.listdir("/proc/self/fd"))
+
+    durable.sync_files(map(str, paths))
+
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_sharing_gives_a_second_name(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+
+    assert durable.share(str(tmp_path / "a"), str(tmp_path / "b"))
+    assert (tmp_path / "a").samefile(tmp_path / "b")
+
+
+def test_an_error_is_one_line_with_the_reason() -> None:
+    full = OSError(errno.ENOSPC, "whatever")
+
+    assert str(durable.storage_error(full, "cannot load")) == (
+        "cannot load: no space left on device"
+    )
+
+
+def test_a_read_only_file_system_is_called_a_read_only_store() -> None:
+    error = durable.storage_error(OSError(errno.EROFS, "x"), "cannot load")
+
+    assert str(error) == "cannot load: the store is read-only"

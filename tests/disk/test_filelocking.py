@@ -1,0 +1,118 @@
+"""The writers' lock: exclusive, freed by the kernel, never followed out of the store."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import filelock
+import pytest
+
+from casstore.disk.filelocking import StoreLock, Token, is_held
+from casstore.errors import Locked, StorageError
+
+HOLDER = """
+import sys, time
+from casstore.disk.filelocking import StoreLock
+StoreLock(sys.argv[1], 5).acquire()
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "casstore.lock"
+
+
+def test_we_exclude_filelock(path: Path) -> None:
+    lock = StoreLock(str(path), 1)
+    lock.acquire()
+    with pytest.raises(filelock.Timeout):
+        filelock.FileLock(path, timeout=0).acquire()
+    lock.release()
+
+    with filelock.FileLock(path, timeout=0):
+        pass
+
+
+def test_filelock_excludes_us(path: Path) -> None:
+    with filelock.FileLock(path), pytest.raises(Locked):
+        StoreLock(str(path), 0.1).acquire()
+
+
+def test_locked_names_the_holder_after_the_time_allowed(path: Path) -> None:
+    holder = StoreLock(str(path), 1)
+    holder.acquire()
+    start = time.monotonic()
+    with pytest.raises(Locked, match=rf"^the store is locked by pid {os.getpid()} .*; gave up"):
+        StoreLock(str(path), 0.3).acquire()
+    holder.release()
+
+    assert 0.3 <= time.monotonic() - start < 3
+
+
+def test_a_wait_longer_than_our_own_polling_ends_too(path: Path) -> None:
+    holder = StoreLock(str(path), 1)
+    holder.acquire()
+    with pytest.raises(Locked, match=r"gave up after 1\.5 s"):
+        StoreLock(str(path), 1.5).acquire()
+    holder.release()
+
+
+def test_a_killed_holder_blocks_nobody(path: Path) -> None:
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=with_path()) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(Locked, match=f"pid {holder.pid} "):
+            StoreLock(str(path), 0.1).acquire()
+        holder.kill()
+        holder.wait()
+        lock = StoreLock(str(path), 0.5)
+        lock.acquire()
+        lock.release()
+
+
+def test_a_lock_file_that_is_a_symbolic_link_is_refused_and_its_target_untouched(
+    path: Path, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    path.symlink_to(victim)
+
+    with pytest.raises(StorageError, match="is not a regular file"):
+        StoreLock(str(path), 1).acquire()
+
+    assert victim.read_text() == "precious"
+
+
+def test_a_lock_file_that_is_a_fifo_is_refused_without_waiting(path: Path) -> None:
+    os.mkfifo(path)
+
+    with pytest.raises(StorageError, match="is not a regular file"):
+        StoreLock(str(path), 1).acquire()
+
+
+def test_a_lock_file_that_is_a_directory_is_refused(path: Path) -> None:
+    path.mkdir()
+
+    with pytest.raises(StorageError, match="is not a regular file"):
+        StoreLock(str(path), 1).acquire()
+
+
+def test_a_token_is_held_until_its_release(tmp_path: Path) -> None:
+    token = Token(str(tmp_path), "load", "text")
+
+    assert is_held(token.path)
+    assert Path(token.path).read_text() == "text"
+    token.release()
+    assert not is_held(token.path)
+    assert os.listdir(tmp_path) == []
+
+
+def with_path() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -1,0 +1,107 @@
+"""ingest/: what a load found stays there for it; what a dead process left goes."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+
+from casstore.disk.ingest import Ingest
+from casstore.errors import InvalidReference, Refused
+from casstore.model.digest import sha256
+from casstore.store import Store
+from tests.transfer.building import docker_archive, layer
+
+LAYERS = [layer("one"), layer("two")]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path / "store"))
+    store.load(io.BytesIO(docker_archive({"layers": LAYERS, "tags": ["a:1"]})))
+    return store
+
+
+def staging(store: Store) -> Ingest:
+    return Ingest(store.disk.root, store.disk.blobs, store._view)
+
+
+def test_a_pin_survives_an_rmi_beside_it(store: Store) -> None:
+    with store:
+        ingest = staging(store)
+        found = ingest.layer_with_diff_id(sha256(LAYERS[0]))
+        assert found is not None
+        store.remove(["a:1"])
+
+        assert not os.path.exists(store.disk.blobs.path(found.digest))
+        assert sha256(ingest.read(found.digest)) == found.digest
+        ingest.close()
+
+
+def test_a_load_puts_back_what_an_rmi_took_while_it_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = docker_archive({"layers": LAYERS, "tags": ["b:1"]})
+    flush = Ingest.flush
+
+    def remove_then_flush(self: Ingest) -> None:
+        with Store(store.path) as other:
+            other.remove(["a:1"])
+        flush(self)
+
+    monkeypatch.setattr(Ingest, "flush", remove_then_flush)
+    with store:
+        store.load(io.BytesIO(archive))
+
+        assert [name.familiar for name in store.get("b:1").names] == ["b:1"]
+        assert store.check().clean
+        with store.open_layer(sha256(LAYERS[1])) as file:
+            assert file.read() == LAYERS[1]
+
+
+def test_the_next_change_removes_dead_staging_and_not_live_staging(store: Store) -> None:
+    dead = Path(store.disk.ingest, "load-1-dead")
+    dead.mkdir()
+    (dead / "draft-1").write_bytes(b"x" * 100)
+    with store:
+        ingest = staging(store)
+        draft = ingest.draft()
+        draft.write(b"content")
+        store.tag("a:1", "b:1")
+
+        assert not dead.exists()
+        draft.seal(sha256(b"content"), 7)
+        assert ingest.read(sha256(b"content")) == b"content"
+        ingest.close()
+    assert os.listdir(store.disk.ingest) == []
+
+
+def test_a_draft_of_another_size_is_refused(store: Store) -> None:
+    with store:
+        ingest = staging(store)
+        draft = ingest.draft()
+        draft.write(b"content")
+        with pytest.raises(Refused, match="has 7 bytes, not 8"):
+            draft.seal(sha256(b"content"), 8)
+        ingest.close()
+
+
+def test_a_refused_load_leaves_nothing_in_ingest(store: Store) -> None:
+    with store, pytest.raises(InvalidReference):
+        store.load(io.BytesIO(docker_archive({"layers": LAYERS, "tags": ["Bad Name"]})))
+
+    assert os.listdir(store.disk.ingest) == []
+
+
+def test_a_damaged_copy_is_not_pinned_and_is_replaced(store: Store) -> None:
+    with store:
+        record = store._view().layer_with_diff_id(sha256(LAYERS[0]))
+        assert record is not None
+        path = store.disk.blobs.path(record.digest)
+        os.unlink(path)
+        Path(path).write_bytes(b"cut")
+        store.load(io.BytesIO(docker_archive({"layers": LAYERS, "tags": ["a:1"]})))
+
+        assert store.check().clean

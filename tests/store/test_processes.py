@@ -1,0 +1,100 @@
+"""Two processes at once, and a store that cannot be written."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from casstore.store import Store
+from tests.transfer.building import docker_archive, layer
+
+LOAD = """
+import io, sys, time
+from casstore.store import Store
+archive = open(sys.argv[2], "rb").read()
+end = time.monotonic() + 3
+with Store(sys.argv[1]) as store:
+    while time.monotonic() < end:
+        store.load(io.BytesIO(archive))
+"""
+REMOVE = """
+import sys, time
+from casstore.errors import NotFound
+from casstore.store import Store
+end = time.monotonic() + 3
+with Store(sys.argv[1]) as store:
+    while time.monotonic() < end:
+        for outcome in store.remove(["a:1", "b:1"]).outcomes:
+            assert outcome.error is None or isinstance(outcome.error, NotFound), outcome.error
+"""
+
+
+def test_a_load_and_an_rmi_in_a_loop_beside_each_other_leave_a_sound_store(
+    tmp_path: Path,
+) -> None:
+    root, archive = str(tmp_path / "store"), tmp_path / "archive.tar"
+    shared = layer("shared")
+    archive.write_bytes(
+        docker_archive(
+            {"layers": [shared, layer("a")], "tags": ["a:1"]},
+            {"layers": [shared, layer("b")], "tags": ["b:1"]},
+        )
+    )
+    with Store(root) as store:
+        store.load(str(archive))
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    running = [
+        subprocess.Popen([sys.executable, "-c", script, root, str(archive)], env=env)
+        for script in (LOAD, LOAD, REMOVE)
+    ]
+
+    assert [process.wait(60) for process in running] == [0, 0, 0]
+    with Store(root) as store:
+        store.gc()
+        assert store.check().clean
+        store.load(str(archive))
+        assert store.check().clean
+
+
+READ = """
+import sys
+from casstore.errors import StorageError
+from casstore.store import Store
+with Store(sys.argv[1]) as store:
+    print([name.familiar for image in store.images() for name in image.names])
+    store.save(["a:1"], sys.argv[2])
+    assert store.check().clean
+    try:
+        store.tag("a:1", "b:1")
+    except StorageError as error:
+        print(error)
+"""
+
+
+def test_a_read_only_store_is_readable_and_says_so_when_written(tmp_path: Path) -> None:
+    unshare = shutil.which("unshare")
+    if os.geteuid() != 0 or unshare is None:
+        pytest.skip("needs root and unshare for a read-only mount")
+    root = str(tmp_path / "store")
+    with Store(root) as store:
+        store.load(io.BytesIO(docker_archive({"layers": [layer("a")], "tags": ["a:1"]})))
+    mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" || exit 77; exec "$@"'
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [unshare, "--mount", "sh", "-c", mount, root, sys.executable, "-c", READ, root,
+         str(tmp_path / "out.tar")],
+        env=env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip(f"no read-only mount here: {done.stderr.strip()}")
+
+    assert done.stderr == ""
+    first, second = done.stdout.splitlines()
+    assert first == "['a:1']"
+    assert "read-only" in second

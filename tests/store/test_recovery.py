@@ -1,0 +1,193 @@
+"""Whatever is lost, cut or left half done is in order after the next change."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from casstore.disk.blobdir import BlobDirectory
+from casstore.disk.layoutfile import LayoutFile
+from casstore.errors import NotAStore
+from casstore.model.digest import sha256
+from casstore.store import Store
+from tests.transfer.building import config_of, docker_archive, layer
+
+BASE, TOP = layer("base"), layer("top")
+BASE_CONFIG = config_of(BASE)
+ARCHIVE = docker_archive(
+    {"layers": [BASE, TOP], "tags": ["test1:1", "test:1", "test2:1"],
+     "parent": sha256(BASE_CONFIG)},
+    {"layers": [BASE], "config": BASE_CONFIG},
+)  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    with Store(str(tmp_path / "store")) as store:
+        store.load(io.BytesIO(ARCHIVE))
+        store.tag("test1:1", "attached-last:1")
+        yield store
+
+
+DAMAGES = {
+    "lost": None, "empty": b"", "garbage": b"no database" * 999, "cut": b"cut",
+    "another program's": b"other",
+}  # fmt: skip
+
+
+def damage(store: Store, kind: str) -> None:
+    store.close()
+    path = Path(store.disk.database)
+    content = path.read_bytes()
+    for file in path.parent.glob("casstore.db*"):
+        file.unlink()
+    if kind == "cut":
+        path.write_bytes(content[: len(content) // 2 + 100])
+    elif kind == "another program's":
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("CREATE TABLE t (x)")
+    elif DAMAGES[kind] is not None:
+        path.write_bytes(DAMAGES[kind])
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_readers_answer_from_index_json_when_the_database_is_damaged(
+    store: Store, kind: str
+) -> None:
+    before = store.images(all=True)
+    damage(store, kind)
+
+    assert store.images(all=True) == before
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_the_next_change_rebuilds_the_database_with_all_names_in_order(
+    store: Store, kind: str
+) -> None:
+    before = store.images(all=True)
+    damage(store, kind)
+    store.gc()
+
+    with Store(store.path) as again:
+        assert again.images(all=True) == before
+        assert again.check().clean
+        result = again.remove([before[0].id], force=True)
+    assert [line.text for line in result.outcomes[0].lines[:4]] == [
+        "test1:1", "test:1", "test2:1", "attached-last:1",
+    ]  # fmt: skip
+
+
+def test_a_damaged_database_is_kept_aside(store: Store) -> None:
+    damage(store, "garbage")
+    store.gc()
+
+    aside = list(Path(store.path).glob("casstore.db.damaged-*"))
+    assert [path.read_bytes() for path in aside] == [DAMAGES["garbage"]]
+
+
+@pytest.mark.parametrize("how", ["lost", "rewritten", "garbage", "without names"])
+def test_an_index_json_that_another_tool_spoilt_is_written_again(store: Store, how: str) -> None:
+    path = Path(store.disk.layout.path)
+    before = json.loads(path.read_text())
+    if how == "lost":
+        path.unlink()
+    elif how == "rewritten":
+        path.write_text(json.dumps(before, indent=2))
+    elif how == "garbage":
+        path.write_text("{")
+    else:
+        path.write_text('{"schemaVersion":2,"manifests":[]}')
+    store.gc()
+
+    # A whole write lists all names first, then what has none.
+    after = json.loads(path.read_text())["manifests"]
+    assert sorted(after, key=str) == sorted(before["manifests"], key=str)
+
+
+def in_a_child_that_dies(action) -> None:
+    """Run `action` in a forked process that is gone when the first `Stop` is called."""
+    child = os.fork()
+    if child == 0:
+        try:
+            action()
+        finally:
+            os._exit(99)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+
+
+def die(*_: object, **__: object) -> None:
+    os._exit(3)
+
+
+@pytest.mark.parametrize("step", ["splice", "discard"])
+def test_what_a_crash_after_the_commit_left_is_finished_by_the_next_change(
+    store: Store, step: str
+) -> None:
+    store.close()
+
+    def crash() -> None:
+        where = LayoutFile if step == "splice" else BlobDirectory
+        setattr(where, step, die)
+        with Store(store.path) as child:
+            child.prune(all=True)
+
+    in_a_child_that_dies(crash)
+    assert os.listdir(store.disk.blobs.directory) != []
+    assert store.images(all=True) == []
+    store.gc()
+
+    assert os.listdir(store.disk.blobs.directory) == []
+    assert json.loads(Path(store.disk.layout.path).read_text())["manifests"] == []
+    assert store.check().clean
+
+
+def test_a_load_after_a_crash_keeps_the_blobs_that_were_doomed(store: Store) -> None:
+    store.close()
+
+    def crash() -> None:
+        BlobDirectory.discard = die
+        with Store(store.path) as child:
+            child.prune(all=True)
+
+    in_a_child_that_dies(crash)
+    store.load(io.BytesIO(ARCHIVE))
+    store.gc()
+
+    assert store.check().clean
+    assert len(store.images(all=True)) == 2
+
+
+def test_a_crash_before_the_commit_changes_nothing(store: Store) -> None:
+    before = store.images(all=True)
+    store.close()
+
+    def crash() -> None:
+        from casstore.disk.sqliteindex import SqliteIndex
+
+        SqliteIndex.commit = die
+        with Store(store.path) as child:
+            child.prune(all=True)
+
+    in_a_child_that_dies(crash)
+
+    assert store.images(all=True) == before
+    assert store.check().clean
+
+
+@pytest.mark.parametrize("action", ["images", "gc"])
+def test_a_store_of_a_newer_format_is_refused_and_left_alone(store: Store, action: str) -> None:
+    store.close()
+    with closing(sqlite3.connect(store.disk.database)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    files = sorted(os.listdir(store.path))
+
+    with pytest.raises(NotAStore, match="newer casstore") as caught:
+        getattr(store, action)()
+    assert caught.value.exit_code == 10
+    assert sorted(set(os.listdir(store.path))) == files
