@@ -217,9 +217,7 @@ def _json_words(rest: str) -> list[str] | None:
     except (ValueError, RecursionError):
         return None
     if not all(isinstance(word, str) for word in words):
-        raise Refused(
-            "when using JSON array syntax, arrays must be comprised of strings only"
-        )
+        raise Refused("when using JSON array syntax, arrays must be comprised of strings only")
     return list(words)
 
 

@@ -24,9 +24,10 @@ from casstore.model.record import LayerRecord
 from casstore.model.value import Value
 from casstore.ports import Intake
 from casstore.transfer.keeping import KeepJob, check_diff_id, describe_layer, keep_layers
-from casstore.transfer.layerstream import open_uncompressed, read_into
+from casstore.transfer.layerstream import open_uncompressed
 from casstore.transfer.openlayer import open_layer
 from casstore.transfer.piecework import PIECE, Codec, LayerWork, Packer, Pipeline, pool_width
+from casstore.transfer.reading import read_into
 
 __all__ = [
     "DEFAULT",

@@ -169,9 +169,7 @@ class _Expansion:
         return c
 
     def _open_quote(self, kind: str) -> Refused:
-        return self._wrong(
-            f"unexpected end of statement while looking for matching {kind}-quote"
-        )
+        return self._wrong(f"unexpected end of statement while looking for matching {kind}-quote")
 
     def _wrong(self, what: str) -> Refused:
         return Refused(f"failed to process {quote(self._text)}: {what}")

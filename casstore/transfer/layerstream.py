@@ -20,6 +20,7 @@ from typing import IO, Protocol, cast
 import zstandard
 
 from casstore.errors import Refused
+from casstore.transfer.reading import read_fully, read_into, remaining
 from casstore.transfer.zstdframes import MAGIC as ZSTD_MAGIC
 from casstore.transfer.zstdframes import MAX_WINDOW, SKIPPABLE_MAGICS, FrameTracker
 
@@ -74,51 +75,10 @@ def open_uncompressed(
     if kind == NONE:
         return cast("IO[bytes]", _Plain(stream, head, limit))
     if compressed_size is None:
-        compressed_size = _remaining(stream, len(head))
+        compressed_size = remaining(stream, len(head))
     source = _Source(stream, head)
     decoder: _Decoder = _Zstd(source) if kind == ZSTD else _Members(kind, source)
     return cast("IO[bytes]", _Decompressed(decoder, source, compressed_size, limit))
-
-
-def read_fully(stream: IO[bytes], size: int) -> bytes:
-    """`size` bytes, or fewer at the end of the stream."""
-    data = stream.read(size)
-    while data and len(data) < size:
-        more = stream.read(size - len(data))
-        if not more:
-            break
-        data += more
-    return data
-
-
-def read_into(stream: IO[bytes], buffer: memoryview) -> int:
-    """Fill `buffer` from `stream`; fewer bytes than fit mean the end of the stream."""
-    filled, size = 0, len(buffer)
-    into = getattr(stream, "readinto", None)
-    while filled < size:
-        if into is not None:
-            count = into(buffer[filled:]) or 0
-        else:
-            data = stream.read(size - filled)
-            count = len(data)
-            buffer[filled : filled + count] = data
-        if not count:
-            break
-        filled += count
-    return filled
-
-
-def _remaining(stream: IO[bytes], behind: int) -> int | None:
-    """Length of `stream` of which `behind` bytes are read, if it can seek."""
-    try:
-        if not stream.seekable():
-            return None
-        here = stream.tell()
-        end = stream.seek(0, io.SEEK_END)
-        stream.seek(here)
-    except (AttributeError, OSError, ValueError):
-        return None
-    return end - here + behind
 
 
 class _Plain(io.RawIOBase):

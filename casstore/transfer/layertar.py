@@ -2,7 +2,8 @@
 
 The scanner walks the 512-byte headers of an uncompressed tar by hand and jumps over the data, so
 that it costs little beside the hash of the same bytes. It is never a judge: a layer is stored as
-it is, and content that is no tar (or stops being one) gives what was counted until then.
+it is, and content that is no tar (or stops being one) gives what was counted until then. Only
+`import`, whose input a person names, asks whether it was one (`is_whole`).
 
 Counted as Go's archive/tar reports sizes, which is what Docker adds up: regular files with their
 pax or base-256 size, sparse files with their expanded size; links, directories and devices
@@ -23,8 +24,8 @@ _LONG_NAME = b"LK"
 _NO_DATA = b"123456"  # links, devices, directories, fifos: data never follows, whatever the size
 _ZEROS = bytes(BLOCK)
 
-# What the scanner is in the middle of.
-_HEADER, _RECORDS, _SPARSE_MAP, _END = range(4)
+# What the scanner is in the middle of. After the end, and after nonsense, it only watches.
+_HEADER, _RECORDS, _SPARSE_MAP, _END, _LOST = range(5)
 
 
 class LayerScanner:
@@ -45,7 +46,7 @@ class LayerScanner:
         """Count what begins in `data`, the next bytes of the layer. Never raises for content."""
         view = memoryview(data)
         at, end = 0, len(view)
-        while self._state != _END:
+        while self._state < _END:
             if self._skip:
                 step = min(self._skip, end - at)
                 self._skip -= step
@@ -72,17 +73,24 @@ class LayerScanner:
             else:
                 self._sparse_map(block)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that was fed was a tar, from its first header to its end."""
+        return self._state == _END or (
+            self._state == _HEADER and not self._held and not self._skip
+        )
+
     def _header(self, block: bytes) -> None:
         # The low half of adler32 is 1 + the sum of the bytes, mod 65521: a check sum at C speed.
         stored = _octal(block[148:156])
         total = (adler32(block) & 0xFFFF) - (adler32(block[148:156]) & 0xFFFF) + 8 * 0x20
         if stored < 0 or (total - stored) % 65521:
-            # Two blocks of zeros end a tar, and so does anything that is no header.
-            self._state = _END
+            # Two blocks of zeros end a tar; one is enough for Docker.
+            self._state = _END if block == _ZEROS else _LOST
             return
         size = _number(block[124:136])
         if size < 0:
-            self._state = _END
+            self._state = _LOST
             return
         kind = block[156]
         if kind == _PAX:
@@ -101,7 +109,7 @@ class LayerScanner:
             size = _decimal(pax.get(b"size"), size)
             real = _pax_sparse_size(pax, size)
         if size < 0 or real < 0:
-            self._state = _END
+            self._state = _LOST
             return
         if kind == _SPARSE:
             self.file_bytes += max(_number(block[483:495]), 0)
@@ -115,7 +123,7 @@ class LayerScanner:
     def _begin_records(self, size: int) -> None:
         self._pax = {}
         if size > MAX_EXTENDED:
-            self._state = _END
+            self._state = _LOST
         elif size:
             self._state, self._need = _RECORDS, _padded(size)
             self._pending = size
@@ -128,7 +136,7 @@ class LayerScanner:
             length = _decimal(data[at:blank] if blank > 0 else None, 0)
             equals = data.find(b"=", blank, at + length)
             if length <= 0 or at + length > end or equals < 0 or data[at + length - 1] != 0x0A:
-                self._state = _END
+                self._state = _LOST
                 return
             key = data[blank + 1 : equals]
             if key == b"size" or key.startswith(b"GNU.sparse."):

@@ -22,9 +22,9 @@ from casstore.transfer.layerstream import (
     FrameDecompressor,
     compression_of,
     open_uncompressed,
-    read_fully,
 )
 from casstore.transfer.piecework import MAX_WIDTH, cores
+from casstore.transfer.reading import read_fully
 from casstore.transfer.sidehash import PlainHash, SideHash
 from casstore.transfer.zstdframes import FrameHeader, FrameTracker
 

@@ -7,14 +7,18 @@ a recorded parent legal.
 
 from __future__ import annotations
 
+import io
 import json
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
+from casstore.errors import Refused
 from casstore.model.rfc3339 import format_time
 from casstore.model.value import Value
 from casstore.transfer.changes import apply_changes
 from casstore.transfer.compress import LayerJob, pack_layers
 from casstore.transfer.dockerarchive import stage_manifest
+from casstore.transfer.layerstream import open_uncompressed
+from casstore.transfer.layertar import LayerScanner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,20 +63,24 @@ def import_rootfs(
         intake: where blobs are staged.
         compression: how the layer is stored.
         changes: Dockerfile instructions for the config.
-        message: the comment of its history entry.
+        message: the comment of its history entry; dockerd's own if None or empty.
         created: nanoseconds since 1970.
         platform: of the image; a parent's own is kept.
         parent: an image to put the layer on.
 
     Raises:
-        Refused: a bad change, or a tar that does not decompress.
+        Refused: a bad change, or anything but a whole tar, which may be compressed.
     """
     document: dict[str, Any] = dict(parent.document) if parent is not None else {}
     config: dict[str, Any] = dict(document.get("config") or {})
     apply_changes(config, changes)  # before the bytes: a wrong word costs no reading
-    (layer,) = pack_layers([LayerJob(lambda: source, None, 1)], intake, compression)
+    with _Scanned(open_uncompressed(source)) as content:
+        job = LayerJob(lambda: cast("IO[bytes]", content), None, 1)
+        (layer,) = pack_layers([job], intake, compression)
+    if not content.scanner.is_whole:
+        raise Refused("the root file system is not a tar archive, or not all of one")
     below = list(parent.layers) if parent is not None else []
-    moment, comment = format_time(created), COMMENT if message is None else message
+    moment, comment = format_time(created), message or COMMENT
     for stale in (
         "container",
         "container_config",
@@ -96,3 +104,24 @@ def import_rootfs(
     }  # fmt: skip
     data = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
     return stage_manifest(intake.add(data), len(data), [*below, layer], intake)
+
+
+class _Scanned(io.RawIOBase):
+    """A stream whose bytes are looked at as they pass: a layer may be anything, this must be a tar."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.scanner = LayerScanner()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        count = read_into(self._stream, memoryview(buffer))
+        self.scanner.feed(memoryview(buffer)[:count])
+        return count
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()

@@ -138,7 +138,7 @@ REFUSED = [one["id"] for one in INPUTS if _verdict(one) == REFUSE]
 def _familiar_names(one: Mapping[str, Any]) -> dict[str, set[str]]:
     """Image ID -> the names that its input gives it, in casstore's form."""
     # A bare tag says nothing of a repository: the layout's name stands for it.
-    repository = Path(one["path"]).name.removesuffix(".tar")
+    repository = Path(one["path"]).name.removesuffix(".gz").removesuffix(".tar")
     found: dict[str, set[str]] = {}
     for image in one["images"]:
         names = found.setdefault(image["id"], set())
@@ -200,7 +200,9 @@ LAYOUTS = [
     and not (
         "docker_manifest_json" in BY_ID[name]
         and all(
-            layer["compression"] == "none" for i in BY_ID[name]["images"] for layer in i.get("layers", ())
+            layer["compression"] == "none"
+            for i in BY_ID[name]["images"]
+            for layer in i.get("layers", ())
         )
     )
 ]
@@ -264,10 +266,13 @@ def test_what_is_saved_loads_as_what_it_was(name: str, form: str, tmp_path: Path
     assert _files(Path(outs[0])) == _files(Path(outs[1]))
     result = casstore(str(again), ["load", outs[0]])
     assert (result.status, result.err) == (0, "")
-    loaded = _state(str(again))
-    assert {k: (p, set(n)) for k, (p, n) in loaded.items()} == {
-        k: (p, set(n)) for k, (p, n) in state.items()
+    # A digest reference is of a manifest, and a docker-archive has none.
+    kept = {
+        image: (parent, {name for name in names if form != "docker" or "@" not in name})
+        for image, (parent, names) in state.items()
     }
+    loaded = _state(str(again))
+    assert {image: (parent, set(names)) for image, (parent, names) in loaded.items()} == kept
 
 
 def _files(root: Path) -> dict[str, bytes]:

@@ -230,9 +230,7 @@ class Histories(RuleBasedStateMachine):
             assert annotations.get(PARENT) == self.model.parents[image]
             published.append((annotations.get(IMAGE_NAME), image))
         expected = [(f"docker.io/library/{n}", image) for n, image in self.model.names.items()]
-        unnamed = [
-            (None, image) for image in self.model.parents if not self.model.names_of(image)
-        ]
+        unnamed = [(None, image) for image in self.model.parents if not self.model.names_of(image)]
         assert sorted(published, key=str) == sorted(expected + unnamed, key=str)
 
     @invariant()

@@ -7,12 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from casstore.store import Store
-from tests.transfer.building import docker_archive, layer
+from tests.transfer.building import Layout, docker_archive, layer
 
 LOAD = """
 import io, sys, time
@@ -35,17 +36,27 @@ with Store(sys.argv[1]) as store:
 """
 
 
+def docker_images() -> bytes:
+    shared = layer("shared")
+    return docker_archive(
+        {"layers": [shared, layer("a")], "tags": ["a:1"]},
+        {"layers": [shared, layer("b")], "tags": ["b:1"]},
+    )
+
+
+def oci_images() -> bytes:
+    layout = Layout()
+    layout.publish(layout.image("shared", "a"), "a:1")
+    layout.publish(layout.index(layout.image("shared", "b")), "b:1")
+    return layout.tar().getvalue()
+
+
+@pytest.mark.parametrize("images", [docker_images, oci_images])
 def test_a_load_and_an_rmi_in_a_loop_beside_each_other_leave_a_sound_store(
-    tmp_path: Path,
+    tmp_path: Path, images: Callable[[], bytes]
 ) -> None:
     root, archive = str(tmp_path / "store"), tmp_path / "archive.tar"
-    shared = layer("shared")
-    archive.write_bytes(
-        docker_archive(
-            {"layers": [shared, layer("a")], "tags": ["a:1"]},
-            {"layers": [shared, layer("b")], "tags": ["b:1"]},
-        )
-    )
+    archive.write_bytes(images())
     with Store(root) as store:
         store.load(str(archive))
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sqlite3
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -28,7 +29,7 @@ ARCHIVE = docker_archive(
 
 
 @pytest.fixture
-def store(tmp_path: Path):
+def store(tmp_path: Path) -> Iterator[Store]:
     with Store(str(tmp_path / "store")) as store:
         store.load(io.BytesIO(ARCHIVE))
         store.tag("test1:1", "attached-last:1")
@@ -110,8 +111,8 @@ def test_an_index_json_that_another_tool_spoilt_is_written_again(store: Store, h
     assert sorted(after, key=str) == sorted(before["manifests"], key=str)
 
 
-def in_a_child_that_dies(action) -> None:
-    """Run `action` in a forked process that is gone when the first `Stop` is called."""
+def in_a_child_that_dies(action: Callable[[], object]) -> None:
+    """Run `action` in a forked process that is gone when it calls `die`."""
     child = os.fork()
     if child == 0:
         try:

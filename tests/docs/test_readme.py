@@ -1,0 +1,57 @@
+"""The README is true: its example runs, and what it points to is there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from casstore.cli.main import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+DOCUMENTS = (
+    "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "tests/README.md", "casstore/disk/FORMAT.md",
+)  # fmt: skip
+
+
+def test_the_python_example_runs(tmp_path: Path) -> None:
+    (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
+
+    done = subprocess.run(
+        [sys.executable, "-c", EXAMPLES[0]],
+        cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Conflict" in done.stdout
+    assert "No such image: nosuch:latest" in done.stdout
+
+
+def test_the_example_of_the_plugin_is_python() -> None:
+    compile(EXAMPLES[1], "README.md", "exec")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_shown_in_use(command: str) -> None:
+    assert re.search(rf"\bcasstore {command}\b", README)
+
+
+@pytest.mark.parametrize("status", [0, 1, 2, 10, 11, 12, 70, 130])
+def test_every_exit_status_is_explained(status: int) -> None:
+    assert f"\n| {status} | " in README
+
+
+@pytest.mark.parametrize("path", DOCUMENTS)
+def test_files_that_a_document_names_are_there(path: str) -> None:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    named = re.findall(r"`((?:casstore|tests|tools|fixtures|man|completions)/[\w./-]*)`", text)
+
+    missing = [name for name in named if not (ROOT / name).exists()]
+
+    assert [name for name in missing if name != "fixtures/busybox.tar"] == []
