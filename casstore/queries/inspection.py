@@ -50,13 +50,14 @@ def inspect_image(view: SqliteView, blobs: BlobDirectory, argument: str) -> dict
     tagged = view.last_tagged(image)
     os_name, architecture, variant = view.platform_of(image)
     document = config.document if config is not None else {}
+    created = _text(document.get("created"))  # BuildKit writes null where it has no time
     shape: dict[str, Any] = {
         "Id": image,
         "RepoTags": [name.familiar for name in names if name.tag is not None],
         "RepoDigests": [name.familiar for name in names if name.tag is None],
         "Parent": facts.parent or "",
         "Comment": _text(document.get("comment")) or _last_comment(config),
-        "Created": go_time(_text(document["created"])) if "created" in document else _NO_TIME,
+        "Created": go_time(created) if created else _NO_TIME,
         "Container": _text(document.get("container")),
         "ContainerConfig": _container_config(document.get("container_config")),
         "DockerVersion": _text(document.get("docker_version")),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from casstore.errors import Refused, quote
+from casstore.errors import Refused, printable, quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -148,7 +148,7 @@ class _Expansion:
             return value or word
         if modifier == "+":
             return word if value else ""
-        raise self._wrong(f"unsupported modifier ({modifier}) in substitution")
+        raise self._wrong(f"unsupported modifier ({printable(modifier)}) in substitution")
 
     def _name(self) -> str:
         first = self._peek()

@@ -76,9 +76,7 @@ class LayerScanner:
     @property
     def is_whole(self) -> bool:
         """Whether all that was fed was a tar, from its first header to its end."""
-        return self._state == _END or (
-            self._state == _HEADER and not self._held and not self._skip
-        )
+        return self._state == _END or (self._state == _HEADER and not self._held and not self._skip)
 
     def _header(self, block: bytes) -> None:
         # The low half of adler32 is 1 + the sum of the bytes, mod 65521: a check sum at C speed.

@@ -19,6 +19,7 @@ from casstore.transfer.compress import LayerJob, pack_layers
 from casstore.transfer.dockerarchive import stage_manifest
 from casstore.transfer.layerstream import open_uncompressed
 from casstore.transfer.layertar import LayerScanner
+from casstore.transfer.reading import read_into
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +108,7 @@ def import_rootfs(
 
 
 class _Scanned(io.RawIOBase):
-    """A stream whose bytes are looked at as they pass: a layer may be anything, this must be a tar."""
+    """A stream whose bytes are looked at as they pass: it must be a tar, which no layer need be."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream

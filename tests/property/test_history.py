@@ -32,6 +32,19 @@ LAYERS = [layer(text) for text in ("one", "two", "three")]
 STACKS: list[tuple[int, ...]] = [(), (0,), (0, 1), (0, 1, 2), (1,), (2, 0, 2)]
 NAMES = ["a:1", "a:2", "b:1", "c:latest"]
 
+# Rows that belong to a row of another table, and go with it.
+BLOBS, STORED_IMAGES = "(SELECT id FROM blob)", "(SELECT id FROM image)"
+OWNED = [
+    ("layer", "blob", "(SELECT id FROM blob WHERE kind = 3)"),
+    ("edge", "parent", BLOBS),
+    ("edge", "child", BLOBS),
+    ("holding", "image", STORED_IMAGES),
+    ("holding", "manifest", BLOBS),
+    ("reference", "image", STORED_IMAGES),
+    ("reference", "manifest", BLOBS),
+    ("lease", "image", STORED_IMAGES),
+]
+
 
 class Known:
     """An image that the histories use: always the same bytes."""
@@ -243,8 +256,15 @@ class Histories(RuleBasedStateMachine):
                 " (SELECT count(*) FROM edge WHERE child = blob.id)"
                 " + (SELECT count(*) FROM holding WHERE manifest = blob.id) OR refcount = 0"
             ).fetchall()
+            stray = [
+                database.execute(
+                    f"SELECT * FROM {table} WHERE {of} NOT IN {whom}"  # noqa: S608 - OWNED only
+                ).fetchall()
+                for table, of, whom in OWNED
+            ]
             known = {row[0].hex() for row in database.execute("SELECT digest FROM blob")}
         assert wrong == []
+        assert stray == [[]] * len(OWNED)
         assert self._files() == known
 
     @invariant()
@@ -295,7 +315,7 @@ class Histories(RuleBasedStateMachine):
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(
-    max_examples=300 if LONG else 18,
+    max_examples=300 if LONG else 80,
     stateful_step_count=60 if LONG else 25,
     deadline=None,
     suppress_health_check=list(HealthCheck),
