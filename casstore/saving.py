@@ -46,7 +46,7 @@ def save_images(
 
             if not isinstance(out, str):
                 raise UsageError("a layout directory needs a path")
-            write_oci_directory(out, saved, blobs)
+            write_oci_directory(out, saved, blobs, link=durable.share)
             durable.sync_tree(out)
             return
         write: Callable[[IO[bytes], Sequence[SavedImage], _Stored], None]

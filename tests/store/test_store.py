@@ -159,3 +159,13 @@ def test_reading_where_there_is_no_store_makes_none(tmp_path: Path) -> None:
 
     assert caught.value.exit_code == 10
     assert os.listdir(tmp_path) == []
+
+
+def test_a_saved_layout_directory_shares_its_blobs_with_the_store(tmp_path: Path) -> None:
+    with Store(str(tmp_path / "store")) as store:
+        store.load("fixtures/transcripts/archives/chain.tar")
+        store.save(["app:1"], str(tmp_path / "layout"), format="oci-dir")
+
+    blobs = list((tmp_path / "layout" / "blobs" / "sha256").iterdir())
+    assert blobs
+    assert {blob.stat().st_nlink for blob in blobs} == {2}
