@@ -51,6 +51,9 @@ class OpenStore:
     ) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        self.close()
+
     @property
     def path(self) -> str:
         """The store's directory, absolute."""
@@ -58,9 +61,9 @@ class OpenStore:
 
     def close(self) -> None:
         """Close the index; the store can be used again."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        connection, self._connection = getattr(self, "_connection", None), None
+        if connection is not None:
+            connection.close()
 
     def _view(self) -> SqliteView:
         """A look at the store as it is now. Raises NotAStore, Damaged."""

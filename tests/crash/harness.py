@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,8 +73,9 @@ def _damaged_counts(store: Store) -> None:
 
     _chain(store)
     store.close()
-    with sqlite3.connect(os.path.join(store.path, "casstore.db")) as connection:
+    with closing(sqlite3.connect(os.path.join(store.path, "casstore.db"))) as connection:
         connection.execute("UPDATE blob SET refcount = refcount + 1")
+        connection.commit()
 
 
 def _dangling(store: Store) -> None:
