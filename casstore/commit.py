@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from casstore.disk import durable
 from casstore.disk.filelocking import StoreLock
-from casstore.disk.ingest import leftovers, remove_tree
+from casstore.disk.ingest import remove_leftovers
 from casstore.disk.schema import Error, database_error
 from casstore.disk.sqliteindex import SqliteIndex
 
@@ -106,8 +106,7 @@ class Change:
         if doomed:
             self._disk.blobs.discard(doomed)
             self.index.forget_doomed()
-        for path in leftovers(self._disk.root):
-            remove_tree(path)
+        remove_leftovers(self._disk.root)
 
     def publish_blobs(self, ingest: Ingest) -> None:
         """Give the blobs of an ingest their names, before the transaction that refers to them.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 
 from casstore.care.rebuild import UNREADABLE
-from casstore.disk.ingest import leftovers, remove_tree
+from casstore.disk.ingest import leftovers, remove_leftovers
 from casstore.errors import Damaged, quote
 from casstore.results import GcResult
 
@@ -54,10 +54,8 @@ def collect_garbage(disk: LocalStore, change: Change, *, dry_run: bool) -> GcRes
     change.commit()
     findings += change.warnings
     findings += disk.blobs.discard(orphans)
-    files = 0
-    for path in strays:
-        removed, size = remove_tree(path)
-        files, freed = files + removed, freed + size
+    files, size = remove_leftovers(disk.root)
+    freed += size
     _checkpoint(change)
     return GcResult(len(orphans), files, freed, tuple(findings))
 

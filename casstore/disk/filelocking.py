@@ -197,3 +197,21 @@ def is_held(path: str) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def lock_dead(path: str) -> int | None:
+    """Lock the token at `path`, whose process seems to be gone, in order to remove it.
+
+    Returns:
+        A descriptor that holds the lock; None if the token is not there or somebody holds it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor

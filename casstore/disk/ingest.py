@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from casstore.disk import durable
-from casstore.disk.filelocking import Token, is_held
+from casstore.disk.filelocking import Token, is_held, lock_dead
 from casstore.errors import Damaged, Refused, quote
 from casstore.model.digest import Digest, sha256
 from casstore.model.record import INDEX, LAYER, MANIFEST
@@ -231,6 +231,31 @@ def leftovers(root: str) -> list[str]:
     # is made, so what stands in the list without a lock has lost its process.
     paths = [os.path.join(area, name) for name in names]
     return [path for path in paths if not is_held(path.removesuffix(".lock") + ".lock")]
+
+
+def remove_leftovers(root: str) -> tuple[int, int]:
+    """Remove what no live process holds; the store lock is held.
+
+    A token is removed only by who has locked it: a process that has just made its token, and not
+    locked it yet, then finds it locked or without a name, and makes another.
+
+    Returns:
+        Files removed, and their bytes on disk.
+    """
+    files = size = 0
+    for path in leftovers(root):
+        token = path.removesuffix(".lock") + ".lock"
+        descriptor = lock_dead(token)
+        if descriptor is None and os.path.lexists(token):
+            continue  # somebody has come to life
+        try:
+            for dead in (token.removesuffix(".lock"), token):
+                more_files, more_size = remove_tree(dead)
+                files, size = files + more_files, size + more_size
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+    return files, size
 
 
 def remove_tree(path: str) -> tuple[int, int]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from casstore.disk.ingest import Ingest
+from casstore.disk.filelocking import Token
+from casstore.disk.ingest import Ingest, remove_leftovers
 from casstore.errors import InvalidReference, Refused
 from casstore.model.digest import sha256
 from casstore.store import Store
@@ -105,3 +106,24 @@ def test_a_damaged_copy_is_not_pinned_and_is_replaced(store: Store) -> None:
         store.load(io.BytesIO(docker_archive({"layers": LAYERS, "tags": ["a:1"]})))
 
         assert store.check().clean
+
+
+def test_a_token_locked_after_it_was_thought_dead_keeps_its_staging(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gap between making a token and locking it, as another process's clean-up sees it."""
+    area = tmp_path / "ingest"
+    area.mkdir()
+    token = Token(str(area), "load")
+    staging = area / token.name
+    staging.mkdir()
+    thought_dead = [str(staging), token.path]
+    monkeypatch.setattr("casstore.disk.ingest.leftovers", lambda root: thought_dead)
+
+    remove_leftovers(str(tmp_path))
+
+    assert staging.exists()
+    assert Path(token.path).exists()
+    token.release()
+    remove_leftovers(str(tmp_path))
+    assert not staging.exists()
