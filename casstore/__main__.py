@@ -14,9 +14,8 @@ def main() -> NoReturn:
     """Run the command line and leave the process.
 
     It leaves by `os._exit`: everything is flushed and durable by then, and taking the interpreter
-    down would cost some milliseconds more, above all the checkpoint that SQLite makes when the last
-    connection closes (two more syncs than the commit itself). The next command finds the
-    write-ahead log and goes on from there.
+    down would cost a millisecond or two more. The store is closed before: `run` has dropped it, so
+    SQLite has brought its log back into casstore.db, which a read-only copy can be read from.
     """
     try:
         from casstore.cli.main import main as run
