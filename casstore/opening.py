@@ -39,6 +39,7 @@ class OpenStore:
         self._lock_timeout = lock_timeout
         self._connection: Connection | None = None
         self._in_memory = False
+        self._outdated = False  # the connection is to a database of an older version
 
     def __enter__(self) -> Self:
         return self
@@ -67,12 +68,16 @@ class OpenStore:
 
     def _view(self) -> SqliteView:
         """A look at the store as it is now. Raises NotAStore, Damaged."""
+        from casstore.disk.schema import is_current
         from casstore.disk.sqliteview import SqliteView
 
+        if self._outdated and self._connection is not None and is_current(self._connection):
+            self.close()  # another process upgraded it: now there is more to see
         if self._connection is None:
             self.disk.require()
             try:
                 self._connection = self.disk.connect(writable=self.disk.is_writable())
+                self._outdated = not is_current(self._connection)
             except Damaged:
                 from casstore.care.rebuild import index_in_memory
 
@@ -108,18 +113,23 @@ class OpenStore:
 
     def _connect_for_change(self, *, create: bool) -> None:
         """Open the database for writing, building it first where it is missing or damaged."""
+        from casstore.disk.schema import is_current
+
         if self._in_memory:
             self.close()
             self._in_memory = False
         if self._connection is not None:
-            return
+            if is_current(self._connection):
+                return
+            self.close()  # older: to be upgraded; newer since we opened it: to be refused
         if create and not self.disk.exists() and not os.path.exists(self.disk.database):
             self.disk.make_database()
         if create:
             self.disk.finish()
         try:
             if os.path.exists(self.disk.database):
-                self._connection = self.disk.connect(writable=True)
+                self._connection = self.disk.connect(writable=True, upgrade=True)
+                self._outdated = False
                 return
         except Damaged:
             pass
@@ -127,6 +137,7 @@ class OpenStore:
 
         rebuild_database(self.disk)
         self._connection = self.disk.connect(writable=True)
+        self._outdated = False
 
     def _rebuild(self) -> list[str]:
         from casstore.care.rebuild import rebuild_database

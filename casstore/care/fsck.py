@@ -37,12 +37,14 @@ _READ = 1 << 20
 _RECOUNT = """
 SELECT blob.digest, blob.refcount,
     (SELECT count(*) FROM edge WHERE edge.child = blob.id)
-    + (SELECT count(*) FROM holding WHERE holding.manifest = blob.id) AS counted
+    + (SELECT count(*) FROM holding WHERE holding.manifest = blob.id)
+    + (SELECT count(*) FROM trash_holding WHERE trash_holding.manifest = blob.id) AS counted
 FROM blob WHERE blob.refcount != counted ORDER BY blob.id
 """
 _CORRECT = """
 UPDATE blob SET refcount = (SELECT count(*) FROM edge WHERE edge.child = blob.id)
     + (SELECT count(*) FROM holding WHERE holding.manifest = blob.id)
+    + (SELECT count(*) FROM trash_holding WHERE trash_holding.manifest = blob.id)
 """
 _DANGLING = """
 SELECT name FROM reference

@@ -42,7 +42,9 @@ def rebuild_database(disk: LocalStore) -> list[str]:
 
     Raises:
         Damaged: index.json itself cannot be read.
+        NotAStore: a newer casstore made the database; it is left as it is.
     """
+    schema.check_not_newer(disk.database)
     for directory in (disk.ingest, disk.blobs.directory):
         os.makedirs(directory, mode=0o700, exist_ok=True)
     staging = disk.staging_database()

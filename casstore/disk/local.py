@@ -136,13 +136,16 @@ class LocalStore:
             with durable.replace_file(marker, os.path.join(self.ingest, "oci-layout")) as new:
                 new.file.write(LAYOUT)
 
-    def connect(self, *, writable: bool) -> Connection:
-        """Open the tag index. Raises Damaged where it is missing or no database of ours."""
+    def connect(self, *, writable: bool, upgrade: bool = False) -> Connection:
+        """Open the tag index. Raises Damaged where it is missing or no database of ours.
+
+        With `upgrade`, a database of an older version becomes one of this; the lock is held.
+        """
         from casstore.disk import schema
 
         if not os.path.exists(self.database):
             raise Damaged("casstore.db is missing; the next change rebuilds it")
-        return schema.connect(self.database, writable=writable)
+        return schema.connect(self.database, writable=writable, upgrade=upgrade)
 
     def is_writable(self) -> bool:
         """Whether this process may change the store."""

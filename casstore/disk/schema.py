@@ -13,16 +13,21 @@ from sqlite3 import Connection, Error
 
 from casstore.errors import Damaged, Locked, NotAStore, StorageError
 
-__all__ = ["Connection", "Error", "connect", "create", "database_error", "fill", "memory"]
+__all__ = [
+    "Connection", "Error", "check_not_newer", "connect", "create", "database_error", "fill",
+    "is_current", "memory",
+]  # fmt: skip
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 APPLICATION_ID = 0x43415353  # "CASS"
 BUSY_SECONDS = 60.0
 
 # What a blob is to the image that holds it; the order is the number in blob.kind.
 KINDS = ("index", "manifest", "config", "layer", "other")
 
-TABLES = """
+# Version 1. A later version only adds tables (ADDED), so a change upgrades an older database in one
+# transaction, and a reader lays the tables that are missing over it, empty and for itself alone.
+FIRST = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 
 CREATE TABLE blob (
@@ -105,6 +110,65 @@ END;
 INSERT INTO meta VALUES ('generation', 0);
 """
 
+# version -> its new tables, and the triggers on them
+ADDED = {
+    2: (
+        """
+CREATE TABLE pin (image INTEGER PRIMARY KEY);
+
+CREATE TABLE trash (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    removed INTEGER NOT NULL,
+    expires INTEGER NOT NULL
+);
+CREATE INDEX trash_expires ON trash (expires);
+
+CREATE TABLE trash_image (
+    id INTEGER PRIMARY KEY,
+    trash INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    parent BLOB,
+    created INTEGER,
+    size INTEGER NOT NULL,
+    os TEXT NOT NULL,
+    architecture TEXT NOT NULL,
+    variant TEXT NOT NULL,
+    labels TEXT,
+    pinned INTEGER NOT NULL
+);
+CREATE INDEX trash_image_trash ON trash_image (trash);
+CREATE INDEX trash_image_digest ON trash_image (digest);
+
+CREATE TABLE trash_holding (
+    image INTEGER NOT NULL,
+    manifest INTEGER NOT NULL,
+    media_type TEXT NOT NULL,
+    PRIMARY KEY (image, manifest)
+) WITHOUT ROWID;
+CREATE INDEX trash_holding_manifest ON trash_holding (manifest);
+
+CREATE TABLE trash_name (
+    image INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    manifest INTEGER NOT NULL,
+    tagged INTEGER NOT NULL,
+    PRIMARY KEY (image, position)
+) WITHOUT ROWID;
+CREATE INDEX trash_name_name ON trash_name (name);
+""",
+        """
+CREATE TRIGGER trash_holding_made AFTER INSERT ON trash_holding BEGIN
+    UPDATE blob SET refcount = refcount + 1 WHERE id = new.manifest;
+END;
+CREATE TRIGGER trash_holding_gone AFTER DELETE ON trash_holding BEGIN
+    UPDATE blob SET refcount = refcount - 1 WHERE id = old.manifest;
+END;
+""",
+    ),
+}
+_VERSION = f"PRAGMA user_version = {FORMAT_VERSION};"
+
 
 def create(path: str) -> None:
     """Make an empty database at `path`, complete when this returns (not yet durable by name)."""
@@ -121,13 +185,22 @@ def create(path: str) -> None:
 def fill(connection: Connection) -> None:
     """Create the tables in an empty database."""
     connection.executescript(
-        f"BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID};"
-        f" PRAGMA user_version = {FORMAT_VERSION}; COMMIT;"
+        f"BEGIN; {FIRST} {_added_since(1)} PRAGMA application_id = {APPLICATION_ID};"
+        f" {_VERSION} COMMIT;"
     )
 
 
-def connect(path: str, *, writable: bool) -> Connection:
+def _added_since(version: int) -> str:
+    return "".join(sql for at, parts in ADDED.items() if at > version for sql in parts)
+
+
+def connect(path: str, *, writable: bool, upgrade: bool = False) -> Connection:
     """Open the database at `path`, which must exist.
+
+    Args:
+        writable: False opens it for reading only.
+        upgrade: bring an older version up to this one, for good; the store lock is held. Without
+            it, the connection to an older version is good for reading only.
 
     Raises:
         NotAStore: it was made by a newer casstore.
@@ -146,7 +219,11 @@ def connect(path: str, *, writable: bool) -> Connection:
     try:
         if writable:
             connection.execute("PRAGMA synchronous = FULL")
-        _check_version(connection, path)
+        version = _checked_version(connection, path)
+        if version < FORMAT_VERSION and upgrade:
+            connection.executescript(f"BEGIN IMMEDIATE; {_added_since(version)} {_VERSION} COMMIT;")
+        elif version < FORMAT_VERSION:
+            _overlay(connection, version)
     except Error as error:
         connection.close()
         raise database_error(error, path) from None
@@ -156,16 +233,43 @@ def connect(path: str, *, writable: bool) -> Connection:
     return connection
 
 
-def _check_version(connection: Connection, path: str) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+def _checked_version(connection: Connection, path: str) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     application = connection.execute("PRAGMA application_id").fetchone()[0]
+    if application != APPLICATION_ID or version < 1:
+        raise Damaged(f"{path} is not a casstore database")
     if version > FORMAT_VERSION:
         raise NotAStore(
             f"{path} has format version {version}; this casstore knows versions up to"
             f" {FORMAT_VERSION}: use a newer casstore"
         )
-    if version != FORMAT_VERSION or application != APPLICATION_ID:
-        raise Damaged(f"{path} is not a casstore database")
+    return version
+
+
+def _overlay(connection: Connection, version: int) -> None:
+    """Give a reader of an older version the tables it lacks: temporary ones, in memory, empty."""
+    connection.execute("PRAGMA temp_store = MEMORY")
+    tables = "".join(tables for at, (tables, _) in ADDED.items() if at > version)
+    tables = tables.replace("CREATE TABLE ", "CREATE TEMP TABLE ")
+    connection.executescript(tables.replace("CREATE INDEX ", "CREATE INDEX temp."))
+
+
+def is_current(connection: Connection) -> bool:
+    """Whether an open database has this version, now: another process may have upgraded it."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version == FORMAT_VERSION
+
+
+def check_not_newer(path: str) -> None:
+    """Refuse what a newer casstore made, before anything is put in its place.
+
+    Raises:
+        NotAStore: the database is of a newer version. One that cannot be read says nothing.
+    """
+    try:
+        connect(path, writable=False).close()
+    except (Damaged, StorageError):
+        pass
 
 
 def memory() -> Connection:

@@ -42,6 +42,7 @@ EDITS = {
     " AND manifest = (SELECT id FROM blob WHERE digest = ?)",
     "drop_holdings": "DELETE FROM holding WHERE image = ?",
     "drop_leases": "DELETE FROM lease WHERE image = ?",
+    "drop_pin": "DELETE FROM pin WHERE image = ?",
     "drop_image": "DELETE FROM image WHERE id = ?",
     "orphan_children": "UPDATE image SET parent = NULL WHERE parent = ?",
     "drop_edges": "DELETE FROM edge WHERE parent = ?",
@@ -58,6 +59,8 @@ EDITS = {
     "drop_lease": "DELETE FROM lease WHERE name = ?",
     "drop_expired": "DELETE FROM lease WHERE expires <= ?",
 }
+
+_DROP_IMAGE = ("drop_holdings", "drop_leases", "drop_pin", "orphan_children", "drop_image")
 
 
 class Published(Value):
@@ -270,7 +273,7 @@ class SqliteIndex(SqliteView):
         for image in plan.delete:
             self._touch(image)
             own = self._id("id_of_image", image)
-            for edit in ("drop_holdings", "drop_leases", "orphan_children", "drop_image"):
+            for edit in _DROP_IMAGE:
                 self._do(edit, own)
         for blob in plan.free:
             self._free(blob)

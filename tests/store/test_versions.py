@@ -1,0 +1,165 @@
+"""A store of another format version: an older one is upgraded, a newer one is left alone."""
+
+from __future__ import annotations
+
+import io
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from casstore.disk import schema
+from casstore.errors import NotAStore
+from casstore.store import Store
+from tests.transfer.building import docker_archive, layer
+
+LAYER = layer("only")
+ARCHIVE = docker_archive({"layers": [LAYER], "tags": ["shop/app:1", "shop/app:2"]})
+
+CHANGES: dict[str, Callable[[Store], object]] = {
+    "load": lambda store: store.load(io.BytesIO(ARCHIVE)),
+    "import": lambda store: store.import_image(io.BytesIO(LAYER), "new:1"),
+    "tag": lambda store: store.tag("shop/app:1", "other:1"),
+    "rmi": lambda store: store.remove(["shop/app:1"]),
+    "prune": lambda store: store.prune(all=True),
+    "gc": lambda store: store.gc(),
+    "fsck --repair": lambda store: store.check(repair=True),
+    "fsck --rebuild": lambda store: store.check(rebuild=True),
+    "clone": lambda store: store.clone(store.path + "-copy"),
+    "lease": lambda store: store.lease("shop/app:1"),
+    "lease add": lambda store: store.add_lease("kept", "shop/app:1"),
+    "lease rm": lambda store: store.remove_lease("kept"),
+}
+LOOKS: dict[str, Callable[[Store], object]] = {
+    "images": lambda store: store.images(),
+    "inspect": lambda store: store.inspect("shop/app:1"),
+    "history": lambda store: store.history("shop/app:1"),
+    "df": lambda store: store.df(),
+    "fsck": lambda store: store.check(),
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(str(tmp_path / "store")) as store:
+        store.load(io.BytesIO(ARCHIVE))
+        store.add_lease("kept", "shop/app:1")
+        yield store
+
+
+def version_of(store: Store) -> int:
+    with closing(sqlite3.connect(store.disk.database)) as connection:
+        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def make_newer(store: Store) -> None:
+    with closing(sqlite3.connect(store.disk.database)) as connection:
+        connection.execute(f"PRAGMA user_version = {schema.FORMAT_VERSION + 1}")
+
+
+def make_older(store: Store) -> None:
+    """The store as the casstore of format version 1 left it."""
+    store.close()
+    with closing(sqlite3.connect(store.disk.database)) as connection:
+        for table in ("pin", "trash", "trash_image", "trash_holding", "trash_name"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("PRAGMA user_version = 1")
+
+
+def content(store: Store) -> dict[str, bytes]:
+    """Every file, but those that come and go with a connection and the lock."""
+    root = Path(store.path)
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+        and path.name not in ("casstore.lock", "casstore.db-shm")
+        and not (path.name == "casstore.db-wal" and path.stat().st_size == 0)
+    }
+
+
+@pytest.mark.parametrize("action", CHANGES | LOOKS)
+def test_a_newer_store_is_refused_and_nothing_in_it_changes(store: Store, action: str) -> None:
+    store.close()
+    make_newer(store)
+    before = content(store)
+
+    with pytest.raises(NotAStore, match="newer casstore") as caught:
+        (CHANGES | LOOKS)[action](store)
+
+    assert caught.value.exit_code == 10
+    store.close()
+    assert content(store) == before
+
+
+def test_a_store_that_becomes_newer_under_an_open_one_is_not_changed(store: Store) -> None:
+    store.images()
+    make_newer(store)
+
+    with pytest.raises(NotAStore, match="newer casstore"):
+        store.remove(["shop/app:1"])
+
+
+@pytest.mark.parametrize("action", CHANGES)
+def test_the_first_change_upgrades_an_older_store(store: Store, action: str) -> None:
+    make_older(store)
+
+    CHANGES[action](store)
+
+    assert version_of(store) == schema.FORMAT_VERSION
+    assert store.check().clean
+
+
+@pytest.mark.parametrize("action", LOOKS)
+def test_a_look_does_not_upgrade_an_older_store(store: Store, action: str) -> None:
+    make_older(store)
+
+    LOOKS[action](store)
+
+    assert version_of(store) == 1
+
+
+def test_a_store_that_was_looked_at_is_upgraded_by_a_change_through_the_same_object(
+    store: Store,
+) -> None:
+    make_older(store)
+    before = store.images()
+
+    store.tag("shop/app:1", "other:1")
+
+    assert version_of(store) == schema.FORMAT_VERSION
+    assert len(store.images()[0].names) == len(before[0].names) + 1
+
+
+def test_a_reader_notices_that_another_process_upgraded(store: Store) -> None:
+    make_older(store)
+    view = store._view()
+    with Store(store.path) as other:
+        other.gc()
+        other._view().connection.execute("INSERT INTO pin VALUES (1)")
+
+    assert view.connection.execute("SELECT count(*) FROM pin").fetchone()[0] == 0
+    assert store._view().connection.execute("SELECT count(*) FROM pin").fetchone()[0] == 1
+
+
+def test_an_older_store_that_may_not_be_written_answers(store: Store) -> None:
+    make_older(store)
+    before = store.images()
+    store.close()
+    database = Path(store.disk.database)
+    database.chmod(0o444)
+    Path(store.path).chmod(0o555)
+    try:
+        if os.access(store.path, os.W_OK):
+            # Mode bits do not stop this user: ask for the same connection by hand.
+            store._connection = schema.connect(str(database), writable=False)
+        assert store.images() == before
+        assert store.check().clean
+    finally:
+        store.close()
+        Path(store.path).chmod(0o755)
+    assert version_of(store) == 1
