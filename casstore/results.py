@@ -121,7 +121,7 @@ class HistoryRow(Value):
 
 
 class DiskUsageRow(Value):
-    """What one image takes."""
+    """What one image takes, with the intermediate images that would go with it."""
 
     id: Digest
     names: tuple[Reference, ...]
@@ -130,12 +130,17 @@ class DiskUsageRow(Value):
     shared: int  # bytes as stored that other images need too
     unique: int  # bytes as stored that would go with it
     stored: int  # bytes as stored: shared + unique
+    own: int  # file bytes that it adds to its parent
+    file_shared: int  # file bytes of layers that other images need too
+    file_unique: int  # file bytes of layers that would go with it
+    leases: tuple[str, ...]  # names of its leases, hard ones first
 
 
 class DiskUsage(Value):
     """What the store holds."""
 
-    images: int
+    images: int  # all, intermediate ones too
+    intermediate: int  # of them, without a name and with children: no rows of their own
     active: int  # held by a lease
     dangling: int
     blobs: int
@@ -147,6 +152,39 @@ class DiskUsage(Value):
     orphan_bytes: int
     ingest_bytes: int  # data still arriving
     rows: tuple[DiskUsageRow, ...]
+
+
+class TreeRow(Value):
+    """One line of the tree of images, which is a list in the order in which it is drawn."""
+
+    depth: int  # 0 for a root
+    last: bool  # whether it is the last below what it stands under
+    image: Digest | None  # None for layers that several images share, and that are no image
+    names: tuple[Reference, ...]
+    layers: tuple[Digest, ...]  # blobs that it adds to what it stands under, bottom first
+    own: int  # file bytes of these layers
+    size: int  # file bytes of all layers from the root
+    stored: int  # bytes as stored of these layers
+    created: int | None
+    below: int  # images anywhere under it
+
+
+class Keeper(Value):
+    """Something that keeps an image or a blob in the store."""
+
+    kind: str  # "reference", "child", "lease", "index", "manifest" or "image"
+    digest: Digest | None  # the document or image that keeps it; None for a name
+    text: str  # the familiar reference, the name of a lease, or the names of the image
+    detail: str  # of a lease: "hard" or "soft", with its holder or its end
+
+
+class Kept(Value):
+    """An image or a blob, and all that keeps it."""
+
+    kind: str  # "image", or the kind of blob: model.record
+    digest: Digest
+    size: int  # file bytes of an image, bytes as stored of a blob
+    keepers: tuple[Keeper, ...]
 
 
 class LeaseInfo(Value):

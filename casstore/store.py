@@ -30,9 +30,11 @@ if TYPE_CHECKING:
         HistoryRow,
         Image,
         ImageSummary,
+        Kept,
         LeaseInfo,
         PruneResult,
         RemovalResult,
+        TreeRow,
     )
 
 
@@ -271,7 +273,31 @@ class Store(OpenStore):
         """What is stored, what is shared and what could be freed."""
         from casstore.queries.usage import disk_usage
 
-        return disk_usage(self.disk, self._view())
+        return disk_usage(self.disk, self._view(), time.time_ns())
+
+    def tree(self, *, by: str = "layers") -> list[TreeRow]:
+        """Images under what they are built on, in the order in which a tree is drawn.
+
+        Args:
+            by: `layers`: under the recorded parent, else under the image or the run of layers
+                whose layers are the first of its own; `parent`: recorded parents only.
+        """
+        from casstore.queries.lineage import image_tree
+
+        return image_tree(self.disk, self._view(), time.time_ns(), by=by)
+
+    def why(self, argument: str) -> Kept | None:
+        """All that keeps an image (by name, ID, prefix) or a blob (by digest, diff ID, prefix).
+
+        Returns:
+            None where no such blob is in the store.
+
+        Raises:
+            NotFound: a name or a prefix that fits nothing, or several blobs.
+        """
+        from casstore.queries.keepers import what_keeps
+
+        return what_keeps(self.disk, self._view(), argument, time.time_ns())
 
     # Leases
 

@@ -20,6 +20,8 @@ _casstore_options() {
         'rmi') echo '--dry-run --force -f --format --glob --help --no-prune --verbose' ;;
         'save') echo '--format --help --output -o' ;;
         'tag') echo '--help' ;;
+        'tree') echo '--by --format --help --no-trunc' ;;
+        'why') echo '--format --help --no-trunc' ;;
     esac
 }
 
@@ -55,6 +57,9 @@ _casstore_value() {
         'save --output') echo 'file' ;;
         'save -o') echo 'file' ;;
         'save --format') echo 'words docker oci oci-dir' ;;
+        'tree --by') echo 'words layers parent' ;;
+        'tree --format') echo 'words json' ;;
+        'why --format') echo 'words json' ;;
     esac
 }
 
@@ -71,6 +76,7 @@ _casstore_argument() {
         'rmi') echo image ;;
         'save') echo image ;;
         'tag') echo image ;;
+        'why') echo image ;;
     esac
 }
 
@@ -128,7 +134,7 @@ _casstore() {
     elif [[ $cur == -* ]]; then
         kind="words $(_casstore_options "$command")"
     elif [[ -z $command ]]; then
-        kind="words df fsck gc history image images import inspect lease load prune rmi save system tag"
+        kind="words df fsck gc history image images import inspect lease load prune rmi save system tag tree why"
     elif [[ -n $(_casstore_subcommands "$command") ]]; then
         kind="words $(_casstore_subcommands "$command")"
     else

@@ -55,6 +55,8 @@ COMMANDS = {
     "rmi": "Remove one or more images",
     "save": "Save one or more images to a tar archive (streamed to STDOUT by default)",
     "tag": "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
+    "tree": "Show images under what they are built on",
+    "why": "Show everything that keeps an image or a blob",
 }
 MODULES = {"import": "import_"}
 

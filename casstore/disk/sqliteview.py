@@ -70,6 +70,8 @@ STATEMENTS = {
     " FROM image LEFT JOIN image AS parent ON parent.id = image.parent WHERE image.digest = ?",
     "platform_of": "SELECT os, architecture, variant FROM image WHERE digest = ?",
     "meta": "SELECT value FROM meta WHERE key = ?",
+    "blobs_with_prefix": "SELECT digest FROM blob WHERE digest BETWEEN ? AND ? LIMIT 2",
+    "blob_state": _STATE.format("blob", "blob.digest = ?"),
 }
 
 # Statements that read whole tables on purpose: listings and checks.
@@ -88,6 +90,11 @@ LISTINGS = {
     " ORDER BY reference.id",
     "all_blobs": "SELECT blob.digest, blob.kind, blob.size, layer.file_bytes, blob.refcount"
     " FROM blob LEFT JOIN layer ON layer.blob = blob.id ORDER BY blob.id",
+    "all_edges": "SELECT document.digest, blob.digest FROM edge"
+    " JOIN blob AS document ON document.id = edge.parent JOIN blob ON blob.id = edge.child"
+    " ORDER BY edge.parent, edge.position",
+    "all_layers": "SELECT blob.digest, blob.size, compression, diff_id, diff_size, file_bytes"
+    " FROM layer JOIN blob ON blob.id = layer.blob ORDER BY blob.id",
     "all_leases": "SELECT lease.name, image.digest, lease.expires FROM lease"
     " JOIN image ON image.id = lease.image ORDER BY lease.name",
     "doomed": "SELECT digest FROM doomed",
@@ -146,6 +153,16 @@ class SqliteView:
 
     def facts_of(self, image: Digest) -> ImageFacts:
         return _facts(self._one("facts_of", image.raw))
+
+    def blobs_with_prefix(self, prefix: str) -> Sequence[Digest]:
+        """Up to two blobs whose digest's hex digits start with `prefix`."""
+        low, high = bytes.fromhex(prefix.ljust(64, "0")), bytes.fromhex(prefix.ljust(64, "f"))
+        return [Digest.of_bytes(row[0]) for row in self._rows("blobs_with_prefix", low, high)]
+
+    def blob_state(self, blob: Digest) -> BlobState | None:
+        """A blob as the index counts it, or None for one that it does not know."""
+        row = self._one("blob_state", blob.raw)
+        return _state(row) if row else None
 
     def platform_of(self, image: Digest) -> tuple[str, str, str]:
         """os, architecture and variant of an image."""
@@ -224,6 +241,23 @@ class SqliteView:
     def all_blobs(self) -> Iterator[BlobState]:
         """Every blob that the index knows."""
         return map(_state, self.connection.execute(LISTINGS["all_blobs"]))
+
+    def all_tops(self) -> list[tuple[Digest, Digest]]:
+        """Image and the manifest or index that it holds, an image's oldest first."""
+        rows = self.connection.execute(LISTINGS["all_tops"])
+        return [(Digest.of_bytes(row[0]), Digest.of_bytes(row[2])) for row in rows]
+
+    def all_edges(self) -> Iterator[tuple[Digest, Digest]]:
+        """Document and what it needs, each document's in document order."""
+        rows = self.connection.execute(LISTINGS["all_edges"])
+        return ((Digest.of_bytes(parent), Digest.of_bytes(child)) for parent, child in rows)
+
+    def all_layers(self) -> Iterator[LayerRecord]:
+        """Every layer that the index knows."""
+        for row in self.connection.execute(LISTINGS["all_layers"]):
+            layer = _layer(row)
+            assert layer is not None
+            yield layer
 
     def all_leases(self) -> list[tuple[str, Digest, int | None]]:
         """Soft leases: name, image, expiry (ns); expired ones too."""

@@ -1,8 +1,13 @@
-"""df: what the store holds, what is shared, what could be freed."""
+"""df: what the store holds, what is shared, what could be freed.
+
+What counts as an image, as shared and as unique is dockerd's answer (`system df`, 20.10):
+intermediate images are no rows of their own, and share nothing with what is built on them.
+"""
 
 from __future__ import annotations
 
 from casstore.model.record import LAYER
+from casstore.queries.spacemap import SpaceMap
 from casstore.results import DiskUsage, DiskUsageRow
 
 TYPE_CHECKING = False
@@ -12,72 +17,54 @@ if TYPE_CHECKING:
     from casstore.model.digest import Digest
 
 
-def disk_usage(disk: LocalStore, view: SqliteView) -> DiskUsage:
-    """Count what is on the disk and what each image takes of it."""
-    view.connection.execute("BEGIN")  # one snapshot for all that follows
-    try:
-        images = view.all_images()
-        names_of = view.all_references()
-        parents = view.all_parents()
-        blobs = {state.digest: state for state in view.all_blobs()}
-        trees = {facts.id: _tree(view, facts.id) for facts in images}
-        layer_bytes = sum(state.file_bytes for state in blobs.values() if state.kind == LAYER)
-        held = {image for _, image, _ in view.all_leases()}
-    finally:
-        view.connection.execute("ROLLBACK")
-    held |= {image for lease in disk.hard_leases() for image in lease.images}
-    users: dict[Digest, int] = {}
-    for tree in trees.values():
-        for blob in tree:
-            users[blob] = users.get(blob, 0) + 1
-    kept: set[Digest] = set().union(*(trees[image] for image in held if image in trees))
-    rows = []
-    for facts in images:
-        tree = trees[facts.id]
-        shared = sum(blobs[blob].size for blob in tree if users[blob] > 1)
-        stored = sum(blobs[blob].size for blob in tree)
-        rows.append(
-            DiskUsageRow(
-                facts.id,
-                tuple(names_of.get(facts.id, ())),
-                facts.created,
-                facts.size,
-                shared,
-                stored - shared,
-                stored,
-            )
-        )
+def disk_usage(disk: LocalStore, view: SqliteView, now: int) -> DiskUsage:
+    """Count what is on the disk and what each image takes of it; `now` (ns) ends soft leases."""
+    space = SpaceMap(disk, view, now)
+    users = space.users()
+    held = space.held()
+    kept: set[Digest] = set().union(*(space.tree(image) for image in held))
     orphans = [
         status.st_size
         for _, digest, status in disk.blobs.walk()
-        if digest is None or digest not in blobs
+        if digest is None or digest not in space.blobs
     ]
     return DiskUsage(
-        images=len(images),
-        active=len(held & trees.keys()),
-        dangling=sum(1 for i in images if not names_of.get(i.id) and i.id not in parents),
-        blobs=len(blobs),
-        stored=sum(state.size for state in blobs.values()),
-        shared=sum(blobs[blob].size for blob, count in users.items() if count > 1),
-        reclaimable=sum(state.size for state in blobs.values() if state.digest not in kept),
-        file_bytes=layer_bytes,
+        images=len(space.images),
+        intermediate=len(space.images) - len(space.listed),
+        active=sum(1 for facts in space.listed if facts.id in space.leases),
+        dangling=sum(1 for facts in space.listed if not space.names.get(facts.id)),
+        blobs=len(space.blobs),
+        stored=space.stored(space.blobs),
+        shared=space.stored(blob for blob, count in users.items() if count > 1),
+        reclaimable=space.stored(space.blobs.keys() - kept),
+        file_bytes=space.file_bytes(b.digest for b in space.blobs.values() if b.kind == LAYER),
         orphans=len(orphans),
         orphan_bytes=sum(orphans),
         ingest_bytes=_bytes_in(disk.ingest),
-        rows=tuple(rows),
+        rows=tuple(row_of(space, facts.id) for facts in space.listed),
     )
 
 
-def _tree(view: SqliteView, image: Digest) -> set[Digest]:
-    """Every blob that an image needs."""
-    found: set[Digest] = set()
-    todo = [state.digest for state in view.manifests_of(image)]
-    while todo:
-        blob = todo.pop()
-        if blob not in found:
-            found.add(blob)
-            todo += (need.digest for need in view.needs_of(blob))
-    return found
+def row_of(space: SpaceMap, image: Digest) -> DiskUsageRow:
+    """What one listed image takes."""
+    facts, estate, users = space.facts[image], space.estate(image), space.users()
+    shared = [blob for blob in estate if users[blob] > 1]
+    stored, shared_bytes = space.stored(estate), space.stored(shared)
+    shared_files = space.file_bytes(shared)
+    below = space.facts[facts.parent].size if facts.parent is not None else 0
+    return DiskUsageRow(
+        facts.id,
+        tuple(space.names.get(image, ())),
+        facts.created,
+        facts.size,
+        shared_bytes,
+        stored - shared_bytes,
+        stored,
+        own=max(facts.size - below, 0),
+        file_shared=shared_files,
+        file_unique=space.file_bytes(estate) - shared_files,
+        leases=tuple(space.leases.get(image, ())),
+    )
 
 
 def _bytes_in(directory: str) -> int:

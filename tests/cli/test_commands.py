@@ -19,11 +19,14 @@ from casstore.results import (
     Finding,
     GcResult,
     HistoryRow,
+    Keeper,
+    Kept,
     LeaseInfo,
     LoadedImage,
     LoadResult,
     PruneResult,
     Renamed,
+    TreeRow,
 )
 from tests.cli.fakes import ID, NOW, FakeStore, Result, deleted, ref, untagged
 
@@ -471,14 +474,17 @@ def test_history_in_json_and_by_template(run: Run, store: FakeStore) -> None:
 
 # df
 
-ROW = DiskUsageRow(IMAGE, (ref("app:1"), ref("b")), NOW - 10**9, 4_964_000, 900, 100, 1000)
+ROW = DiskUsageRow(
+    IMAGE, (ref("app:1"), ref("b")), NOW - 10**9, 4_964_000, 900, 100, 1000,
+    own=7, file_shared=4_963_993, file_unique=7, leases=("ci",),
+)  # fmt: skip
 
 
 def usage(**fields: int) -> DiskUsage:
     values: dict[str, Any] = {
-        "images": 5, "active": 1, "dangling": 1, "blobs": 12, "stored": 2000, "shared": 900,
-        "reclaimable": 500, "file_bytes": 9000, "orphans": 0, "orphan_bytes": 0,
-        "ingest_bytes": 0, "rows": (ROW,),
+        "images": 7, "intermediate": 2, "active": 1, "dangling": 1, "blobs": 12,
+        "stored": 2000, "shared": 900, "reclaimable": 500, "file_bytes": 9000,
+        "orphans": 0, "orphan_bytes": 0, "ingest_bytes": 0, "rows": (ROW,),
     }  # fmt: skip
     return DiskUsage(**(values | fields))
 
@@ -504,7 +510,9 @@ def test_df_verbose_has_a_row_for_each_image(run: Run, store: FakeStore) -> None
     assert (title, blank) == ("Images space usage:", "")
     assert header.split()[:2] == ["REPOSITORY", "TAG"]
     assert row.split("  ")[0] == "app"
-    assert " ".join(row.split()) == "app 1 fd484f19954f 1 second ago 4.964 MB 900 B 100 B 1 kB"
+    assert " ".join(row.split()) == (
+        "app 1 fd484f19954f 1 second ago 7 B (virtual 4.964 MB) 4.964 MB 7 B 1 1 kB 100 B"
+    )
 
 
 def test_df_in_json_has_raw_bytes(run: Run, store: FakeStore) -> None:
@@ -517,9 +525,84 @@ def test_df_in_json_has_raw_bytes(run: Run, store: FakeStore) -> None:
         "SizeBytes": 2000,
         "TotalCount": "5",
         "Type": "Images",
+        "UncompressedBytes": 9000,
+        "UncompressedSize": "9 kB",
     }
     detail = json.loads(run("df", "-v", "--format", "json").out)
-    assert (detail["Names"], detail["UniqueBytes"]) == (["app:1", "b:latest"], 100)
+    assert (detail["Names"], detail["UniqueBytes"]) == (["app:1", "b:latest"], 7)
+    assert (detail["StoredUniqueBytes"], detail["StoredSharedBytes"]) == (100, 900)
+
+
+# tree
+
+
+def row(depth: int, image: Digest | None, names: str, **fields: Any) -> TreeRow:
+    values = {"last": False, "layers": (), "created": NOW, "below": 0, **fields}
+    return TreeRow(depth=depth, image=image, names=tuple(map(ref, names.split())), **values)
+
+
+ROWS = [
+    row(0, None, "", layers=(IMAGE,), own=500, size=500, stored=250, below=2),
+    row(1, IMAGE, "app:1 b:1 c:1 d:1", own=7, size=507, stored=3, below=1),
+    row(2, IMAGE, "", last=True, own=0, size=507, stored=0),
+    row(1, IMAGE, "e:1", last=True, own=1, size=501, stored=9),
+]
+
+
+def test_a_tree_in_a_pipe_is_plain_text(run: Run, store: FakeStore) -> None:
+    store.will("tree", ROWS)
+
+    assert run("tree").out.splitlines() == [
+        "1 shared layer of 2 images  500 B  [250 B]",
+        "|-- app:1, b:1, c:1 and 1 more  fd484f19954f  7 B (virtual 507 B)  [3 B]",
+        "|   `-- <none>  fd484f19954f  0 B (virtual 507 B)  [0 B]",
+        "`-- e:1  fd484f19954f  1 B (virtual 501 B)  [9 B]",
+    ]
+
+
+def test_a_tree_in_json_is_one_object_a_line(run: Run, store: FakeStore) -> None:
+    store.will("tree", ROWS)
+    shared, image, *_ = map(json.loads, run("tree", "--format", "json").out.splitlines())
+
+    assert (shared["ID"], shared["Below"], shared["OwnBytes"]) == ("", 2, 500)
+    assert (image["Depth"], image["Names"][3], image["StoredBytes"]) == (1, "d:1", 3)
+
+
+# why
+
+
+def test_why_says_what_keeps_each_argument(run: Run, store: FakeStore) -> None:
+    keepers = (
+        Keeper("reference", IMAGE, "app:1", ""),
+        Keeper("child", IMAGE, "", ""),
+        Keeper("lease", None, "ci", "soft"),
+    )
+    store.will("why", Kept("image", IMAGE, 4_964_000, keepers), Kept("image", IMAGE, 1, ()))
+    result = run("why", "app", "b")
+
+    assert (result.status, result.err) == (0, "")
+    assert result.out.splitlines() == [
+        "image fd484f19954f  4.964 MB",
+        "  reference  app:1",
+        "  child      fd484f19954f",
+        "  lease      ci  (soft)",
+        "image fd484f19954f  1 B",
+        "  nothing: it is dangling, and prune takes it",
+    ]
+
+
+def test_of_a_blob_that_is_gone_why_says_nothing(run: Run, store: FakeStore) -> None:
+    store.will("why", None)
+
+    assert run("why", IMAGE) == (1, "", "")
+
+
+def test_why_goes_on_after_a_name_that_is_not_there(run: Run, store: FakeStore) -> None:
+    store.will("why", NotFound("No such image or blob: x"), Kept("layer", IMAGE, 1, ()))
+    result = run("why", "--format", "json", "x", "y")
+
+    assert (result.status, result.err) == (1, "Error: No such image or blob: x\n")
+    assert json.loads(result.out)["Kind"] == "layer"
 
 
 # lease

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from casstore.cli.options import DAMAGED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
-from casstore.cli.render import NONE, SECOND, age, go_time, size, table
+from casstore.cli.render import NONE, SECOND, UNKNOWN, age, go_time, image_size, size, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,15 +36,19 @@ HELP = Command(
     ),
     description="""\
 SIZE is bytes on disk, of compressed layers and all documents; every blob counts once. ACTIVE images
-are held by a lease. RECLAIMABLE is what prune -a would free. A second row, Leftovers, shows what a
-crash or an unfinished load left; gc frees it.
+are held by a lease. RECLAIMABLE is what prune -a would free. As with docker, images without a name
+that others are built on are not counted in TOTAL, but their bytes are. A second row, Leftovers,
+shows what a crash or an unfinished load left; gc frees it.
 
-With -v a row for each image: SIZE is the bytes of its files; SHARED SIZE is what it takes on disk
-together with other images, UNIQUE SIZE what it takes alone, STORED both.
+With -v a row for each image, as docker's: SIZE is the bytes of its files, and where an image has a
+parent first what it adds to that; SHARED SIZE is those of layers that other images need too, UNIQUE
+SIZE of those that would go with it. STORED is what it takes on disk, STORED UNIQUE what comes free
+with it. LEASES, which docker has not, stands for CONTAINERS.
 
-Fields of a template: .Active .Reclaimable .ReclaimableBytes .Size .SizeBytes .TotalCount .Type;
-with -v .CreatedAt .CreatedSince .ID .Names .Repository .SharedBytes .SharedSize .Size .SizeBytes
-.Stored .StoredBytes .Tag .UniqueBytes .UniqueSize""",
+Fields of a template: .Active .Reclaimable .ReclaimableBytes .Size .SizeBytes .TotalCount .Type
+.UncompressedBytes .UncompressedSize; with -v .CreatedAt .CreatedSince .CreatedUnix .ID .Leases
+.Names .OwnBytes .OwnSize .Repository .SharedBytes .SharedSize .Size .SizeBytes .Stored .StoredBytes
+.StoredShared .StoredSharedBytes .StoredUnique .StoredUniqueBytes .Tag .UniqueBytes .UniqueSize""",
 )
 
 _SUMMARY = {
@@ -55,13 +59,18 @@ _SUMMARY = {
     "SizeBytes": "SIZE BYTES",
     "TotalCount": "TOTAL",
     "Type": "TYPE",
+    "UncompressedBytes": "UNCOMPRESSED BYTES",
+    "UncompressedSize": "UNCOMPRESSED SIZE",
 }
 _DETAIL = {
     "CreatedAt": "CREATED AT",
     "CreatedSince": "CREATED",
     "CreatedUnix": "CREATED UNIX",
     "ID": "IMAGE ID",
+    "Leases": "LEASES",
     "Names": "NAMES",
+    "OwnBytes": "OWN BYTES",
+    "OwnSize": "OWN SIZE",
     "Repository": "REPOSITORY",
     "SharedBytes": "SHARED BYTES",
     "SharedSize": "SHARED SIZE",
@@ -69,6 +78,10 @@ _DETAIL = {
     "SizeBytes": "SIZE BYTES",
     "Stored": "STORED",
     "StoredBytes": "STORED BYTES",
+    "StoredShared": "STORED SHARED",
+    "StoredSharedBytes": "STORED SHARED BYTES",
+    "StoredUnique": "STORED UNIQUE",
+    "StoredUniqueBytes": "STORED UNIQUE BYTES",
     "Tag": "TAG",
     "UniqueBytes": "UNIQUE BYTES",
     "UniqueSize": "UNIQUE SIZE",
@@ -101,11 +114,14 @@ def run(args: Args, app: App) -> int:
 
 
 def _summary(usage: DiskUsage) -> list[dict[str, object]]:
-    records = [_total("Images", usage.images, usage.active, usage.stored, usage.reclaimable)]
+    count = usage.images - usage.intermediate
+    images = _total("Images", count, usage.active, usage.stored, usage.reclaimable)
+    images["UncompressedBytes"] = usage.file_bytes
+    images["UncompressedSize"] = size(usage.file_bytes)
     left = usage.orphan_bytes + usage.ingest_bytes
     if usage.orphans or left:
-        records.append(_total("Leftovers", usage.orphans, 0, left, left))
-    return records
+        return [images, _total("Leftovers", usage.orphans, 0, left, left)]
+    return [images]
 
 
 def _total(
@@ -120,6 +136,8 @@ def _total(
         "SizeBytes": byte_count,
         "TotalCount": str(count),
         "Type": kind,
+        "UncompressedBytes": None,
+        "UncompressedSize": UNKNOWN,
     }
 
 
@@ -134,28 +152,35 @@ def _detail(row: DiskUsageRow, now: int) -> dict[str, object]:
         "CreatedSince": age(row.created, now),
         "CreatedUnix": None if row.created is None else row.created // SECOND,
         "ID": row.id.short,
+        "Leases": str(len(row.leases)),
         "Names": names,
+        "OwnBytes": row.own,
+        "OwnSize": size(row.own),
         "Repository": repository,
-        "SharedBytes": row.shared,
-        "SharedSize": size(row.shared),
-        "Size": size(row.size),
+        "SharedBytes": row.file_shared,
+        "SharedSize": size(row.file_shared),
+        "Size": image_size(row.own, row.size),
         "SizeBytes": row.size,
         "Stored": size(row.stored),
         "StoredBytes": row.stored,
+        "StoredShared": size(row.shared),
+        "StoredSharedBytes": row.shared,
+        "StoredUnique": size(row.unique),
+        "StoredUniqueBytes": row.unique,
         "Tag": tag,
-        "UniqueBytes": row.unique,
-        "UniqueSize": size(row.unique),
+        "UniqueBytes": row.file_unique,
+        "UniqueSize": size(row.file_unique),
     }
 
 
 def _detail_table(usage: DiskUsage, now: int) -> str:
     header = (
         *("REPOSITORY", "TAG", "IMAGE ID", "CREATED"),
-        *("SIZE", "SHARED SIZE", "UNIQUE SIZE", "STORED"),
+        *("SIZE", "SHARED SIZE", "UNIQUE SIZE", "LEASES", "STORED", "STORED UNIQUE"),
     )
     keys = (
         *("Repository", "Tag", "ID", "CreatedSince"),
-        *("Size", "SharedSize", "UniqueSize", "Stored"),
+        *("Size", "SharedSize", "UniqueSize", "Leases", "Stored", "StoredUnique"),
     )
     details = [_detail(row, now) for row in usage.rows]
     rows = [[str(detail[key]) for key in keys] for detail in details]

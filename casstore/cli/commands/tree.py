@@ -1,0 +1,104 @@
+"""tree: images under what they are built on, with what each adds."""
+
+from __future__ import annotations
+
+import sys
+
+from casstore.cli.options import DAMAGED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
+from casstore.cli.render import NONE, SECOND, image_size, size
+from casstore.cli.terminal import BOLD, CYAN, DIM, terminal_of
+from casstore.errors import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.cli.app import App
+    from casstore.cli.terminal import Terminal
+    from casstore.results import TreeRow
+
+HELP = Command(
+    name="tree",
+    arguments="",
+    summary="Show images under what they are built on",
+    options=(
+        Option(
+            "by",
+            "'layers': under the parent, else under the image or the run of\n"
+            "layers that stands at the bottom of its own (default);\n"
+            "'parent': under the recorded parent only",
+            kind=TEXT,
+            choices=("layers", "parent"),
+            default="layers",
+        ),
+        Option("format", "'json': one JSON object a line", kind=TEXT, choices=("json",)),
+        Option("no-trunc", "Don't truncate output"),
+    ),
+    most=0,
+    exits=((0, "also where there is no image"), WRONG_USAGE, NO_STORE, DAMAGED),
+    description="""\
+Each line is an image, or first layers that several images share without being an image themselves.
+Its size is the bytes of the files that it adds to what it stands under, then of all its files;
+[in brackets] what these layers take on disk. What takes most comes first.
+
+On a terminal that can show them, lines and colours are drawn; NO_COLOR and TERM=dumb are heeded.
+
+With --format json one object a line, a line before those under it: Below, CreatedUnix, Depth, ID,
+Layers, Names, OwnBytes, SizeBytes, StoredBytes. ID is empty for shared layers.""",
+)
+
+MOST_NAMES = 3  # of an image, unless --no-trunc
+
+
+def run(args: Args, app: App) -> int:
+    """Draw the tree."""
+    rows = app.store.tree(by=args.text("by") or "layers")
+    full = args.flag("no-trunc")
+    if args.text("format") == "json":
+        from casstore.cli.govalues import json_text
+
+        app.write("".join(json_text(_record(row)) + "\n" for row in rows))
+        return 0
+    terminal = terminal_of(sys.stdout)
+    app.write("".join(_drawn(rows, terminal, full=full)))
+    return 0
+
+
+def _drawn(rows: list[TreeRow], terminal: Terminal, *, full: bool) -> list[str]:
+    fork, end, bar = ("├── ", "└── ", "│   ") if terminal.box else ("|-- ", "`-- ", "|   ")
+    margin: list[str] = []
+    lines = []
+    for row in rows:
+        del margin[max(row.depth - 1, 0) :]
+        branch = "" if row.depth == 0 else "".join(margin) + (end if row.last else fork)
+        if row.depth:
+            margin.append("    " if row.last else bar)
+        lines.append(terminal.paint(branch, DIM) + _line(row, terminal, full=full) + "\n")
+    return lines
+
+
+def _line(row: TreeRow, terminal: Terminal, *, full: bool) -> str:
+    stored = terminal.paint(f"[{size(row.stored)}]", DIM)
+    amount = f"{terminal.paint(image_size(row.own, row.size), CYAN)}  {stored}"
+    if row.image is None:
+        count = len(row.layers)
+        what = f"{count} shared layer{'s' if count != 1 else ''} of {row.below} images"
+        return f"{terminal.paint(what, DIM)}  {amount}"
+    shown = row.names if full else row.names[:MOST_NAMES]
+    names = printable(", ".join(name.familiar for name in shown)) or NONE
+    if len(shown) < len(row.names):
+        names += f" and {len(row.names) - len(shown)} more"
+    image = row.image.hex if full else row.image.short
+    return f"{terminal.paint(names, BOLD)}  {image}  {amount}"
+
+
+def _record(row: TreeRow) -> dict[str, object]:
+    return {
+        "Below": row.below,
+        "CreatedUnix": None if row.created is None else row.created // SECOND,
+        "Depth": row.depth,
+        "ID": "" if row.image is None else row.image.hex,
+        "Layers": [layer.hex for layer in row.layers],
+        "Names": [name.familiar for name in row.names],
+        "OwnBytes": row.own,
+        "SizeBytes": row.size,
+        "StoredBytes": row.stored,
+    }

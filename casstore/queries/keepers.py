@@ -1,0 +1,97 @@
+"""why: everything that keeps an image or a blob in the store."""
+
+from __future__ import annotations
+
+from casstore.errors import InvalidReference, NotFound, quote
+from casstore.model.digest import PREFIX, Digest, is_hex, is_hex64
+from casstore.results import Keeper, Kept
+from casstore.rules.resolve import resolve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.disk.local import LocalStore
+    from casstore.disk.sqliteview import SqliteView
+
+IMAGE, REFERENCE, CHILD, LEASE = "image", "reference", "child", "lease"
+
+
+def what_keeps(disk: LocalStore, view: SqliteView, argument: str, now: int) -> Kept | None:
+    """What keeps the image or blob that `argument` means; an image comes before a blob.
+
+    Raises:
+        NotFound: a name or prefix that fits nothing, or several blobs.
+        InvalidReference: neither a digest nor a name.
+    """
+    view.connection.execute("BEGIN")  # one snapshot for all that follows
+    try:
+        try:
+            image = resolve(view, argument).image
+        except (NotFound, InvalidReference):
+            blob = _blob(view, argument)
+            return _of_blob(view, blob) if blob is not None else None
+        return _of_image(disk, view, image, now)
+    finally:
+        view.connection.execute("ROLLBACK")
+
+
+def _blob(view: SqliteView, argument: str) -> Digest | None:
+    """The blob that a digest, a diff ID or a prefix means; None for a digest that is not there."""
+    digits = argument.removeprefix(PREFIX)
+    if is_hex64(digits):
+        digest = Digest.of_hex(digits)
+        if view.blob_state(digest) is not None:
+            return digest
+        layer = view.layer_with_diff_id(digest)
+        return layer.digest if layer is not None else None
+    fitting = view.blobs_with_prefix(digits) if is_hex(digits) and len(digits) < 64 else ()
+    if len(fitting) > 1:
+        raise NotFound(f"Several blobs start with {quote(argument)}")
+    if not fitting:
+        raise NotFound(f"No such image or blob: {quote(argument)}")
+    return fitting[0]
+
+
+def _of_image(disk: LocalStore, view: SqliteView, image: Digest, now: int) -> Kept:
+    keepers = [
+        Keeper(REFERENCE, one.manifest, one.name.familiar, "") for one in view.references_of(image)
+    ]
+    keepers += [Keeper(CHILD, child, _names(view, child), "") for child in view.children_of(image)]
+    keepers += [
+        Keeper(LEASE, None, lease.name, f"hard, {lease.holder}")
+        for lease in disk.hard_leases()
+        if image in lease.images
+    ]
+    keepers += [
+        Keeper(LEASE, None, name, "soft" if expires is None else f"soft, until {_date(expires)}")
+        for name, held, expires in view.all_leases()
+        if held == image and (expires is None or expires > now)
+    ]
+    return Kept(IMAGE, image, view.facts_of(image).size, tuple(keepers))
+
+
+def _of_blob(view: SqliteView, blob: Digest) -> Kept:
+    state = view.blob_state(blob)
+    assert state is not None
+    keepers = []
+    documents = list(dict.fromkeys(view.needed_by(blob)))
+    at = 0
+    while at < len(documents):  # an index needs the manifest that needs the layer
+        document = view.blob_state(documents[at])
+        assert document is not None
+        keepers.append(Keeper(document.kind, document.digest, "", ""))
+        documents += (one for one in view.needed_by(document.digest) if one not in documents)
+        at += 1
+    keepers += [
+        Keeper(IMAGE, image, _names(view, image), "") for image in view.images_needing(blob)
+    ]
+    return Kept(state.kind, blob, state.size, tuple(keepers))
+
+
+def _names(view: SqliteView, image: Digest) -> str:
+    return ", ".join(one.name.familiar for one in view.references_of(image))
+
+
+def _date(moment: int) -> str:
+    from casstore.model.rfc3339 import format_time
+
+    return format_time(moment - moment % 1_000_000_000)

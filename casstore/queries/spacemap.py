@@ -1,0 +1,145 @@
+"""Which image takes which bytes: one snapshot of the whole store, read once and held in memory.
+
+df, tree and the report look at the same map, so that they cannot disagree. It is read in a
+handful of statements, whatever the number of images: asking image by image costs a second for
+each ten thousand blobs.
+
+An *intermediate* image has no name and has children; listings leave it out, and it goes with the
+last image built on it. What it takes is therefore counted with the images built on it, as dockerd
+does: without that, each step of a build would make its own image look shared.
+"""
+
+from __future__ import annotations
+
+from casstore.model.record import INDEX, LAYER, MANIFEST
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from casstore.disk.local import LocalStore
+    from casstore.disk.sqliteview import SqliteView
+    from casstore.model.digest import Digest
+    from casstore.model.record import LayerRecord
+    from casstore.rules.view import BlobState
+
+
+class SpaceMap:
+    """The store at one moment.
+
+    Attributes:
+        images: every image, newest first.
+        names: references by image, in attach order; an image without one is not in it.
+        blobs: every blob, by digest.
+        layers: what is known of each layer, by digest of the blob.
+        leases: names of live leases by image, hard ones first.
+        children: images by their recorded parent.
+        listed: the images that are not intermediate, newest first.
+    """
+
+    def __init__(self, disk: LocalStore, view: SqliteView, now: int) -> None:
+        """Read the map; `now` (ns) decides which soft leases live."""
+        view.connection.execute("BEGIN")  # one snapshot for all that follows
+        try:
+            self.images = view.all_images()
+            self.names = view.all_references()
+            self.blobs: dict[Digest, BlobState] = {one.digest: one for one in view.all_blobs()}
+            self.layers: dict[Digest, LayerRecord] = {one.digest: one for one in view.all_layers()}
+            self._tops: dict[Digest, list[Digest]] = {}
+            for image, top in view.all_tops():
+                self._tops.setdefault(image, []).append(top)
+            self._needs: dict[Digest, list[Digest]] = {}
+            for document, need in view.all_edges():
+                self._needs.setdefault(document, []).append(need)
+            soft = view.all_leases()
+        finally:
+            view.connection.execute("ROLLBACK")
+        self.facts = {facts.id: facts for facts in self.images}
+        self.leases: dict[Digest, list[str]] = {}
+        for lease in disk.hard_leases():
+            for image in lease.images:
+                self.leases.setdefault(image, []).append(lease.name)
+        for name, image, expires in soft:
+            if expires is None or expires > now:
+                self.leases.setdefault(image, []).append(name)
+        self.children: dict[Digest, list[Digest]] = {}
+        for facts in self.images:
+            if facts.parent is not None:
+                self.children.setdefault(facts.parent, []).append(facts.id)
+        self.listed = [facts for facts in self.images if not self.is_intermediate(facts.id)]
+        self._estates: dict[Digest, frozenset[Digest]] = {}
+        self._users: dict[Digest, int] | None = None
+
+    def is_intermediate(self, image: Digest) -> bool:
+        """Whether the image has no name, and children."""
+        return image in self.children and not self.names.get(image)
+
+    def tree(self, image: Digest) -> set[Digest]:
+        """Every blob that an image needs."""
+        found: set[Digest] = set()
+        todo = list(self._tops.get(image, ()))
+        while todo:
+            blob = todo.pop()
+            if blob not in found:
+                found.add(blob)
+                todo += self._needs.get(blob, ())
+        return found
+
+    def estate(self, image: Digest) -> frozenset[Digest]:
+        """Every blob that the image and the intermediate images below it need."""
+        estate = self._estates.get(image)
+        if estate is None:
+            found = self.tree(image)
+            for ancestor in self.ancestors(image):
+                if not self.is_intermediate(ancestor):
+                    break
+                found |= self.tree(ancestor)
+            estate = self._estates[image] = frozenset(found)
+        return estate
+
+    def ancestors(self, image: Digest) -> Iterable[Digest]:
+        """The recorded parent, its parent, and so on."""
+        parent = self.facts[image].parent
+        while parent is not None:
+            yield parent
+            parent = self.facts[parent].parent
+
+    def users(self) -> dict[Digest, int]:
+        """For each blob the number of listed images whose estate it is in."""
+        if self._users is None:
+            self._users = {}
+            for facts in self.listed:
+                for blob in self.estate(facts.id):
+                    self._users[blob] = self._users.get(blob, 0) + 1
+        return self._users
+
+    def held(self) -> set[Digest]:
+        """Images that prune leaves: those with a lease, and all that they are built on."""
+        held = {image for image in self.leases if image in self.facts}
+        for image in list(held):
+            held.update(self.ancestors(image))
+        return held
+
+    def chain(self, image: Digest) -> tuple[Digest, ...]:
+        """Layers, bottom first, repeats as they stand; none for an index, which has no one stack.
+
+        Of several manifests of an image (its layers in several compressions) the first counts.
+        """
+        tops = self._tops.get(image)
+        if not tops or self.blobs[tops[0]].kind != MANIFEST:
+            return ()
+        return tuple(
+            need for need in self._needs.get(tops[0], ()) if self.blobs[need].kind == LAYER
+        )
+
+    def is_index(self, image: Digest) -> bool:
+        """Whether the image is an index: several platforms under one ID."""
+        return any(self.blobs[top].kind == INDEX for top in self._tops.get(image, ()))
+
+    def stored(self, blobs: Iterable[Digest]) -> int:
+        """Bytes of blobs as stored."""
+        return sum(self.blobs[blob].size for blob in blobs)
+
+    def file_bytes(self, blobs: Iterable[Digest]) -> int:
+        """Bytes of the files in those of the blobs that are layers."""
+        return sum(self.blobs[blob].file_bytes for blob in blobs)
