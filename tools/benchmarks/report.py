@@ -1,0 +1,92 @@
+"""The figures as a table for people, in Markdown, and as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.measure import Row
+from benchmarks.targets import verdicts
+
+
+def machine(folder: Path) -> dict[str, str]:
+    """What the figures were taken on."""
+    model = ""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    kind = _file_system(folder)
+    return {
+        "processors": f"{os.cpu_count()} x {model or platform.machine()}",
+        "memory": f"{pages / 1e9:.0f} GB",
+        "system": f"Linux {platform.release()}, {kind}",
+        "python": f"{platform.python_version()}, SQLite {sqlite3.sqlite_version}",
+    }
+
+
+def _file_system(folder: Path) -> str:
+    best, kind = "", "unknown file system"
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, point, name, *_ = line.split()
+        if str(folder.resolve()).startswith(point) and len(point) >= len(best):
+            best, kind = point, name
+    return kind
+
+
+def _time(seconds: float) -> str:
+    if seconds == 0:
+        return ""
+    return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def table(rows: Sequence[Row], facts: Mapping[str, str], versions: Sequence[str]) -> str:
+    """Markdown: the machine, the rows, and the targets."""
+    lines = [f"{key}: {value}  " for key, value in facts.items()]
+    lines += ["versions: " + "; ".join(versions), ""]
+    lines += ["| workload | | runs | wall | cpu | memory | casstore / it | |",
+              "|---|---|---:|---:|---:|---:|---:|---|"]  # fmt: skip
+    own = {row.workload: row for row in rows if row.contender == "casstore"}
+    last = ""
+    for row in rows:
+        mine = own.get(row.workload)
+        ratio = ""
+        if mine is not None and mine is not row and row.wall:
+            ratio = f"{mine.wall / row.wall:.3f} wall"
+            if row.cpu:
+                ratio += f", {mine.cpu / row.cpu:.3f} cpu"
+        memory = f"{row.memory / 2**20:.0f} MiB" if row.memory else ""
+        title = row.workload if row.workload != last else ""
+        last = row.workload
+        lines.append(
+            f"| {title} | {row.contender} | {row.runs} | {_time(row.wall)} | {_time(row.cpu)}"
+            f" | {memory} | {ratio} | {row.note} |"
+        )
+    found = list(verdicts(rows))
+    if found:
+        lines += ["", "| target | of | seen | |", "|---|---|---:|---|"]
+        lines += [
+            f"| {verdict.workload} | {verdict.target} | {verdict.ratio:.3f} |"
+            f" {'met' if verdict.met else 'missed'} |"
+            for verdict in found
+        ]
+    return "\n".join(lines)
+
+
+def as_json(rows: Sequence[Row], facts: Mapping[str, str], versions: Sequence[str]) -> str:
+    """All of it for programs."""
+    return json.dumps(
+        {
+            "machine": dict(facts),
+            "versions": list(versions),
+            "rows": [row.as_dict() for row in rows],
+            "targets": [asdict(verdict) for verdict in verdicts(rows)],
+        },
+        indent=2,
+    )

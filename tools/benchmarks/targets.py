@@ -1,0 +1,84 @@
+"""What casstore wants to be, as ratios to its peers in the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmarks.measure import Row
+
+
+@dataclass(frozen=True)
+class Target:
+    """At most `limit` times the peer's figure; `plus` in seconds on top."""
+
+    workload: str  # the beginning of the workload's name
+    peer: str
+    figure: str  # wall or cpu
+    limit: float
+    plus: float = 0.0
+
+    def words(self) -> str:
+        """The target as it is printed."""
+        plus = f" + {self.plus * 1000:.0f} ms" if self.plus else ""
+        return f"{self.figure} at most {self.limit:g} x {self.peer}{plus}"
+
+
+SMALL = ("rmi of a small image", "rmi of a tag", "tag", "images -q", "inspect")
+
+TARGETS = (
+    *(Target(name, "podman", "cpu", 0.5) for name in SMALL),
+    *(Target(name, "docker", "cpu", 1.25) for name in SMALL),
+    *(Target(name, "podman", "wall", 0.6) for name in SMALL),
+    *(Target(name, "python -c pass", "cpu", 1.0, 0.010) for name in SMALL),
+    Target("rmi of 200 images", "docker", "wall", 0.06),
+    Target("rmi of 200 images", "podman", "wall", 0.01),
+    Target("rmi of 200 images", "containerd", "wall", 0.25),
+    Target("load of 200 images", "docker", "wall", 1 / 150),
+    Target("10000 images: images -q", "docker", "wall", 0.06),
+    Target("load of", "docker", "wall", 0.1),
+    Target("load of", "podman", "wall", 1 / 7),
+    Target("load of", "skopeo oci zstd", "wall", 1 / 3),
+    Target("load of", "docker", "cpu", 0.16),
+    Target("load of", "sha256, one thread", "wall", 2.6),
+    Target("the same archive again", "docker", "wall", 0.02),
+    Target("the same archive again", "podman", "wall", 0.04),
+    Target("save of it", "docker", "wall", 1 / 12),
+    Target("save of it", "podman", "wall", 1 / 8),
+    Target("load of 100 layers", "docker", "wall", 1 / 15),
+    Target("load of 100 layers", "skopeo oci gzip", "wall", 1 / 4),
+    Target("gc of 10000 dead", "umoci", "wall", 0.15),
+    Target("gc, nothing to do", "umoci", "wall", 0.05),
+    Target("prune of 200", "docker", "wall", 0.25),
+    Target("prune of 200", "podman", "wall", 0.03),
+    Target("fsck of", "hashlib, two threads", "wall", 1 / 0.85),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A target and the ratio that was seen."""
+
+    workload: str
+    target: str
+    ratio: float
+    met: bool
+
+
+def verdicts(rows: Sequence[Row]) -> Iterator[Verdict]:
+    """Every target whose contenders were both measured."""
+    figures = {(row.workload, row.contender): row for row in rows}
+    for target in TARGETS:
+        for workload in dict.fromkeys(row.workload for row in rows):
+            exact = target.workload in SMALL
+            if workload != target.workload if exact else not workload.startswith(target.workload):
+                continue
+            if target.workload == "load of" and "real files" not in workload:
+                continue
+            own = figures.get((workload, "casstore"))
+            peer = figures.get((workload, target.peer))
+            if own is None or peer is None:
+                continue
+            mine, theirs = getattr(own, target.figure), getattr(peer, target.figure)
+            met = mine <= target.limit * theirs + target.plus
+            yield Verdict(workload, target.words(), mine / theirs if theirs else 0.0, met)
