@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` costs the import of enum
 import os
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
+
+_ENDS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
 
 
 def main() -> NoReturn:
@@ -16,14 +19,35 @@ def main() -> NoReturn:
     It leaves by `os._exit`: everything is flushed and durable by then, and taking the interpreter
     down would cost a millisecond or two more. The store is closed before: `run` has dropped it, so
     SQLite has brought its log back into casstore.db, which a read-only copy can be read from.
+
+    A request to end (SIGINT, SIGTERM, SIGHUP) is an exception, so that what was begun is taken back
+    and its temporary files are removed, also beside the output of a save.
     """
     try:
+        _end_by_exception()
         from casstore.cli.main import main as run
 
         status = run(sys.argv[1:])
-    except KeyboardInterrupt:  # while the modules were loading
-        status = 130
+        _ignore_signals()
+    except KeyboardInterrupt as end:  # while the modules were loading
+        status = 128 + (end.args[0] if end.args else _signal.SIGINT)
     os._exit(status)
+
+
+def _end_by_exception() -> None:
+    for number in _ENDS:
+        if _signal.getsignal(number) is not _signal.SIG_IGN:  # as under nohup
+            _signal.signal(number, _end)
+
+
+def _end(number: int, _frame: object) -> None:
+    _ignore_signals()  # the first is enough: nothing is to disturb the cleaning up
+    raise KeyboardInterrupt(number)
+
+
+def _ignore_signals() -> None:
+    for number in _ENDS:
+        _signal.signal(number, _signal.SIG_IGN)
 
 
 if __name__ == "__main__":

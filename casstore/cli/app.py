@@ -43,6 +43,11 @@ class App:
             self._store = self._open(self.path, self.lock_timeout)
         return self._store
 
+    def close(self) -> None:
+        """Close the store, if a command has used it."""
+        if self._store is not None:
+            self._store.close()
+
     def now(self) -> int:
         """Nanoseconds since 1970, for ages."""
         return time.time_ns()

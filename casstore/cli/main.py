@@ -5,7 +5,7 @@ one line on stderr and a status; a traceback is never shown, unless CASSTORE_DEB
 
     0 .. 12  what the command and casstore.errors say
     70       a bug in casstore (EX_SOFTWARE)
-    130      interrupted
+    128 + N  ended by signal N: 130 interrupted (SIGINT), 143 terminated (SIGTERM), 129 (SIGHUP)
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from casstore.store import Store
 
 INTERNAL_ERROR = 70
-INTERRUPTED = 130
+SIGNALLED = 128
+INTERRUPTED = SIGNALLED + 2
 LOCK_TIMEOUT = 60.0
 
 # name -> one-line help, as in the command's own page; the module has the command's name, except
@@ -115,9 +116,10 @@ def main(words: Sequence[str], open_store: Callable[[str, float], Store] | None 
     except CasstoreError as error:
         _say(f"Error: {error}")
         status = error.exit_code
-    except KeyboardInterrupt:
-        _say("Interrupted")
-        status = INTERRUPTED
+    except KeyboardInterrupt as end:
+        by_hand = not end.args or SIGNALLED + end.args[0] == INTERRUPTED
+        _say("Interrupted" if by_hand else "Terminated")
+        status = INTERRUPTED if by_hand else SIGNALLED + end.args[0]
     except BrokenPipeError:  # the reader has left, as `head` does
         _discard_output()
         status = 1
@@ -192,9 +194,12 @@ def _run(words: Sequence[str], open_store: Callable[[str, float], Store] | None)
         return 0
     module = load_command(name)
     subcommands = getattr(module, "SUBCOMMANDS", None)
-    if subcommands is not None:
-        return _run_subcommand(module.HELP, subcommands, rest, app)
-    return _run_command(module.HELP, module.run, rest, app)
+    try:
+        if subcommands is not None:
+            return _run_subcommand(module.HELP, subcommands, rest, app)
+        return _run_command(module.HELP, module.run, rest, app)
+    finally:
+        app.close()  # not by its finalizer, which would swallow an interruption
 
 
 def _run_command(

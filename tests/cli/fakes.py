@@ -27,6 +27,10 @@ class FakeStore:
         self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self.answers: dict[str, list[Any]] = {}
         self.opened: tuple[str, float] | None = None
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
 
     def will(self, method: str, *answers: Any) -> None:
         self.answers.setdefault(method, []).extend(answers)

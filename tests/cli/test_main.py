@@ -151,6 +151,8 @@ def test_an_empty_store_option_is_refused(run: Run) -> None:
         (Locked("the store is locked"), 11, "Error: the store is locked"),
         (Damaged("blob x is gone"), 12, "Error: blob x is gone"),
         (KeyboardInterrupt(), 130, "Interrupted"),
+        (KeyboardInterrupt(2), 130, "Interrupted"),
+        (KeyboardInterrupt(15), 143, "Terminated"),
         (MemoryError(), 1, "Error: out of memory"),
         (RecursionError(), 1, "Error: the input is nested too deeply"),
         (OSError(errno.ENOSPC, "No space left on device"), 1, "Error: no space left on device"),
@@ -172,6 +174,7 @@ def test_every_end_has_one_line_and_a_status(
 ) -> None:
     store.will("tag", error)
     assert run("tag", "a", "b") == (status, "", line + "\n")
+    assert store.closed
 
 
 def test_a_reader_that_has_left_is_no_message(run: Run, store: FakeStore) -> None:

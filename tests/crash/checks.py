@@ -1,0 +1,250 @@
+"""What has to be true of a store at every instant, and after the next command.
+
+`published_problems` looks at the raw files as an outsider does, without casstore's code. `verify`
+then uses the store, as its owner does the morning after: no step of it may need a person's help.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import stat
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import NamedTuple
+
+from casstore import Store
+from casstore.care.rebuild import index_in_memory
+from casstore.cli.main import main
+from casstore.disk.sqliteview import SqliteView
+from casstore.errors import CasstoreError, NotAStore
+from tests.crash.scenarios import Scenario
+
+PARTS = {
+    "oci-layout", "index.json", "blobs", "ingest", "casstore.db", "casstore.db-wal",
+    "casstore.db-shm", "casstore.lock", "quarantine",
+}  # fmt: skip
+
+
+class State(NamedTuple):
+    """What users see of a store."""
+
+    names: tuple[tuple[str, str], ...]
+    parents: tuple[tuple[str, str | None], ...]
+    leases: tuple[tuple[str, str], ...]
+
+    def without_ids(self) -> tuple[object, ...]:
+        """For images whose IDs depend on the clock."""
+        return tuple(name for name, _ in self.names), len(self.parents), self.leases
+
+
+NO_STORE = State((), (), ())
+
+
+def state_of(path: Path) -> State:
+    """Every name with its image, every image with its parent, every soft lease."""
+    try:
+        with Store(str(path)) as store:
+            return _seen(store._view())
+    except NotAStore:
+        return NO_STORE
+
+
+def _seen(view: SqliteView) -> State:
+    return State(
+        tuple(sorted((str(r), image) for image, rs in _references(view) for r in rs)),
+        tuple(sorted((facts.id, facts.parent) for facts in view.all_images())),
+        tuple(sorted((name, image) for name, image, _ in view.all_leases())),
+    )
+
+
+def _references(view: SqliteView) -> Iterator[tuple[str, list[str]]]:
+    for facts in view.all_images():
+        yield facts.id, [str(one.name) for one in view.references_of(facts.id)]
+
+
+class Expectation(NamedTuple):
+    """What a command may leave."""
+
+    scenario: Scenario
+    before: State
+    after: State
+
+    def fits(self, state: State, allowed: list[State]) -> bool:
+        """Whether a state is an allowed one."""
+        if self.scenario.new_ids and self.after in allowed:
+            return state in allowed or state.without_ids() == self.after.without_ids()
+        return state in allowed
+
+
+def verify(path: Path, out: Path, expected: Expectation, *, allowed: list[State]) -> str:
+    """What is wrong with the store after an interruption; an empty text if nothing is.
+
+    Args:
+        path: the store.
+        out: where a save was to write.
+        allowed: the states that the store may be in.
+    """
+    scenario = expected.scenario
+    raw = "" if "blob-missing" in scenario.damaged else published_problems(path)
+    if raw:
+        return raw
+    try:
+        return (
+            _use(path, expected, allowed)
+            or _rebuilt(path)
+            or _again(path, out, expected)
+            or leftovers(path)
+        )
+    except CasstoreError as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def _use(path: Path, expected: Expectation, allowed: list[State]) -> str:
+    seen = state_of(path)  # a reader, before anybody has changed anything
+    if not expected.fits(seen, allowed):
+        return f"a reader sees neither before nor after: {seen}"
+    with Store(str(path)) as store:
+        if not store.disk.exists():
+            return "" if NO_STORE in allowed else "there is no store"
+        store.remove(["nosuch:1"], force=True)  # an ordinary writing command
+        if bad := _fsck(store, expected.scenario.damaged):
+            return bad
+    state = state_of(path)
+    return "" if expected.fits(state, allowed) else f"neither before nor after: {state}"
+
+
+def _fsck(store: Store, forgiven: frozenset[str]) -> str:
+    problems = [f for f in store.check().findings if f.level != "note" and f.code not in forgiven]
+    return f"fsck: {problems}" if problems else ""
+
+
+def _rebuilt(path: Path) -> str:
+    """index.json and the blobs alone give the same images, names and parents."""
+    with Store(str(path)) as store:
+        if not store.disk.exists():
+            return ""
+        here = _seen(store._view())
+        connection = index_in_memory(store.disk)
+        try:
+            there = _seen(SqliteView(connection, now=0, hard={}))
+        finally:
+            connection.close()
+    return "" if there[:2] == here[:2] else f"index.json gives {there}, the database {here}"
+
+
+def _again(path: Path, out: Path, expected: Expectation) -> str:
+    """The command is repeated: it ends in the state after."""
+    scenario = expected.scenario
+    if scenario.command.startswith("save --format oci-dir") and out.exists():
+        shutil.rmtree(out)  # a layout directory is made, never written over
+    status, said = run_here(["--store", str(path), *scenario.words(out)])
+    if status not in (0, 1, 12) or "Traceback" in said:
+        return f"again: {status}: {said}"
+    if scenario.command.startswith("save"):
+        if status or (bad := output_problems(out)):
+            return f"again: {said or bad}"
+    elif scenario.new_ids:
+        return ""  # it has made another image
+    state = state_of(path)
+    if state != expected.after:
+        return f"the command again does not end in the state after but {state}: {said}"
+    with Store(str(path)) as store:
+        return _fsck(store, scenario.damaged if "blob-missing" in scenario.damaged else frozenset())
+
+
+def leftovers(path: Path) -> str:
+    """After gc there is nothing that nobody needs."""
+    with Store(str(path)) as store:
+        store.gc()
+        known = {blob.digest.hex for blob in store._view().all_blobs()}
+    found = set(os.listdir(path / "blobs" / "sha256"))
+    missing = set() if not (path / "quarantine").exists() else known - found
+    if found != known - missing:
+        return f"after gc: {sorted(found ^ known)}"
+    if left := os.listdir(path / "ingest"):
+        return f"after gc in ingest: {left}"
+    strange = [
+        name
+        for name in os.listdir(path)
+        if name not in PARTS and not name.startswith("casstore.db.damaged-")
+    ]
+    return f"after gc in the store: {strange}" if strange else ""
+
+
+def output_problems(out: Path) -> str:
+    """What is wrong with the output of a save, archive or layout."""
+    try:
+        if out.is_dir():
+            return published_problems(out)
+        with tarfile.open(out) as archive:
+            for member in archive:
+                if member.isreg():
+                    content = archive.extractfile(member)
+                    assert content is not None
+                    content.read()
+    except (OSError, tarfile.TarError, EOFError) as error:
+        return f"the output is not whole: {error}"
+    return ""
+
+
+@contextmanager
+def _quietly() -> Iterator[io.StringIO]:
+    text = io.StringIO()
+    with redirect_stdout(io.TextIOWrapper(io.BytesIO())), redirect_stderr(text):
+        yield text
+
+
+def run_here(words: list[str]) -> tuple[int, str]:
+    """Run a command in this process: its exit status, and what it said on stderr."""
+    with _quietly() as said:
+        status = main(words)
+    return status, said.getvalue()
+
+
+def published_problems(store: Path) -> str:
+    """Whether the raw files keep what is promised of every instant.
+
+    index.json is whole and leads only to blobs that are there and right, and each file among the
+    blobs has the content that its name says.
+    """
+    path = store / "index.json"
+    wrong = _blob_problems(store / "blobs" / "sha256")
+    if wrong or not path.exists():
+        return wrong
+    try:
+        index = json.loads(path.read_bytes())
+    except ValueError as error:
+        return f"index.json is not whole: {error}"
+    todo = [index["manifests"]]
+    while todo:
+        for descriptor in todo.pop():
+            hexadecimal = descriptor["digest"].partition(":")[2]
+            blob = store / "blobs" / "sha256" / hexadecimal
+            try:
+                data = blob.read_bytes()
+            except FileNotFoundError:
+                return f"index.json leads to {hexadecimal}, which is missing"
+            if len(data) != descriptor["size"]:
+                return f"index.json leads to {hexadecimal}, which has another size"
+            if "manifest" in descriptor["mediaType"] or "index" in descriptor["mediaType"]:
+                document = json.loads(data)
+                todo.append(document.get("layers", []) + document.get("manifests", []))
+                todo.append([document["config"]] if "config" in document else [])
+    return ""
+
+
+def _blob_problems(folder: Path) -> str:
+    if not folder.is_dir():
+        return ""
+    for blob in folder.iterdir():
+        if not stat.S_ISREG(blob.lstat().st_mode):
+            return f"{blob.name} is not a regular file"
+        if hashlib.sha256(blob.read_bytes()).hexdigest() != blob.name:
+            return f"the content of {blob.name} is not what its name says"
+    return ""

@@ -1,0 +1,139 @@
+"""The commands that are interrupted, and the stores they run on. One line adds a command."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from casstore import Store
+
+ARCHIVES = Path(__file__).parents[2] / "fixtures" / "transcripts" / "archives"
+
+
+class Scenario(NamedTuple):
+    """A command to interrupt, on a store made by `prepare`.
+
+    In `command`, `A/` is the folder of archives and `OUT` a path beside the store.
+    """
+
+    name: str
+    command: str
+    prepare: Callable[[Store], None]
+    new_ids: bool = False  # the IDs of new images depend on the clock
+    damaged: frozenset[str] = frozenset()  # fsck's words for what the store has before it
+
+    def words(self, out: Path) -> list[str]:
+        """The command's words."""
+        real = {"OUT": str(out)}
+        return [
+            str(ARCHIVES / word[2:]) if word.startswith("A/") else real.get(word, word)
+            for word in self.command.split()
+        ]
+
+
+def _nothing(store: Store) -> None:
+    """No store yet."""
+
+
+def _chain(store: Store) -> None:
+    store.load(str(ARCHIVES / "chain.tar"))
+    store.tag("app:1", "other:2")
+
+
+def _dangling(store: Store) -> None:
+    _chain(store)
+    store.load(str(ARCHIVES / "untagged.tar"))
+
+
+def _leased(store: Store) -> None:
+    _chain(store)
+    store.add_lease("held", "app:1")
+
+
+def _garbage(store: Store) -> None:
+    _chain(store)
+    store.add_lease("over", "app:1", ttl_seconds=0.0)
+    orphan = b"nobody needs this"
+    Path(store.path, "blobs", "sha256", hashlib.sha256(orphan).hexdigest()).write_bytes(orphan)
+    Path(store.path, "ingest", "load-1-0123456789ab").mkdir()
+    Path(store.path, "ingest", "load-1-0123456789ab", "draft-1").write_bytes(b"half")
+    Path(store.path, "ingest", "load-1-0123456789ab.lock").write_bytes(b"")
+
+
+def _wrong_counts(store: Store) -> None:
+    _chain(store)
+    store.close()
+    with closing(sqlite3.connect(os.path.join(store.path, "casstore.db"))) as connection:
+        connection.execute("UPDATE blob SET refcount = refcount + 1")
+        connection.commit()
+
+
+def _corrupt_layer(store: Store) -> None:
+    _chain(store)
+    view = store._view()
+    layer = max(
+        (blob for blob in view.all_blobs() if blob.kind == "layer"), key=lambda blob: blob.size
+    )
+    path = Path(store.path, "blobs", "sha256", layer.digest.hex)
+    path.chmod(0o644)
+    path.write_bytes(bytes(reversed(path.read_bytes())))
+
+
+def _corrupt_database(store: Store) -> None:
+    _chain(store)
+    store.close()
+    Path(store.path, "casstore.db").write_bytes(b"this is no database" * 500)
+
+
+def _log_left(store: Store) -> None:
+    """SQLite's log holds the last change, as after a kill: it is not in the database yet."""
+    _chain(store)
+    store.close()
+    root = Path(store.path)
+    with closing(sqlite3.connect(root / "casstore.db")) as connection:
+        connection.execute("SELECT count(*) FROM blob").fetchall()  # not the last to close
+        with Store(store.path) as other:
+            other.tag("base:1", "logged:1")
+        log = (root / "casstore.db-wal").read_bytes()
+        database = (root / "casstore.db").read_bytes()
+    (root / "casstore.db").write_bytes(database)
+    (root / "casstore.db-wal").write_bytes(log)
+
+
+SCENARIOS = (
+    Scenario("load into nothing", "load -i A/chain.tar", _nothing),
+    Scenario("load beside", "load -i A/fork.tar", _chain),
+    Scenario("load again", "load -i A/chain.tar", _chain),
+    Scenario("load over names", "load -i A/web-new.tar", lambda s: _load(s, "web-old.tar")),
+    Scenario("tag", "tag app:1 new:1", _chain),
+    Scenario("tag that moves", "tag base:1 other:2", _chain),
+    Scenario("tag after a kill", "tag app:1 new:1", _log_left),
+    Scenario("rmi", "rmi other:2 app:1", _chain),
+    Scenario("rmi of a name", "rmi other:2", _chain),
+    Scenario("rmi by force", "rmi -f 2f3bb8fe9ddd", _chain),
+    Scenario("prune", "prune -f", _dangling),
+    Scenario("prune of all", "prune -af", _dangling),
+    Scenario("gc", "gc", _garbage),
+    Scenario("import", "import A/rootfs.tar imported:1", _chain, new_ids=True),
+    Scenario("save", "save -o OUT app:1", _chain),
+    Scenario("save as oci", "save --format oci -o OUT app:1 base:1", _chain),
+    Scenario("save to a layout", "save --format oci-dir -o OUT app:1", _chain),
+    Scenario("fsck --repair of counts", "fsck --repair", _wrong_counts,
+             damaged=frozenset({"refcount-wrong"})),
+    Scenario("fsck --repair of a blob", "fsck --repair", _corrupt_layer,
+             damaged=frozenset({"blob-corrupt", "blob-missing"})),
+    Scenario("fsck --rebuild", "fsck --rebuild", _chain),
+    Scenario("fsck --rebuild after a kill", "fsck --rebuild", _log_left),
+    Scenario("rmi without its database", "rmi app:1", _corrupt_database),
+    Scenario("lease add", "lease add keep app:1", _chain),
+    Scenario("lease rm", "lease rm held", _leased),
+)  # fmt: skip
+
+
+def _load(store: Store, archive: str) -> None:
+    store.load(str(ARCHIVES / archive))

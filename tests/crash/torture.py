@@ -1,0 +1,130 @@
+"""tools/torture: which forms there are, their options, and spreading their work over processes."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.crash.harness import Bench, Point, spread
+from tests.crash.scenarios import SCENARIOS, Scenario
+
+ASKED_TO_END = ("SIGTERM", "SIGINT", "SIGHUP")
+
+
+class Try(NamedTuple):
+    """One thing to try, in a worker: which scenario, where, and how."""
+
+    scenario: int
+    point: Point
+    how: str
+
+
+class Verdict(NamedTuple):
+    """What came of it; `wrong` is empty where all is well."""
+
+    what: str
+    wrong: str
+
+
+def main(description: str) -> int:
+    """Run the forms asked for; 1 if anything was not as it must be."""
+    parser = argparse.ArgumentParser(
+        prog="tools/torture", description=description.split("\n", maxsplit=1)[0]
+    )
+    parser.add_argument("forms", nargs="*", metavar="FORM", help=", ".join(FORMS))
+    parser.add_argument("--only", default="", help="scenarios whose name has this in it")
+    parser.add_argument("--points", type=int, help="points of each command (default: all)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    if strange := set(options.forms) - set(FORMS):
+        parser.error(f"no such form: {', '.join(sorted(strange))}")
+    summaries = []
+    failed = False
+    for form in options.forms or FORMS:
+        good, summary = FORMS[form](options)
+        summaries.append(summary)
+        failed = failed or not good
+    print("\n".join(summaries))
+    return int(failed)
+
+
+def scenarios(options: argparse.Namespace) -> Iterator[tuple[int, Scenario]]:
+    """The scenarios asked for, with their numbers."""
+    return (
+        (at, one) for at, one in enumerate(SCENARIOS) if options.only.lower() in one.name.lower()
+    )
+
+
+def tally(verdicts: Iterable[Verdict]) -> tuple[int, int]:
+    """Print what is wrong; returns how many there were, and how many of them were well."""
+    count = good = 0
+    for what, wrong in verdicts:
+        count += 1
+        good += not wrong
+        if wrong:
+            print(f"{what}: {wrong.strip()}", flush=True)
+    return count, good
+
+
+def over_processes(
+    work: Callable[[Any], Verdict], things: Iterable[Any], jobs: int
+) -> Iterator[Verdict]:
+    """Do the work in several processes, each with a temporary folder of its own."""
+    with multiprocessing.get_context("spawn").Pool(jobs, _begin) as pool:
+        yield from pool.imap_unordered(work, things, chunksize=4)
+
+
+def _begin() -> None:
+    global _folder  # noqa: PLW0603 - one a worker, removed with it
+    _folder = tempfile.TemporaryDirectory(prefix="casstore-torture-")
+
+
+_folder: tempfile.TemporaryDirectory[str]
+
+
+@functools.cache
+def bench_of(scenario: int) -> Bench:
+    """This worker's bench of a scenario."""
+    return Bench(SCENARIOS[scenario], Path(_folder.name) / f"bench-{scenario}")
+
+
+def _sweep(options: argparse.Namespace, hows: tuple[str, ...]) -> Iterator[Try]:
+    with tempfile.TemporaryDirectory() as folder:
+        for number, scenario in scenarios(options):
+            bench = Bench(scenario, Path(folder) / f"bench-{number}")
+            points = spread(bench.calls, options.points)
+            print(f"{scenario.name}: {len(bench.calls)} calls", flush=True)
+            yield from (Try(number, point, how) for how in hows for point in points)
+
+
+def _kill(one: Try) -> Verdict:
+    name = SCENARIOS[one.scenario].name
+    try:
+        wrong = bench_of(one.scenario).killed(one.point, one.how)
+    except Exception as error:  # noqa: BLE001 - a verdict like any other
+        wrong = f"{type(error).__name__}: {error}"
+    return Verdict(f"{name}: {one.how} at {one.point.call} {one.point.count}", wrong)
+
+
+def kill(options: argparse.Namespace) -> tuple[bool, str]:
+    """SIGKILL at every changing call of every command."""
+    count, good = tally(over_processes(_kill, _sweep(options, ("SIGKILL",)), options.jobs))
+    return count == good, f"killed {count} points: {good} ok"
+
+
+def signals(options: argparse.Namespace) -> tuple[bool, str]:
+    """SIGTERM, SIGINT and SIGHUP at every changing call of every command."""
+    count, good = tally(over_processes(_kill, _sweep(options, ASKED_TO_END), options.jobs))
+    return count == good, f"asked to end at {count} points: {good} ok"
+
+
+FORMS: dict[str, Callable[[argparse.Namespace], tuple[bool, str]]] = {
+    "kill": kill,
+    "signals": signals,
+}
