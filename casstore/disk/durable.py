@@ -18,7 +18,7 @@ from casstore.errors import StorageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Self
+    from typing import BinaryIO, Self
 
 _COPY = 1 << 20
 _NO_LINKS = frozenset(
@@ -152,6 +152,22 @@ def copy_file(source: str, target: str) -> None:
             return
         while piece := from_file.read(_COPY):
             to_file.write(piece)
+
+
+def copy_part(source: int, start: int, stop: int, target: BinaryIO) -> None:
+    """Append bytes `start` to `stop` of the descriptor `source` to `target`.
+
+    By reading and writing, in large pieces: where there are no reflinks copy_file_range and
+    sendfile cost a fifth more, and where there are it shares only what starts on a block's border
+    in both files, which the part after an edit never does.
+    """
+    buffer = memoryview(bytearray(min(stop - start, _COPY)))
+    while start < stop:
+        count = os.preadv(source, [buffer[: stop - start]], start)
+        if not count:
+            raise OSError(errno.EIO, "the file has become shorter")
+        target.write(buffer[:count])
+        start += count
 
 
 def _reflink(target: int, source: int) -> bool:

@@ -3,7 +3,8 @@
 index.json is derived from the index and never the truth. It is one JSON object with one record a
 line, so that a change costs a search and a copy, never a parse: the unchanged lines are copied
 byte for byte, and only the changed records are written anew (the peers' habit of rewriting the
-whole list is what makes them slow as they grow).
+whole list is what makes them slow as they grow). The search starts where the record is likely to
+be, and neither search nor copy keeps more than a piece of the file in memory.
 
 The generation in its annotations tells at a glance whether it is the one last committed; another
 tool that rewrites the file loses the form, and that shows too.
@@ -17,7 +18,7 @@ from casstore.disk import durable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from casstore.disk.sqliteindex import Published
 
@@ -33,6 +34,11 @@ _TAIL = b'\n],"annotations":{"' + GENERATION.encode() + b'":"%020d"}}\n'
 _TAIL_LENGTH = len(_TAIL % 0)
 # From this many edits on, one pass over all lines is cheaper than a search for each.
 _MANY = 16
+_WINDOW = 256 << 10  # what a search or a pass reads at a time
+_BATCH = 4096  # records that `write` joins at a time
+
+# Where a record is in the file, and what comes in its place: start, end, new record or None.
+Place = tuple[int, int, "bytes | None"]
 
 
 def record(row: Published) -> bytes:
@@ -71,9 +77,18 @@ class LayoutFile:
 
     def write(self, rows: Iterable[Published], generation: int) -> None:
         """Publish a whole new version."""
-        body = _SEPARATOR.join(map(record, rows))
         with durable.replace_file(self.path, self._staging) as new:
-            new.file.write(_HEAD + body + _TAIL % generation)
+            new.file.write(_HEAD)
+            batch: list[bytes] = []
+            separator = b""
+            for row in rows:
+                batch.append(record(row))
+                if len(batch) == _BATCH:
+                    new.file.write(separator + _SEPARATOR.join(batch))
+                    batch, separator = [], _SEPARATOR
+            if batch:
+                new.file.write(separator + _SEPARATOR.join(batch))
+            new.file.write(_TAIL % generation)
 
     def is_current(self, rows: Iterable[Published], generation: int) -> bool:
         """Whether the file lists exactly these descriptors, in any order of the nameless ones."""
@@ -100,55 +115,93 @@ class LayoutFile:
             False, and nothing is changed, if an old record is not in the file: then the file is
             not what was last published, and `write` must be used.
         """
-        with open(self.path, "rb") as old:
-            size = os.fstat(old.fileno()).st_size
-            body = old.read()[len(_HEAD) : size - _TAIL_LENGTH]
-        segments = _cut(body, [(record(a), b and record(b)) for a, b in edits])
-        if segments is None:
-            return False
-        segments += [memoryview(record(row)) for row in added]
-        with durable.replace_file(self.path, self._staging) as new:
-            new.file.write(_HEAD)
-            for position, segment in enumerate(segments):
-                if position:
-                    new.file.write(_SEPARATOR)
-                new.file.write(segment)
-            new.file.write(_TAIL % generation)
+        with open(self.path, "rb", buffering=0) as file:
+            old = file.fileno()
+            end = os.fstat(old).st_size - _TAIL_LENGTH
+            places = _places(old, end, edits)
+            if places is None:
+                return False
+            with durable.replace_file(self.path, self._staging) as new:
+                new.file.write(_HEAD)
+                separator = b""
+                for piece in _pieces(places, end, added):
+                    new.file.write(separator)
+                    if isinstance(piece, bytes):
+                        new.file.write(piece)
+                    else:
+                        durable.copy_part(old, piece.start, piece.stop, new.file)
+                    separator = _SEPARATOR
+                new.file.write(_TAIL % generation)
         return True
 
 
-def _cut(body: bytes, edits: Sequence[tuple[bytes, bytes | None]]) -> list[memoryview] | None:
-    """`body` as runs of records without separators at their ends, with the edits made."""
+def _pieces(
+    places: Sequence[Place], end: int, added: Sequence[Published]
+) -> Iterator[bytes | range]:
+    """The new version in order, without separators: records, and ranges of the old file."""
+    at = len(_HEAD)
+    for start, stop, new in places:
+        if start > at:
+            yield range(at, start - len(_SEPARATOR))
+        if new is not None:
+            yield new
+        at = stop + len(_SEPARATOR)
+    if at < end:
+        yield range(at, end)
+    for row in added:
+        yield record(row)
+
+
+def _places(
+    file: int, end: int, edits: Sequence[tuple[Published, Published | None]]
+) -> list[Place] | None:
+    """Where the old records are, in order of the file; None if one is not there."""
     if len(edits) >= _MANY:
-        return _cut_many(body, dict(edits))
+        return _places_of_many(file, end, {record(old): new and record(new) for old, new in edits})
     places = []
     for old, new in edits:
-        start = body.find(old)
-        if start < 0:
+        line = record(old)
+        start = _find(file, end, line, old.place)
+        if start is None:
             return None
-        places.append((start, start + len(old), new))
-    places.sort()
-    view, gap = memoryview(body), len(_SEPARATOR)
-    segments: list[memoryview] = []
-    at = 0
-    for start, end, new in places:
-        if start - gap > at:
-            segments.append(view[at : start - gap])
-        if new is not None:
-            segments.append(memoryview(new))
-        at = end + gap
-    if at < len(body):
-        segments.append(view[at:])
-    return segments
+        places.append((start, start + len(line), new and record(new)))
+    return sorted(places)
 
 
-def _cut_many(body: bytes, edits: dict[bytes, bytes | None]) -> list[memoryview] | None:
-    segments: list[memoryview] = []
-    for line in body.split(_SEPARATOR) if body else ():
-        new = edits.pop(line, line)
-        if new is not None:
-            segments.append(memoryview(new))
-    return None if edits else segments
+def _find(file: int, end: int, line: bytes, place: float) -> int | None:
+    """The offset of `line`, looked for from `place` (0 start, 1 end of the list) outwards."""
+    start = len(_HEAD)
+    count = max((end - start + _WINDOW - 1) // _WINDOW, 1)
+    guess = min(int(place * count), count - 1)
+    for distance in range(count):
+        for number in (guess + distance, guess - distance) if distance else (guess,):
+            if 0 <= number < count:
+                window = start + number * _WINDOW
+                # longer than the window by what a line on its border needs
+                length = min(_WINDOW + len(line) - 1, end - window)
+                found = os.pread(file, length, window).find(line)
+                if found >= 0:
+                    return window + found
+    return None
+
+
+def _places_of_many(file: int, end: int, edits: dict[bytes, bytes | None]) -> list[Place] | None:
+    places = []
+    at = len(_HEAD)
+    rest = b""
+    while at + len(rest) < end:
+        position = at + len(rest)
+        data = os.pread(file, min(_WINDOW, end - position), position)
+        if not data:
+            return None
+        *lines, rest = (rest + data).split(_SEPARATOR)
+        if position + len(data) == end:
+            lines.append(rest)
+        for line in lines:
+            if line in edits:
+                places.append((at, at + len(line), edits.pop(line)))
+            at += len(line) + len(_SEPARATOR)
+    return None if edits else places
 
 
 def _generation_in(tail: bytes) -> int | None:

@@ -7,7 +7,13 @@ is not zero is refused here, whatever a plan says.
 from __future__ import annotations
 
 from casstore.disk.schema import KINDS
-from casstore.disk.sqliteview import LISTINGS, SqliteView, encode_labels
+from casstore.disk.sqliteview import (
+    LISTINGS,
+    PUBLISHED_NAMELESS,
+    PUBLISHED_NAMES,
+    SqliteView,
+    encode_labels,
+)
 from casstore.errors import Damaged
 from casstore.model.digest import Digest
 from casstore.model.record import LAYER, Descriptor, ImageRecord, LayerRecord
@@ -22,6 +28,9 @@ if TYPE_CHECKING:
     from casstore.rules.removal import RemovalPlan
 
 EDITS = {
+    "ages": "SELECT (SELECT min(id) FROM reference), (SELECT max(id) FROM reference)",
+    "published_names": PUBLISHED_NAMES.format("WHERE image.digest = ?"),
+    "published_nameless": PUBLISHED_NAMELESS.format("image.digest = ? AND"),
     "id_of_blob": "SELECT id FROM blob WHERE digest = ?",
     "id_of_image": "SELECT id FROM image WHERE digest = ?",
     "reference_of": "SELECT reference.id, image.digest, blob.digest FROM reference"
@@ -69,17 +78,19 @@ class Published(Value):
     name: Reference | None
     top: Descriptor
     parent: Digest | None
+    place: float = 1.0  # about where in the list the record is: 0 its start, 1 its end
 
 
 class SqliteIndex(SqliteView):
     """The view, and the edits of one transaction."""
 
     _touched: dict[Digest, list[Published]]
+    _ages: tuple[int, int] | None  # reference.id of the oldest and the newest name
 
     def begin(self) -> None:
         """Start the write transaction; the store lock is held."""
         self.connection.execute("BEGIN IMMEDIATE")
-        self._touched = {}
+        self._touched, self._ages = {}, None
 
     def commit(self) -> None:
         """Make the transaction durable: the point of no return."""
@@ -101,29 +112,20 @@ class SqliteIndex(SqliteView):
 
     def published(self, image: Digest) -> list[Published]:
         """Descriptors of index.json for one image, in order."""
-        parent = self.parent_of(image)
-        tops = {top.digest: top for top in self.tops_of(image)}
-        rows = [
-            Published(one.name, tops[one.manifest], parent) for one in self.references_of(image)
+        if self._ages is None:
+            self._ages = self._do("ages").fetchone()
+        oldest, newest = self._ages
+        span = (newest - oldest) if newest is not None else 0
+        named = [
+            _published(row, place=(row[5] - oldest) / span if span else 1.0)
+            for row in self._do("published_names", image.raw)
         ]
-        named = {row.top.digest for row in rows}
-        return rows + [Published(None, t, parent) for d, t in tops.items() if d not in named]
+        return named + [_published(row) for row in self._do("published_nameless", image.raw)]
 
     def all_published(self) -> Iterator[Published]:
         """Descriptors of index.json for the whole store: names in attach order, then the rest."""
-        tops: dict[tuple[Digest, Digest], Descriptor] = {}
-        for image, media_type, manifest, size in self.connection.execute(LISTINGS["all_tops"]):
-            top = Descriptor(media_type, Digest.of_bytes(manifest), size)
-            tops[Digest.of_bytes(image), top.digest] = top
-        parents = {facts.id: facts.parent for facts in self.all_images()}
-        named = set()
-        for name, raw_image, raw_manifest in self.connection.execute(LISTINGS["all_named_tops"]):
-            key = Digest.of_bytes(raw_image), Digest.of_bytes(raw_manifest)
-            named.add(key)
-            yield Published(Reference(name), tops[key], parents[key[0]])
-        for key, top in tops.items():
-            if key not in named:
-                yield Published(None, top, parents[key[0]])
+        for statement in ("all_published_names", "all_published_nameless"):
+            yield from map(_published, self.connection.execute(LISTINGS[statement]))
 
     def _touch(self, image: Digest) -> None:
         """Remember how index.json shows an image, before the first edit of it."""
@@ -308,6 +310,16 @@ class SqliteIndex(SqliteView):
     def set_meta(self, key: str, value: str | int) -> None:
         """Set a value of the meta table."""
         self._do("set_meta", key, value)
+
+
+def _published(row: Any, place: float = 1.0) -> Published:
+    name, media_type, raw, size, parent, _ = row
+    return Published(
+        Reference(name) if name is not None else None,
+        Descriptor(media_type, Digest.of_bytes(raw), size),
+        Digest.of_bytes(parent) if parent is not None else None,
+        place,
+    )
 
 
 def _key(row: Published) -> tuple[Reference | None, Digest | None]:

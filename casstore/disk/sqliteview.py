@@ -23,6 +23,22 @@ _STATE = (
 )
 LABEL_SEPARATOR = "\x00"  # between keys and values of image.labels: legal in neither
 
+# Records of index.json: name, media type, digest, size, parent, id of the reference.
+PUBLISHED_NAMES = (
+    "SELECT reference.name, holding.media_type, blob.digest, blob.size, parent.digest, reference.id"
+    " FROM reference JOIN image ON image.id = reference.image"
+    " JOIN holding ON holding.image = image.id AND holding.manifest = reference.manifest"
+    " JOIN blob ON blob.id = reference.manifest"
+    " LEFT JOIN image AS parent ON parent.id = image.parent {} ORDER BY reference.id"
+)
+PUBLISHED_NAMELESS = (
+    "SELECT NULL, holding.media_type, blob.digest, blob.size, parent.digest, 0"
+    " FROM image JOIN holding ON holding.image = image.id JOIN blob ON blob.id = holding.manifest"
+    " LEFT JOIN image AS parent ON parent.id = image.parent WHERE {} NOT EXISTS (SELECT 1"
+    " FROM reference WHERE reference.image = image.id AND reference.manifest = blob.id)"
+    " ORDER BY image.id, blob.id"
+)
+
 # Every statement by its name, so that a test can show the plan of each.
 STATEMENTS = {
     "image_named": "SELECT image.digest FROM reference JOIN image ON image.id = reference.image"
@@ -82,12 +98,8 @@ LISTINGS = {
     " JOIN image ON image.id = reference.image ORDER BY reference.id",
     "all_parents": "SELECT DISTINCT parent.digest FROM image"
     " JOIN image AS parent ON parent.id = image.parent",
-    "all_tops": "SELECT image.digest, holding.media_type, blob.digest, blob.size FROM holding"
-    " JOIN image ON image.id = holding.image JOIN blob ON blob.id = holding.manifest"
-    " ORDER BY image.id, blob.id",
-    "all_named_tops": "SELECT reference.name, image.digest, blob.digest FROM reference"
-    " JOIN image ON image.id = reference.image JOIN blob ON blob.id = reference.manifest"
-    " ORDER BY reference.id",
+    "all_published_names": PUBLISHED_NAMES.format(""),
+    "all_published_nameless": PUBLISHED_NAMELESS.format(""),
     "all_blobs": "SELECT blob.digest, blob.kind, blob.size, layer.file_bytes, blob.refcount"
     " FROM blob LEFT JOIN layer ON layer.blob = blob.id ORDER BY blob.id",
     "all_edges": "SELECT document.digest, blob.digest FROM edge"
