@@ -98,6 +98,9 @@ LISTINGS = {
     " JOIN image ON image.id = reference.image ORDER BY reference.id",
     "all_parents": "SELECT DISTINCT parent.digest FROM image"
     " JOIN image AS parent ON parent.id = image.parent",
+    "all_tops": "SELECT image.digest, holding.media_type, blob.digest, blob.size FROM holding"
+    " JOIN image ON image.id = holding.image JOIN blob ON blob.id = holding.manifest"
+    " ORDER BY image.id, blob.id",
     "all_published_names": PUBLISHED_NAMES.format(""),
     "all_published_nameless": PUBLISHED_NAMELESS.format(""),
     "all_blobs": "SELECT blob.digest, blob.kind, blob.size, layer.file_bytes, blob.refcount"
