@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import sqlite3
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -68,6 +70,7 @@ def table(rows: Sequence[Row], facts: Mapping[str, str], versions: Sequence[str]
             f"| {title} | {row.contender} | {row.runs} | {_time(row.wall)} | {_time(row.cpu)}"
             f" | {memory} | {ratio} | {row.note} |"
         )
+    lines += growth(rows)
     found = list(verdicts(rows))
     if found:
         lines += ["", "| target | of | seen | |", "|---|---|---:|---|"]
@@ -77,6 +80,29 @@ def table(rows: Sequence[Row], facts: Mapping[str, str], versions: Sequence[str]
             for verdict in found
         ]
     return "\n".join(lines)
+
+
+def growth(rows: Sequence[Row]) -> list[str]:
+    """How casstore's figures grow with the store: one line a command, and the log-log slope.
+
+    A slope of 0 is flat, 1 is proportional to the number of images.
+    """
+    seen: dict[str, dict[int, Row]] = {}
+    for row in rows:
+        size, found, verb = row.workload.partition(" images: ")
+        if found and row.contender == "casstore":
+            seen.setdefault(verb, {})[int(size)] = row
+    sizes = sorted({size for taken in seen.values() for size in taken})
+    if len(sizes) < 2:
+        return []
+    lines = ["", "| cpu with so many images | " + " | ".join(map(str, sizes)) + " | slope |",
+             "|---|" + "---:|" * (len(sizes) + 1)]  # fmt: skip
+    for verb, taken in seen.items():
+        cells = [_time(taken[size].cpu) if size in taken else "" for size in sizes]
+        points = [(math.log(size), math.log(row.cpu)) for size, row in taken.items() if row.cpu]
+        slope = f"{statistics.linear_regression(*zip(*points, strict=True)).slope:.2f}"
+        lines.append(f"| {verb} | " + " | ".join(cells) + f" | {slope} |")
+    return lines
 
 
 def as_json(rows: Sequence[Row], facts: Mapping[str, str], versions: Sequence[str]) -> str:

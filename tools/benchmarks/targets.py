@@ -55,6 +55,11 @@ TARGETS = (
 )
 
 
+# cpu at so many images is at most so many times that at 10, with index.json published
+GROWTH = ((10_000, 1.2), (100_000, 2.0))
+MEMORY = 32 * 2**20  # of rmi, tag and inspect at any size; of images -q in a store of ten
+
+
 @dataclass(frozen=True)
 class Verdict:
     """A target and the ratio that was seen."""
@@ -82,3 +87,18 @@ def verdicts(rows: Sequence[Row]) -> Iterator[Verdict]:
             mine, theirs = getattr(own, target.figure), getattr(peer, target.figure)
             met = mine <= target.limit * theirs + target.plus
             yield Verdict(workload, target.words(), mine / theirs if theirs else 0.0, met)
+    yield from _growth(figures)
+
+
+def _growth(figures: dict[tuple[str, str], Row]) -> Iterator[Verdict]:
+    for verb in ("rmi", "tag"):
+        first = figures.get((f"10 images: {verb}", "casstore"))
+        for size, limit in GROWTH:
+            row = figures.get((f"{size} images: {verb}", "casstore"))
+            if first is None or row is None:
+                continue
+            ratio = row.cpu / first.cpu
+            words = f"cpu at most {limit:g} x that at 10 images"
+            yield Verdict(row.workload, words, ratio, ratio <= limit)
+            ratio = row.memory / MEMORY
+            yield Verdict(row.workload, "memory at most 32 MiB", ratio, ratio <= 1)

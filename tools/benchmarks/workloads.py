@@ -216,7 +216,7 @@ def scale(bench: Bench) -> Iterator[Row]:
                 tools.append(tool)
 
         def source(tool: Tool) -> str:
-            return "large/image3:1" if tool.name == "casstore" else "same/image3:1"
+            return "large/3:1" if tool.name == "casstore" else "same/image3:1"
 
         label = f"{size} images: "
         yield from compare(
@@ -235,7 +235,7 @@ def scale(bench: Bench) -> Iterator[Row]:
         )  # fmt: skip
         yield from compare(
             label + "images --filter",
-            [own.contender("images", "-q", "--filter", "reference=large/image3*")],
+            [own.contender("images", "-q", "--filter", "reference=large/3*")],
             bench.long_runs,
         )
         yield from compare(
@@ -261,10 +261,10 @@ def scale(bench: Bench) -> Iterator[Row]:
 
 
 def grown(bench: Bench, store: Path, images: int) -> None:
-    """A store of so many images of ten blobs each or so, made quickly."""
+    """A store of so many images of ten blobs each, made quickly."""
     shutil.rmtree(store, ignore_errors=True)
     script = Path(__file__).resolve().parent.parent / "largestore"
-    run([bench.python, str(script), "--images", str(images), str(store)])
+    run([bench.python, str(script), "--images", str(images), "--layers-per-image", "8", str(store)])
     os.sync()
 
 
