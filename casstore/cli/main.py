@@ -50,6 +50,7 @@ COMMANDS = {
     "images": "List images",
     "import": "Import the contents from a tarball to create a filesystem image",
     "inspect": "Display detailed information on one or more images",
+    "key": "Manage keys for signing",
     "lease": "Manage leases, which hold images against removal",
     "load": "Load an image from a tar archive, a layout directory or STDIN",
     "prune": "Remove unused images",

@@ -11,7 +11,7 @@ FLOORS = (
     ("model",),
     ("rules",),
     ("ports", "results"),
-    ("disk", "transfer"),
+    ("disk", "transfer", "trust"),
     ("commit",),
     ("admission", "care", "importing", "leases", "queries", "removing", "saving"),
     ("opening",),

@@ -1,0 +1,79 @@
+"""Key files that a command line names, and the passwords to them.
+
+A password comes from the file that an option names, else from $COSIGN_PASSWORD (where cosign looks;
+it may be empty), else from the terminal. It is never an argument: those are seen by everyone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from casstore.cli.options import TEXT, Option
+from casstore.errors import CasstoreError, quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PASSWORD_VARIABLE = "COSIGN_PASSWORD"
+MAX_FILE = 64 << 10
+
+PASSWORD_FILE = Option(
+    "password-file",
+    "Read the key's password from a file (default: $COSIGN_PASSWORD,\nelse the terminal)",
+    kind=TEXT,
+    value="file",
+    completes="file",
+)
+
+
+def read_file(path: str, what: str) -> bytes:
+    """A small file: a key, a certificate, a policy, a password."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_FILE + 1)
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        raise CasstoreError(f"cannot read {what} {quote(path)}: {reason}") from None
+    if len(data) > MAX_FILE:
+        raise CasstoreError(f"{what} {quote(path)} exceeds the limit of {MAX_FILE} bytes")
+    return data
+
+
+def password_for(path: str, file: str | None) -> Callable[[], bytes]:
+    """How to get the password of the key at `path`, when and if it is needed."""
+
+    def password() -> bytes:
+        known = _given(file)
+        return known if known is not None else _asked(f"Password for {path}: ")
+
+    return password
+
+
+def new_password(file: str | None) -> bytes:
+    """The password that a new key shall have; a person types it twice."""
+    known = _given(file)
+    if known is not None:
+        return known
+    first = _asked("Password for the new key (none: press Enter): ")
+    if _asked("The same again: ") != first:
+        raise CasstoreError("the two passwords differ; no key was made")
+    return first
+
+
+def _given(file: str | None) -> bytes | None:
+    if file is not None:
+        return read_file(file, "password file").removesuffix(b"\n").removesuffix(b"\r")
+    return os.environb.get(PASSWORD_VARIABLE.encode())
+
+
+def _asked(prompt: str) -> bytes:
+    if not sys.stdin.isatty():
+        raise CasstoreError(
+            f"the key needs a password: set {PASSWORD_VARIABLE}, or use --password-file"
+        )
+    from getpass import getpass
+
+    sys.stdout.flush()
+    return getpass(prompt, sys.stderr).encode()
