@@ -10,6 +10,9 @@ _casstore_options() {
         'images') echo '--all -a --digests --filter -f --format --help --no-trunc --quiet -q' ;;
         'import') echo '--change -c --compression --help --message -m --parent --platform' ;;
         'inspect') echo '--format -f --help --size -s --type' ;;
+        'key') echo '--help' ;;
+        'key generate') echo '--help --output-key-prefix -o --password-file' ;;
+        'key public') echo '--help --password-file' ;;
         'lease') echo '--help' ;;
         'lease add') echo '--help --ttl' ;;
         'lease ls') echo '--format --help --no-trunc --quiet -q' ;;
@@ -46,6 +49,10 @@ _casstore_value() {
         'inspect --format') echo 'nothing' ;;
         'inspect -f') echo 'nothing' ;;
         'inspect --type') echo 'words image' ;;
+        'key generate --output-key-prefix') echo 'file' ;;
+        'key generate -o') echo 'file' ;;
+        'key generate --password-file') echo 'file' ;;
+        'key public --password-file') echo 'file' ;;
         'lease add --ttl') echo 'nothing' ;;
         'lease ls --format') echo 'nothing' ;;
         'load --input') echo 'file' ;;
@@ -69,6 +76,7 @@ _casstore_argument() {
         'images') echo image ;;
         'import') echo file ;;
         'inspect') echo image ;;
+        'key public') echo file ;;
         'lease add') echo image ;;
         'lease rm') echo lease ;;
         'lease run') echo image ;;
@@ -84,6 +92,7 @@ _casstore_subcommands() {
     case $1 in
         image) echo 'history import inspect list load ls prune remove rm save tag' ;;
         system) echo 'df' ;;
+        key) echo 'generate public' ;;
         lease) echo 'add ls rm run' ;;
     esac
 }
@@ -134,7 +143,7 @@ _casstore() {
     elif [[ $cur == -* ]]; then
         kind="words $(_casstore_options "$command")"
     elif [[ -z $command ]]; then
-        kind="words df fsck gc history image images import inspect lease load prune rmi save system tag tree why"
+        kind="words df fsck gc history image images import inspect key lease load prune rmi save system tag tree why"
     elif [[ -n $(_casstore_subcommands "$command") ]]; then
         kind="words $(_casstore_subcommands "$command")"
     else
