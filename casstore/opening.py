@@ -10,7 +10,7 @@ import os
 import time
 
 from casstore.disk.local import LocalStore
-from casstore.errors import Damaged
+from casstore.errors import Damaged, StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,17 +28,20 @@ LOCK_TIMEOUT = 60.0
 class OpenStore:
     """A store's directory and the connection to its index."""
 
-    def __init__(self, path: str, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
+    def __init__(self, path: str, *, lock_timeout: float = LOCK_TIMEOUT, command: str = "") -> None:
         """Name a store; nothing is opened yet. `load` and `import_image` make it if need be.
 
         Args:
             path: the store's directory.
             lock_timeout: seconds that a change waits for other writers before it raises Locked.
+            command: what those are told who wait for a change made here; the program's name by
+                default.
         """
         self.disk = LocalStore(str(path))
         self._lock_timeout = lock_timeout
+        self._command = command
         self._connection: Connection | None = None
-        self._in_memory = False
+        self._only_to_read = False  # a change needs another connection
         self._outdated = False  # the connection is to a database of an older version
 
     def __enter__(self) -> Self:
@@ -76,15 +79,24 @@ class OpenStore:
         if self._connection is None:
             self.disk.require()
             try:
-                self._connection = self.disk.connect(writable=self.disk.is_writable())
+                self._connection = self._connect_for_reading()
                 self._outdated = not is_current(self._connection)
             except Damaged:
                 from casstore.care.rebuild import index_in_memory
 
                 # The next change rebuilds the database; until then index.json and the blobs
                 # answer.
-                self._connection, self._in_memory = index_in_memory(self.disk), True
+                self._connection, self._only_to_read = index_in_memory(self.disk), True
         return SqliteView(self._connection, now=time.time_ns(), hard={})
+
+    def _connect_for_reading(self) -> Connection:
+        if self.disk.is_writable():
+            try:
+                return self.disk.connect(writable=True)
+            except StorageError:
+                pass  # a full disk, say: SQLite makes a file to read, and need not
+        self._only_to_read = True
+        return self.disk.connect(writable=False)
 
     def _change(self, *, create: bool = False) -> Change:
         """Take the lock and begin a change; with `create`, make the store if it is not there."""
@@ -107,7 +119,7 @@ class OpenStore:
         """The writers' lock, taken."""
         from casstore.disk.filelocking import StoreLock
 
-        lock = StoreLock(self.disk.lock, self._lock_timeout)
+        lock = StoreLock(self.disk.lock, self._lock_timeout, self._command)
         lock.acquire()
         return lock
 
@@ -115,9 +127,9 @@ class OpenStore:
         """Open the database for writing, building it first where it is missing or damaged."""
         from casstore.disk.schema import is_current
 
-        if self._in_memory:
+        if self._only_to_read:
             self.close()
-            self._in_memory = False
+            self._only_to_read = False
         if self._connection is not None:
             if is_current(self._connection):
                 return

@@ -331,11 +331,12 @@ class Store(OpenStore):
             change.index.set_lease(name, resolve(change.index, image).image, expires)
             change.commit()
 
-    def remove_lease(self, name: str) -> None:
-        """End a soft lease. Raises NotFound."""
+    def remove_lease(self, *names: str) -> None:
+        """End soft leases: all of them, or none where one is not there. Raises NotFound."""
         with self._change() as change:
-            if not change.index.drop_lease(name):
-                raise NotFound(f"No such lease: {name}")
+            for name in dict.fromkeys(names):
+                if not change.index.drop_lease(name):
+                    raise NotFound(f"No such lease: {name}")
             change.commit()
 
     # Care

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class App:
     """One run of the program."""
 
-    __slots__ = ("_open", "_store", "lock_timeout", "path")
+    __slots__ = ("_open", "_store", "command", "lock_timeout", "path")
 
     def __init__(
         self,
@@ -33,7 +33,8 @@ class App:
     ) -> None:
         self.path = path
         self.lock_timeout = lock_timeout
-        self._open = open_store or _open_store
+        self.command = ""  # the command's name, set by main
+        self._open = open_store or self._open_store
         self._store: Store | None = None
 
     @property
@@ -91,8 +92,7 @@ class App:
         sys.stdout.flush()
         return sys.stdout.buffer
 
+    def _open_store(self, path: str, lock_timeout: float) -> Store:
+        from casstore.store import Store
 
-def _open_store(path: str, lock_timeout: float) -> Store:
-    from casstore.store import Store
-
-    return Store(path, lock_timeout=lock_timeout)
+        return Store(path, lock_timeout=lock_timeout, command=f"casstore {self.command}")

@@ -193,6 +193,7 @@ def _run(words: Sequence[str], open_store: Callable[[str, float], Store] | None)
     if not name:
         sys.stdout.write(_family_help(rest[0]) + "\n")
         return 0
+    app.command = name
     module = load_command(name)
     subcommands = getattr(module, "SUBCOMMANDS", None)
     try:

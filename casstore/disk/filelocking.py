@@ -34,9 +34,11 @@ _POLL = 0.002
 class StoreLock:
     """The writers' lock of a store: exclusive, held for one change, never while reading input."""
 
-    def __init__(self, path: str, timeout: float) -> None:
+    def __init__(self, path: str, timeout: float, command: str = "") -> None:
+        """`command` is what other processes are told that wait in vain; seconds for `timeout`."""
         self.path = path
         self._timeout = timeout
+        self._command = command or os.path.basename(sys.argv[0] if sys.argv else "") or "python"
         self._descriptor = -1
 
     def acquire(self) -> None:
@@ -90,9 +92,10 @@ class StoreLock:
             pass
 
     def _introduce(self) -> None:
+        # Who holds it, for messages only: the lock is the kernel's, whatever stands here. Not the
+        # whole command line, which can hold a password.
         since = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        command = " ".join(sys.argv[:3])[:100]
-        text = f"pid {os.getpid()} ({command}) since {since}\n"
+        text = f"pid {os.getpid()} ({self._command[:100]}) on {_where()} since {since}\n"
         try:
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, text.encode(errors="replace"), 0)
@@ -101,11 +104,24 @@ class StoreLock:
 
     def _holder(self) -> str:
         try:
-            with open(self.path, "rb", buffering=0) as file:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with os.fdopen(descriptor, "rb", buffering=0) as file:
                 text = file.read(_HOLDER_LIMIT).decode(errors="replace").strip()
         except OSError:
             return ""
-        return f" by {printable(text)}" if text else ""
+        if not text:
+            return ""
+        here = f" on {_where()} "
+        return f" by {printable(text.replace(here, ' ', 1))}"
+
+
+def _where() -> str:
+    """Where a process id means something: the host, and the pid namespace (a container has its)."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    except OSError:
+        namespace = "?"
+    return f"{os.uname().nodename}, pid namespace {namespace},"
 
 
 def try_lock(path: str) -> int | None:
@@ -123,6 +139,10 @@ def try_lock(path: str) -> int | None:
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
                 raise StorageError(f"{path} is not a regular file") from None
+            if error.errno == errno.EACCES:
+                raise StorageError(
+                    f"cannot lock {path}: permission denied, the store is read-only for this user"
+                ) from None
             raise durable.storage_error(error, f"cannot lock {path}") from None
         keep = False
         try:

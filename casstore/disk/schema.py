@@ -206,14 +206,8 @@ def connect(path: str, *, writable: bool, upgrade: bool = False) -> Connection:
         NotAStore: it was made by a newer casstore.
         Damaged: it is not a casstore database, or SQLite cannot read it.
     """
-    mode = "rw" if writable else "ro"
-    if not writable and not os.access(path, os.W_OK) and not os.path.exists(path + "-wal"):
-        mode = "ro&immutable=1"  # a WAL database on read-only storage has no shared memory file
     try:
-        connection = sqlite3.connect(
-            f"file:{_uri(path)}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_SECONDS,
-            check_same_thread=False, cached_statements=256,
-        )  # fmt: skip
+        connection = _open(path, "rw") if writable else _open_for_reading(path)
     except Error as error:
         raise database_error(error, path) from None
     try:
@@ -292,6 +286,28 @@ def database_error(error: Error, path: str) -> Exception:
     if name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")):
         return StorageError(f"cannot use the index {path}: {text}")
     return Damaged(f"the index {path} is damaged ({text}); run: casstore fsck --rebuild")
+
+
+def _open_for_reading(path: str) -> Connection:
+    """Read beside a writer where its shared memory is there to be seen, else from a copy."""
+    if os.path.exists(path + "-shm"):
+        connection = _open(path, "ro")
+        try:
+            connection.execute("PRAGMA user_version").fetchone()
+        except Error:  # the last writer took it away meanwhile, or it is of no use
+            connection.close()
+        else:
+            return connection
+    from casstore.disk.snapshot import open_snapshot
+
+    return open_snapshot(path)
+
+
+def _open(path: str, mode: str) -> Connection:
+    return sqlite3.connect(
+        f"file:{_uri(path)}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_SECONDS,
+        check_same_thread=False, cached_statements=256,
+    )  # fmt: skip
 
 
 def _uri(path: str) -> str:

@@ -665,10 +665,10 @@ def test_leases_in_other_forms(run: Run, store: FakeStore) -> None:
     }
 
 
-def test_leases_are_removed_by_name(run: Run, store: FakeStore) -> None:
-    store.will("remove_lease", None, NotFound("No such lease: b"))
+def test_leases_are_removed_in_one_change(run: Run, store: FakeStore) -> None:
+    store.will("remove_lease", NotFound("No such lease: b"))
     assert run("lease", "rm", "a", "b") == (1, "", "Error: No such lease: b\n")
-    assert [call[1] for call in store.calls] == [("a",), ("b",)]
+    assert [call[1] for call in store.calls] == [("a", "b")]
 
 
 def test_lease_run_needs_a_command(run: Run, store: FakeStore) -> None:

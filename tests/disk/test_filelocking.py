@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -75,6 +76,46 @@ def test_a_killed_holder_blocks_nobody(path: Path) -> None:
         lock = StoreLock(str(path), 0.5)
         lock.acquire()
         lock.release()
+
+
+def test_a_holder_in_another_pid_namespace_is_named_as_such_and_blocks_nobody_when_killed(
+    path: Path,
+) -> None:
+    unshare = shutil.which("unshare")
+    if unshare is None or subprocess.run([unshare, "-pf", "true"], check=False).returncode:
+        pytest.skip("no pid namespaces here")
+    command = [unshare, "-pf", "--kill-child", sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=with_path()) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(Locked, match=r"by pid 1 \(-c\) on .*, pid namespace \d+, since "):
+            StoreLock(str(path), 0.1).acquire()
+        holder.kill()
+        holder.wait()
+        lock = StoreLock(str(path), 5)
+        lock.acquire()
+        lock.release()
+
+
+def test_the_holder_is_named_by_its_command_and_not_by_its_arguments(path: Path) -> None:
+    holder = StoreLock(str(path), 1, "casstore load")
+    holder.acquire()
+    with pytest.raises(Locked, match=rf"by pid {os.getpid()} \(casstore load\) since [\dT:+-]+;"):
+        StoreLock(str(path), 0).acquire()
+    holder.release()
+
+
+@pytest.mark.parametrize("text", [b"", b"\xff\x1b[2J" * 99, b"pid 1 (\n) since"])
+def test_what_stands_in_the_lock_file_decides_nothing(path: Path, text: bytes) -> None:
+    path.write_bytes(text)
+    free = StoreLock(str(path), 0)
+    free.acquire()
+    free.release()
+    with filelock.FileLock(path):
+        path.write_bytes(text)
+        with pytest.raises(Locked) as caught:
+            StoreLock(str(path), 0).acquire()
+    assert str(caught.value).isprintable()
 
 
 def test_a_lock_file_that_is_a_symbolic_link_is_refused_and_its_target_untouched(

@@ -140,6 +140,17 @@ def test_a_lease_that_is_not_there_cannot_be_removed(store: Store) -> None:
         store.remove_lease("nosuch")
 
 
+def test_leases_are_removed_together_or_not_at_all(store: Store) -> None:
+    for name in ("a", "b"):
+        store.add_lease(name, "app:1")
+    with pytest.raises(NotFound):
+        store.remove_lease("a", "nosuch", "b")
+    assert [lease.name for lease in store.leases()] == ["a", "b"]
+
+    store.remove_lease("a", "b", "a")
+    assert store.leases() == []
+
+
 def test_a_lease_name_is_checked(store: Store) -> None:
     with pytest.raises(UsageError):
         store.add_lease("a b", "other:1")

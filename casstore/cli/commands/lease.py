@@ -92,7 +92,7 @@ RM = Command(
     least=1,
     exits=(
         (0, "they are gone"),
-        (1, "there is no such lease; the ones before it are gone"),
+        (1, "there is no such lease; all of them stay"),
         WRONG_USAGE,
         NO_STORE,
         LOCKED,
@@ -164,8 +164,7 @@ def ls(args: Args, app: App) -> int:
 
 def rm(args: Args, app: App) -> int:
     """Remove soft leases."""
-    for name in args.positional:
-        app.store.remove_lease(name)
+    app.store.remove_lease(*args.positional)
     return 0
 
 
