@@ -49,7 +49,9 @@ def open_snapshot(path: str) -> sqlite3.Connection:
             reason = (error.strerror or str(error)).lower()
             raise StorageError(f"cannot read the index {path}: {reason}") from None
         connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        connection.deserialize(_applied(data, log))
+        image = _applied(data, log)
+        if image:
+            connection.deserialize(image)
         return connection
     raise StorageError(f"the index {path} is being changed all the time; try again")
 
