@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 
+from casstore.cli.jsontext import encode
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,14 +74,13 @@ def harmless(text: str) -> str:
 
 def json_text(value: object, indent: int | None = None) -> str:
     """JSON in UTF-8 where all of it can be shown, else in ASCII with escapes."""
-    import json
-
     plain = _plain(value)
-    separators = (",", ":") if indent is None else (",", ": ")
-    text = json.dumps(plain, ensure_ascii=False, indent=indent, separators=separators)
+    text = encode(plain, indent)
     if text.replace("\n", "").isprintable():
         return text
-    return json.dumps(plain, indent=indent, separators=separators)
+    import json  # 5 ms: only for what a terminal cannot show
+
+    return json.dumps(plain, indent=indent, separators=(",", ":" if indent is None else ": "))
 
 
 def _plain(value: object) -> object:

@@ -8,10 +8,21 @@ changing the count.
 from __future__ import annotations
 
 import os
-import sqlite3
-from sqlite3 import Connection, Error
 
 from casstore.errors import Damaged, Locked, NotAStore, StorageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import sqlite3
+    from sqlite3 import Connection, Error
+else:
+    # The package `sqlite3` is this C module, and datetime for column types that are not used here:
+    # a tenth of what an rmi takes. An interpreter that has no such module has the package.
+    try:
+        import _sqlite3 as sqlite3
+    except ImportError:
+        import sqlite3
+    Connection, Error = sqlite3.Connection, sqlite3.Error
 
 __all__ = [
     "Connection", "Error", "check_not_newer", "connect", "create", "database_error", "fill",

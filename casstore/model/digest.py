@@ -6,15 +6,19 @@ checked once, when it is parsed; from then on it is safe to use in a path.
 
 from __future__ import annotations
 
+import sys
+
 from casstore.errors import Refused, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Any, Self
 
 PREFIX = "sha256:"
 HEX_LENGTH = 64
 SHORT_LENGTH = 12
+_OWN = "_sha2" if sys.version_info >= (3, 12) else "_sha256"
+_SMALL = 64 << 10  # bytes; above it OpenSSL's speed is worth its import
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -72,6 +76,12 @@ def is_hex(text: str) -> bool:
 
 def sha256(data: bytes) -> Digest:
     """The digest of `data`."""
-    from hashlib import sha256 as digest_of  # not on the path of rmi: 3 ms
-
-    return Digest.of_hex(digest_of(data).hexdigest())
+    maker: Any = sys.modules.get("hashlib")
+    if maker is None:
+        # hashlib loads OpenSSL: 3 ms, more than inspect does otherwise. The interpreter's own
+        # sha256, which hashlib falls back to where there is no OpenSSL, will do for a config.
+        try:
+            maker = __import__(_OWN if len(data) <= _SMALL else "hashlib")
+        except ImportError:
+            maker = __import__("hashlib")
+    return Digest.of_hex(maker.sha256(data).hexdigest())

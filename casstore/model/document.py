@@ -32,24 +32,18 @@ def parse(data: bytes, name: str, *, limit: int = MAX_DOCUMENT) -> Any:
     Raises:
         Refused: too large, too deep, not UTF-8, not JSON, a key twice, NaN or Infinity.
     """
-    import json  # 12 ms: not on the path of rmi
-
     if len(data) > limit:
         raise Refused(f"{name} exceeds the limit of {limit} bytes")
     if data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_VALUES:
         raise Refused(f"{name} exceeds the limit of {MAX_VALUES} values")
     try:
         text = data.decode("utf-8")
-        value = json.loads(
-            text,
-            object_pairs_hook=_unique,
-            parse_constant=_constant,
-            parse_int=_integer,
-            parse_float=_real,
-        )
+        value = _value(text)
         if _may_be_deep(data):
             _check_depth(value)
-        if "\\u" in text:
+        if "\\ud" in text or "\\uD" in text:
+            import json
+
             # half of a surrogate pair is legal in a JSON string, but no text at all
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
@@ -152,6 +146,39 @@ class _Wrong(ValueError):
     """Legal JSON that is refused; the text goes on from the document's name."""
 
 
+def _value(text: str) -> Any:
+    """`json.loads(text)`, strict.
+
+    json is a shell around a scanner in C, `_json.make_scanner`, and importing the shell brings
+    `re` and takes longer than all else that `inspect` does. So the scanner is used directly, where
+    the interpreter has it; a text that it does not take to its end is given to json, which says
+    what is wrong with it.
+    """
+    try:
+        from _json import make_scanner
+    except ImportError:
+        return _loads(text)
+    decoder: Any = _Strictly
+    body = text.strip(" \t\r\n")
+    try:
+        value, end = make_scanner(decoder)(body, 0)
+    except (StopIteration, ValueError):
+        return _loads(text)
+    return value if end == len(body) else _loads(text)
+
+
+def _loads(text: str) -> Any:
+    import json
+
+    return json.loads(
+        text,
+        object_pairs_hook=_unique,
+        parse_constant=_constant,
+        parse_int=_integer,
+        parse_float=_real,
+    )
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
@@ -178,6 +205,17 @@ def _real(text: str) -> float:
     if value - value != 0:  # infinite
         raise _Wrong(f"has a number that is too large: {quote(text)}")
     return value
+
+
+class _Strictly:
+    """What the scanner asks of the decoder it works for."""
+
+    strict = True
+    object_hook = None
+    object_pairs_hook = staticmethod(_unique)
+    parse_constant = staticmethod(_constant)
+    parse_int = staticmethod(_integer)
+    parse_float = staticmethod(_real)
 
 
 def _may_be_deep(data: bytes) -> bool:

@@ -25,6 +25,7 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # Third-party packages, and SQL, each in the one place that may name it.
 ONLY_IN = {
     "sqlite3": ("disk/",),
+    "_sqlite3": ("disk/",),
     "filelock": ("disk/",),
     "zstandard": ("transfer/layerstream.py", "transfer/compress.py", "transfer/zstdframes.py"),
     "cryptography": ("trust/", "crypt/"),

@@ -15,14 +15,14 @@ import pytest
 from casstore import Store
 from tests.architecture.sources import ROOT, modules
 
-# Each costs milliseconds of start-up (BENCHMARKS.md); datetime does too, but sqlite3 brings it.
+# Each costs milliseconds of start-up (BENCHMARKS.md).
 HEAVY = frozenset(
     """
-    argparse ast asyncio base64 bz2 concurrent contextlib copy cryptography csv dataclasses email
-    enum filelock fnmatch gettext gzip hashlib hmac http importlib.metadata inspect ipaddress json
-    logging lzma multiprocessing pathlib pickle platform queue random re secrets selectors shlex
-    shutil socket ssl string subprocess tarfile tempfile textwrap threading traceback typing urllib
-    uuid zipfile zstandard
+    argparse ast asyncio base64 bz2 concurrent contextlib copy cryptography csv dataclasses datetime
+    email enum filelock fnmatch gettext gzip hashlib hmac http importlib.metadata inspect ipaddress
+    json logging lzma multiprocessing pathlib pickle platform queue random re secrets selectors
+    shlex shutil socket sqlite3 ssl string subprocess tarfile tempfile textwrap threading traceback
+    typing urllib uuid zipfile zstandard
     """.split()  # noqa: SIM905 - thirty names a line read better than one
 )
 
@@ -113,6 +113,13 @@ def test_the_everyday_commands_load_nothing_heavy(
     command: str, store: Path, tmp_path: Path
 ) -> None:
     assert _loads(tmp_path, "--store", str(store), *command.split()) & HEAVY == set()
+
+
+@pytest.mark.parametrize("options", ["", "--format {{.Id}}", "--format json"])
+def test_inspect_loads_nothing_heavy(options: str, store: Path, tmp_path: Path) -> None:
+    loaded = _loads(tmp_path, "--store", str(store), "inspect", *options.split(), "9b2e777a498d")
+
+    assert loaded & HEAVY == set()
 
 
 def test_a_refused_rmi_loads_nothing_heavy(store: Path, tmp_path: Path) -> None:

@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Callable
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from casstore.errors import Refused
 from casstore.model.document import MAX_DEPTH, Fields, parse
@@ -92,3 +98,41 @@ def test_fields_of_the_wrong_type_are_refused_by_name() -> None:
         fields.text_mapping("z")
     with pytest.raises(Refused, match="doc is not a JSON object"):
         Fields([], "doc")
+
+
+@pytest.mark.parametrize("data", [b' {"a": 1} \n', b"1", b'"x"', b"[1.5e3, -0, true]", b"\t[ ]"])
+def test_without_the_scanner_in_c_the_value_is_the_same(
+    data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = parse(data, "x")
+    monkeypatch.setitem(sys.modules, "_json", None)  # type: ignore[arg-type]
+
+    assert parse(data, "x") == expected == json.loads(data)
+
+
+def outcome(read: Callable[[bytes], object], data: bytes) -> object:
+    """The value, or why there is none."""
+    try:
+        return read(data)
+    except json.JSONDecodeError as error:
+        return f"x is not valid JSON: {error.msg} at character {error.pos}"
+    except Refused as error:
+        return str(error)
+
+
+TOKENS = ["[", "]", "{", "}", '"', '"a"', ":", ",", " ", "0", "1.5", "-", "true", "nul", "\\", "e"]
+
+
+@given(st.lists(st.sampled_from(TOKENS), max_size=8).map("".join))
+def test_what_is_refused_is_refused_with_the_reason_that_json_gives(text: str) -> None:
+    data = text.encode()
+
+    assert outcome(lambda d: parse(d, "x"), data) == outcome(json.loads, data)
+
+
+def test_half_a_pair_of_surrogates_is_refused_in_either_spelling() -> None:
+    for escape in (b'"\\ud83d"', b'"\\uD83D"', b'"\\ude00"', b'"\\uDE00x"'):
+        with pytest.raises(Refused, match="surrogate"):
+            parse(escape, "x")
+
+    assert parse(b'"\\ud83d\\uDe00 \\u00e9 \\u003c"', "x") == "\U0001f600 é <"
