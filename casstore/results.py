@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from casstore.model.digest import Digest
     from casstore.model.reference import Reference
     from casstore.rules.removal import Removed
+    from casstore.rules.view import BlobState
 
 
 class Renamed(Value):
@@ -172,10 +173,10 @@ class TreeRow(Value):
 class Keeper(Value):
     """Something that keeps an image or a blob in the store."""
 
-    kind: str  # "reference", "child", "lease", "index", "manifest" or "image"
+    kind: str  # "reference", "child", "lease", "pin", "index", "manifest", "image" or "trash"
     digest: Digest | None  # the document or image that keeps it; None for a name
-    text: str  # the familiar reference, the name of a lease, or the names of the image
-    detail: str  # of a lease: "hard" or "soft", with its holder or its end
+    text: str  # the reference, the name of a lease, the names of an image, the entry of the trash
+    detail: str  # of a lease: "hard" or "soft", with its holder or its end; of trash its end
 
 
 class Kept(Value):
@@ -185,6 +186,33 @@ class Kept(Value):
     digest: Digest
     size: int  # file bytes of an image, bytes as stored of a blob
     keepers: tuple[Keeper, ...]
+
+
+class InventoryImage(Value):
+    """One image of an inventory, with the intermediate images that would go with it."""
+
+    id: Digest
+    names: tuple[Reference, ...]
+    created: int | None
+    used: int | None  # last use, where it is known
+    size: int  # file bytes of all layers
+    frees: int  # bytes on disk that `rmi -f` of this image alone frees
+    refusal: str  # why `rmi -f` does not remove it, "" where it does
+    leases: tuple[str, ...]
+    pinned: bool
+    base: int  # place in `Inventory.images` of the image it is built on, -1 for none
+    labels: tuple[tuple[str, str], ...]
+    blobs: tuple[int, ...]  # places in `Inventory.blobs`: layers bottom first, then documents
+
+
+class Inventory(Value):
+    """Everything in a store at one moment, as the report shows it."""
+
+    store: str  # its directory
+    taken: int
+    usage: DiskUsage
+    blobs: tuple[BlobState, ...]
+    images: tuple[InventoryImage, ...]
 
 
 class LeaseInfo(Value):

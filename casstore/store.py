@@ -299,6 +299,17 @@ class Store(OpenStore):
 
         return what_keeps(self.disk, self._view(), argument, time.time_ns())
 
+    def report(self, out: str) -> None:
+        """Write the store's report to `out`: one HTML page that needs nothing else.
+
+        Raises:
+            StorageError: it cannot be written; a file that was there is as it was.
+        """
+        from casstore.queries.inventory import take_inventory
+        from casstore.report.page import write_page
+
+        write_page(out, take_inventory(self.disk, self._view(), time.time_ns()))
+
     # Leases
 
     def lease(self, *images: str, name: str | None = None) -> Lease:

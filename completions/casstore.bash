@@ -20,6 +20,7 @@ _casstore_options() {
         'lease run') echo '--help' ;;
         'load') echo '--compression --help --input -i --link --quiet -q' ;;
         'prune') echo '--all -a --dry-run --filter --force -f --format --help' ;;
+        'report') echo '--help --output -o' ;;
         'rmi') echo '--dry-run --force -f --format --glob --help --no-prune --verbose' ;;
         'save') echo '--format --help --output -o' ;;
         'tag') echo '--help' ;;
@@ -60,6 +61,8 @@ _casstore_value() {
         'load --compression') echo 'nothing' ;;
         'prune --filter') echo 'nothing' ;;
         'prune --format') echo 'words json' ;;
+        'report --output') echo 'file' ;;
+        'report -o') echo 'file' ;;
         'rmi --format') echo 'words json' ;;
         'save --output') echo 'file' ;;
         'save -o') echo 'file' ;;
@@ -143,7 +146,7 @@ _casstore() {
     elif [[ $cur == -* ]]; then
         kind="words $(_casstore_options "$command")"
     elif [[ -z $command ]]; then
-        kind="words df fsck gc history image images import inspect key lease load prune rmi save system tag tree why"
+        kind="words df fsck gc history image images import inspect key lease load prune report rmi save system tag tree why"
     elif [[ -n $(_casstore_subcommands "$command") ]]; then
         kind="words $(_casstore_subcommands "$command")"
     else

@@ -54,6 +54,7 @@ COMMANDS = {
     "lease": "Manage leases, which hold images against removal",
     "load": "Load an image from a tar archive, a layout directory or STDIN",
     "prune": "Remove unused images",
+    "report": "Write a page that shows where the space goes",
     "rmi": "Remove one or more images",
     "save": "Save one or more images to a tar archive (streamed to STDOUT by default)",
     "tag": "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",

@@ -87,6 +87,11 @@ STATEMENTS = {
     "platform_of": "SELECT os, architecture, variant FROM image WHERE digest = ?",
     "meta": "SELECT value FROM meta WHERE key = ?",
     "blobs_with_prefix": "SELECT digest FROM blob WHERE digest BETWEEN ? AND ? LIMIT 2",
+    "trash_of": "SELECT trash_image.digest, trash.id, trash.expires FROM blob"
+    " JOIN trash_holding ON trash_holding.manifest = blob.id"
+    " JOIN trash_image ON trash_image.id = trash_holding.image"
+    " JOIN trash ON trash.id = trash_image.trash WHERE blob.digest = ? ORDER BY trash.id",
+    "is_pinned": "SELECT 1 FROM image JOIN pin ON pin.image = image.id WHERE image.digest = ?",
     "blob_state": _STATE.format("blob", "blob.digest = ?"),
 }
 
@@ -105,6 +110,7 @@ LISTINGS = {
     "all_published_nameless": PUBLISHED_NAMELESS.format(""),
     "all_blobs": "SELECT blob.digest, blob.kind, blob.size, layer.file_bytes, blob.refcount"
     " FROM blob LEFT JOIN layer ON layer.blob = blob.id ORDER BY blob.id",
+    "all_pins": "SELECT image.digest FROM pin JOIN image ON image.id = pin.image",
     "all_edges": "SELECT document.digest, blob.digest FROM edge"
     " JOIN blob AS document ON document.id = edge.parent JOIN blob ON blob.id = edge.child"
     " ORDER BY edge.parent, edge.position",
@@ -225,6 +231,19 @@ class SqliteView:
         for document in dict.fromkeys(self.needed_by(blob)):
             found.update(dict.fromkeys(self.images_needing(document)))
         return list(found)
+
+    def trash_of(self, manifest: Digest) -> list[tuple[Digest, int, int]]:
+        """Removed images that keep a manifest in the trash: image, entry, its end (ns)."""
+        rows = self._rows("trash_of", manifest.raw)
+        return [(Digest.of_bytes(raw), entry, expires) for raw, entry, expires in rows]
+
+    def is_pinned(self, image: Digest) -> bool:
+        """Whether no policy of gc may choose the image."""
+        return self._one("is_pinned", image.raw) is not None
+
+    def all_pins(self) -> set[Digest]:
+        """Pinned images."""
+        return {Digest.of_bytes(row[0]) for row in self.connection.execute(LISTINGS["all_pins"])}
 
     def meta(self, key: str) -> Any:
         """A value of the meta table, None where it is not set."""

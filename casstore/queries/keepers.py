@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from casstore.disk.sqliteview import SqliteView
 
 IMAGE, REFERENCE, CHILD, LEASE = "image", "reference", "child", "lease"
+PIN, TRASH = "pin", "trash"
 
 
 def what_keeps(disk: LocalStore, view: SqliteView, argument: str, now: int) -> Kept | None:
@@ -66,25 +67,33 @@ def _of_image(disk: LocalStore, view: SqliteView, image: Digest, now: int) -> Ke
         for name, held, expires in view.all_leases()
         if held == image and (expires is None or expires > now)
     ]
+    if view.is_pinned(image):
+        keepers.append(Keeper(PIN, None, "", "no policy of gc may choose it"))
     return Kept(IMAGE, image, view.facts_of(image).size, tuple(keepers))
 
 
 def _of_blob(view: SqliteView, blob: Digest) -> Kept:
     state = view.blob_state(blob)
     assert state is not None
-    keepers = []
-    documents = list(dict.fromkeys(view.needed_by(blob)))
-    at = 0
-    while at < len(documents):  # an index needs the manifest that needs the layer
-        document = view.blob_state(documents[at])
-        assert document is not None
-        keepers.append(Keeper(document.kind, document.digest, "", ""))
-        documents += (one for one in view.needed_by(document.digest) if one not in documents)
-        at += 1
+    above = list(dict.fromkeys(view.needed_by(blob)))
+    for document in above:  # an index needs the manifest that needs the layer
+        above += (one for one in view.needed_by(document) if one not in above)
+    keepers = [Keeper(_kind(view, document), document, "", "") for document in above]
     keepers += [
         Keeper(IMAGE, image, _names(view, image), "") for image in view.images_needing(blob)
     ]
+    keepers += [
+        Keeper(TRASH, image, f"entry {entry}", f"until {_date(expires)}")
+        for document in (blob, *above)
+        for image, entry, expires in view.trash_of(document)
+    ]
     return Kept(state.kind, blob, state.size, tuple(keepers))
+
+
+def _kind(view: SqliteView, document: Digest) -> str:
+    state = view.blob_state(document)
+    assert state is not None
+    return state.kind
 
 
 def _names(view: SqliteView, image: Digest) -> str:

@@ -32,33 +32,32 @@ class SpaceMap:
         names: references by image, in attach order; an image without one is not in it.
         blobs: every blob, by digest.
         layers: what is known of each layer, by digest of the blob.
-        leases: names of live leases by image, hard ones first.
+        leases: names of live leases by image, hard ones first; `hard` has these alone.
+        pinned: images that somebody pinned.
         children: images by their recorded parent.
         listed: the images that are not intermediate, newest first.
     """
 
     def __init__(self, disk: LocalStore, view: SqliteView, now: int) -> None:
-        """Read the map; `now` (ns) decides which soft leases live."""
-        view.connection.execute("BEGIN")  # one snapshot for all that follows
+        """Read the map; `now` (ns) decides which soft leases live.
+
+        Where the caller has begun a transaction, the map is of that snapshot.
+        """
+        inside = view.connection.in_transaction
+        if not inside:
+            view.connection.execute("BEGIN")  # one snapshot for all that follows
         try:
-            self.images = view.all_images()
-            self.names = view.all_references()
-            self.blobs: dict[Digest, BlobState] = {one.digest: one for one in view.all_blobs()}
-            self.layers: dict[Digest, LayerRecord] = {one.digest: one for one in view.all_layers()}
-            self._tops: dict[Digest, list[Digest]] = {}
-            for image, top in view.all_tops():
-                self._tops.setdefault(image, []).append(top)
-            self._needs: dict[Digest, list[Digest]] = {}
-            for document, need in view.all_edges():
-                self._needs.setdefault(document, []).append(need)
+            self._read(view)
             soft = view.all_leases()
         finally:
-            view.connection.execute("ROLLBACK")
+            if not inside:
+                view.connection.execute("ROLLBACK")
         self.facts = {facts.id: facts for facts in self.images}
-        self.leases: dict[Digest, list[str]] = {}
+        self.hard: dict[Digest, list[str]] = {}
         for lease in disk.hard_leases():
             for image in lease.images:
-                self.leases.setdefault(image, []).append(lease.name)
+                self.hard.setdefault(image, []).append(lease.name)
+        self.leases = {image: list(names) for image, names in self.hard.items()}
         for name, image, expires in soft:
             if expires is None or expires > now:
                 self.leases.setdefault(image, []).append(name)
@@ -69,6 +68,19 @@ class SpaceMap:
         self.listed = [facts for facts in self.images if not self.is_intermediate(facts.id)]
         self._estates: dict[Digest, frozenset[Digest]] = {}
         self._users: dict[Digest, int] | None = None
+
+    def _read(self, view: SqliteView) -> None:
+        self.images = view.all_images()
+        self.names = view.all_references()
+        self.pinned = view.all_pins()
+        self.blobs: dict[Digest, BlobState] = {one.digest: one for one in view.all_blobs()}
+        self.layers: dict[Digest, LayerRecord] = {one.digest: one for one in view.all_layers()}
+        self._tops: dict[Digest, list[Digest]] = {}
+        for image, top in view.all_tops():
+            self._tops.setdefault(image, []).append(top)
+        self._needs: dict[Digest, list[Digest]] = {}
+        for document, need in view.all_edges():
+            self._needs.setdefault(document, []).append(need)
 
     def is_intermediate(self, image: Digest) -> bool:
         """Whether the image has no name, and children."""

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 def disk_usage(disk: LocalStore, view: SqliteView, now: int) -> DiskUsage:
     """Count what is on the disk and what each image takes of it; `now` (ns) ends soft leases."""
-    space = SpaceMap(disk, view, now)
+    return usage_of(disk, SpaceMap(disk, view, now))
+
+
+def usage_of(disk: LocalStore, space: SpaceMap) -> DiskUsage:
+    """The figures of a map that has been read."""
     users = space.users()
     held = space.held()
     kept: set[Digest] = set().union(*(space.tree(image) for image in held))

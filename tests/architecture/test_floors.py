@@ -13,7 +13,7 @@ FLOORS = (
     ("ports", "results"),
     ("disk", "transfer", "trust"),
     ("commit",),
-    ("admission", "care", "importing", "leases", "queries", "removing", "saving"),
+    ("admission", "care", "importing", "leases", "queries", "removing", "report", "saving"),
     ("opening",),
     ("store",),
     ("pytest_plugin",),

@@ -605,6 +605,19 @@ def test_why_goes_on_after_a_name_that_is_not_there(run: Run, store: FakeStore) 
     assert json.loads(result.out)["Kind"] == "layer"
 
 
+# report
+
+
+def test_a_report_goes_to_the_file_that_is_named(run: Run, store: FakeStore) -> None:
+    assert run("report", "-o", "page.html") == (0, "", "")
+    assert store.calls == [("report", ("page.html",), {})]
+
+
+def test_a_report_without_a_file_is_wrong_usage(run: Run, store: FakeStore) -> None:
+    assert run("report").status == 2
+    assert store.calls == []
+
+
 # lease
 
 LEASES = [

@@ -1,0 +1,44 @@
+"""report: a page that shows where the space goes."""
+
+from __future__ import annotations
+
+from casstore.cli.options import DAMAGED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.cli.app import App
+
+HELP = Command(
+    name="report",
+    arguments="-o FILE",
+    summary="Write a page that shows where the space goes",
+    options=(
+        Option(
+            "output",
+            "Write to this file, whole or not at all (needed)",
+            short="o",
+            kind=TEXT,
+            value="file",
+            completes="file",
+        ),
+    ),
+    most=0,
+    exits=((0, "the page is written"), (1, "it cannot be written"), WRONG_USAGE, NO_STORE, DAMAGED),
+    description="""\
+One HTML file for a browser, of this moment: what is on disk, what is shared, a map of repositories,
+images and layers by bytes, and a table of all images with age, last use and what the removal of
+each would free (the plan of rmi -f). Images can be selected there, to see what their removal would
+free together, with the command that does it.
+
+The page needs no network and no other file, and allows itself none: everything is in it. What names
+and labels say is shown as text, whatever it is.""",
+)
+
+
+def run(args: Args, app: App) -> int:
+    """Write the page."""
+    out = args.text("output")
+    if not out:
+        raise args.wrong("output", "a file is needed")
+    app.store.report(out)
+    return 0

@@ -1,0 +1,83 @@
+"""What the report shows: every listed image, what it takes, and what its removal would free.
+
+What a removal frees is the plan of `rmi -f`, made by the rules that rmi itself uses, for each
+image alone.
+"""
+
+from __future__ import annotations
+
+from casstore.disk.sqliteview import SqliteView
+from casstore.errors import Conflict
+from casstore.queries.spacemap import SpaceMap
+from casstore.queries.usage import usage_of
+from casstore.results import Inventory, InventoryImage
+from casstore.rules.removal import plan_removal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.disk.local import LocalStore
+    from casstore.model.digest import Digest
+    from casstore.rules.view import ImageFacts
+
+
+def take_inventory(disk: LocalStore, view: SqliteView, now: int) -> Inventory:
+    """The store at this moment (`now`, ns since 1970)."""
+    view.connection.execute("BEGIN")  # one snapshot for the map and for the plans
+    try:
+        space = SpaceMap(disk, view, now)
+        rules = SqliteView(view.connection, now=now, hard=space.hard)
+        place = {facts.id: number for number, facts in enumerate(space.listed)}
+        number = {blob: number for number, blob in enumerate(space.blobs)}
+        images = [_image(space, rules, facts, place, number) for facts in space.listed]
+    finally:
+        view.connection.execute("ROLLBACK")
+    blobs = tuple(space.blobs.values())
+    return Inventory(disk.root, now, usage_of(disk, space), blobs, tuple(images))
+
+
+def _image(
+    space: SpaceMap,
+    rules: SqliteView,
+    facts: ImageFacts,
+    place: dict[Digest, int],
+    number: dict[Digest, int],
+) -> InventoryImage:
+    frees, refusal = _removal(rules, facts.id)
+    return InventoryImage(
+        facts.id,
+        tuple(space.names.get(facts.id, ())),
+        facts.created,
+        None,
+        facts.size,
+        frees,
+        refusal,
+        tuple(space.leases.get(facts.id, ())),
+        facts.id in space.pinned,
+        _base(space, facts.id, place),
+        facts.labels,
+        _in_order(space, facts.id, number),
+    )
+
+
+def _removal(rules: SqliteView, image: Digest) -> tuple[int, str]:
+    """Bytes that `rmi -f IMAGE` frees, or why it does not remove it."""
+    try:
+        plan = plan_removal(rules, image, force=True)
+    except Conflict as conflict:
+        return 0, str(conflict).partition(" because it ")[2] or str(conflict)
+    return plan.freed, ""
+
+
+def _base(space: SpaceMap, image: Digest, place: dict[Digest, int]) -> int:
+    """Place of the nearest listed image that this one is built on, -1 for none."""
+    for ancestor in space.ancestors(image):
+        if ancestor in place:
+            return place[ancestor]
+    return -1
+
+
+def _in_order(space: SpaceMap, image: Digest, number: dict[Digest, int]) -> tuple[int, ...]:
+    """Numbers of the blobs: its layers bottom first, then all else."""
+    estate = space.estate(image)
+    layers = [blob for blob in dict.fromkeys(space.chain(image)) if blob in estate]
+    return tuple(number[blob] for blob in [*layers, *sorted(estate.difference(layers))])

@@ -1,0 +1,1 @@
+"""The report: a store as one HTML page that needs nothing else."""
