@@ -24,8 +24,8 @@ def main() -> NoReturn:
     A request to end (SIGINT, SIGTERM, SIGHUP) is an exception, so that what was begun is taken back
     and its temporary files are removed, also beside the output of a save.
     """
-    # A start makes 20 000 objects that all stay; to look through them for cycles thirty times takes a
-    # millisecond. From 50 000 new ones on there is something to look for.
+    # A start makes 20 000 objects that all stay; to look through them for cycles thirty times
+    # takes a millisecond. From 50 000 new ones on there is something to look for.
     gc.set_threshold(50_000)
     try:
         _end_by_exception()
