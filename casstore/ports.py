@@ -14,12 +14,20 @@ from casstore.model.record import Descriptor, LayerRecord
 class Draft(Protocol):
     """A blob being written, invisible to everyone until the commit."""
 
+    offset: int  # bytes that an earlier, broken-off attempt left in it
+
+    def reread(self) -> IO[bytes]:
+        """Those bytes, to be read and hashed again. Closing it does not close the draft."""
+
     def write(self, data: bytes | memoryview) -> int: ...
     def seal(self, digest: Digest, size: int) -> None:
         """Declare the content complete. The caller has hashed it; `size` is checked."""
 
     def discard(self) -> None:
         """Throw the content away; harmless after `seal` or a second time."""
+
+    def leave(self) -> None:
+        """Stop for now: a draft with a digest keeps what it has, any other is discarded."""
 
 
 class Intake(Protocol):
@@ -50,8 +58,8 @@ class Intake(Protocol):
     def add(self, data: bytes) -> Digest:
         """Stage a small document and return its digest. Staging what is there is harmless."""
 
-    def draft(self) -> Draft:
-        """Start a blob whose digest is not known yet."""
+    def draft(self, digest: Digest | None = None) -> Draft:
+        """Start a blob; with the digest it shall have, go on with what is left of a former try."""
 
     def add_layer(self, record: LayerRecord) -> None:
         """Tell the intake of a layer just sealed, so that `layer_with_diff_id` finds it."""

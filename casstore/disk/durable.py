@@ -165,6 +165,15 @@ def move_aside(path: str, aside: str) -> None:
     sync_directory(os.path.dirname(path) or ".")
 
 
+def take(source: str, target: str) -> bool:
+    """Rename a file that may lose its name any moment, not durably; False if it is gone."""
+    try:
+        os.rename(source, target)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def share(source: str, target: str) -> bool:
     """Give the file at `source` a second name by hard link; False where that cannot be done."""
     try:

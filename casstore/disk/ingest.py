@@ -4,16 +4,23 @@ Each load works in a directory of its own, kept alive by a locked token (fileloc
 what no live process holds, at once, without waiting for an age. What a load finds already in the
 store gets a second name in its directory: a hard link. So a concurrent rmi cannot take it away; if
 the blob has left the store by the time of the commit, the link puts it back.
+
+A part is a draft whose digest is known before its bytes (a pull): when its load fails, or its
+process dies, the part stays in ingest/ for a day, and the next load that wants the blob renames it
+into its own directory and goes on. A part at rest belongs to nobody, one in a directory to its
+load: a rename decides who gets it, and no lock is needed.
 """
 
 from __future__ import annotations
 
 import os
+import stat
+import time
 
 from casstore.disk import durable
-from casstore.disk.filelocking import Token, is_held, lock_dead
+from casstore.disk.filelocking import Token, is_held, lock_dead, tokens
 from casstore.errors import Damaged, Refused, quote
-from casstore.model.digest import Digest, sha256
+from casstore.model.digest import Digest, is_hex64, sha256
 from casstore.model.record import INDEX, LAYER, MANIFEST
 
 TYPE_CHECKING = False
@@ -27,6 +34,8 @@ if TYPE_CHECKING:
     from casstore.rules.view import BlobState
 
 _MODE = 0o444
+PART = "part-"
+PART_SECONDS = 86400.0  # that a part at rest is kept after its last byte
 
 
 class Ingest:
@@ -40,6 +49,7 @@ class Ingest:
         self.directory = os.path.join(self._area, self._token.name)
         os.mkdir(self.directory, 0o700)
         self._count = 0
+        self._rescued = False  # parts of dead processes were looked for
         self._staged: dict[Digest, tuple[str, int]] = {}  # new here: path, size
         self._pinned: dict[Digest, tuple[str, int]] = {}  # found in the store: path of our link
         self._layers: dict[Digest, LayerRecord] = {}  # by diff ID
@@ -133,9 +143,20 @@ class Ingest:
             draft.seal(digest, len(data))
         return digest
 
-    def draft(self) -> _Draft:
+    def draft(self, digest: Digest | None = None) -> _Draft:
+        if digest is not None:
+            return self._part(digest)
         self._count += 1
         return _Draft(self, self._path(f"draft-{self._count}"))
+
+    def _part(self, digest: Digest) -> _Draft:
+        if not self._rescued:
+            self._rescued = True
+            _rescue_dead(self._area)
+        name = PART + digest.hex
+        if not os.path.lexists(self._path(name)):
+            durable.take(os.path.join(self._area, name), self._path(name))
+        return _Draft(self, self._path(name), part=True)
 
     def add_layer(self, record: LayerRecord) -> None:
         self._layers[record.diff_id] = record
@@ -183,8 +204,10 @@ class Ingest:
         """Make the content of all new blobs durable. No lock is needed."""
         durable.sync_files(path for path, _ in self._staged.values())
 
-    def close(self) -> None:
-        """Remove the directory and what is left in it."""
+    def close(self, *, keep_parts: bool = False) -> None:
+        """Remove the directory and what is left in it; parts may stay for a later load."""
+        if keep_parts:
+            _put_parts_to_rest(self.directory, self._area)
         remove_tree(self.directory)
         self._token.release()
 
@@ -192,10 +215,14 @@ class Ingest:
 class _Draft:
     """A blob being written."""
 
-    def __init__(self, ingest: Ingest, path: str) -> None:
-        self._ingest, self._path = ingest, path
-        self._file = open(path, "xb", buffering=0)  # noqa: SIM115 - closed by seal or discard
+    def __init__(self, ingest: Ingest, path: str, *, part: bool = False) -> None:
+        self._ingest, self._path, self._part = ingest, path, part
+        self._file = _open_part(path) if part else open(path, "xb", buffering=0)  # noqa: SIM115
+        self.offset = self._file.seek(0, os.SEEK_END) if part else 0
         self._done = False
+
+    def reread(self) -> IO[bytes]:
+        return open(self._path, "rb", buffering=0)
 
     def write(self, data: bytes | memoryview) -> int:
         written = 0
@@ -219,6 +246,71 @@ class _Draft:
             self._file.close()
             os.unlink(self._path)
 
+    def leave(self) -> None:
+        if not self._part:
+            self.discard()
+        elif not self._done:
+            self._done = True
+            self._file.close()
+
+
+def _open_part(path: str) -> IO[bytes]:
+    """Open a part for going on, or begin it; one that is no file of its own begins anew."""
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        status = os.lstat(path)
+        if not (stat.S_ISREG(status.st_mode) and status.st_nlink == 1):
+            os.unlink(path)
+        else:
+            os.chmod(path, 0o600)  # it may have been complete already
+    except FileNotFoundError:
+        pass
+    return os.fdopen(os.open(path, flags | os.O_CREAT, 0o600), "r+b", buffering=0)
+
+
+def _put_parts_to_rest(directory: str, area: str) -> None:
+    """Move the parts of a load that failed to where the next one finds them."""
+    try:
+        names = [name for name in os.listdir(directory) if _is_part(name)]
+    except FileNotFoundError:
+        return
+    for name in names:
+        mine, resting = os.path.join(directory, name), os.path.join(area, name)
+        try:
+            if os.lstat(resting).st_size >= os.lstat(mine).st_size:
+                continue  # another load came further
+        except FileNotFoundError:
+            pass
+        durable.take(mine, resting)
+
+
+def _rescue_dead(area: str) -> None:
+    """Put the parts of loads whose process died to rest; whoever holds a dead token may."""
+    for path, alive in tokens(area, "load"):
+        directory = path.removesuffix(".lock")
+        if alive or not os.path.isdir(directory):
+            continue
+        descriptor = lock_dead(path)
+        if descriptor is not None:
+            try:
+                _put_parts_to_rest(directory, area)
+            finally:
+                os.close(descriptor)
+
+
+def _is_part(name: str) -> bool:
+    return name.startswith(PART) and is_hex64(name[len(PART) :])
+
+
+def _is_kept(path: str) -> bool:
+    """Whether this is a part at rest whose day is not over."""
+    try:
+        return _is_part(os.path.basename(path)) and (
+            time.time() - os.lstat(path).st_mtime < PART_SECONDS
+        )
+    except FileNotFoundError:
+        return True  # a load has taken it
+
 
 def leftovers(root: str) -> list[str]:
     """Paths in ingest/ that no live process holds."""
@@ -230,7 +322,11 @@ def leftovers(root: str) -> list[str]:
     # The list comes first, the look at the locks second: a token is locked before its directory
     # is made, so what stands in the list without a lock has lost its process.
     paths = [os.path.join(area, name) for name in names]
-    return [path for path in paths if not is_held(path.removesuffix(".lock") + ".lock")]
+    return [
+        path
+        for path in paths
+        if not is_held(path.removesuffix(".lock") + ".lock") and not _is_kept(path)
+    ]
 
 
 def remove_leftovers(root: str) -> tuple[int, int]:
@@ -243,12 +339,15 @@ def remove_leftovers(root: str) -> tuple[int, int]:
         Files removed, and their bytes on disk.
     """
     files = size = 0
+    area = os.path.join(root, "ingest")
     for path in leftovers(root):
         token = path.removesuffix(".lock") + ".lock"
         descriptor = lock_dead(token)
         if descriptor is None and os.path.lexists(token):
             continue  # somebody has come to life
         try:
+            if descriptor is not None:
+                _put_parts_to_rest(token.removesuffix(".lock"), area)
             for dead in (token.removesuffix(".lock"), token):
                 more_files, more_size = remove_tree(dead)
                 files, size = files + more_files, size + more_size

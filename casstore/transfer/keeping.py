@@ -11,7 +11,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import IO, cast
+from typing import IO, Self, cast
 
 from casstore.errors import Refused
 from casstore.model.digest import Digest
@@ -25,6 +25,7 @@ from casstore.transfer.sidehash import PlainHash, SideHash
 
 SMALL = 64 << 10  # below this a thread costs more than it saves
 ENCRYPTED = "+encrypted"
+KNOWN, KEPT = "known", "kept"  # what became of a job: it was there already, or is there now
 
 _READ = 1 << 20
 
@@ -37,10 +38,18 @@ class KeepJob(Value):
     diff_id: Digest | None  # what the config says; None where no config says it
     position: int  # in its image, as messages shall count it
     staged: bool  # already in the intake (adopted by link): verify, do not write
+    # The stream from an offset on, where a former try may have left the beginning.
+    resume: Callable[[int], IO[bytes]] | None = None
+    opaque: bool = False  # no layer at all, or one nobody can look into: only its digest is checked
 
 
 def keep_layers(
-    jobs: Sequence[KeepJob], intake: Intake, *, width: int | None = None
+    jobs: Sequence[KeepJob],
+    intake: Intake,
+    *,
+    width: int | None = None,
+    small: int = SMALL,
+    told: Callable[[KeepJob, str], None] | None = None,
 ) -> list[LayerRecord]:
     """Verify each layer and store its blob as it is; one that is known already is not read.
 
@@ -51,6 +60,8 @@ def keep_layers(
         jobs: the layers of one or many images. Their streams are opened in other threads.
         intake: where blobs go; used in the caller's thread only, except for `Draft.write`.
         width: layers at a time; as many as there are cores if None.
+        small: layers below this size get no thread (0 where opening one means waiting).
+        told: called in the caller's thread with each job, and KNOWN or KEPT.
 
     Returns:
         One record for each job, in order.
@@ -58,7 +69,7 @@ def keep_layers(
     Raises:
         Refused: wrong size, digest or diff ID, or a layer that does not decompress to its end.
     """
-    keeping = _Keeping(intake, width or min(cores(), MAX_WIDTH))
+    keeping = _Keeping(intake, width or min(cores(), MAX_WIDTH), small, told)
     try:
         for number, job in enumerate(jobs):
             keeping.start(number, job)
@@ -94,9 +105,13 @@ def _wrong_size(descriptor: Descriptor, size: int) -> Refused:
 class _Keeping:
     """One call of `keep_layers`."""
 
-    def __init__(self, intake: Intake, width: int) -> None:
+    def __init__(
+        self, intake: Intake, width: int, small: int, told: Callable[[KeepJob, str], None] | None
+    ) -> None:
         self._intake = intake
         self._width = width
+        self._small = small
+        self._told = told or _silent
         self._pool: ThreadPoolExecutor | None = None
         self._running: deque[tuple[_Verification, Future[LayerRecord]]] = deque()
         self._records: dict[Digest, LayerRecord] = {}
@@ -108,17 +123,17 @@ class _Keeping:
         if digest in self._seen:
             return
         self._seen.add(digest)
-        known = None if job.staged else self._intake.layer(digest)
+        known = None if job.staged else self._known(job)
         if known is not None:
             self._records[digest] = known
+            self._told(job, KNOWN)
             return
-        draft = None if job.staged else self._intake.draft()
-        work = _Verification(job, draft, self._stopped)
-        if job.descriptor.size < SMALL:
+        work = _Verification(job, None if job.staged else self._draft(job), self._stopped)
+        if job.descriptor.size < self._small:
             try:
                 self._admit(work, work.run())
             except BaseException:
-                work.discard()
+                work.leave()
                 raise
             return
         if self._pool is None:
@@ -141,10 +156,27 @@ class _Keeping:
 
     def abort(self) -> None:
         self._stop = True
+        for work, _ in self._running:
+            work.interrupt()
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
         for work, _ in self._running:
-            work.discard()
+            work.leave()
+
+    def _known(self, job: KeepJob) -> LayerRecord | None:
+        if not job.opaque:
+            return self._intake.layer(job.descriptor.digest)
+        size = self._intake.has(job.descriptor.digest)
+        return None if size is None else _unseen(job.descriptor, job.diff_id, size)
+
+    def _draft(self, job: KeepJob) -> Draft:
+        if job.resume is None:
+            return self._intake.draft()
+        draft = self._intake.draft(job.descriptor.digest)
+        if draft.offset > job.descriptor.size:
+            draft.discard()
+            draft = self._intake.draft(job.descriptor.digest)
+        return draft
 
     def _stopped(self) -> bool:
         return self._stop
@@ -157,8 +189,10 @@ class _Keeping:
     def _admit(self, work: _Verification, record: LayerRecord) -> None:
         if work.draft is not None:
             work.draft.seal(record.digest, record.size)
-        self._intake.add_layer(record)
+        if not work.job.opaque:
+            self._intake.add_layer(record)
         self._records[record.digest] = record
+        self._told(work.job, KEPT)
 
 
 class _Verification:
@@ -166,18 +200,25 @@ class _Verification:
 
     def __init__(self, job: KeepJob, draft: Draft | None, stopped: Callable[[], bool]) -> None:
         self.draft = draft
-        self._job = job
+        self.job = job
         self._stopped = stopped
+        self._stream: IO[bytes] | None = None
 
     def run(self) -> LayerRecord:
-        job = self._job
-        with job.open() as stream:
+        try:
+            return self._run()
+        except Refused:
+            self.discard()  # wrong bytes are not to be gone on with
+            raise
+
+    def _run(self) -> LayerRecord:
+        job = self.job
+        with self._open() as stream:
             raw = _Raw(stream, job.descriptor, self.draft, self._stopped)
-            if job.descriptor.media_type.endswith(ENCRYPTED):
+            if job.opaque or job.descriptor.media_type.endswith(ENCRYPTED):
                 raw.drain()
                 raw.check()
-                diff_id = job.diff_id or job.descriptor.digest
-                return self._record(diff_id, 0, 0)
+                return _unseen(job.descriptor, job.diff_id, job.descriptor.size)
             scanner = LayerScanner()
             aside = job.descriptor.size >= SMALL
             plain = SideHash(scanner) if aside else PlainHash(scanner)
@@ -199,18 +240,77 @@ class _Verification:
         if self.draft is not None:
             self.draft.discard()
 
+    def leave(self) -> None:
+        if self.draft is not None:
+            self.draft.leave()
+
+    def interrupt(self) -> None:
+        """Let a read that waits for somebody else end, where the stream can be told so."""
+        interrupt = getattr(self._stream, "interrupt", None)
+        if interrupt is not None:
+            interrupt()
+
+    def _open(self) -> IO[bytes]:
+        job, draft = self.job, self.draft
+        if draft is None or job.resume is None:
+            stream = job.open()
+        else:
+            stream = job.resume(draft.offset)
+            if draft.offset:
+                stream = cast("IO[bytes]", _Continued(draft.reread(), stream))
+        self._stream = stream
+        return stream
+
     def _decompress(self, raw: _Raw, plain: SideHash | PlainHash) -> None:
         source = cast("IO[bytes]", raw)
-        if self._job.diff_id == self._job.descriptor.digest:
+        if self.job.diff_id == self.job.descriptor.digest:
             reader = source  # plain, whatever it looks like
         else:
-            reader = open_uncompressed(source, compressed_size=self._job.descriptor.size)
+            reader = open_uncompressed(source, compressed_size=self.job.descriptor.size)
         while data := reader.read(_READ):
             plain.update(data)
 
     def _record(self, diff_id: Digest, diff_size: int, file_bytes: int) -> LayerRecord:
-        media_type, digest, size = self._job.descriptor
+        media_type, digest, size = self.job.descriptor
         return LayerRecord(digest, size, media_type, diff_id, diff_size, file_bytes)
+
+
+def _silent(job: KeepJob, word: str) -> None:
+    pass
+
+
+def _unseen(descriptor: Descriptor, diff_id: Digest | None, size: int) -> LayerRecord:
+    """The record of a blob that is not looked into."""
+    media_type, digest, _ = descriptor
+    return LayerRecord(digest, size, media_type, diff_id or digest, 0, 0)
+
+
+class _Continued:
+    """What is there of a blob, then the rest."""
+
+    def __init__(self, first: IO[bytes], rest: IO[bytes]) -> None:
+        self._first, self._rest = first, rest
+        self._ended = False
+
+    def read(self, size: int = -1) -> bytes:
+        if not self._ended:
+            data = self._first.read(size)
+            if data:
+                return data
+            self._ended = True
+        return self._rest.read(size)
+
+    def interrupt(self) -> None:
+        interrupt = getattr(self._rest, "interrupt", None)
+        if interrupt is not None:
+            interrupt()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, value: object, trace: object) -> None:
+        self._first.close()
+        self._rest.close()
 
 
 class _Raw:
@@ -229,6 +329,7 @@ class _Raw:
         self._stopped = stopped
         self._hash = hashlib.sha256()
         self._count = 0
+        self._there = draft.offset if draft is not None else 0  # bytes that the draft has already
 
     def read(self, size: int = -1) -> bytes:
         if self._stopped():
@@ -243,8 +344,9 @@ class _Raw:
                 "of its descriptor"
             )
         self._hash.update(data)
-        if self._draft is not None and data:
-            self._draft.write(data)
+        if self._draft is not None and self._count > self._there:
+            known = self._there - (self._count - len(data))
+            self._draft.write(memoryview(data)[known:] if known > 0 else data)
         return data
 
     def close(self) -> None:

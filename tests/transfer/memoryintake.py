@@ -18,6 +18,10 @@ class MemoryDraft:
         self.content = bytearray()
         self.sealed: Digest | None = None
         self.discarded = False
+        self.offset = 0
+
+    def reread(self) -> IO[bytes]:
+        return io.BytesIO(bytes(self.content[: self.offset]))
 
     def write(self, data: bytes | memoryview) -> int:
         assert self.sealed is None and not self.discarded
@@ -32,6 +36,9 @@ class MemoryDraft:
 
     def discard(self) -> None:
         self.discarded = self.sealed is None
+
+    def leave(self) -> None:
+        self.discard()
 
 
 class MemoryIntake:
@@ -70,7 +77,7 @@ class MemoryIntake:
         self.blobs[digest] = data
         return digest
 
-    def draft(self) -> MemoryDraft:
+    def draft(self, digest: Digest | None = None) -> MemoryDraft:
         draft = MemoryDraft(self)
         self.drafts.append(draft)
         return draft
