@@ -7,6 +7,7 @@
     ├── Conflict               1   forbidden by the rules, or allowed only by --force
     ├── Refused                1   input that is wrong, hostile or past a limit
     ├── Unsupported            1   well formed, but nothing that casstore does
+    ├── RegistryError          1   a registry that cannot be reached, refuses or breaks the protocol
     ├── StorageError           1   the operating system said no: full, read-only, I/O error
     ├── NotAStore             10   nothing there, or made by a newer casstore
     ├── Locked                11   somebody is writing; trying again can work
@@ -59,6 +60,10 @@ class Refused(CasstoreError):
 
 class Unsupported(CasstoreError):
     """Well-formed input of a kind that casstore does not handle."""
+
+
+class RegistryError(CasstoreError):
+    """A registry that cannot be reached, refuses, or does not keep to the protocol."""
 
 
 class StorageError(CasstoreError):

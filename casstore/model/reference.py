@@ -66,9 +66,16 @@ class Name(Value):
         return Reference(f"{self.repository}:{self.tag}")
 
     @property
+    def full(self) -> str:
+        """The full form of all that was given, tag and digest."""
+        return self._of(self.repository)
+
+    @property
     def familiar(self) -> str:
         """The familiar form of all that was given, tag and digest."""
-        text = familiar_name(self.repository)
+        return self._of(familiar_name(self.repository))
+
+    def _of(self, text: str) -> str:
         if self.tag is not None:
             text += f":{self.tag}"
         if self.digest is not None:

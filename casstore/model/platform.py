@@ -1,0 +1,100 @@
+"""Which manifest of an index Docker would take for a platform.
+
+Source: containerd's `platforms` package (Normalize, platformVector), which Docker 20.10 uses: a
+machine also runs what its older variants run, 64-bit x86 also 386, 64-bit ARM also 32-bit ARM.
+"""
+
+from __future__ import annotations
+
+from casstore.errors import UsageError, quote
+from casstore.model import mediatype
+from casstore.model.manifest import Platform
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from casstore.model.manifest import Entry
+
+_ARCHITECTURES = {
+    "x86_64": ("amd64", ""), "x86-64": ("amd64", ""), "i386": ("386", ""), "i486": ("386", ""),
+    "i586": ("386", ""), "i686": ("386", ""), "aarch64": ("arm64", ""), "armhf": ("arm", "v7"),
+    "armel": ("arm", "v6"), "armv8l": ("arm64", ""), "armv7l": ("arm", "v7"),
+    "armv6l": ("arm", "v6"), "armv5l": ("arm", "v5"),
+}  # fmt: skip
+_SYSTEMS = {"macos": "darwin"}
+
+
+def parse_platform(text: str) -> Platform:
+    """`os/architecture[/variant]`, or an architecture alone for Linux, as Docker reads it.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    parts = text.lower().split("/")
+    if len(parts) > 3 or not all(
+        (part.isascii() and part.isalnum()) or "_" in part for part in parts
+    ):
+        raise UsageError(f"invalid platform {quote(text)}: use os/architecture[/variant]")
+    if len(parts) == 1:
+        parts = ["linux", *parts]
+    return normal(Platform(parts[0], parts[1], parts[2] if len(parts) == 3 else ""))
+
+
+def normal(platform: Platform) -> Platform:
+    """The platform with Go's names for its parts, and without the variant that everybody means."""
+    system = _SYSTEMS.get(platform.os.lower(), platform.os.lower())
+    architecture, variant = platform.architecture.lower(), platform.variant.lower()
+    if architecture in _ARCHITECTURES:
+        architecture, default = _ARCHITECTURES[architecture]
+        variant = variant or default
+    if architecture == "arm64" and variant in ("8", "v8"):
+        variant = ""
+    elif architecture == "arm":
+        variant = "v7" if variant in ("", "7") else "v" + variant.removeprefix("v")
+    elif architecture == "amd64" and variant == "v1":
+        variant = ""
+    return Platform(system, architecture, variant)
+
+
+def shown(platform: Platform) -> str:
+    """`linux/arm/v7`."""
+    return "/".join(filter(None, platform))
+
+
+def runs(platform: Platform) -> list[Platform]:
+    """What a machine of this platform runs, the best first."""
+    wanted = normal(platform)
+    system, architecture, variant = wanted
+    found = [wanted]
+    if architecture == "amd64":
+        if variant[1:].isdigit():
+            found += [
+                Platform(system, "amd64", f"v{n}") for n in range(int(variant[1:2]) - 1, 1, -1)
+            ]
+            found.append(Platform(system, "amd64", ""))
+        found.append(Platform(system, "386", ""))
+    elif architecture == "arm64":
+        if variant:
+            found.append(Platform(system, "arm64", ""))
+        found += [Platform(system, "arm", f"v{number}") for number in (8, 7, 6, 5)]
+    elif architecture == "arm" and variant[1:].isdigit():
+        found += [Platform(system, "arm", f"v{n}") for n in range(int(variant[1:2]) - 1, 4, -1)]
+    return found
+
+
+def choose(entries: Sequence[Entry], platform: Platform) -> Entry | None:
+    """The entry of an index for a platform: the best that the machine runs, the first of equals.
+
+    Only manifests and indexes are looked at. One that says no platform is taken last.
+    """
+    rank = {one: place for place, one in enumerate(runs(platform))}
+    best: tuple[int, Entry] | None = None
+    for entry in entries:
+        kind = entry.descriptor.media_type
+        if not (mediatype.is_manifest(kind) or mediatype.is_index(kind)):
+            continue
+        place = len(rank) if entry.platform is None else rank.get(normal(entry.platform))
+        if place is not None and (best is None or place < best[0]):
+            best = (place, entry)
+    return best[1] if best is not None else None

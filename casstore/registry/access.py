@@ -1,0 +1,65 @@
+"""How registries are reached: what the environment says, as a value.
+
+Only the command line reads the environment; it hands it to `from_environment`. The places and
+their order are those of Docker, podman and skopeo (containers-auth.json(5), docker login).
+"""
+
+from __future__ import annotations
+
+import os
+
+from casstore.model.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Access(Value):
+    """Settings of one command's use of registries."""
+
+    plain_http: bool = False  # http:// for registries that are not on this machine, too
+    auth_files: tuple[str, ...] = ()  # files with credentials, the first that knows the host counts
+    auth_target: str = ""  # the file that login writes and logout clears; empty: none
+    certificates: tuple[str, ...] = ()  # directories with one folder a host: ca.crt, client.cert
+    http_proxy: str = ""  # proxy URLs; empty: none
+    https_proxy: str = ""
+    no_proxy: str = ""  # hosts, domains and networks to reach directly, separated by commas
+    agent: str = "casstore"  # who we say we are
+
+
+def from_environment(
+    environment: Mapping[str, str], *, plain_http: bool = False, agent: str = "casstore"
+) -> Access:
+    """The settings that `environment` (usually os.environ) gives.
+
+    `REGISTRY_AUTH_FILE` is used alone where it is set. Otherwise: podman's auth.json of this
+    session, podman's of this user, Docker's config.json.
+    """
+    home = environment.get("HOME", "")
+    docker = environment.get("DOCKER_CONFIG") or os.path.join(home, ".docker")
+    config = os.path.join(docker, "config.json")
+    explicit = environment.get("REGISTRY_AUTH_FILE")
+    files = []
+    if explicit:
+        files.append(explicit)
+    else:
+        session = environment.get("XDG_RUNTIME_DIR")
+        if session:
+            files.append(os.path.join(session, "containers", "auth.json"))
+        user = environment.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+        files += [os.path.join(user, "containers", "auth.json"), config]
+    return Access(
+        plain_http=plain_http,
+        auth_files=tuple(files),
+        auth_target=explicit or config,
+        certificates=("/etc/docker/certs.d", "/etc/containers/certs.d"),
+        http_proxy=_first(environment, "http_proxy", "HTTP_PROXY"),
+        https_proxy=_first(environment, "https_proxy", "HTTPS_PROXY"),
+        no_proxy=_first(environment, "no_proxy", "NO_PROXY"),
+        agent=agent,
+    )
+
+
+def _first(environment: Mapping[str, str], *names: str) -> str:
+    return next((environment[name] for name in names if environment.get(name)), "")

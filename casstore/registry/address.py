@@ -1,0 +1,94 @@
+"""Where a registry is: from the domain of a reference to a host, and what its name tells of it.
+
+Source: Docker's registry package (docker.io is served by registry-1.docker.io; the names of this
+machine may speak plain HTTP), Go's httpproxy for NO_PROXY.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import SplitResult, urlsplit
+
+from casstore.errors import RegistryError, quote
+from casstore.model.value import Value
+
+HTTP, HTTPS = "http", "https"
+_PORTS = {HTTP: 80, HTTPS: 443}
+_HOSTS = {"docker.io": "registry-1.docker.io"}
+
+
+class Origin(Value):
+    """What decides whether a credential may be sent: scheme, host and port (RFC 6454)."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+def host_of(domain: str) -> str:
+    """`host[:port]` of the registry that a reference's domain means."""
+    return _HOSTS.get(domain, domain)
+
+
+def split(url: str) -> SplitResult:
+    """The parts of a URL that a server chose, if it is one that may be followed.
+
+    Raises:
+        RegistryError: another scheme than http and https, no host, or no URL at all.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise RegistryError(f"the registry sent the invalid address {quote(url)}") from None
+    if parts.scheme not in _PORTS or not parts.hostname or port == 0:
+        raise RegistryError(f"the registry sent the address {quote(url)}, which is not followed")
+    return parts
+
+
+def origin_of(url: str) -> Origin:
+    """The origin of a URL. Raises RegistryError as `split`."""
+    parts = split(url)
+    return Origin(parts.scheme, (parts.hostname or "").lower(), parts.port or _PORTS[parts.scheme])
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host[:port]` is this machine by its name: localhost, 127.0.0.0/8 or ::1."""
+    name = _name(host)
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def is_direct(host: str, no_proxy: str) -> bool:
+    """Whether a proxy is passed by: the names of this machine, and what NO_PROXY lists.
+
+    An entry is `*`, a domain (with all below it; with a leading dot only those below), an address,
+    a network, each but the network with a port or without.
+    """
+    if is_loopback(host):
+        return True
+    name = _name(host)
+    for entry in no_proxy.replace(" ", ",").lower().split(","):
+        if entry == "*" or entry in (host.lower(), name):
+            return True
+        plain = entry.lstrip("*")
+        if plain and name.endswith(plain if plain.startswith(".") else "." + plain):
+            return True
+        if "/" in entry:
+            try:
+                if ipaddress.ip_address(name) in ipaddress.ip_network(entry, strict=False):
+                    return True
+            except ValueError:
+                continue
+    return False
+
+
+def _name(host: str) -> str:
+    """`host[:port]` without port and brackets, in lower case."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return (host if host.count(":") > 1 else host.partition(":")[0]).lower()

@@ -1,0 +1,149 @@
+"""The answer to a registry that asks who we are: Basic, or a bearer token for the scopes needed.
+
+Source: distribution-spec's token authentication (docs: "Token Authentication Specification", and
+the OAuth2 form of it for identity tokens). Tokens live in memory, for as long as the command. The
+realm is the server's choice: credentials go there over TLS alone, except on this machine, or to
+the registry itself where the user asked for plain HTTP.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from urllib.parse import urlencode
+
+from casstore.errors import RegistryError, quote
+from casstore.registry.address import HTTPS, is_loopback, split
+from casstore.registry.challenge import Challenge, parse_challenges
+from casstore.registry.credentials import Login, find_login
+from casstore.registry.http import Answer, Transport
+
+MAX_TOKEN = 1 << 20
+CLIENT_ID = "casstore"
+
+Scopes = frozenset[str]
+
+
+class Authorizer:
+    """What one registry is told, found out once for all threads."""
+
+    def __init__(self, transport: Transport, domain: str, login: Login | None = None) -> None:
+        """`login` stands for what the files say (`casstore login` tries one out)."""
+        self._transport = transport
+        self._domain = domain
+        self._given = login
+        self._logins: dict[str, Login | None] = {}
+        self._challenge: Challenge | None = None
+        self._headers: dict[Scopes, str] = {}
+        self._guard = threading.RLock()
+
+    def header(self, base: str, scopes: Scopes, repository: str) -> str | None:
+        """The `Authorization` to send without being asked, once the registry has asked once."""
+        with self._guard:
+            if self._challenge is None:
+                return None
+            if scopes not in self._headers:
+                self._fetch(base, scopes, repository)
+            return self._headers.get(scopes)
+
+    def after_refusal(
+        self, answer: Answer, base: str, scopes: Scopes, repository: str, sent: str | None
+    ) -> str | None:
+        """Another `Authorization` to try after a 401; None if there is none."""
+        challenges = {c.scheme: c for c in parse_challenges(answer.headers("WWW-Authenticate"))}
+        with self._guard:
+            current = self._headers.get(scopes)
+            if current is not None and current != sent:
+                return current  # another thread was quicker
+            self._challenge = challenges.get("bearer") or challenges.get("basic")
+            if self._challenge is None:
+                return None
+            self._headers.pop(scopes, None)
+            self._fetch(base, scopes, repository)
+            fresh = self._headers.get(scopes)
+            if fresh == sent and self._challenge.scheme == "basic":
+                return None
+            return fresh
+
+    def _fetch(self, base: str, scopes: Scopes, repository: str) -> None:
+        challenge = self._challenge
+        assert challenge is not None
+        login = self._login(repository)
+        if challenge.scheme == "bearer":
+            self._headers[scopes] = "Bearer " + self._token(challenge, base, scopes, login)
+        elif login is not None and login.password and self._may_tell(base, base):
+            self._headers[scopes] = login.basic
+
+    def _login(self, repository: str) -> Login | None:
+        if self._given is not None:
+            return self._given
+        if repository not in self._logins:
+            files = self._transport.access.auth_files
+            self._logins[repository] = find_login(files, self._domain, repository)
+        return self._logins[repository]
+
+    def _may_tell(self, url: str, base: str) -> bool:
+        """Whether a secret may be sent to `url`."""
+        there, here = split(url), split(base)
+        plain_by_wish = self._transport.access.plain_http and there.netloc == here.netloc
+        return there.scheme == HTTPS or is_loopback(there.netloc) or plain_by_wish
+
+    def _token(self, challenge: Challenge, base: str, scopes: Scopes, login: Login | None) -> str:
+        realm = challenge.parameters.get("realm", "")
+        host = split(realm).netloc
+        if login is not None and not self._may_tell(realm, base):
+            login = None
+        wanted = sorted(scopes) or [s for s in (challenge.parameters.get("scope"),) if s]
+        service = challenge.parameters.get("service", "")
+        if login is not None and login.identity_token:
+            fields = {
+                "grant_type": "refresh_token",
+                "service": service,
+                "client_id": CLIENT_ID,
+                "scope": " ".join(wanted),
+                "refresh_token": login.identity_token,
+            }
+            answer = self._transport.request(
+                "POST", realm, body=_Form(urlencode(fields).encode()),
+                headers={"Content-Type": "application/x-www-form-urlencoded"},
+            )  # fmt: skip
+        else:
+            query = [("service", service)] if service else []
+            query += [("scope", scope) for scope in wanted]
+            if login is not None:
+                query.insert(0, ("account", login.user))
+            joint = "&" if "?" in realm else "?"
+            answer = self._transport.request(
+                "GET", realm + joint + urlencode(query) if query else realm,
+                authorization=login.basic if login is not None else None,
+            )  # fmt: skip
+        status, data = answer.status, answer.document(MAX_TOKEN, f"the token of {quote(host)}")
+        if status in (401, 403):
+            raise Unauthorized(f"{self._domain}: the token server {host} refuses the login")
+        if status != 200:
+            raise RegistryError(f"{self._domain}: the token server {host} answers {status}")
+        return _token_in(data, host)
+
+
+class Unauthorized(RegistryError):
+    """The login is missing, wrong, or not enough."""
+
+
+class _Form:
+    def __init__(self, data: bytes) -> None:
+        self.size = len(data)
+        self._data = data
+
+    def pieces(self) -> list[bytes]:
+        return [self._data]
+
+
+def _token_in(data: bytes, host: str) -> str:
+    try:
+        value = json.loads(data)
+        token = value.get("token") or value.get("access_token")
+    except (ValueError, AttributeError, RecursionError):
+        token = None
+    if not isinstance(token, str) or not token or not (token.isascii() and token.isprintable()):
+        raise RegistryError(f"the token server {host} sent no token")
+    return token

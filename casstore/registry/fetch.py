@@ -1,0 +1,180 @@
+"""From a registry into an intake: the tree under one manifest or index, whole and verified.
+
+Documents first, then all blobs side by side over one pool. What the store has already is not
+fetched; what a former try has left is gone on with. Nothing is committed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import IO, cast
+
+from casstore.errors import NotFound, Refused
+from casstore.model import mediatype
+from casstore.model.digest import Digest, sha256
+from casstore.model.imagetree import check_digest, check_size, read_tree
+from casstore.model.manifest import Index, Manifest, Platform, parse_document
+from casstore.model.platform import choose, shown
+from casstore.model.record import Descriptor, ImageRecord, LayerRecord
+from casstore.ports import Intake
+from casstore.registry.blobstream import BlobStream
+from casstore.registry.remote import Repository
+from casstore.transfer.keeping import KEPT, KeepJob, keep_layers
+from casstore.transfer.stagedtree import StagedTree
+
+WIDTH = 4  # blobs at a time; docker has 3, podman 6
+MAX_CHOICES = 8  # indexes within indexes until a platform's manifest is found
+
+PRESENT, FETCHING, FETCHED = "Already exists", "Pulling fs layer", "Download complete"
+
+Told = Callable[[Descriptor, str], None]  # a blob, and one of these words of Docker's
+
+
+def choose_manifest(
+    repository: Repository, top: Descriptor, data: bytes, platform: Platform
+) -> tuple[Descriptor, bytes]:
+    """The manifest for a platform: `top` itself, unless it is an index.
+
+    Raises:
+        NotFound: the index has none for the platform.
+        Refused: a document is wrong.
+    """
+    for _ in range(MAX_CHOICES):
+        document = parse_document(data, top)
+        if isinstance(document, Manifest):
+            return top, data
+        entry = choose(document.manifests, platform)
+        if entry is None:
+            raise NotFound(
+                f"no matching manifest for {shown(platform)} in the manifest list entries"
+            )
+        top, data = _child(repository, entry.descriptor)
+    raise Refused(f"indexes are nested more than {MAX_CHOICES} deep")
+
+
+def fetch_tree(
+    repository: Repository, intake: Intake, top: Descriptor, data: bytes, told: Told
+) -> ImageRecord:
+    """Stage everything under `top`, whose bytes are `data`, and describe it.
+
+    Args:
+        told: called with each blob: PRESENT, or FETCHING and then FETCHED.
+
+    Raises:
+        Refused: wrong bytes, sizes or types; a document that contradicts another.
+        RegistryError, NotFound: the registry does not give a blob.
+    """
+    repository.registry.transport.rearm()
+    intake.add(data)
+    for descriptor in _children(top, data):
+        _stage_document(repository, intake, descriptor)
+    walk = _Walk(repository, intake)
+    read_tree(top, walk)
+    jobs = list(walk.jobs.values())
+    for job in jobs:
+        is_there = intake.has(job.descriptor.digest) is not None
+        told(job.descriptor, PRESENT if is_there else FETCHING)
+    try:
+        records = _keep(jobs, intake, told)
+    except Refused:
+        # A part that a power cut has spoilt looks like a registry that lies: ask once more.
+        if not walk.resumed:
+            raise
+        repository.registry.transport.rearm()
+        records = _keep(jobs, intake, told)
+    layers = {
+        job.descriptor.digest: record
+        for job, record in zip(jobs, records, strict=True)
+        if not job.opaque
+    }
+    return read_tree(top, StagedTree(intake, layers))
+
+
+def _keep(jobs: list[KeepJob], intake: Intake, told: Told) -> list[LayerRecord]:
+    def kept(job: KeepJob, word: str) -> None:
+        if word == KEPT:
+            told(job.descriptor, FETCHED)
+
+    return keep_layers(jobs, intake, width=WIDTH, small=0, told=kept)
+
+
+def _child(repository: Repository, descriptor: Descriptor) -> tuple[Descriptor, bytes]:
+    """A manifest that an index names, which must be what the index says."""
+    found, data = repository.manifest(descriptor.digest, expect=descriptor.media_type)
+    check_size(descriptor, found.size)
+    return descriptor, data
+
+
+def _children(top: Descriptor, data: bytes) -> Iterator[Descriptor]:
+    """The manifests and indexes right below an index."""
+    document = parse_document(data, top)
+    if isinstance(document, Index):
+        for entry in document.manifests:
+            kind = entry.descriptor.media_type
+            if mediatype.is_manifest(kind) or mediatype.is_index(kind):
+                yield entry.descriptor
+
+
+def _stage_document(repository: Repository, intake: Intake, descriptor: Descriptor) -> None:
+    if intake.has(descriptor.digest) is None:
+        try:
+            intake.add(_child(repository, descriptor)[1])
+        except NotFound:
+            return  # an index may name what a registry does not have; read_tree decides
+
+
+class _Walk:
+    """A `TreeReader` that fetches documents, and notes the blobs that are to be fetched."""
+
+    def __init__(self, repository: Repository, intake: Intake) -> None:
+        self._repository = repository
+        self._intake = intake
+        self.jobs: dict[Digest, KeepJob] = {}
+        self.resumed = False
+        self._position = 0
+
+    def document(self, descriptor: Descriptor) -> bytes | None:
+        self._position = 0
+        if self._intake.has(descriptor.digest) is not None:
+            return self._intake.read(descriptor.digest)
+        kind = descriptor.media_type
+        if mediatype.is_manifest(kind) or mediatype.is_index(kind):
+            try:
+                data = _child(self._repository, descriptor)[1]
+            except NotFound:
+                return None
+        else:
+            data = self._repository.document(descriptor)
+        check_size(descriptor, len(data))
+        check_digest(descriptor, sha256(data))
+        self._intake.add(data)
+        return data
+
+    def layer(self, descriptor: Descriptor, diff_id: Digest | None) -> LayerRecord:
+        self._job(descriptor, diff_id, opaque=False)
+        media_type, digest, size = descriptor
+        return LayerRecord(digest, size, media_type, diff_id or digest, 0, 0)
+
+    def leaf(self, descriptor: Descriptor) -> None:
+        self._job(descriptor, None, opaque=True)
+
+    def _job(self, descriptor: Descriptor, diff_id: Digest | None, *, opaque: bool) -> None:
+        position, self._position = self._position, self._position + 1
+        known = self.jobs.get(descriptor.digest)
+        if known is not None:
+            check_size(descriptor, known.descriptor.size)
+            if not known.opaque or opaque:
+                return
+        self.jobs[descriptor.digest] = KeepJob(
+            lambda: self._open(descriptor, 0),
+            descriptor,
+            diff_id,
+            position,
+            staged=False,
+            resume=lambda offset: self._open(descriptor, offset),
+            opaque=opaque,
+        )
+
+    def _open(self, descriptor: Descriptor, offset: int) -> IO[bytes]:
+        self.resumed = self.resumed or offset > 0
+        return cast("IO[bytes]", BlobStream(self._repository, descriptor, offset))

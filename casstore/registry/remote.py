@@ -1,0 +1,315 @@
+"""One registry and one repository in it: the requests of the distribution API (OCI, v2).
+
+Every document and every answer is checked here for its form and size; that content is what its
+digest says is checked for documents here, for blobs by who reads them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import quote as percent
+from urllib.parse import urlencode, urljoin
+
+from casstore.errors import NotFound, Refused, RegistryError, printable, quote
+from casstore.model import mediatype
+from casstore.model.digest import Digest, sha256
+from casstore.model.document import MAX_DOCUMENT
+from casstore.model.record import Descriptor
+from casstore.model.reference import is_tag
+from casstore.registry.address import HTTP, HTTPS, host_of, is_loopback, origin_of, split
+from casstore.registry.auth import Authorizer, Scopes, Unauthorized
+from casstore.registry.credentials import Login
+from casstore.registry.failures import BrokenConnection, NoTls, Unreachable
+from casstore.registry.http import ATTEMPTS, MAX_ERROR, Answer, Body, Transport
+
+MAX_TAGS = 100_000
+MAX_PAGES = 1000
+MANIFEST_TYPES = (
+    mediatype.OCI_INDEX,
+    mediatype.OCI_MANIFEST,
+    mediatype.DOCKER_LIST,
+    mediatype.DOCKER_MANIFEST,
+)
+# What servers send that do not care what a manifest is.
+_NO_TYPE = frozenset(("", "application/json", "application/octet-stream", "text/plain"))
+
+
+class Registry:
+    """One registry, as one command talks to it."""
+
+    def __init__(self, transport: Transport, domain: str, login: Login | None = None) -> None:
+        """`domain` is that of references: `docker.io`, `localhost:5000`."""
+        self.transport = transport
+        self.domain = domain
+        self._auth = Authorizer(transport, domain, login)
+        self._base = ""
+
+    @property
+    def base(self) -> str:
+        """`https://host[:port]`, or `http://` where that is allowed (see `_plain`)."""
+        if not self._base:
+            host = host_of(self.domain)
+            plain = self.transport.access.plain_http or (is_loopback(host) and self._plain(host))
+            self._base = f"{HTTP if plain else HTTPS}://{host}"
+        return self._base
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        scopes: Scopes,
+        *,
+        repository: str = "",
+        headers: Mapping[str, str] | None = None,
+        body: Body | None = None,
+        attempts: int = ATTEMPTS,
+    ) -> Answer:
+        """Send a request, with a login where the registry wants one.
+
+        Args:
+            url: absolute, or from the root. Another origin gets no login.
+            scopes: what a token must allow: `repository:NAME:pull`.
+        """
+        url = urljoin(self.base + "/", url)
+        own = origin_of(url) == origin_of(self.base)
+        sent = self._auth.header(self.base, scopes, repository) if own else None
+        while True:
+            answer = self.transport.request(
+                method, url, headers=headers, body=body, authorization=sent, attempts=attempts
+            )
+            if answer.status != 401 or not own or origin_of(answer.url) != origin_of(url):
+                return answer
+            fresh = self._auth.after_refusal(answer, self.base, scopes, repository, sent)
+            if fresh is None or (sent is not None and sent.startswith("Bearer ") and not own):
+                return answer
+            answer.close()
+            own = sent is None  # a second refusal is final
+            sent = fresh
+
+    def check_login(self) -> None:
+        """Ask the registry whether it takes the login. Raises RegistryError, Unauthorized."""
+        answer = self.request("GET", "/v2/", frozenset())
+        with answer:
+            if answer.status in (401, 403):
+                raise Unauthorized(f"login attempt to {self.base}/v2/ failed: {reason(answer)}")
+            if answer.status != 200:
+                raise RegistryError(
+                    f"{self.domain} is no registry that casstore knows:"
+                    f" GET /v2/ answers {answer.status}"
+                )
+
+    def _plain(self, host: str) -> bool:
+        """Whether a registry on this machine speaks plain HTTP; asked without any secret.
+
+        A server that speaks TLS answers 400, or nothing that is HTTP, or closes.
+        """
+        try:
+            with self.transport.request("GET", f"http://{host}/v2/", attempts=1) as answer:
+                return answer.status != 400
+        except Unreachable:
+            raise
+        except BrokenConnection:
+            try:
+                self.transport.request("GET", f"https://{host}/v2/", attempts=1).close()
+            except (BrokenConnection, NoTls):
+                return True
+            return False
+
+
+class Repository:
+    """One repository of a registry."""
+
+    def __init__(self, registry: Registry, path: str) -> None:
+        self.registry = registry
+        self.path = path
+        self.name = f"{registry.domain}/{path}"
+        self.pull = frozenset((f"repository:{path}:pull",))
+        self.push = frozenset((f"repository:{path}:pull,push",))
+
+    def request(
+        self, method: str, url: str, scopes: Scopes | None = None, *,
+        headers: Mapping[str, str] | None = None, body: Body | None = None,
+        attempts: int = ATTEMPTS,
+    ) -> Answer:  # fmt: skip
+        """A request below `/v2/<path>/`, or to an absolute URL that the registry gave."""
+        if "://" not in url and not url.startswith("/"):
+            url = f"/v2/{self.path}/{url}"
+        return self.registry.request(
+            method, url, scopes or self.pull, repository=self.path, headers=headers, body=body,
+            attempts=attempts,
+        )  # fmt: skip
+
+    # Reading
+
+    def manifest(self, reference: str, *, expect: str = "") -> tuple[Descriptor, bytes]:
+        """A manifest or index by tag or digest, verified.
+
+        Args:
+            reference: a tag, or a digest that the bytes must have.
+            expect: the media type that a descriptor gave; the answer must agree.
+
+        Raises:
+            NotFound: there is none.
+            Refused: other bytes than the digest says, or a type that the document contradicts.
+            RegistryError: anything else.
+        """
+        answer = self.request(
+            "GET", f"manifests/{reference}", headers={"Accept": ", ".join(MANIFEST_TYPES)}
+        )
+        if answer.status != 200:
+            with answer:
+                raise self.refusal(answer, f"manifest for {self.shown(reference)}")
+        told, told_type = answer.header("Docker-Content-Digest"), answer.header("Content-Type")
+        data = answer.document(MAX_DOCUMENT, f"manifest {self.shown(reference)}")
+        digest = sha256(data)
+        if ":" in reference and digest != reference:
+            raise Refused(f"manifest {reference} has other content: its digest is {digest}")
+        if told and ":" not in reference and told.startswith("sha256:") and told != digest:
+            raise Refused(
+                f"{self.registry.domain} says that {self.shown(reference)} is {quote(told)},"
+                f" but sends {digest}"
+            )
+        media_type = _media_type(told_type, data, digest, expect)
+        return Descriptor(media_type, digest, len(data)), data
+
+    def blob(self, descriptor: Descriptor, offset: int = 0) -> Answer:
+        """Ask for a blob, from `offset` on where the server knows how. Raises as `manifest`."""
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        answer = self.request("GET", f"blobs/{descriptor.digest}", headers=headers)
+        if answer.status not in (200, 206):
+            with answer:
+                raise self.refusal(answer, f"blob {descriptor.digest}")
+        return answer
+
+    def document(self, descriptor: Descriptor) -> bytes:
+        """A small blob: a config. Size and digest are for the caller to check."""
+        if descriptor.size > MAX_DOCUMENT:
+            raise Refused(f"blob {descriptor.digest} exceeds the limit of {MAX_DOCUMENT} bytes")
+        answer = self.request("GET", f"blobs/{descriptor.digest}")
+        if answer.status != 200:
+            with answer:
+                raise self.refusal(answer, f"blob {descriptor.digest}")
+        return answer.document(MAX_DOCUMENT, f"blob {descriptor.digest}")
+
+    def tags(self) -> list[str]:
+        """All tags, in the registry's order. Raises NotFound."""
+        found: list[str] = []
+        url, seen = "tags/list", set[str]()
+        while url and url not in seen and len(seen) < MAX_PAGES and len(found) < MAX_TAGS:
+            seen.add(url)
+            answer = self.request("GET", url)
+            if answer.status != 200:
+                with answer:
+                    raise self.refusal(answer, f"repository {self.name}")
+            page = answer.url
+            url = _next_page(answer, page)
+            value = _json(answer.document(MAX_DOCUMENT, f"tags of {self.name}"))
+            tags = value.get("tags") or []
+            if not isinstance(tags, list) or not all(map(_is_tag, tags)):
+                raise RegistryError(f"{self.name}: the list of tags is malformed")
+            found += tags
+        return list(dict.fromkeys(found))
+
+    # Words
+
+    def shown(self, reference: str) -> str:
+        """`localhost:5000/app:1`, `localhost:5000/app@sha256:…`."""
+        joint = "@" if ":" in reference else ":"
+        return f"{self.name.removeprefix('docker.io/').removeprefix('library/')}{joint}{reference}"
+
+    def refusal(self, answer: Answer, what: str) -> NotFound | RegistryError:
+        """What a registry said no to, in one line of Docker's words."""
+        why = reason(answer)
+        if answer.status == 404:
+            return NotFound(f"{what} not found: {why}")
+        if answer.status in (401, 403):
+            return Unauthorized(
+                f"access denied for {self.name}, repository does not exist or may require"
+                f" 'casstore login': {why}"
+            )
+        return RegistryError(f"{self.registry.domain} refuses {what}: {why}")
+
+
+def reason(answer: Answer) -> str:
+    """The errors that an answer's body tells, or its status; at most 64 KiB of it is read."""
+    try:
+        value = _json(answer.document(MAX_ERROR, "error"))
+        errors = value.get("errors")
+        listed = errors if isinstance(errors, list) else []
+        told = [_error(one) for one in listed if isinstance(one, dict)]
+    except RegistryError:
+        told = []
+    text = "; ".join(dict.fromkeys(filter(None, told[:3])))
+    return printable(text[:300]) if text else f"status {answer.status}"
+
+
+def _error(error: dict[str, object]) -> str:
+    code, message = error.get("code"), error.get("message")
+    words = str(code).lower().replace("_", " ") if isinstance(code, str) else ""
+    text = message if isinstance(message, str) else ""
+    return f"{words}: {text}" if words and text and text != words else text or words
+
+
+def _is_tag(value: object) -> bool:
+    return isinstance(value, str) and is_tag(value)
+
+
+def _json(data: bytes) -> dict[str, object]:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        raise RegistryError("the registry's answer is not JSON") from None
+    if not isinstance(value, dict):
+        raise RegistryError("the registry's answer is not a JSON object")
+    return value
+
+
+def _media_type(told: str, data: bytes, digest: Digest, expect: str) -> str:
+    """The type of a manifest: what the server says must be what led to it (CVE-2021-41190).
+
+    That the document agrees is checked where it is parsed.
+    """
+    media_type = told.partition(";")[0].strip().lower()
+    if media_type in _NO_TYPE:
+        own = _json(data).get("mediaType")
+        media_type = expect or (own if isinstance(own, str) else "")
+    if expect and media_type != expect:
+        raise Refused(
+            f"manifest {digest} is named as {quote(expect)},"
+            f" but the registry sends it as {quote(media_type)}"
+        )
+    return media_type
+
+
+_LINK = re.compile(r'<([^<>]+)>\s*;[^,]*\brel="?next"?')
+
+
+def _next_page(answer: Answer, page: str) -> str:
+    link = _LINK.search(answer.header("Link")[:MAX_ERROR])
+    if link is None:
+        return ""
+    url = urljoin(page, link[1])
+    if origin_of(url) != origin_of(page):
+        raise RegistryError(f"{answer.host} continues its list on another host")
+    parts = split(url)
+    return parts.path + ("?" + parts.query if parts.query else "")
+
+
+def query(**fields: str) -> str:
+    """Fields as the query of a URL."""
+    return urlencode(fields, quote_via=percent)
+
+
+def pages(repository: Repository, url: str) -> Iterator[dict[str, object]]:
+    """Each page of a list that goes on by `Link`; none where the registry does not know it."""
+    seen = set[str]()
+    while url and url not in seen and len(seen) < MAX_PAGES:
+        seen.add(url)
+        answer = repository.request("GET", url)
+        if answer.status != 200:
+            answer.close()
+            return
+        url = _next_page(answer, answer.url)
+        yield _json(answer.document(MAX_DOCUMENT, "list"))

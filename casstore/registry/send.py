@@ -1,0 +1,243 @@
+"""From the store to a registry: blobs side by side, then manifests, children before parents.
+
+A blob that the repository has is not sent; one that another repository of the registry may have is
+asked to be mounted from there. Every byte is verified against its digest before the last piece of
+the blob leaves, so a damaged blob never becomes whole in the registry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from casstore.errors import Damaged, RegistryError, quote
+from casstore.model import mediatype
+from casstore.model.digest import Digest
+from casstore.model.manifest import Manifest, parse_document
+from casstore.model.record import Descriptor
+from casstore.ports import StoredBlobs
+from casstore.registry.address import HTTP, HTTPS, is_loopback, split
+from casstore.registry.failures import BrokenConnection
+from casstore.registry.http import ATTEMPTS, RETRIED, Answer
+from casstore.registry.remote import Repository, query, reason
+
+WIDTH = 4
+_PIECE = 1 << 20
+
+PUSHED = "Pushed"
+EXISTS = "Layer already exists"
+MOUNTED = "Mounted from"
+FOREIGN = "Skipped foreign layer"
+
+Told = Callable[[Descriptor, str], None]  # a blob and what became of it
+
+
+class Bundle:
+    """What is to be sent for one manifest or index, found out without the network."""
+
+    def __init__(self, top: Descriptor, blobs: StoredBlobs) -> None:
+        """Raises Damaged: a document is missing or corrupt."""
+        self.top = top
+        self.manifests: dict[Digest, Descriptor] = {}  # children before parents
+        self.leaves: dict[Digest, Descriptor] = {}
+        self._walk(top, blobs)
+
+    def _walk(self, descriptor: Descriptor, blobs: StoredBlobs) -> None:
+        if descriptor.digest in self.manifests:
+            return
+        document = parse_document(blobs.read(descriptor.digest), descriptor)
+        if isinstance(document, Manifest):
+            entries = [*document.layers, *([document.config] if document.config else [])]
+            for entry in entries:
+                self.leaves.setdefault(entry.descriptor.digest, entry.descriptor)
+        else:
+            for entry in document.manifests:
+                child = entry.descriptor
+                if not os.path.lexists(blobs.path(child.digest)):
+                    continue  # as it came: ctr exports indexes with one platform of many
+                if mediatype.is_manifest(child.media_type) or mediatype.is_index(child.media_type):
+                    self._walk(child, blobs)
+                else:
+                    self.leaves.setdefault(child.digest, child)
+        self.manifests[descriptor.digest] = descriptor
+
+
+def send(
+    repository: Repository, bundle: Bundle, reference: str, blobs: StoredBlobs, *,
+    elsewhere: Mapping[Digest, str], told: Told,
+) -> Answer:  # fmt: skip
+    """Bring a bundle into a repository, and let `reference` (a tag or digest) name its top.
+
+    Args:
+        elsewhere: for some blobs, the path of another repository of the registry that has them.
+        told: called in this thread with each blob.
+
+    Returns:
+        The closed answer to the last request: its headers tell what the registry makes of it.
+
+    Raises:
+        Damaged: a blob is not what its digest says.
+        RegistryError: the registry refuses.
+    """
+    repository.registry.transport.rearm()
+    work = _Work(repository, blobs, elsewhere)
+    leaves = list(bundle.leaves.values())
+    with ThreadPoolExecutor(WIDTH, thread_name_prefix="casstore-push") as pool:
+        try:
+            for descriptor, word in zip(leaves, pool.map(work.blob, leaves), strict=True):
+                told(descriptor, word)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            repository.registry.transport.abort()
+            raise
+    last: Answer | None = None
+    for descriptor in bundle.manifests.values():
+        name = reference if descriptor == bundle.top else descriptor.digest
+        last = put_manifest(repository, descriptor, blobs.read(descriptor.digest), name)
+    assert last is not None
+    return last
+
+
+def put_manifest(
+    repository: Repository, descriptor: Descriptor, data: bytes, reference: str
+) -> Answer:
+    """Send one manifest. Raises RegistryError."""
+    answer = repository.request(
+        "PUT", f"manifests/{reference}", repository.push, body=_Bytes(data),
+        headers={"Content-Type": descriptor.media_type},
+    )  # fmt: skip
+    with answer:
+        if answer.status not in (200, 201, 202):
+            raise repository.refusal(answer, f"manifest {repository.shown(reference)}")
+        told = answer.header("Docker-Content-Digest")
+    if told.startswith("sha256:") and told != descriptor.digest:
+        raise RegistryError(
+            f"{repository.registry.domain} says that manifest {descriptor.digest} is {quote(told)}"
+        )
+    return answer
+
+
+class _Work:
+    """Blobs of one bundle; its methods run in several threads."""
+
+    def __init__(
+        self, repository: Repository, blobs: StoredBlobs, elsewhere: Mapping[Digest, str]
+    ) -> None:
+        self._repository = repository
+        self._blobs = blobs
+        self._elsewhere = elsewhere
+
+    def blob(self, descriptor: Descriptor) -> str:
+        """Bring one blob there; says how."""
+        if mediatype.is_foreign(descriptor.media_type):
+            return FOREIGN
+        if self._is_there(descriptor):
+            return EXISTS
+        transport = self._repository.registry.transport
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self._upload(descriptor)
+            except BrokenConnection:
+                if attempt == ATTEMPTS:
+                    raise
+                transport.pause(attempt)
+        raise AssertionError
+
+    def _is_there(self, descriptor: Descriptor) -> bool:
+        repository = self._repository
+        answer = repository.request("HEAD", f"blobs/{descriptor.digest}", repository.push)
+        answer.close()
+        if answer.status == 200:
+            length = answer.length()
+            return length is None or length == descriptor.size
+        if answer.status in (401, 403):
+            raise repository.refusal(answer, f"blob {descriptor.digest}")
+        return False
+
+    def _upload(self, descriptor: Descriptor) -> str:
+        repository = self._repository
+        source = self._elsewhere.get(descriptor.digest)
+        url, scopes = "blobs/uploads/", repository.push
+        if source is not None:
+            url += "?" + query(mount=descriptor.digest, **{"from": source})
+            scopes |= {f"repository:{source}:pull"}
+        answer = repository.request("POST", url, scopes, body=_Bytes(b""))
+        with answer:
+            if answer.status == 201 and source is not None:
+                return f"{MOUNTED} {source}"
+            if answer.status not in (201, 202):
+                raise self._refused(answer, descriptor)
+            location = answer.header("Location")
+        target = self._target(answer.url, location) + query(digest=descriptor.digest)
+        body = _BlobBody(self._blobs, descriptor)
+        answer = repository.request(
+            "PUT", target, repository.push, body=body, attempts=1,
+            headers={"Content-Type": "application/octet-stream"},
+        )  # fmt: skip
+        with answer:
+            if answer.status in RETRIED:
+                raise BrokenConnection(
+                    f"{repository.registry.domain} does not take blob {descriptor.digest}:"
+                    f" {reason(answer)}"
+                )
+            if answer.status not in (201, 204):
+                raise self._refused(answer, descriptor)
+        return PUSHED
+
+    def _refused(self, answer: Answer, descriptor: Descriptor) -> RegistryError:
+        refusal = self._repository.refusal(answer, f"blob {descriptor.digest}")
+        if isinstance(refusal, RegistryError):
+            return refusal
+        return RegistryError(str(refusal))
+
+    def _target(self, asked: str, location: str) -> str:
+        """Where to send the bytes, with the query begun."""
+        from urllib.parse import urljoin
+
+        if not location:
+            raise RegistryError(f"{self._repository.registry.domain} tells no place for an upload")
+        target = urljoin(asked, location)
+        parts = split(target)
+        if split(asked).scheme == HTTPS and parts.scheme == HTTP and not is_loopback(parts.netloc):
+            raise RegistryError(f"{split(asked).netloc} wants an upload over plain http")
+        return target + ("&" if parts.query else "?")
+
+
+class _Bytes:
+    """A small body."""
+
+    def __init__(self, data: bytes) -> None:
+        self.size = len(data)
+        self._data = data
+
+    def pieces(self) -> list[bytes]:
+        return [self._data] if self._data else []
+
+
+class _BlobBody:
+    """A stored blob, verified while it is sent: the last piece waits for the digest."""
+
+    def __init__(self, blobs: StoredBlobs, descriptor: Descriptor) -> None:
+        self.size = descriptor.size
+        self._blobs = blobs
+        self._descriptor = descriptor
+
+    def pieces(self) -> Iterator[bytes]:
+        content, left, held = hashlib.sha256(), self.size, b""
+        with self._blobs.open(self._descriptor.digest) as file:
+            while piece := file.read(min(_PIECE, left + 1)):
+                left -= len(piece)
+                if left < 0:
+                    break
+                content.update(piece)
+                if held:
+                    yield held
+                held = piece
+        if left or Digest.of_bytes(content.digest()) != self._descriptor.digest:
+            raise Damaged(
+                f"blob {self._descriptor.digest} is damaged: its content has another digest"
+            )
+        if held:
+            yield held
