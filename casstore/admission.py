@@ -24,12 +24,14 @@ def admit_arrivals(index: SqliteIndex, arrivals: Sequence[Arrival]) -> tuple[Loa
         index.admit(arrival.image)
     loaded = []
     for arrival in arrivals:
-        renamed = []
+        renamed, changed = [], []
         for name in arrival.names:
+            if index.image_named(name) != arrival.image.id:
+                changed.append(name)
             old = index.attach(name, arrival.image.id, arrival.image.top.digest, tagged=0)
             if old is not None:
                 renamed.append(Renamed(name, old))
-        loaded.append(LoadedImage(arrival.image.id, arrival.names, tuple(renamed)))
+        loaded.append(LoadedImage(arrival.image.id, arrival.names, tuple(renamed), tuple(changed)))
     for arrival in arrivals:
         if arrival.parent is not None and index.has_image(arrival.parent):
             _refuse_cycle(index, arrival.image.id, arrival.parent)

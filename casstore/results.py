@@ -29,6 +29,28 @@ class LoadedImage(Value):
     id: Digest
     names: tuple[Reference, ...]
     renamed: tuple[Renamed, ...]
+    changed: tuple[Reference, ...] = ()  # those of the names that are new, or moved here
+
+
+class PullResult(Value):
+    """What one pull did."""
+
+    images: tuple[LoadedImage, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_news(self) -> bool:
+        """Whether any name is new or points to something else now."""
+        return any(image.changed for image in self.images)
+
+
+class PushedTag(Value):
+    """A name that a registry has now."""
+
+    name: Reference
+    image: Digest
+    digest: Digest  # of the manifest or index
+    size: int  # of the manifest or index
 
 
 class LoadResult(Value):

@@ -39,7 +39,7 @@ def save_images(
     if format not in FORMATS:
         raise UsageError(f"unknown format {quote(format)}: use one of {', '.join(FORMATS)}")
     saved = selection(view, images, each_manifest=format != DOCKER)
-    blobs = _Stored(disk.blobs, view)
+    blobs = StoredFiles(disk.blobs, view)
     try:
         if format == OCI_DIRECTORY:
             from casstore.transfer.ocilayout_out import write_oci_directory
@@ -49,7 +49,7 @@ def save_images(
             write_oci_directory(out, saved, blobs, link=durable.share)
             durable.sync_tree(out)
             return
-        write: Callable[[IO[bytes], Sequence[SavedImage], _Stored], None]
+        write: Callable[[IO[bytes], Sequence[SavedImage], StoredFiles], None]
         if format == OCI:
             from casstore.transfer.ocilayout_out import write_oci_archive as write
         else:
@@ -155,7 +155,7 @@ def _parents_first(view: SqliteView, entries: list[SavedImage]) -> list[SavedIma
     return sorted(entries, key=depth)
 
 
-class _Stored:
+class StoredFiles:
     """The `StoredBlobs` of a sink."""
 
     def __init__(self, blobs: BlobDirectory, view: SqliteView) -> None:

@@ -11,12 +11,11 @@ import os
 import time
 
 from casstore.errors import NotFound
-from casstore.opening import OpenStore
-from casstore.results import LoadResult
+from casstore.exchange import ExchangingStore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import IO, Any, BinaryIO
 
     from casstore.disk.ingest import Ingest
@@ -32,13 +31,14 @@ if TYPE_CHECKING:
         ImageSummary,
         Kept,
         LeaseInfo,
+        LoadResult,
         PruneResult,
         RemovalResult,
         TreeRow,
     )
 
 
-class Store(OpenStore):
+class Store(ExchangingStore):
     """A store in a directory. Use it as a context manager, in one thread at a time."""
 
     # Ways in
@@ -108,31 +108,6 @@ class Store(OpenStore):
             return arrivals
 
         return self._take_in(read).images[0].id
-
-    def _take_in(self, read: Callable[[Ingest], Sequence[Arrival]]) -> LoadResult:
-        """Stage what `read` brings without the lock, then admit it in one change."""
-        from casstore.admission import admit_arrivals
-        from casstore.disk.ingest import Ingest
-
-        if not self.disk.exists():
-            with self._change(create=True) as change:
-                change.commit()
-        self._view()
-        ingest = Ingest(self.disk.root, self.disk.blobs, self._view)
-        try:
-            arrivals = read(ingest)
-            ingest.flush()
-            with self._change() as change:
-                change.publish_blobs(ingest)
-                images = admit_arrivals(change.index, arrivals)
-                change.commit()
-            return LoadResult(images, tuple(change.warnings))
-        except OSError as error:
-            from casstore.disk.durable import storage_error
-
-            raise storage_error(error, "cannot load") from None
-        finally:
-            ingest.close()
 
     # Names
 

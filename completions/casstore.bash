@@ -20,6 +20,8 @@ _casstore_options() {
         'lease run') echo '--help' ;;
         'load') echo '--compression --help --input -i --link --quiet -q' ;;
         'prune') echo '--all -a --dry-run --filter --force -f --format --help' ;;
+        'pull') echo '--all-platforms --all-tags -a --help --plain-http --platform --quiet -q' ;;
+        'push') echo '--all-tags -a --help --plain-http --quiet -q' ;;
         'report') echo '--help --output -o' ;;
         'rmi') echo '--dry-run --force -f --format --glob --help --no-prune --verbose' ;;
         'save') echo '--format --help --output -o' ;;
@@ -61,6 +63,7 @@ _casstore_value() {
         'load --compression') echo 'nothing' ;;
         'prune --filter') echo 'nothing' ;;
         'prune --format') echo 'words json' ;;
+        'pull --platform') echo 'nothing' ;;
         'report --output') echo 'file' ;;
         'report -o') echo 'file' ;;
         'rmi --format') echo 'words json' ;;
@@ -84,6 +87,7 @@ _casstore_argument() {
         'lease rm') echo lease ;;
         'lease run') echo image ;;
         'load') echo file ;;
+        'push') echo image ;;
         'rmi') echo image ;;
         'save') echo image ;;
         'tag') echo image ;;
@@ -93,7 +97,7 @@ _casstore_argument() {
 
 _casstore_subcommands() {
     case $1 in
-        image) echo 'history import inspect list load ls prune remove rm save tag' ;;
+        image) echo 'history import inspect list load ls prune pull push remove rm save tag' ;;
         system) echo 'df' ;;
         key) echo 'generate public' ;;
         lease) echo 'add ls rm run' ;;
@@ -109,6 +113,8 @@ _casstore_alias() {
         'image load') echo load ;;
         'image ls') echo images ;;
         'image prune') echo prune ;;
+        'image pull') echo pull ;;
+        'image push') echo push ;;
         'image remove') echo rmi ;;
         'image rm') echo rmi ;;
         'image save') echo save ;;
@@ -146,7 +152,7 @@ _casstore() {
     elif [[ $cur == -* ]]; then
         kind="words $(_casstore_options "$command")"
     elif [[ -z $command ]]; then
-        kind="words df fsck gc history image images import inspect key lease load prune report rmi save system tag tree why"
+        kind="words df fsck gc history image images import inspect key lease load prune pull push report rmi save system tag tree why"
     elif [[ -n $(_casstore_subcommands "$command") ]]; then
         kind="words $(_casstore_subcommands "$command")"
     else

@@ -59,7 +59,7 @@ def completed(tmp_path: Path, line: str) -> list[str]:
         ("casstore lease rm ", ["release"]),
         ("casstore load -i cass", ["casstore"]),
         ("casstore lease run app:1 -- cass", ["casstore"]),
-        ("casstore image p", ["prune"]),
+        ("casstore image pr", ["prune"]),
         ("casstore images --format ", []),
     ],
 )

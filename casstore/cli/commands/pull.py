@@ -1,0 +1,89 @@
+"""pull: images from a registry."""
+
+from __future__ import annotations
+
+from casstore.cli.options import DAMAGED, LOCKED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
+from casstore.cli.registries import PLAIN_HTTP, transport
+from casstore.errors import CasstoreError, Locked, NotAStore
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.cli.app import App
+    from casstore.registry.http import Transport
+
+HELP = Command(
+    name="pull",
+    arguments="NAME[:TAG|@DIGEST] [NAME...]",
+    summary="Download an image from a registry",
+    options=(
+        Option("all-tags", "Download all tagged images in the repository", short="a"),
+        Option(
+            "platform",
+            "Take the image of this platform from an index\n(default: this machine's)",
+            kind=TEXT,
+            value="os/arch[/variant]",
+        ),
+        Option("quiet", "Suppress verbose output", short="q"),
+        Option("all-platforms", "Take an index with all its platforms", own=True),
+        PLAIN_HTTP,
+    ),
+    least=1,
+    exits=(
+        (0, "every NAME is in the store"),
+        (1, "a NAME was not pulled; the others were"),
+        WRONG_USAGE,
+        NO_STORE,
+        LOCKED,
+        DAMAGED,
+    ),
+    description="""\
+A pull by tag records the tag and the digest that it stood for, a pull by digest the digest alone.
+Blobs are kept byte for byte; every digest, size and diff ID is verified first, and an image is in
+the store whole or not at all. Run again after it was interrupted, it goes on where it stopped.
+
+Registries are spoken to over TLS; those on this machine (localhost, 127.0.0.0/8) also in plain
+HTTP. Logins are those of docker, podman and casstore login. HTTPS_PROXY, HTTP_PROXY, NO_PROXY,
+SSL_CERT_FILE and /etc/docker/certs.d are honoured.""",
+)
+
+
+def run(args: Args, app: App) -> int:
+    """Pull each NAME; one that fails does not stop the next."""
+    status = 0
+    if args.flag("all-platforms") and args.text("platform"):
+        raise args.wrong("platform", "--all-platforms takes every platform")
+    with transport(args) as via:
+        for name in args.positional:
+            try:
+                _pull(args, app, via, name)
+            except (NotAStore, Locked):
+                raise
+            except CasstoreError as error:
+                app.error(str(error))
+                status = max(status, error.exit_code)
+    return status
+
+
+def _pull(args: Args, app: App, via: Transport, name: str) -> None:
+    from casstore.model.reference import familiar_name, parse_name
+
+    every_tag, quiet = args.flag("all-tags"), args.flag("quiet")
+    parsed = parse_name(name)
+    last = name.rpartition("/")[2]
+    if not (quiet or every_tag or ":" in last or "@" in last):
+        app.out(f"Using default tag: {parsed.tag}")
+    result = app.store.pull(
+        name,
+        platform=args.text("platform"),
+        all_platforms=args.flag("all-platforms"),
+        all_tags=every_tag,
+        via=via,
+        tell=None if quiet else lambda what, to: app.out(f"{what} {to}"),
+    )
+    shown = parsed.repository if every_tag else parsed.full
+    if not quiet:
+        familiar = familiar_name(parsed.repository) if every_tag else parsed.familiar
+        news = "Downloaded newer image for" if result.is_news else "Image is up to date for"
+        app.out(f"Status: {news} {familiar}")
+    app.out(shown)
+    app.warn(result.warnings)

@@ -1,0 +1,67 @@
+"""push: images to a registry."""
+
+from __future__ import annotations
+
+from casstore.cli.options import DAMAGED, LOCKED, NO_STORE, WRONG_USAGE, Args, Command, Option
+from casstore.cli.registries import PLAIN_HTTP, transport
+from casstore.errors import CasstoreError, Locked, NotAStore
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.cli.app import App
+    from casstore.registry.http import Transport
+
+HELP = Command(
+    name="push",
+    arguments="NAME[:TAG] [NAME...]",
+    summary="Upload an image to a registry",
+    options=(
+        Option("all-tags", "Push all tags of the repository", short="a"),
+        Option("quiet", "Suppress verbose output", short="q"),
+        PLAIN_HTTP,
+    ),
+    least=1,
+    exits=(
+        (0, "every NAME is in its registry"),
+        (1, "a NAME was not pushed; the others were"),
+        WRONG_USAGE,
+        NO_STORE,
+        LOCKED,
+        DAMAGED,
+    ),
+    description="""\
+Manifests, indexes and blobs go out byte for byte, so the digest stays. What the registry has is not
+sent again; what another of its repositories has is mounted from there. Every blob is verified while
+it is sent. The digest reference that an image has in the registry is recorded.""",
+    completes="image",
+)
+
+
+def run(args: Args, app: App) -> int:
+    """Push each NAME; one that fails does not stop the next."""
+    status = 0
+    with transport(args) as via:
+        for name in args.positional:
+            try:
+                _push(args, app, via, name)
+            except (NotAStore, Locked):
+                raise
+            except CasstoreError as error:
+                app.error(str(error))
+                status = max(status, error.exit_code)
+    return status
+
+
+def _push(args: Args, app: App, via: Transport, name: str) -> None:
+    quiet, every_tag = args.flag("quiet"), args.flag("all-tags")
+    if not (quiet or every_tag or ":" in name.rpartition("/")[2] or "@" in name):
+        app.out("Using default tag: latest")
+    pushed = app.store.push(
+        name,
+        all_tags=every_tag,
+        via=via,
+        tell=None if quiet else lambda what, to: app.out(f"{what} {to}"),
+    )
+    if quiet:
+        for tag in pushed:
+            app.out(tag.name)

@@ -1,0 +1,160 @@
+"""Images into a store and out to registries: the part of Store that talks to the world.
+
+Whatever comes in goes one way: staged without the lock, then admitted in one durable change.
+"""
+
+from __future__ import annotations
+
+import os
+
+from casstore.opening import OpenStore
+from casstore.results import LoadResult, PullResult
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from casstore.disk.ingest import Ingest
+    from casstore.leases import Lease
+    from casstore.model.record import Arrival
+    from casstore.registry.access import Access
+    from casstore.registry.http import Transport
+    from casstore.results import PushedTag
+
+    Tell = Callable[[str, str], None]
+
+
+class ExchangingStore(OpenStore):
+    """A store that takes images in, and exchanges them with registries."""
+
+    def pull(
+        self,
+        name: str,
+        *,
+        platform: str | None = None,
+        all_platforms: bool = False,
+        all_tags: bool = False,
+        via: Access | Transport | None = None,
+        tell: Tell | None = None,
+    ) -> PullResult:
+        """Pull an image from a registry; whole, or nothing is changed.
+
+        What an earlier pull has fetched before it failed is gone on with.
+
+        Args:
+            name: `repository[:tag][@digest]`, as `docker pull` understands it.
+            platform: `os/architecture[/variant]` to take from an index; this machine's by default.
+            all_platforms: take the whole index; it is then the image that is named.
+            all_tags: every tag of the repository, as one change.
+            via: how to reach registries (`casstore.registry.access`); with a Transport the
+                connections are shared among calls.
+            tell: called with what happens: (`sha256 short:`, `Pulling fs layer`) and the like.
+
+        Raises:
+            NotFound: the registry has no such image, or none for the platform.
+            RegistryError: the registry cannot be reached, or refuses.
+            Refused: it sends something else than it should.
+        """
+        from casstore.model.platform import parse_platform
+        from casstore.pulling import Pull, this_machine
+        from casstore.registry.http import connected
+
+        with connected(via) as transport:
+            pull = Pull(
+                transport,
+                name,
+                platform=parse_platform(platform) if platform else this_machine(),
+                whole=all_platforms,
+                every_tag=all_tags,
+                tell=tell or _silent,
+            )
+            result = self._take_in(pull.read)
+        return PullResult(result.images, (*pull.warnings, *result.warnings))
+
+    def push(
+        self,
+        name: str,
+        *,
+        all_tags: bool = False,
+        via: Access | Transport | None = None,
+        tell: Tell | None = None,
+    ) -> tuple[PushedTag, ...]:
+        """Push an image (an index with all its platforms) to the registry that its name tells.
+
+        The digest reference that it has there is recorded, as Docker does.
+
+        Args:
+            name: `repository[:tag]`.
+            all_tags: every tag of the repository that the store has.
+            via: as for `pull`.
+            tell: called with what happens.
+
+        Raises:
+            NotFound: the store has no such name.
+            RegistryError: the registry cannot be reached, or refuses.
+        """
+        from casstore.pushing import Push
+        from casstore.registry.http import connected
+        from casstore.saving import StoredFiles
+
+        with connected(via) as transport:
+            view = self._view()
+            push = Push(transport, view, name, every_tag=all_tags, tell=tell or _silent)
+            blobs = StoredFiles(self.disk.blobs, view)
+            if not self.disk.is_writable():  # there is nobody to hold the images from
+                return tuple(push.send(blobs))
+            with self._held(push.images(), f"push-{os.getpid()}"):
+                pushed = push.send(blobs)
+                self._record(pushed)
+        return tuple(pushed)
+
+    def _record(self, pushed: Sequence[PushedTag]) -> None:
+        """Give each pushed image its digest reference."""
+        from casstore.model.reference import Reference
+
+        wanted = {Reference(f"{p.name.repository}@{p.digest}"): p for p in pushed}
+        view = self._view()
+        if all(view.image_named(name) == p.image for name, p in wanted.items()):
+            return
+        with self._change() as change:
+            for name, tag in wanted.items():
+                if change.index.has_image(tag.image):
+                    change.index.attach(name, tag.image, tag.digest, tagged=0)
+            change.commit()
+
+    def _held(self, images: Sequence[str], name: str) -> Lease:
+        from casstore.leases import Lease
+
+        with self._change() as change:
+            return Lease(self.disk, change, images, name)
+
+    def _take_in(self, read: Callable[[Ingest], Sequence[Arrival]]) -> LoadResult:
+        """Stage what `read` brings without the lock, then admit it in one change."""
+        from casstore.admission import admit_arrivals
+        from casstore.disk.ingest import Ingest
+
+        if not self.disk.exists():
+            with self._change(create=True) as change:
+                change.commit()
+        self._view()
+        ingest = Ingest(self.disk.root, self.disk.blobs, self._view)
+        committed = False
+        try:
+            arrivals = read(ingest)
+            ingest.flush()
+            with self._change() as change:
+                change.publish_blobs(ingest)
+                images = admit_arrivals(change.index, arrivals)
+                change.commit()
+                committed = True
+            return LoadResult(images, tuple(change.warnings))
+        except OSError as error:
+            from casstore.disk.durable import storage_error
+
+            raise storage_error(error, "cannot load") from None
+        finally:
+            ingest.close(keep_parts=not committed)
+
+
+def _silent(what: str, to: str) -> None:
+    """Nobody wants to be told."""

@@ -1,0 +1,94 @@
+"""pull: names of a registry into the store; each NAME is one durable change, or none.
+
+As Docker does it. A pull by tag records the tag, and the digest that the tag stood for; a pull by
+digest the digest alone. Of an index the manifest for one platform is taken, and the digest that is
+recorded is the index's, unless all platforms are asked for: then the index itself is the image.
+"""
+
+from __future__ import annotations
+
+import os
+
+from casstore.errors import NotFound, UsageError
+from casstore.model.manifest import Platform
+from casstore.model.platform import normal, runs, shown
+from casstore.model.record import Arrival
+from casstore.model.reference import Reference, parse_name
+from casstore.registry.fetch import choose_manifest, fetch_tree
+from casstore.registry.remote import Registry, Repository
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from casstore.model.record import Descriptor
+    from casstore.model.reference import Name
+    from casstore.ports import Intake
+    from casstore.registry.http import Transport
+
+    # What is happening: a word of `Steps`, and what it happens to.
+    Tell = Callable[[str, str], None]
+
+PULLING = "Pulling from"
+DIGEST = "Digest"
+
+
+class Pull:
+    """One NAME being pulled."""
+
+    def __init__(
+        self, transport: Transport, name: str, *, platform: Platform, whole: bool, every_tag: bool,
+        tell: Tell,
+    ) -> None:  # fmt: skip
+        """`whole`: all platforms of an index. `tell` hears of each step."""
+        self.name = parse_name(name)
+        if every_tag and (self.name.digest is not None or _has_tag(name)):
+            raise UsageError("tag can't be used with --all-tags/-a")
+        domain, _, path = self.name.repository.partition("/")
+        self._repository = Repository(Registry(transport, domain), path)
+        self._platform, self._whole, self._every_tag = platform, whole, every_tag
+        self._tell = tell
+        self.warnings: list[str] = []
+
+    def read(self, intake: Intake) -> list[Arrival]:
+        """Stage what the name means. Raises RegistryError, NotFound, Refused."""
+        if not self._every_tag:
+            tag = self.name.tag if self.name.digest is None else None
+            return [self._one(intake, self.name, tag)]
+        tags = self._repository.tags()
+        if not tags:
+            raise NotFound(f"repository {self._repository.name} has no tags")
+        return [self._one(intake, self.name, tag) for tag in tags]
+
+    def _one(self, intake: Intake, name: Name, tag: str | None) -> Arrival:
+        asked = tag if tag is not None else str(name.digest)
+        shown_as = tag if tag is not None else name.familiar
+        top, data = self._repository.manifest(asked)
+        self._tell(f"{shown_as}: {PULLING}", self._repository.path)
+        names = [Reference(f"{name.repository}@{top.digest}")]
+        if tag is not None:
+            names.insert(0, Reference(f"{name.repository}:{tag}"))
+        if self._whole:
+            chosen, document = top, data
+        else:
+            chosen, document = choose_manifest(self._repository, top, data, self._platform)
+        image = fetch_tree(self._repository, intake, chosen, document, self._layer)
+        own = normal(Platform(image.os, image.architecture, image.variant))
+        if not self._whole and image.os and own not in runs(self._platform):
+            self.warnings.append(
+                f"{names[0].familiar} is for {shown(own)}, not for {shown(self._platform)}"
+            )
+        self._tell(f"{DIGEST}:", top.digest)
+        return Arrival(image, tuple(names), None)
+
+    def _layer(self, layer: Descriptor, word: str) -> None:
+        self._tell(f"{layer.digest.short}:", word)
+
+
+def this_machine() -> Platform:
+    """The platform whose images run here."""
+    return normal(Platform("linux", os.uname().machine, ""))
+
+
+def _has_tag(text: str) -> bool:
+    return ":" in text.rpartition("/")[2]

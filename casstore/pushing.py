@@ -1,0 +1,112 @@
+"""push: images of the store into a registry, under the names they have."""
+
+from __future__ import annotations
+
+from casstore.errors import NotFound, Refused, UsageError
+from casstore.model.record import LAYER
+from casstore.model.reference import Reference, familiar_name, parse_name
+from casstore.registry.remote import Registry, Repository
+from casstore.registry.send import FOREIGN, Bundle, send
+from casstore.results import PushedTag
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from casstore.disk.sqliteview import SqliteView
+    from casstore.model.digest import Digest
+    from casstore.model.record import Descriptor
+    from casstore.ports import StoredBlobs
+    from casstore.registry.http import Transport
+
+    Tell = Callable[[str, str], None]
+
+PREPARING = "Preparing"
+
+
+class Push:
+    """One NAME being pushed."""
+
+    def __init__(self, transport: Transport, view: SqliteView, name: str, *, every_tag: bool,
+                 tell: Tell) -> None:  # fmt: skip
+        """Find what is to be pushed.
+
+        Raises:
+            NotFound: the store has no such name.
+            Refused: the name has a digest: what a digest names cannot be chosen.
+        """
+        parsed = parse_name(name)
+        if parsed.digest is not None:
+            raise Refused("cannot push a digest reference")
+        if every_tag and ":" in name.rpartition("/")[2]:
+            raise UsageError("tag can't be used with --all-tags/-a")
+        self.repository = parsed.repository
+        self._view, self._tell = view, tell
+        names = [n for n in view.all_names() if n.repository == parsed.repository and n.tag]
+        if not names:
+            raise NotFound(
+                "An image does not exist locally with the tag: " + familiar_name(parsed.repository)
+            )
+        if not every_tag:
+            names = [n for n in names if n == parsed.reference]
+            if not names:
+                raise NotFound(f"tag does not exist: {parsed.familiar}")
+        self.names: list[Reference] = names
+        domain, _, path = parsed.repository.partition("/")
+        self._remote = Repository(Registry(transport, domain), path)
+
+    def images(self) -> list[Digest]:
+        """IDs of the images to be pushed, to be held meanwhile."""
+        found = (self._view.image_named(name) for name in self.names)
+        return list(dict.fromkeys(image for image in found if image is not None))
+
+    def send(self, blobs: StoredBlobs) -> list[PushedTag]:
+        """Push each name. Raises RegistryError, Damaged."""
+        self._tell("The push refers to repository", f"[{self._remote.name}]")
+        return [self._one(name, blobs) for name in self.names]
+
+    def _one(self, name: Reference, blobs: StoredBlobs) -> PushedTag:
+        top, image = self._view.top_named(name), self._view.image_named(name)
+        if top is None or image is None:
+            raise NotFound(f"tag does not exist: {name.familiar}")
+        bundle = Bundle(top, blobs)
+        shown = {leaf for leaf in bundle.leaves if self._is_layer(leaf, blobs)}
+        for leaf in bundle.leaves.values():
+            if leaf.digest in shown:
+                self._tell(f"{leaf.digest.short}:", PREPARING)
+
+        def told(leaf: Descriptor, word: str) -> None:
+            if leaf.digest in shown or word == FOREIGN:
+                self._tell(f"{leaf.digest.short}:", word)
+
+        tag = name.tag or ""
+        send(self._remote, bundle, tag, blobs, elsewhere=self._elsewhere(bundle), told=told)
+        self._tell(f"{tag}: digest: {top.digest}", f"size: {top.size}")
+        return PushedTag(name, image, top.digest, top.size)
+
+    @staticmethod
+    def _is_layer(leaf: Digest, blobs: StoredBlobs) -> bool:
+        return blobs.layer(leaf) is not None
+
+    def _elsewhere(self, bundle: Bundle) -> dict[Digest, str]:
+        """For each layer, another repository of the registry that an image with it is named in."""
+        found: dict[Digest, str] = {}
+        prefix = self._remote.registry.domain + "/"
+        for manifest in bundle.manifests:
+            for need in self._view.needs_of(manifest):
+                if need.kind != LAYER or need.digest in found:
+                    continue
+                for image in self._view.images_needing(need.digest):
+                    other = self._other_repository(image, prefix)
+                    if other is not None:
+                        found[need.digest] = other
+                        break
+        return found
+
+    def _other_repository(self, image: Digest, prefix: str) -> str | None:
+        for one in self._view.references_of(image):
+            repository = one.name.repository
+            # A digest reference shows that the registry has had it there.
+            if repository.startswith(prefix) and repository != self.repository:
+                return repository.removeprefix(prefix)
+        return None
