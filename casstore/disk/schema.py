@@ -127,6 +127,13 @@ ADDED = {
         """
 CREATE TABLE pin (image INTEGER PRIMARY KEY);
 
+CREATE TABLE subject (
+    manifest INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    PRIMARY KEY (manifest, digest)
+) WITHOUT ROWID;
+CREATE INDEX subject_digest ON subject (digest);
+
 CREATE TABLE trash (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     removed INTEGER NOT NULL,

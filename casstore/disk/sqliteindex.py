@@ -17,7 +17,7 @@ from casstore.disk.sqliteview import (
 from casstore.errors import Damaged
 from casstore.model.digest import Digest
 from casstore.model.record import LAYER, Descriptor, ImageRecord, LayerRecord
-from casstore.model.reference import Reference
+from casstore.model.reference import Reference, subject_of
 from casstore.model.value import Value
 
 TYPE_CHECKING = False
@@ -62,6 +62,8 @@ EDITS = {
     "forget_doomed": "DELETE FROM doomed",
     "set_parent": "UPDATE image SET parent = (SELECT id FROM image WHERE digest = ?)"
     " WHERE digest = ?",
+    "add_subject": "INSERT OR IGNORE INTO subject (manifest, digest) VALUES (?, ?)",
+    "drop_subjects": "DELETE FROM subject WHERE manifest = ?",
     "set_meta": "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
     "set_lease": "INSERT OR REPLACE INTO lease (name, image, expires)"
     " SELECT ?, id, ? FROM image WHERE digest = ?",
@@ -197,6 +199,8 @@ class SqliteIndex(SqliteView):
         elif fuller:
             self._do("grow_image", image.size, own)
         self._do("add_holding", own, ids[image.top.digest], image.top.media_type)
+        if image.subject is not None:
+            self._do("add_subject", ids[image.top.digest], image.subject.raw)
 
     def _add_layer(self, blob: int, layer: LayerRecord) -> None:
         _, _, compression = layer.media_type.rpartition(".tar")
@@ -219,6 +223,9 @@ class SqliteIndex(SqliteView):
         self._touch(image)
         row = self._do("reference_of", name).fetchone()
         target = self._id("id_of_blob", manifest)
+        subject = subject_of(name)
+        if subject is not None:
+            self._do("add_subject", target, subject.raw)
         moved = None
         if row is not None:
             key, old_image, old_manifest = row[0], Digest.of_bytes(row[1]), Digest.of_bytes(row[2])
@@ -286,6 +293,7 @@ class SqliteIndex(SqliteView):
         if self._do("drop_blob", own).rowcount != 1:
             raise Damaged(f"blob {blob} is still needed; run: casstore fsck")
         self._do("drop_layer", own)
+        self._do("drop_subjects", own)
         self._do("doom", blob.raw)
 
     def forget_doomed(self) -> None:

@@ -85,6 +85,12 @@ STATEMENTS = {
     "facts_of": "SELECT image.digest, parent.digest, image.created, image.size, image.labels"
     " FROM image LEFT JOIN image AS parent ON parent.id = image.parent WHERE image.digest = ?",
     "platform_of": "SELECT os, architecture, variant FROM image WHERE digest = ?",
+    "referrers_of": "SELECT image.digest FROM subject"
+    " JOIN holding ON holding.manifest = subject.manifest JOIN image ON image.id = holding.image"
+    " WHERE subject.digest = ? ORDER BY image.id",
+    "subjects_of": "SELECT blob.digest FROM image JOIN holding ON holding.image = image.id"
+    " JOIN subject ON subject.manifest = holding.manifest"
+    " JOIN blob ON blob.digest = subject.digest WHERE image.digest = ? ORDER BY blob.id",
     "meta": "SELECT value FROM meta WHERE key = ?",
     "blobs_with_prefix": "SELECT digest FROM blob WHERE digest BETWEEN ? AND ? LIMIT 2",
     "trash_of": "SELECT trash_image.digest, trash.id, trash.expires FROM blob"
@@ -118,6 +124,9 @@ LISTINGS = {
     " FROM layer JOIN blob ON blob.id = layer.blob ORDER BY blob.id",
     "all_leases": "SELECT lease.name, image.digest, lease.expires FROM lease"
     " JOIN image ON image.id = lease.image ORDER BY lease.name",
+    "all_referrers": "SELECT image.digest FROM subject"
+    " JOIN blob ON blob.digest = subject.digest"
+    " JOIN holding ON holding.manifest = subject.manifest JOIN image ON image.id = holding.image",
     "doomed": "SELECT digest FROM doomed",
 }
 
@@ -160,6 +169,14 @@ class SqliteView:
 
     def children_of(self, image: Digest) -> Sequence[Digest]:
         return [Digest.of_bytes(row[0]) for row in self._rows("children_of", image.raw)]
+
+    def referrers_of(self, manifest: Digest) -> Sequence[Digest]:
+        rows = self._rows("referrers_of", manifest.raw)
+        return list(dict.fromkeys(Digest.of_bytes(row[0]) for row in rows))
+
+    def subjects_of(self, image: Digest) -> Sequence[Digest]:
+        rows = self._rows("subjects_of", image.raw)
+        return list(dict.fromkeys(Digest.of_bytes(row[0]) for row in rows))
 
     def leases_on(self, image: Digest) -> Sequence[LeaseOn]:
         soft = self._rows("leases_on", image.raw, self._now)
@@ -270,6 +287,11 @@ class SqliteView:
     def all_parents(self) -> set[Digest]:
         """Images that have a child."""
         rows = self.connection.execute(LISTINGS["all_parents"])
+        return {Digest.of_bytes(row[0]) for row in rows}
+
+    def all_referrers(self) -> set[Digest]:
+        """Images that refer to a manifest or index of the store."""
+        rows = self.connection.execute(LISTINGS["all_referrers"])
         return {Digest.of_bytes(row[0]) for row in rows}
 
     def all_blobs(self) -> Iterator[BlobState]:

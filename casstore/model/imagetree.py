@@ -16,7 +16,8 @@ What is what:
 - A child of an index that is not there is left out, as long as one is there: `ctr images export`
   writes the whole index with one platform's blobs. A child of an unknown type is kept as it is
   (image-index.md: "MUST NOT generate an error").
-- `subject` does not hold what it refers to.
+- `subject` does not hold what it refers to; it is noted, because rmi takes what refers to an image
+  along with the image (rules/removal.py).
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ def read_tree(top: Descriptor, reader: TreeReader) -> ImageRecord:
         architecture=about.architecture if about else "",
         variant=about.variant if about else "",
         size=walk.file_bytes,
+        subject=document.subject.descriptor.digest if document.subject is not None else None,
     )
 
 

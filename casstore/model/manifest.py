@@ -73,6 +73,8 @@ class Index(Value):
     media_type: str
     manifests: tuple[Entry, ...]
     annotations: dict[str, str]
+    artifact_type: str = ""
+    subject: Entry | None = None  # as of a manifest
 
 
 def parse_document(data: bytes, descriptor: Descriptor) -> Manifest | Index:
@@ -112,11 +114,13 @@ def parse_manifest(data: bytes, name: str, *, media_type: str) -> Manifest:
     layers = tuple(
         parse_entry(item, f"layer {number} of {name}") for number, item in enumerate(items, 1)
     )
-    subject: Entry | None = None
-    if "subject" in fields:
-        subject = parse_entry(fields.values["subject"], f"subject of {name}")
     return Manifest(
-        media_type, config, layers, fields.text_mapping("annotations"), artifact_type, subject
+        media_type,
+        config,
+        layers,
+        fields.text_mapping("annotations"),
+        artifact_type,
+        _subject(fields),
     )
 
 
@@ -140,7 +144,19 @@ def parse_index(
     manifests = tuple(
         parse_entry(item, f"manifest {number} of {name}") for number, item in enumerate(items, 1)
     )
-    return Index(media_type, manifests, fields.text_mapping("annotations"))
+    return Index(
+        media_type,
+        manifests,
+        fields.text_mapping("annotations"),
+        fields.text("artifactType"),
+        _subject(fields),
+    )
+
+
+def _subject(fields: Fields) -> Entry | None:
+    if "subject" not in fields:
+        return None
+    return parse_entry(fields.values["subject"], f"subject of {fields.name}")
 
 
 def parse_index_json(data: bytes) -> Index:

@@ -66,6 +66,7 @@ class ImageRecord(Value):
     architecture: str
     variant: str
     size: int  # file bytes of all layers, a repeated layer counted each time
+    subject: Digest | None = None  # the manifest that `top` refers to; it need not be there
 
 
 class Arrival(Value):

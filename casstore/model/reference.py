@@ -127,6 +127,18 @@ def parse_name(text: str) -> Name:
     return Name(repository, tag, digest)
 
 
+def subject_of(name: Reference) -> Digest | None:
+    """What a tag of the form `sha256-<64 hex>[.suffix]` refers to: the digest in it.
+
+    Such tags stand for referrers where a registry has no list of them (distribution-spec,
+    "Referrers Tag Schema"), and cosign gives them to signatures (`.sig`), attestations and SBOMs.
+    """
+    tag = name.tag or ""
+    if not tag.startswith("sha256-") or tag[71:72] not in ("", "."):
+        return None
+    return Digest.of_hex(tag[7:71]) if is_hex64(tag[7:71]) else None
+
+
 def parse_target(text: str) -> Reference:
     """Parse a name that a tag shall be made for (`tag SRC DST`, RepoTags, import).
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from casstore.model.imageconfig import is_child_history, parse_config
-from casstore.model.record import CONFIG
+from casstore.model.manifest import Manifest, parse_document
+from casstore.model.record import CONFIG, INDEX, MANIFEST
 from casstore.model.rfc3339 import format_time, go_time
 from casstore.results import HistoryRow
 from casstore.rules.resolve import resolve
@@ -74,10 +75,48 @@ def inspect_image(view: SqliteView, blobs: BlobDirectory, argument: str) -> dict
         "Manifests": [
             {"MediaType": top.media_type, "Digest": top.digest, "Size": top.size} for top in tops
         ],
+        "Referrers": [
+            shape
+            for top in tops
+            for document in documents_of(view, top.digest)
+            for artifact in view.referrers_of(document)
+            for shape in _referrer(view, blobs, artifact, document)
+        ],
     }
     if not variant:
         del shape["Variant"]
     return shape
+
+
+def documents_of(view: SqliteView, document: Digest) -> list[Digest]:
+    """A manifest or index, and all manifests and indexes below it."""
+    found = [document]
+    for above in found:
+        needs = view.needs_of(above)
+        found += (n.digest for n in needs if n.kind in (INDEX, MANIFEST) and n.digest not in found)
+    return found
+
+
+def _referrer(
+    view: SqliteView, blobs: BlobDirectory, artifact: Digest, subject: Digest
+) -> list[dict[str, Any]]:
+    """The manifests of an artifact that refer to `subject`, each as a list of referrers has it."""
+    shapes = []
+    for top in view.tops_of(artifact):
+        document = parse_document(blobs.read(top.digest), top)
+        config = document.config if isinstance(document, Manifest) else None
+        kind = document.artifact_type or (config.descriptor.media_type if config else "")
+        shapes.append(
+            {
+                "MediaType": top.media_type,
+                "Digest": top.digest,
+                "Size": top.size,
+                "ArtifactType": kind,
+                "Annotations": dict(document.annotations),
+                "Subject": subject,
+            }
+        )
+    return shapes
 
 
 def image_history(view: SqliteView, blobs: BlobDirectory, argument: str) -> list[HistoryRow]:

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 def list_images(view: SqliteView, filters: Filters, *, everything: bool) -> list[ImageSummary]:
     """Images to show, each with the names to show.
 
-    Without `everything` (`-a`) untagged images that have children are left out; with
-    `dangling=true` only heads without a tag are shown, with `dangling=false` no untagged image.
+    Without `everything` (`-a`) untagged images that have children, or that refer to an image that
+    is there (a signature, say), are left out; with `dangling=true` only heads without a tag are
+    shown, with `dangling=false` no untagged image.
     """
     view.connection.execute("BEGIN")  # one snapshot for all that follows
     try:
         images = view.all_images()
         names_of = view.all_references()
+        referrers = view.all_referrers()
     finally:
         view.connection.execute("ROLLBACK")
     sizes = {facts.id: facts.size for facts in images}
@@ -37,11 +39,13 @@ def list_images(view: SqliteView, filters: Filters, *, everything: bool) -> list
         names = filters.names(all_names)
         count = children.get(facts.id, 0)
         if filters.dangling is True:
-            visible = not count and not any(name.tag for name in all_names)
+            needed = count or facts.id in referrers
+            visible = not needed and not any(name.tag for name in all_names)
         elif all_names:
             visible = True
         else:
-            visible = filters.dangling is None and (everything or not count)
+            needed = count or facts.id in referrers
+            visible = filters.dangling is None and bool(everything or not needed)
         if filters.patterns and not names:
             continue  # names that do not fit disappear, and so do images without names
         if visible and filters.accepts(facts):

@@ -73,6 +73,7 @@ class SpaceMap:
         self.images = view.all_images()
         self.names = view.all_references()
         self.pinned = view.all_pins()
+        self.referrers = view.all_referrers()
         self.blobs: dict[Digest, BlobState] = {one.digest: one for one in view.all_blobs()}
         self.layers: dict[Digest, LayerRecord] = {one.digest: one for one in view.all_layers()}
         self._tops: dict[Digest, list[Digest]] = {}
@@ -83,8 +84,9 @@ class SpaceMap:
             self._needs.setdefault(document, []).append(need)
 
     def is_intermediate(self, image: Digest) -> bool:
-        """Whether the image has no name, and children."""
-        return image in self.children and not self.names.get(image)
+        """Whether the image has no name, and children or a subject."""
+        needed = image in self.children or image in self.referrers
+        return needed and not self.names.get(image)
 
     def tree(self, image: Digest) -> set[Digest]:
         """Every blob that an image needs."""

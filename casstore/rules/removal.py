@@ -3,12 +3,22 @@
 Pure: reads a view, returns a plan. The caller holds the lock, so the plan stays true until it is
 applied. Source: dockerd's image deletion (the algorithm has not changed from 1.13 to 20.10), as
 recorded in fixtures/transcripts; the texts are those of Docker's rmi reference page.
+
+An artifact with a subject goes with its subject: a signature, an SBOM, an attestation. Its manifest
+names the image in `subject` (OCI 1.1), or its tag does (`sha256-<hex>.sig` as cosign has it, or
+`sha256-<hex>`); the index notes both when the artifact is admitted or named (`referrers_of`). When
+a removal frees a manifest or an index, each artifact that refers to it goes too, with all its names
+and in turn with what refers to it, unless something else in the store is its subject as well, it
+has a name of its own (one that is not of that form; a digest in a repository where it has such a
+tag does not count), images are built on it, or a lease holds it. Nothing else would ever remove it:
+it has no name that anybody types.
 """
 
 from __future__ import annotations
 
 from casstore.errors import Conflict
-from casstore.model.record import LAYER
+from casstore.model.record import INDEX, LAYER, MANIFEST
+from casstore.model.reference import subject_of
 from casstore.model.value import Value
 from casstore.rules.resolve import resolve
 
@@ -199,7 +209,9 @@ class _Removal:
             self._detach.append((image, manifest))
             for state in self._view.manifests_of(image):
                 if state.digest == manifest:
-                    self._report_layers(image, self._release([state]))
+                    freed = self._release([state])
+                    self._report_layers(image, freed)
+                    self._drop_referrers(freed)
 
     def _drop(self, image: Digest) -> None:
         self._delete.append(image)
@@ -207,6 +219,32 @@ class _Removal:
         documents = sum(state.size for state in freed if state.kind != LAYER)
         self._lines.append(Removed(DELETED, image.hex, image, "image", documents, 0))
         self._report_layers(image, freed)
+        self._drop_referrers(freed)
+
+    def _drop_referrers(self, freed: Iterable[BlobState]) -> None:
+        """Delete the artifacts that refer to freed manifests and to nothing that is left."""
+        for state in freed:
+            if state.kind not in (MANIFEST, INDEX):
+                continue
+            for artifact in self._view.referrers_of(state.digest):
+                if artifact in self._delete or not self._has_lost_its_subject(artifact):
+                    continue
+                for one in self._view.references_of(artifact):
+                    self._untagged(one.name, one.name.familiar)
+                self._drop(artifact)
+
+    def _has_lost_its_subject(self, artifact: Digest) -> bool:
+        if any(subject not in self._free for subject in self._view.subjects_of(artifact)):
+            return False
+        names = [one.name for one in self._view.references_of(artifact)]
+        names = [name for name in names if name not in self._untag]
+        scheme = {name.repository for name in names if subject_of(name) is not None}
+        own = [
+            name
+            for name in names
+            if subject_of(name) is None and (name.tag is not None or name.repository not in scheme)
+        ]
+        return not own and self._conflict(artifact, names=(), force=False) is None
 
     def _report_layers(self, image: Digest, freed: Iterable[BlobState]) -> None:
         for state in freed:

@@ -28,10 +28,13 @@ def prune_arguments(view: ListingView, filters: Filters, *, everything: bool) ->
     """
     names_of = view.all_references()
     parents = view.all_parents()
+    referrers = view.all_referrers()
     for facts in view.all_images():
         names = names_of.get(facts.id, [])
         if facts.id in parents and not (everything and names):
             continue  # an image that others are built on goes with its last child, if at all
+        if facts.id in referrers and not names:
+            continue  # a signature, say: it goes with what it refers to
         if not filters.accepts(facts):
             continue
         if filters.patterns and not filters.names(names):

@@ -70,6 +70,12 @@ if TYPE_CHECKING:
         def children_of(self, image: Digest) -> Sequence[Digest]:
             """Images whose recorded parent is `image`."""
 
+        def referrers_of(self, manifest: Digest) -> Sequence[Digest]:
+            """Images that refer to a manifest or index (as their subject), oldest first."""
+
+        def subjects_of(self, image: Digest) -> Sequence[Digest]:
+            """Manifests and indexes of the store that an image refers to."""
+
         def leases_on(self, image: Digest) -> Sequence[LeaseOn]:
             """Live leases, hard ones first."""
 
@@ -93,3 +99,6 @@ if TYPE_CHECKING:
 
         def all_parents(self) -> set[Digest]:
             """Images that have a child."""
+
+        def all_referrers(self) -> set[Digest]:
+            """Images that refer to a manifest or index of the store."""

@@ -386,3 +386,87 @@ def test_a_plan_changes_nothing(world: World) -> None:
 
     assert plan_removal(world, "a") == plan_removal(world, "a")
     assert world.has_image(image)
+
+
+# Artifacts with a subject
+
+
+def signed() -> tuple[World, Digest, Digest]:
+    """An image, and what refers to it."""
+    world = World()
+    app = world.image("app", layers="base", tags="app:1")
+    return world, app, world.image("signature", layers="payload", subject=app)
+
+
+def test_an_artifact_goes_with_its_subject() -> None:
+    world, app, signature = signed()
+
+    assert world.remove("app:1") == [
+        "Untagged: app:1",
+        f"Deleted: {app.hex}",
+        f"Deleted: {digest_of('base').hex}",
+        f"Deleted: {signature.hex}",
+        f"Deleted: {digest_of('payload').hex}",
+    ]
+    assert not world.blobs
+
+
+def test_an_artifact_stays_while_its_subject_has_a_name() -> None:
+    world, app, signature = signed()
+    world.name(app, "app:2")
+    world.remove("app:1")
+
+    assert world.has_image(signature)
+
+
+def test_what_refers_to_an_artifact_goes_with_it() -> None:
+    world, _, signature = signed()
+    of_signature = world.image("signature of the signature", subject=signature)
+    world.remove("app:1")
+
+    assert not world.has_image(of_signature)
+
+
+def test_a_tag_of_cosigns_form_goes_with_its_subject_and_so_does_its_digest() -> None:
+    world = World()
+    app = world.image("app", tags="host/app:1")
+    manifest = world.holdings[app][0]
+    signature = world.image("signature", tags=f"host/app:sha256-{manifest.hex}.sig")
+    digest = world.holdings[signature][0]
+    world.name(signature, f"host/app@{digest}")
+
+    assert world.remove("host/app:1") == [
+        "Untagged: host/app:1",
+        f"Deleted: {app.hex}",
+        f"Untagged: host/app:sha256-{manifest.hex}.sig",
+        f"Untagged: host/app@{digest}",
+        f"Deleted: {signature.hex}",
+    ]
+
+
+@pytest.mark.parametrize("name", ["mine:1", "mine@sha256:" + "0" * 64])
+def test_an_artifact_with_a_name_of_its_own_stays(name: str) -> None:
+    world, _, signature = signed()
+    world.name(signature, name)
+    world.remove("app:1")
+
+    assert world.has_image(signature)
+
+
+def test_an_artifact_that_a_lease_holds_stays() -> None:
+    world, _, signature = signed()
+    world.lease(signature, "audit")
+    world.remove("app:1")
+
+    assert world.has_image(signature)
+
+
+def test_an_artifact_of_two_subjects_goes_with_the_last() -> None:
+    world, _, signature = signed()
+    other = world.image("other", tags="other:1")
+    world.name(signature, f"sig:sha256-{world.holdings[other][0].hex}.sig")
+    world.remove("app:1")
+    assert world.has_image(signature)
+    world.remove("other:1")
+
+    assert not world.has_image(signature)

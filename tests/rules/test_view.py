@@ -30,6 +30,7 @@ def worlds(draw: st.DrawFn) -> World:
             parent=draw(st.sampled_from([None, *images])),
             created=draw(st.sampled_from([None, 0, 5])),
             labels=draw(st.dictionaries(st.sampled_from("kl"), st.sampled_from("vw"))),
+            subject=draw(st.sampled_from([None, *images])),
         )
         images.append(image)
     for name in draw(st.lists(st.sampled_from(NAMES), unique=True)):
@@ -40,7 +41,8 @@ def worlds(draw: st.DrawFn) -> World:
 
 
 DIGEST = digest_of("some manifest")
-NAMES = ["a:1", "a:2", "b:1", f"a@{DIGEST}", f"b@{DIGEST}", "host:5000/a/b:1"]
+SIGNATURE = f"a:sha256-{digest_of('manifest of image 0').hex}.sig"
+NAMES = [SIGNATURE, "a:1", "a:2", "b:1", f"a@{DIGEST}", f"b@{DIGEST}", "host:5000/a/b:1"]
 IDS = [digest_of(f"image {number}") for number in range(6)]
 ARGUMENTS = st.sampled_from([*NAMES, *IDS, *(image.short for image in IDS)])
 
@@ -83,6 +85,7 @@ def answers(view: ListingView, world: World) -> dict[str, object]:
         "all_images": list(view.all_images()),
         "all_references": view.all_references(),
         "all_parents": view.all_parents(),
+        "all_referrers": view.all_referrers(),
     }
     for name in map(reference, NAMES):
         said[f"image_named {name}"] = view.image_named(name)
@@ -95,7 +98,9 @@ def answers(view: ListingView, world: World) -> dict[str, object]:
         said[f"image {image}"] = [
             list(view.references_of(image)), view.parent_of(image), list(view.children_of(image)),
             list(view.leases_on(image)), list(view.manifests_of(image)), view.facts_of(image),
+            list(view.subjects_of(image)),
         ]  # fmt: skip
     for blob in world.blobs:
         said[f"needs_of {blob}"] = list(view.needs_of(blob))
+        said[f"referrers_of {blob}"] = list(view.referrers_of(blob))
     return said

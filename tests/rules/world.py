@@ -20,7 +20,7 @@ from casstore.model.record import (
     ImageRecord,
     LayerRecord,
 )
-from casstore.model.reference import Reference, parse_name
+from casstore.model.reference import Reference, parse_name, subject_of
 from casstore.rules.removal import RemovalPlan, plan_removal
 from casstore.rules.view import Attached, BlobState, ImageFacts, LeaseOn
 
@@ -55,6 +55,7 @@ class World:
         self.holdings: dict[Digest, list[Digest]] = {}
         self.names: dict[Reference, tuple[Digest, Digest]] = {}  # image, manifest
         self.leases: dict[Digest, list[LeaseOn]] = {}
+        self.subjects: dict[Digest, list[Digest]] = {}  # by manifest
 
     # Making it
 
@@ -69,6 +70,7 @@ class World:
         manifest: str | None = None,
         created: int | None = 0,
         labels: Mapping[str, str] | None = None,
+        subject: Digest | None = None,
     ) -> Digest:
         """Add an image (or, for an ID that is there, a further manifest of it).
 
@@ -81,6 +83,7 @@ class World:
             manifest: stands for the manifest.
             created: seconds, or None.
             labels: of the config.
+            subject: the image whose manifest it refers to.
         """
         own = digest_of(name) if id is None else Digest.of_hex(id.ljust(64, "0"))
         stack = [digest_of(layer) for layer in layers.split()]
@@ -100,8 +103,11 @@ class World:
             None if created is None else created * SECOND,
             tuple(sorted((labels or {}).items())),
             "linux", "amd64", "", FILE_BYTES * len(stack),
+            self.holdings[subject][0] if subject is not None else None,
         )  # fmt: skip
         self.records.append((record, parent))
+        if record.subject is not None:
+            self.subjects.setdefault(top.digest, []).append(record.subject)
         for blob in record.blobs:
             self.blobs.setdefault(blob.digest, blob)
         self.file_bytes |= {layer.digest: layer.file_bytes for layer in record.layers}
@@ -120,6 +126,9 @@ class World:
         name = reference(text)
         self.names.pop(name, None)
         self.names[name] = (image, manifest or self.holdings[image][0])
+        subject = subject_of(name)
+        if subject is not None:
+            self.subjects.setdefault(self.names[name][1], []).append(subject)
         return name
 
     def lease(self, image: Digest, name: str, *, hard: bool = False) -> None:
@@ -145,6 +154,7 @@ class World:
                 self.facts[child] = self.facts[child]._replace(parent=None)
         for blob in plan.free:
             del self.blobs[blob]
+            self.subjects.pop(blob, None)
 
     def in_sqlite(self) -> SqliteIndex:
         """The same world in an index in memory."""
@@ -189,6 +199,17 @@ class World:
     def children_of(self, image: Digest) -> Sequence[Digest]:
         return [facts.id for facts in self.facts.values() if facts.parent == image]
 
+    def referrers_of(self, manifest: Digest) -> Sequence[Digest]:
+        return [
+            image
+            for image in self.facts
+            if any(manifest in self.subjects.get(own, ()) for own in self.holdings[image])
+        ]
+
+    def subjects_of(self, image: Digest) -> Sequence[Digest]:
+        wanted = {one for own in self.holdings[image] for one in self.subjects.get(own, ())}
+        return [blob for blob in self.blobs if blob in wanted]
+
     def leases_on(self, image: Digest) -> Sequence[LeaseOn]:
         return self.leases.get(image, [])
 
@@ -220,6 +241,9 @@ class World:
         for name, (image, _) in self.names.items():
             names.setdefault(image, []).append(name)
         return names
+
+    def all_referrers(self) -> set[Digest]:
+        return {image for image in self.facts if self.subjects_of(image)}
 
     def all_parents(self) -> set[Digest]:
         return {facts.parent for facts in self.facts.values() if facts.parent is not None}

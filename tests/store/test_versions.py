@@ -65,7 +65,7 @@ def make_older(store: Store) -> None:
     """The store as the casstore of format version 1 left it."""
     store.close()
     with closing(sqlite3.connect(store.disk.database)) as connection:
-        for table in ("pin", "trash", "trash_image", "trash_holding", "trash_name"):
+        for table in ("pin", "subject", "trash", "trash_image", "trash_holding", "trash_name"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version = 1")
 
