@@ -105,6 +105,9 @@ STATEMENTS = {
 LISTINGS = {
     "all_images": "SELECT image.digest, parent.digest, image.created, image.size, image.labels"
     " FROM image LEFT JOIN image AS parent ON parent.id = image.parent",
+    "listed_images": "SELECT image.id, image.digest, parent.digest, image.created, image.size,"
+    " image.labels FROM image LEFT JOIN image AS parent ON parent.id = image.parent",
+    "listed_names": "SELECT image, name FROM reference ORDER BY id",
     "all_references": "SELECT image.digest, reference.name FROM reference"
     " JOIN image ON image.id = reference.image ORDER BY reference.id",
     "all_parents": "SELECT DISTINCT parent.digest FROM image"
@@ -272,6 +275,21 @@ class SqliteView:
         facts.sort(key=_newest_first)
         return facts
 
+    def named_images(self) -> list[tuple[ImageFacts, list[Reference]]]:
+        """Every image as in `all_images`, each with its references in attach order."""
+        names: dict[int, list[Reference]] = {}
+        for image, name in self.connection.execute(LISTINGS["listed_names"]):
+            known = names.get(image)
+            if known is None:
+                names[image] = [Reference(name)]
+            else:
+                known.append(Reference(name))
+        none: list[Reference] = []
+        rows = self.connection.execute(LISTINGS["listed_images"])
+        listed = [(_facts(row[1:]), names.get(row[0], none)) for row in rows]
+        listed.sort(key=lambda pair: _newest_first(pair[0]))
+        return listed
+
     def all_references(self) -> dict[Digest, list[Reference]]:
         """References by image, each image's in attach order."""
         names: dict[Digest, list[Reference]] = {}
@@ -334,8 +352,8 @@ def encode_labels(labels: Sequence[tuple[str, str]]) -> str | None:
 def _decode_labels(text: str | None) -> tuple[tuple[str, str], ...]:
     if text is None:
         return ()
-    parts = text.split(LABEL_SEPARATOR)
-    return tuple(zip(parts[::2], parts[1::2], strict=True))
+    parts = iter(text.split(LABEL_SEPARATOR))
+    return tuple(zip(parts, parts, strict=True))
 
 
 def _newest_first(facts: ImageFacts) -> tuple[int, Digest]:
@@ -350,10 +368,15 @@ def _state(row: Any) -> BlobState:
 
 def _facts(row: Any) -> ImageFacts:
     raw, parent, created, size, labels = row
-    return ImageFacts(
-        Digest.of_bytes(raw), Digest.of_bytes(parent) if parent is not None else None,
-        created, size, _decode_labels(labels),
-    )  # fmt: skip
+    return ImageFacts._make(
+        (
+            Digest.of_bytes(raw),
+            Digest.of_bytes(parent) if parent is not None else None,
+            created,
+            size,
+            _decode_labels(labels) if labels is not None else (),
+        )
+    )
 
 
 def _descriptor(row: Any) -> Descriptor:

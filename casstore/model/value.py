@@ -42,6 +42,9 @@ else:
                 values = [given[field] for field in fields]
             return tuple.__new__(cls, values)
 
+        # from all fields in order, unchecked: for loops over many rows
+        _make = classmethod(tuple.__new__)
+
         def __getnewargs__(self):
             return tuple(self)
 

@@ -23,44 +23,35 @@ def list_images(view: SqliteView, filters: Filters, *, everything: bool) -> list
     """
     view.connection.execute("BEGIN")  # one snapshot for all that follows
     try:
-        images = view.all_images()
-        names_of = view.all_references()
+        images = view.named_images()
         referrers = view.all_referrers()
     finally:
         view.connection.execute("ROLLBACK")
-    sizes = {facts.id: facts.size for facts in images}
     children: dict[Digest, int] = {}
-    for facts in images:
+    for facts, _ in images:
         if facts.parent is not None:
             children[facts.parent] = children.get(facts.parent, 0) + 1
+    sizes = {facts.id: facts.size for facts, _ in images if facts.id in children}
+    dangling, patterns, all_pass = filters.dangling, filters.patterns, filters.everything
     shown = []
-    for facts in images:
-        all_names = names_of.get(facts.id, [])
-        names = filters.names(all_names)
-        count = children.get(facts.id, 0)
-        if filters.dangling is True:
-            needed = count or facts.id in referrers
+    for facts, all_names in images:
+        image, parent, created, size, labels = facts
+        names = filters.names(all_names) if patterns else tuple(all_names)
+        count = children.get(image, 0) if children else 0
+        if dangling is True:
+            needed = count or image in referrers
             visible = not needed and not any(name.tag for name in all_names)
         elif all_names:
             visible = True
         else:
-            needed = count or facts.id in referrers
-            visible = filters.dangling is None and bool(everything or not needed)
-        if filters.patterns and not names:
+            needed = count or image in referrers
+            visible = dangling is None and bool(everything or not needed)
+        if patterns and not names:
             continue  # names that do not fit disappear, and so do images without names
-        if visible and filters.accepts(facts):
-            own = facts.size - (sizes[facts.parent] if facts.parent is not None else 0)
+        if visible and (all_pass or filters.accepts(facts)):
+            own = max(size - sizes[parent], 0) if parent is not None else size
             shown.append(
-                ImageSummary(
-                    facts.id,
-                    names,
-                    facts.parent,
-                    facts.created,
-                    facts.size,
-                    max(own, 0),
-                    count,
-                    facts.labels,
-                )
+                ImageSummary._make((image, names, parent, created, size, own, count, labels))
             )
     return shown
 

@@ -38,14 +38,23 @@ class Filters(Value):
     until: int | None  # created at or before (ns)
     patterns: tuple[str, ...]  # any; empty: no restriction
 
+    @property
+    def everything(self) -> bool:
+        """Whether `accepts` says yes to every image."""
+        dates = (self.before, self.since, self.until)
+        return not self.labels and not self.lacking and dates == (None, None, None)
+
     def accepts(self, facts: ImageFacts) -> bool:
         """Whether labels and dates of an image pass (names and dangling are the caller's)."""
-        labels = dict(facts.labels)
+        if self.labels or self.lacking:
+            labels = dict(facts.labels)
+            if not all(_has(labels, key, value) for key, value in self.labels):
+                return False
+            if any(_has(labels, key, value) for key, value in self.lacking):
+                return False
         created = facts.created if facts.created is not None else -(1 << 63)
         return (
-            all(_has(labels, key, value) for key, value in self.labels)
-            and not any(_has(labels, key, value) for key, value in self.lacking)
-            and (self.before is None or created < self.before)
+            (self.before is None or created < self.before)
             and (self.since is None or created > self.since)
             and (self.until is None or created <= self.until)
         )

@@ -115,6 +115,11 @@ def rows(images: list[ImageSummary], *, digests: bool) -> Iterator[Row]:
         if not image.names:
             yield image, NONE, NONE, NONE
             continue
+        only = image.names[0]
+        if len(image.names) == 1 and "@" not in only:  # nearly all
+            repository, _, tag = only.familiar.rpartition(":")
+            yield image, repository, tag, NONE
+            continue
         tags: dict[str, list[str]] = {}
         known: dict[str, list[str]] = {}
         for name in image.names:
