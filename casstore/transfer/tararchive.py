@@ -180,6 +180,11 @@ class _Slice(io.RawIOBase):
         return data
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+        view = memoryview(buffer)[: self._size - self._at]
+        if not view:
+            return 0
+        count = self._source.read_into(self._offset + self._at, view)
+        if not count:
+            raise Refused("the archive was truncated while it was read")
+        self._at += count
+        return count

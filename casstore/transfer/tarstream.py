@@ -96,6 +96,14 @@ class FileBytes:
             self._file.seek(self._base + offset)
             return self._file.read(size)
 
+    def read_into(self, offset: int, buffer: memoryview) -> int:
+        """`read` without a copy: fills `buffer`, or less at the end; returns how many bytes."""
+        if self._fd is not None:
+            return os.preadv(self._fd, [buffer], self._base + offset)
+        data = self.read(offset, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
 
 class PassingBytes:
     """A stream that is read once, from its start, by the walk alone."""
