@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Tell = Callable[[str, str], None]
 
+FROM_REGISTRY = ("docker", "")  # transport and path
+
 
 class ExchangingStore(OpenStore):
     """A store that takes images in, and exchanges them with registries."""
@@ -36,6 +38,7 @@ class ExchangingStore(OpenStore):
         all_tags: bool = False,
         via: Access | Transport | None = None,
         tell: Tell | None = None,
+        policy: str | None = None,
     ) -> PullResult:
         """Pull an image from a registry; whole, or nothing is changed.
 
@@ -49,11 +52,12 @@ class ExchangingStore(OpenStore):
             via: how to reach registries (`casstore.registry.access`); with a Transport the
                 connections are shared among calls.
             tell: called with what happens: (`sha256 short:`, `Pulling fs layer`) and the like.
+            policy: path of a trust policy, instead of the store's own.
 
         Raises:
             NotFound: the registry has no such image, or none for the platform.
             RegistryError: the registry cannot be reached, or refuses.
-            Refused: it sends something else than it should.
+            Refused: it sends something else than it should, or the policy refuses the image.
         """
         from casstore.model.platform import parse_platform
         from casstore.pulling import Pull, this_machine
@@ -68,7 +72,7 @@ class ExchangingStore(OpenStore):
                 every_tag=all_tags,
                 tell=tell or _silent,
             )
-            result = self._take_in(pull.read)
+            result = self._take_in(pull.read, policy=policy)
         return PullResult(result.images, (*pull.warnings, *result.warnings))
 
     def push(
@@ -128,8 +132,21 @@ class ExchangingStore(OpenStore):
         with self._change() as change:
             return Lease(self.disk, change, images, name)
 
-    def _take_in(self, read: Callable[[Ingest], Sequence[Arrival]]) -> LoadResult:
-        """Stage what `read` brings without the lock, then admit it in one change."""
+    def _take_in(
+        self,
+        read: Callable[[Ingest], Sequence[Arrival]],
+        *,
+        origin: Sequence[str] | None = FROM_REGISTRY,
+        policy: str | None = None,
+    ) -> LoadResult:
+        """The way in: stage what `read` brings without the lock, then admit it in one change.
+
+        Args:
+            read: stages blobs, and says what images they are.
+            origin: the transport and the path that images come from, as trust policies name them,
+                looked at when `read` has returned; None for what is made here.
+            policy: path of a trust policy, instead of the store's own.
+        """
         from casstore.admission import admit_arrivals
         from casstore.disk.ingest import Ingest
 
@@ -141,6 +158,8 @@ class ExchangingStore(OpenStore):
         committed = False
         try:
             arrivals = read(ingest)
+            if origin is not None:
+                self._ask_policy(policy, origin, arrivals, ingest)
             ingest.flush()
             with self._change() as change:
                 change.publish_blobs(ingest)
@@ -154,6 +173,18 @@ class ExchangingStore(OpenStore):
             raise storage_error(error, "cannot load") from None
         finally:
             ingest.close(keep_parts=not committed)
+
+    def _ask_policy(
+        self, policy: str | None, origin: Sequence[str], arrivals: Sequence[Arrival], ingest: Ingest
+    ) -> None:
+        """The door: nothing comes in that the trust policy refuses."""
+        if policy is None:
+            policy = self.disk.policy
+            if not os.path.lexists(policy):
+                return
+        from casstore.gatekeeping import Origin, check_arrivals
+
+        check_arrivals(policy, Origin(*origin), arrivals, ingest, self._view())
 
 
 def _silent(what: str, to: str) -> None:

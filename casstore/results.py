@@ -60,6 +60,23 @@ class LoadResult(Value):
     warnings: tuple[str, ...] = ()
 
 
+class Signed(Value):
+    """An image that was signed."""
+
+    name: Reference  # as it was meant
+    digest: Digest  # of the manifest that is signed
+    artifact: Reference | None  # the tag of the signatures; None for a referrer
+    manifest: Digest  # of the artifact
+
+
+class Verified(Value):
+    """An image with a good signature."""
+
+    name: Reference
+    digest: Digest  # of the manifest
+    payloads: tuple[bytes, ...]  # JSON, of each good signature
+
+
 class ImageSummary(Value):
     """One image of a listing."""
 

@@ -11,7 +11,7 @@ import os
 import time
 
 from casstore.errors import NotFound
-from casstore.exchange import ExchangingStore
+from casstore.trustedstore import TrustedStore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,13 +38,18 @@ if TYPE_CHECKING:
     )
 
 
-class Store(ExchangingStore):
+class Store(TrustedStore):
     """A store in a directory. Use it as a context manager, in one thread at a time."""
 
     # Ways in
 
     def load(
-        self, source: str | IO[bytes], *, compression: str = "zstd", link: bool = False
+        self,
+        source: str | IO[bytes],
+        *,
+        compression: str = "zstd",
+        link: bool = False,
+        policy: str | None = None,
     ) -> LoadResult:
         """Load every image of an archive or layout, or none.
 
@@ -53,15 +58,25 @@ class Store(ExchangingStore):
                 archives plain or compressed by gzip, zstd, xz or bzip2); or a binary stream of one.
             compression: of layers that arrive uncompressed: `zstd[:LEVEL]`, `gzip[:LEVEL]`, `none`.
             link: take a layout directory's blobs by hard link or reflink where that can be done.
+            policy: path of a trust policy, instead of the store's own.
 
         Raises:
-            Refused: the input is wrong, hostile or beyond a limit; nothing is changed.
+            Refused: the input is wrong, hostile, beyond a limit, or against the policy; nothing
+                is changed.
         """
         from casstore.transfer.compress import parse_compression
-        from casstore.transfer.source import read_images
+        from casstore.transfer.source import find_images
 
         how = parse_compression(compression)
-        return self._take_in(lambda ingest: read_images(source, ingest, compression=how, link=link))
+        origin: list[str] = []
+
+        def read(ingest: Ingest) -> Sequence[Arrival]:
+            found = find_images(source, ingest, compression=how, link=link)
+            named = source if isinstance(source, str) and source != "-" else None
+            origin[:] = found.transport, os.path.realpath(named) if named is not None else ""
+            return found.arrivals
+
+        return self._take_in(read, origin=origin, policy=policy)
 
     def import_image(
         self,
@@ -107,7 +122,7 @@ class Store(ExchangingStore):
             )
             return arrivals
 
-        return self._take_in(read).images[0].id
+        return self._take_in(read, origin=None).images[0].id
 
     # Names
 

@@ -18,15 +18,17 @@ _casstore_options() {
         'lease ls') echo '--format --help --no-trunc --quiet -q' ;;
         'lease rm') echo '--help' ;;
         'lease run') echo '--help' ;;
-        'load') echo '--compression --help --input -i --link --quiet -q' ;;
+        'load') echo '--compression --help --input -i --link --policy --quiet -q' ;;
         'prune') echo '--all -a --dry-run --filter --force -f --format --help' ;;
-        'pull') echo '--all-platforms --all-tags -a --help --plain-http --platform --quiet -q' ;;
+        'pull') echo '--all-platforms --all-tags -a --help --plain-http --platform --policy --quiet -q' ;;
         'push') echo '--all-tags -a --help --plain-http --quiet -q' ;;
         'report') echo '--help --output -o' ;;
         'rmi') echo '--dry-run --force -f --format --glob --help --no-prune --verbose' ;;
         'save') echo '--format --help --output -o' ;;
+        'sign') echo '--annotations -a --help --key --password-file --type' ;;
         'tag') echo '--help' ;;
         'tree') echo '--by --format --help --no-trunc' ;;
+        'verify') echo '--annotations -a --help --identity --key' ;;
         'why') echo '--format --help --no-trunc' ;;
     esac
 }
@@ -61,17 +63,28 @@ _casstore_value() {
         'load --input') echo 'file' ;;
         'load -i') echo 'file' ;;
         'load --compression') echo 'nothing' ;;
+        'load --policy') echo 'file' ;;
         'prune --filter') echo 'nothing' ;;
         'prune --format') echo 'words json' ;;
         'pull --platform') echo 'nothing' ;;
+        'pull --policy') echo 'file' ;;
         'report --output') echo 'file' ;;
         'report -o') echo 'file' ;;
         'rmi --format') echo 'words json' ;;
         'save --output') echo 'file' ;;
         'save -o') echo 'file' ;;
         'save --format') echo 'words docker oci oci-dir' ;;
+        'sign --annotations') echo 'nothing' ;;
+        'sign -a') echo 'nothing' ;;
+        'sign --key') echo 'file' ;;
+        'sign --password-file') echo 'file' ;;
+        'sign --type') echo 'words tag referrer' ;;
         'tree --by') echo 'words layers parent' ;;
         'tree --format') echo 'words json' ;;
+        'verify --annotations') echo 'nothing' ;;
+        'verify -a') echo 'nothing' ;;
+        'verify --identity') echo 'nothing' ;;
+        'verify --key') echo 'file' ;;
         'why --format') echo 'words json' ;;
     esac
 }
@@ -90,7 +103,9 @@ _casstore_argument() {
         'push') echo image ;;
         'rmi') echo image ;;
         'save') echo image ;;
+        'sign') echo image ;;
         'tag') echo image ;;
+        'verify') echo image ;;
         'why') echo image ;;
     esac
 }
@@ -152,7 +167,7 @@ _casstore() {
     elif [[ $cur == -* ]]; then
         kind="words $(_casstore_options "$command")"
     elif [[ -z $command ]]; then
-        kind="words df fsck gc history image images import inspect key lease load prune pull push report rmi save system tag tree why"
+        kind="words df fsck gc history image images import inspect key lease load prune pull push report rmi save sign system tag tree verify why"
     elif [[ -n $(_casstore_subcommands "$command") ]]; then
         kind="words $(_casstore_subcommands "$command")"
     else

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from casstore.care.rebuild import StoredTree
 from casstore.disk import durable, schema
 from casstore.disk.ingest import leftovers
+from casstore.disk.local import TRUST_POLICY
 from casstore.errors import CasstoreError, Damaged, NotAStore, Refused, printable
 from casstore.model.digest import Digest
 from casstore.model.imagetree import read_tree
@@ -268,7 +269,7 @@ class _IndexedTree(StoredTree):
 
 def is_ours(name: str) -> bool:
     """Whether a name in a store's root belongs to the store."""
-    return name in ("oci-layout", "blobs", "ingest", QUARANTINE) or (
+    return name in ("oci-layout", "blobs", "ingest", QUARANTINE, TRUST_POLICY) or (
         name.startswith(("casstore.db", "casstore.lock", "index.json"))
     )
 

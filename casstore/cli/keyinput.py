@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import sys
 
-from casstore.cli.options import TEXT, Option
+from casstore.cli.options import LIST, TEXT, Option, WrongUsage
 from casstore.errors import CasstoreError, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from casstore.cli.options import Args
 
 PASSWORD_VARIABLE = "COSIGN_PASSWORD"
 MAX_FILE = 64 << 10
@@ -26,6 +28,15 @@ PASSWORD_FILE = Option(
     value="file",
     completes="file",
 )
+POLICY = Option(
+    "policy",
+    "Trust policy that images must satisfy\n(default: the store's own, trust-policy.json in it)",
+    kind=TEXT,
+    value="file",
+    own=True,
+    completes="file",
+)
+ANNOTATIONS = Option("annotations", "KEY=VALUE", short="a", kind=LIST, value="key=value")
 
 
 def read_file(path: str, what: str) -> bytes:
@@ -77,3 +88,22 @@ def _asked(prompt: str) -> bytes:
 
     sys.stdout.flush()
     return getpass(prompt, sys.stderr).encode()
+
+
+def required(args: Args, option: str) -> str:
+    """The value of an option that a command cannot do without."""
+    value = args.text(option)
+    if not value:
+        raise WrongUsage(f"'{args.command.called}' needs --{option}", args.command)
+    return value
+
+
+def annotations_of(args: Args) -> dict[str, str]:
+    """The KEY=VALUE pairs of -a."""
+    pairs = {}
+    for text in args.texts("annotations"):
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise args.wrong("annotations", "KEY=VALUE is needed")
+        pairs[key] = value
+    return pairs

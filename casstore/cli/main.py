@@ -59,8 +59,10 @@ COMMANDS = {
     "report": "Write a page that shows where the space goes",
     "rmi": "Remove one or more images",
     "save": "Save one or more images to a tar archive (streamed to STDOUT by default)",
+    "sign": "Sign one or more images",
     "tag": "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
     "tree": "Show images under what they are built on",
+    "verify": "Verify the signatures of one or more images",
     "why": "Show everything that keeps an image or a blob",
 }
 MODULES = {"import": "import_"}

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 LEASE = "lease"
 _DIRECTORY_MODE = 0o700
-_PARTS = frozenset(("blobs", "ingest", "casstore.db", "casstore.lock", "index.json"))
+TRUST_POLICY = "trust-policy.json"  # a person puts it there; casstore only reads it
+_PARTS = frozenset(("blobs", "ingest", "casstore.db", "casstore.lock", "index.json", TRUST_POLICY))
 _DATABASE_EXTRAS = ("-wal", "-shm", "-journal")
 
 
@@ -46,6 +47,7 @@ class LocalStore:
         self.blobs = BlobDirectory(self.root)
         self.ingest = os.path.join(self.root, "ingest")
         self.database = os.path.join(self.root, "casstore.db")
+        self.policy = os.path.join(self.root, TRUST_POLICY)
         self.lock = os.path.join(self.root, "casstore.lock")
         self.layout = LayoutFile(self.root, os.path.join(self.ingest, "index.json"))
 

@@ -11,7 +11,9 @@ from typing import IO, TYPE_CHECKING
 from casstore.errors import Refused, StorageError, quote
 from casstore.model.imageconfig import HistoryEntry, is_child_history, parse_config
 from casstore.model.manifest import INDEX_JSON
+from casstore.model.value import Value
 from casstore.transfer.archive import Archive, open_archive
+from casstore.transfer.directoryarchive import DirectoryArchive
 from casstore.transfer.dockerarchive import MANIFEST_JSON, read_docker_archive
 from casstore.transfer.legacyarchive import REPOSITORIES, read_legacy_archive
 from casstore.transfer.ocilayout import OCI_LAYOUT, read_layout
@@ -24,6 +26,15 @@ if TYPE_CHECKING:
     from casstore.ports import Intake
     from casstore.transfer.compress import Compression
 
+DOCKER_ARCHIVE = "docker-archive"
+
+
+class Found(Value):
+    """What an archive or a layout holds, and which form it has."""
+
+    transport: str  # docker-archive, oci-archive or oci, in the words of containers-transports(5)
+    arrivals: list[Arrival]
+
 
 def read_images(
     where: str | os.PathLike[str] | IO[bytes],
@@ -32,6 +43,17 @@ def read_images(
     compression: Compression,
     link: bool = False,
 ) -> list[Arrival]:
+    """The images alone that `find_images` finds."""
+    return find_images(where, intake, compression=compression, link=link).arrivals
+
+
+def find_images(
+    where: str | os.PathLike[str] | IO[bytes],
+    intake: Intake,
+    *,
+    compression: Compression,
+    link: bool = False,
+) -> Found:
     """Stage all images in an archive or a layout.
 
     Args:
@@ -41,8 +63,8 @@ def read_images(
         link: take the blobs of a layout directory by hard link or reflink where possible.
 
     Returns:
-        The images in the archive's order. An image may stand in it several times; names are to
-        be attached in this order, parents to be linked after all images are in.
+        The images in the archive's order, and its form. An image may stand in it several times;
+        names are to be attached in this order, parents to be linked after all images are in.
 
     Raises:
         Refused, InvalidReference: the input is wrong; one line says what.
@@ -50,11 +72,11 @@ def read_images(
     """
     try:
         with open_archive(where, intake) as archive:
-            arrivals = _read(archive, intake, compression, link=link)
+            found = _read(archive, intake, compression, link=link)
     except OSError as error:
         raise StorageError((error.strerror or str(error)).lower()) from error
-    check_parents(arrivals, intake)
-    return arrivals
+    check_parents(found.arrivals, intake)
+    return found
 
 
 def check_parents(arrivals: list[Arrival], intake: Intake) -> None:
@@ -101,26 +123,25 @@ def _illegal(child: Digest, parent: Digest) -> Refused:
     return Refused(f"image {parent} is not a valid parent for {child}")
 
 
-def _read(
-    archive: Archive, intake: Intake, compression: Compression, *, link: bool
-) -> list[Arrival]:
+def _read(archive: Archive, intake: Intake, compression: Compression, *, link: bool) -> Found:
     has_index, has_layout = archive.has(INDEX_JSON), archive.has(OCI_LAYOUT)
     has_manifest = archive.has(MANIFEST_JSON)
     if has_index and has_layout:
-        return read_layout(archive, intake, compression=compression, link=link)
+        transport = "oci" if isinstance(archive, DirectoryArchive) else "oci-archive"
+        return Found(transport, read_layout(archive, intake, compression=compression, link=link))
     if has_manifest:
         if archive.has("version") and not _is_list(archive):
             raise Refused(
                 f"{quote(archive.label)} is a directory in skopeo's dir: form, which cannot be "
                 "loaded; copy it into an OCI layout with skopeo copy dir:… oci:…"
             )
-        return read_docker_archive(archive, intake, compression)
+        return Found(DOCKER_ARCHIVE, read_docker_archive(archive, intake, compression))
     if has_index:
         raise Refused(f"{quote(archive.label)} has an {INDEX_JSON} but no {OCI_LAYOUT} file")
     if has_layout:
         raise Refused(f"{quote(archive.label)} has an {OCI_LAYOUT} file but no {INDEX_JSON}")
     if archive.has(REPOSITORIES):
-        return read_legacy_archive(archive, intake, compression)
+        return Found(DOCKER_ARCHIVE, read_legacy_archive(archive, intake, compression))
     raise Refused(
         f"{quote(archive.label)} holds no images: it has neither {MANIFEST_JSON} nor "
         f"{REPOSITORIES} nor {INDEX_JSON}"

@@ -86,11 +86,19 @@ def test_load_takes_a_file_by_option_or_as_argument(
 ) -> None:
     store.will("load", LoadResult(()))
     run("load", *words)
-    assert store.calls == [("load", ("x.tar",), {"compression": "zstd", "link": False})]
+    assert store.calls == [
+        ("load", ("x.tar",), {"compression": "zstd", "link": False, "policy": None})
+    ]
 
 
 def test_load_takes_one_source(run: Run) -> None:
     assert run("load", "-i", "x", "y").status == 2
+
+
+def test_load_hands_a_policy_on(run: Run, store: FakeStore) -> None:
+    store.will("load", LoadResult(()))
+    run("load", "--policy", "p.json", "x.tar")
+    assert store.calls[0][2]["policy"] == "p.json"
 
 
 def test_load_reads_stdin_otherwise(
@@ -99,7 +107,9 @@ def test_load_reads_stdin_otherwise(
     stream = feed(monkeypatch, "data")
     store.will("load", LoadResult(()))
     assert run("load", "--link", "--compression", "none").status == 0
-    assert store.calls == [("load", (stream,), {"compression": "none", "link": True})]
+    assert store.calls == [
+        ("load", (stream,), {"compression": "none", "link": True, "policy": None})
+    ]
 
 
 def test_load_does_not_wait_for_a_person(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from casstore.cli.keyinput import POLICY
 from casstore.cli.options import DAMAGED, LOCKED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
 from casstore.errors import CasstoreError
 
@@ -20,7 +21,6 @@ COMPRESSION = Option(
     default="zstd",
     own=True,
 )
-
 HELP = Command(
     name="load",
     arguments="[FILE|DIR]",
@@ -35,6 +35,7 @@ HELP = Command(
         ),
         Option("quiet", "Suppress the load output", short="q"),
         COMPRESSION,
+        POLICY,
         Option("link", "Take blobs of a layout directory by hard link or reflink", own=True),
     ),
     most=1,
@@ -50,6 +51,10 @@ HELP = Command(
 Reads what docker save, podman save, skopeo, buildah and others write: docker archives, OCI
 archives and OCI layout directories; plain, or compressed with gzip, zstd, xz or bzip2. Every
 digest, size and diff ID is verified before anything is kept. A store that is not there yet is made.
+
+A trust policy says which images may come in, in the format of containers-policy.json(5). The
+transports are docker-archive, oci-archive and oci (a directory); an image that a layout brings with
+its signatures can be held to sigstoreSigned.
 
 As with docker, -q changes nothing where the output is not a terminal.""",
     completes="file",
@@ -67,6 +72,7 @@ def run(args: Args, app: App) -> int:
         standard_input(app, "load") if source in (None, "-") else source,
         compression=args.text("compression") or "",
         link=args.flag("link"),
+        policy=args.text("policy"),
     )
     for image in result.images:
         _report(image, app)

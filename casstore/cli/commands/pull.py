@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from casstore.cli.keyinput import POLICY
 from casstore.cli.options import DAMAGED, LOCKED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
 from casstore.cli.registries import PLAIN_HTTP, transport
 from casstore.errors import CasstoreError, Locked, NotAStore
@@ -26,6 +27,7 @@ HELP = Command(
         Option("quiet", "Suppress verbose output", short="q"),
         Option("all-platforms", "Take an index with all its platforms", own=True),
         PLAIN_HTTP,
+        POLICY,
     ),
     least=1,
     exits=(
@@ -79,6 +81,7 @@ def _pull(args: Args, app: App, via: Transport, name: str) -> None:
         all_tags=every_tag,
         via=via,
         tell=None if quiet else lambda what, to: app.out(f"{what} {to}"),
+        policy=args.text("policy"),
     )
     shown = parsed.repository if every_tag else parsed.full
     if not quiet:

@@ -1,0 +1,93 @@
+"""What a store does with keys: sign and verify."""
+
+from __future__ import annotations
+
+from casstore.errors import UsageError, quote
+from casstore.exchange import ExchangingStore
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from casstore.results import Signed, Verified
+
+
+class TrustedStore(ExchangingStore):
+    """A store whose images can be signed."""
+
+    def sign(
+        self,
+        images: Sequence[str],
+        key: bytes,
+        *,
+        password: Callable[[], bytes] | None = None,
+        annotations: Mapping[str, str] | None = None,
+        kind: str = "tag",
+    ) -> list[Signed]:
+        """Sign images as cosign does; all are one change.
+
+        Args:
+            images: names, or IDs of images that are in one repository.
+            key: what the private key's file holds: a cosign key file, PKCS#8 (PEM or DER).
+            password: asked for the key's password, if it has one.
+            annotations: what the signature shall say besides.
+            kind: `tag`: a signature more in the artifact `REPOSITORY:sha256-<hex>.sig`;
+                `referrer`: an artifact of its own whose subject is the image (OCI 1.1).
+
+        Raises:
+            Refused: the key is none or its password another; an image has no repository.
+        """
+        from casstore.disk.ingest import Ingest
+        from casstore.signing import KINDS, sign_images
+        from casstore.trust.keys import read_private_key
+
+        if kind not in KINDS:
+            raise UsageError(f"unknown type {quote(kind)}: use one of {', '.join(KINDS)}")
+        private = read_private_key(key, "the key", password or (lambda: b""))
+        with self._change() as change:
+            ingest = Ingest(self.disk.root, self.disk.blobs, lambda: change.index)
+            try:
+                signed = sign_images(
+                    change, ingest, images, private, annotations=annotations or {}, kind=kind
+                )
+                ingest.flush()
+                change.publish_blobs(ingest)
+                change.commit()
+            finally:
+                ingest.close()
+            return signed
+
+    def verify(
+        self,
+        image: str,
+        key: bytes,
+        *,
+        annotations: Mapping[str, str] | None = None,
+        identity: str | None = None,
+    ) -> Verified:
+        """The good signatures of an image; at least one.
+
+        A signature is good when this key made it, it is of this very manifest, it claims the
+        right name, and it says what is asked for.
+
+        Args:
+            image: as for `sign`.
+            key: what the public key's file holds (PEM or DER).
+            annotations: what a signature must say to count.
+            identity: the name that it must claim, where the image has another one here.
+
+        Raises:
+            Refused: there is no such signature; the message says what is wrong with each.
+        """
+        from casstore.signing import verify_image
+        from casstore.trust.identity import parse_identity
+        from casstore.trust.keys import read_public_key
+
+        return verify_image(
+            self._view(),
+            self.disk.blobs.read,
+            image,
+            read_public_key(key, "the key"),
+            annotations=annotations or {},
+            identity=None if identity is None else parse_identity(identity),
+        )
