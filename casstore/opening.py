@@ -43,6 +43,8 @@ class OpenStore:
         self._connection: Connection | None = None
         self._only_to_read = False  # a change needs another connection
         self._outdated = False  # the connection is to a database of an older version
+        self.warn_of_network = True  # say once if the store is on a network file system
+        self.notices: list[str] = []  # what the user should know, besides results and errors
 
     def __enter__(self) -> Self:
         return self
@@ -106,14 +108,33 @@ class OpenStore:
             self.disk.create()
         else:
             self.disk.require()
+        if self.warn_of_network:
+            self._look_at_file_system()
         lock = self._locked()
         try:
             self._connect_for_change(create=create)
             assert self._connection is not None
+            if self.disk.layout.is_foreign():
+                from casstore.care.adoption import adopt_published
+
+                self.notices += adopt_published(self.disk, self._connection, time.time_ns())
             return Change(self.disk, self._connection, lock, time.time_ns())
         except BaseException:
             lock.release()
             raise
+
+    def _look_at_file_system(self) -> None:
+        self.warn_of_network = False
+        if os.major(os.stat(self.disk.root).st_dev):
+            return  # a disk of this machine: not worth the import
+        from casstore.disk.mounts import network_file_system
+
+        kind = network_file_system(self.disk.root)
+        if kind is not None:
+            self.notices.append(
+                f"the store is on a network file system ({kind}): its lock may not hold between"
+                " machines, and its database can be damaged if two of them use it at a time"
+            )
 
     def _locked(self) -> StoreLock:
         """The writers' lock, taken."""

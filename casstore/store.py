@@ -350,12 +350,18 @@ class Store(TrustedStore):
             return collect_garbage(self.disk, change, dry_run=dry_run)
 
     def check(
-        self, *, repair: bool = False, rebuild: bool = False, content: bool = True
+        self,
+        *,
+        repair: bool = False,
+        repair_from: Sequence[str] = (),
+        rebuild: bool = False,
+        content: bool = True,
     ) -> CheckResult:
         """Verify the store (fsck).
 
         Args:
             repair: mend what can be mended; the last copy of anything is never removed.
+            repair_from: archives, layout directories and stores to take good bytes from.
             rebuild: make the database anew from index.json and the blobs first.
             content: read every blob and compare its digest; False looks at sizes only.
         """
@@ -365,6 +371,13 @@ class Store(TrustedStore):
         repaired: list[str] = []
         if rebuild:
             repaired += self._rebuild()
+        if repair_from:
+            from casstore.care.mending import mend_from
+
+            sources = [str(source) for source in repair_from]
+            mended, doubts = mend_from(self.disk, self._change, sources, content=content)
+            repaired += mended
+            self.notices += doubts
         if repair:
             with self._change() as change:
                 repaired += repair_store(self.disk, change, content=content)

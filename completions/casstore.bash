@@ -4,7 +4,7 @@ _casstore_options() {
     case $1 in
         '') echo '--help --lock-timeout --store --version' ;;
         'df') echo '--format --help --verbose -v' ;;
-        'fsck') echo '--format --help --quick --rebuild --repair' ;;
+        'fsck') echo '--format --help --quick --rebuild --repair --repair-from' ;;
         'gc') echo '--dry-run --format --help' ;;
         'history') echo '--format --help --human -H --no-trunc --quiet -q' ;;
         'images') echo '--all -a --digests --filter -f --format --help --no-trunc --quiet -q' ;;
@@ -39,6 +39,7 @@ _casstore_value() {
         ' --store') echo 'directory' ;;
         'df --format') echo 'nothing' ;;
         'fsck --format') echo 'words json' ;;
+        'fsck --repair-from') echo 'file' ;;
         'gc --format') echo 'words json' ;;
         'history --format') echo 'nothing' ;;
         'images --filter') echo 'nothing' ;;

@@ -42,6 +42,7 @@ complete -c casstore -n '__fish_seen_subcommand_from fsck' -l help -d 'Print usa
 complete -c casstore -n '__fish_seen_subcommand_from fsck' -l quick -d 'Do not read the blobs: names, sizes and counts only'
 complete -c casstore -n '__fish_seen_subcommand_from fsck' -l rebuild -d 'Make casstore.db again from index.json and the blobs'
 complete -c casstore -n '__fish_seen_subcommand_from fsck' -l repair -d 'Mend what can be mended without losing a last copy'
+complete -c casstore -n '__fish_seen_subcommand_from fsck' -l repair-from -r -F -d 'Put back missing and corrupt blobs from an archive, a layout or a store'
 complete -c casstore -n '__fish_seen_subcommand_from gc' -l dry-run -d 'Show what would be removed, and remove nothing'
 complete -c casstore -n '__fish_seen_subcommand_from gc' -l format -r -f -a 'json' -d '\'json\': one JSON object'
 complete -c casstore -n '__fish_seen_subcommand_from gc' -l help -d 'Print usage'

@@ -11,6 +11,8 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from casstore.care.adoption import forget_kept, retry_kept, unknown_images
+from casstore.care.published import kept_files
 from casstore.care.rebuild import StoredTree
 from casstore.disk import durable, schema
 from casstore.disk.ingest import leftovers
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 
 ERROR, WARN, NOTE = "error", "warn", "note"
 QUARANTINE = "quarantine"
+MISSING = "blob-missing"
+MODE = "blob-mode"
+BAD_BLOB = frozenset((MISSING, "blob-corrupt", "blob-size", "blob-not-file"))
 _READ = 1 << 20
 _RECOUNT = """
 SELECT blob.digest, blob.refcount,
@@ -79,19 +84,31 @@ def repair_store(disk: LocalStore, change: Change, *, content: bool) -> list[str
     if wrong:
         change.index.connection.execute(_CORRECT)
         done.append(f"{len(wrong)} reference counts corrected")
+    lines, spent = retry_kept(disk, change.index)
     change.commit()
-    check = _Check(disk)
-    check.run(content=content)
-    for finding in check.findings:
-        if finding.code in ("blob-corrupt", "blob-size", "blob-not-file"):
-            _quarantine(disk, Digest(finding.object))
+    forget_kept(disk, spent)
+    done += lines
+    for finding in findings_of(disk, content=content):
+        if finding.code == MODE:
+            durable.protect(disk.blobs.path(Digest(finding.object)))
+            done.append(f"{finding.object} made read-only")
+        if finding.code in BAD_BLOB and finding.code != MISSING:
+            quarantine(disk, Digest(finding.object))
             done.append(f"{finding.object} moved to {QUARANTINE}/: load its image again")
     return done
 
 
-def _quarantine(disk: LocalStore, digest: Digest) -> None:
+def findings_of(disk: LocalStore, *, content: bool) -> list[Finding]:
+    """All findings of one pass over the store."""
+    check = _Check(disk)
+    check.run(content=content)
+    return check.findings
+
+
+def quarantine(disk: LocalStore, digest: Digest) -> None:
+    """Put a blob aside, whatever it is."""
     directory = os.path.join(disk.root, QUARANTINE)
-    os.makedirs(directory, mode=0o700, exist_ok=True)
+    durable.make_directory(directory)
     target = os.path.join(directory, f"{digest.hex}-{os.urandom(4).hex()}")
     durable.move_aside(disk.blobs.path(digest), target)
 
@@ -173,7 +190,7 @@ class _Check:
         if not content:
             return
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            verdicts = pool.map(lambda s: _content(self._disk.blobs, s.digest), readable)
+            verdicts = pool.map(lambda s: content_problem(self._disk.blobs, s.digest), readable)
             for state, verdict in zip(readable, verdicts, strict=True):
                 if verdict is not None:
                     self._blob(view, ("blob-corrupt", verdict), state.digest)
@@ -182,7 +199,7 @@ class _Check:
         try:
             status = os.lstat(self._disk.blobs.path(state.digest))
         except FileNotFoundError:
-            return "blob-missing", "the file is missing"
+            return MISSING, "the file is missing"
         except OSError as error:
             return "blob-corrupt", f"cannot be read: {os.strerror(error.errno or 0).lower()}"
         if not stat.S_ISREG(status.st_mode):
@@ -194,11 +211,7 @@ class _Check:
     def _blob(self, view: SqliteView, problem: tuple[str, str], digest: Digest) -> None:
         """A bad blob, with the images that it hurts."""
         code, text = problem
-        hurt = []
-        for image in view.images_needing(digest):
-            names = [one.name.familiar for one in view.references_of(image)]
-            hurt.append(names[0] if names else image.short)
-        self._found(ERROR, code, digest, f"{text}; needed by {', '.join(hurt) or 'nothing'}")
+        self._found(ERROR, code, digest, f"{text}; needed by {hurt_by(view, digest)}")
 
     def _trees(self, view: SqliteView) -> None:
         """Every image's documents say what the index says."""
@@ -223,12 +236,25 @@ class _Check:
                         )
 
     def _directory(self, known: set[Digest], doomed: set[Digest]) -> None:
+        bad = {finding.object for finding in self.findings if finding.level == ERROR}
         for name, digest, status in self._disk.blobs.walk():
             if digest is None:
                 self._found(WARN, "blob-name-bad", name, "no digest; not part of the store")
-            elif digest not in known:
+            elif digest in known and status.st_mode & 0o222 and digest not in bad:
+                mode = stat.S_IMODE(status.st_mode)
+                self._found(NOTE, MODE, digest, f"mode {mode:04o}: it can be written to")
+            elif digest in known:
+                continue
+            else:
                 text = "a crash left it" if digest in doomed else "nothing needs it"
                 self._found(NOTE, "orphan-blob", digest, f"{status.st_size} bytes, {text}")
+        mode = stat.S_IMODE(os.stat(self._disk.root).st_mode)
+        if mode & 0o002:
+            text = f"mode {mode:04o}: everybody can change or remove what is in it"
+            self._found(NOTE, "store-mode", ".", text)
+        for name in kept_files(self._disk):
+            text = "lists images that could not be read; gc removes no blob while it is there"
+            self._found(WARN, "index-kept", name, text)
         for name in sorted(os.listdir(self._disk.root)):
             if not is_ours(name):
                 self._found(WARN, "foreign-file", name, "not part of the store")
@@ -238,6 +264,11 @@ class _Check:
         generation = layout.generation()
         if not os.path.exists(layout.path):
             self._found(WARN, "index-missing", "index.json", "the next change writes it again")
+        elif generation is None and (foreign := self._foreign(view)):
+            self._found(
+                WARN, "index-foreign", "index.json",
+                f"another tool wrote it; the next change takes in {', '.join(foreign)}",
+            )  # fmt: skip
         elif generation is None:
             self._found(
                 ERROR, "index-bad", "index.json",
@@ -247,6 +278,12 @@ class _Check:
             self._found(WARN, "index-stale", "index.json", "the next change writes it again")
         elif not layout.is_current(view.all_published(), generation):
             self._found(ERROR, "index-bad", "index.json", "differs from the database")
+
+    def _foreign(self, view: SqliteIndex) -> list[str]:
+        try:
+            return [f"{digest}" for digest in unknown_images(self._disk, view)]
+        except (CasstoreError, OSError):
+            return []
 
 
 class _IndexedTree(StoredTree):
@@ -267,6 +304,15 @@ class _IndexedTree(StoredTree):
             raise Refused(f"blob {descriptor.digest} is not in the index with its size")
 
 
+def hurt_by(view: SqliteView, digest: Digest) -> str:
+    """The images that need a blob, for people."""
+    hurt = []
+    for image in view.images_needing(digest):
+        names = [one.name.familiar for one in view.references_of(image)]
+        hurt.append(names[0] if names else image.short)
+    return ", ".join(hurt) or "nothing"
+
+
 def is_ours(name: str) -> bool:
     """Whether a name in a store's root belongs to the store."""
     return name in ("oci-layout", "blobs", "ingest", QUARANTINE, TRUST_POLICY) or (
@@ -281,7 +327,7 @@ def _holds(view: SqliteView, document: Digest, thing: str) -> bool:
     return any(_holds(view, need.digest, thing) for need in view.needs_of(document))
 
 
-def _content(blobs: BlobDirectory, digest: Digest) -> str | None:
+def content_problem(blobs: BlobDirectory, digest: Digest) -> str | None:
     """What is wrong with a blob's content; None if it has its digest."""
     import hashlib
 

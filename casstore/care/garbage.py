@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 
-from casstore.care.rebuild import UNREADABLE
+from casstore.care.published import kept_files
 from casstore.disk.ingest import leftovers, remove_leftovers
 from casstore.errors import Damaged, quote
 from casstore.results import GcResult
@@ -30,11 +30,11 @@ def collect_garbage(disk: LocalStore, change: Change, *, dry_run: bool) -> GcRes
         Damaged: an image that may hold blobs could not be read when the database was rebuilt.
     """
     index = change.index
-    unreadable = index.meta(UNREADABLE)
-    if unreadable:
+    kept = kept_files(disk)
+    if kept:
         raise Damaged(
-            f"nothing is removed while images cannot be read ({unreadable}); load them again,"
-            " then run: casstore fsck --rebuild"
+            f"nothing is removed while {', '.join(kept)} lists what cannot be read; casstore fsck"
+            " --repair tries again; if nothing in it is needed, remove it"
         )
     findings: list[str] = []
     expired = index.drop_expired(time.time_ns())

@@ -10,28 +10,23 @@ from __future__ import annotations
 
 import os
 
+from casstore.care.published import DAMAGED, given_name, keep_aside, layout_of, listed, read_file
 from casstore.disk import durable, schema
-from casstore.disk.layoutfile import IMAGE_NAME, PARENT, REF_NAME
+from casstore.disk.layoutfile import PARENT
 from casstore.disk.sqliteindex import SqliteIndex
 from casstore.errors import CasstoreError, Damaged, Refused
-from casstore.model import document
 from casstore.model.digest import Digest
-from casstore.model.document import Fields
 from casstore.model.imagetree import read_tree
-from casstore.model.manifest import parse_entry
 from casstore.model.record import LayerRecord
-from casstore.model.reference import Reference, parse_name
 from casstore.transfer.keeping import describe_layer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from casstore.disk.blobdir import BlobDirectory
     from casstore.disk.local import LocalStore
-    from casstore.model.manifest import Entry
     from casstore.model.record import Descriptor
-
-
-UNREADABLE = "unreadable"  # meta: images that the last rebuild had to leave out
 
 
 def rebuild_database(disk: LocalStore) -> list[str]:
@@ -45,8 +40,7 @@ def rebuild_database(disk: LocalStore) -> list[str]:
         NotAStore: a newer casstore made the database; it is left as it is.
     """
     schema.check_not_newer(disk.database)
-    for directory in (disk.ingest, disk.blobs.directory):
-        os.makedirs(directory, mode=0o700, exist_ok=True)
+    disk.make_directories()
     staging = disk.staging_database()
     try:
         schema.create(staging)
@@ -54,10 +48,6 @@ def rebuild_database(disk: LocalStore) -> list[str]:
         try:
             problems = _fill(disk, connection, writable=True)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            if problems:
-                aside = f"{disk.layout.path}.damaged-{os.urandom(4).hex()}"
-                durable.copy_file(disk.layout.path, aside)
-                durable.sync_files([aside])
         finally:
             connection.close()
         disk.install_database(staging)
@@ -76,31 +66,30 @@ def index_in_memory(disk: LocalStore) -> schema.Connection:
 
 
 def _fill(disk: LocalStore, connection: schema.Connection, *, writable: bool) -> list[str]:
-    try:
-        with open(disk.layout.path, "rb") as file:
-            data = file.read()
-    except FileNotFoundError:
+    if not os.path.lexists(disk.layout.path):
         raise Damaged(
             "both casstore.db and index.json are missing; nothing says what the blobs are"
-        ) from None
+        )
     try:
-        layout = _entries(data)
-    except Refused as error:
+        entries, _ = listed(read_file(disk.layout.path))
+    except (Refused, OSError) as error:
         raise Damaged(f"index.json cannot be read ({error}); nothing is changed") from None
     index = SqliteIndex(connection, now=0, hard={})
     reader = StoredTree(disk.blobs)
     problems: list[str] = []
     parents: list[tuple[Digest, Digest]] = []
     index.begin()
-    for entry in layout:
+    unreadable: list[Any] = []
+    for entry, item in entries:
         descriptor = entry.descriptor
         try:
             image = read_tree(descriptor, reader)
         except CasstoreError as error:
             problems.append(f"{descriptor.digest}: {error}")
+            unreadable.append(item)
             continue
         index.admit(image)
-        name = _name(entry.annotations)
+        name = given_name(entry.annotations, descriptor.digest)
         if name is not None:
             index.attach(name, image.id, descriptor.digest, tagged=0)
         if PARENT in entry.annotations:
@@ -111,30 +100,10 @@ def _fill(disk: LocalStore, connection: schema.Connection, *, writable: bool) ->
     if writable:
         # One more than was published, so that the next change publishes anew.
         index.set_meta("generation", (disk.layout.generation() or 0) + 1)
-        if problems:
-            index.set_meta(UNREADABLE, "; ".join(problems))
+        if unreadable:
+            keep_aside(disk, layout_of(unreadable), DAMAGED)
     index.commit()
     return problems
-
-
-def _entries(data: bytes) -> list[Entry]:
-    """The descriptors of our own index.json, which may be of any size."""
-    fields = Fields(document.parse(data, "index.json", limit=len(data)), "index.json")
-    return [
-        parse_entry(item, f"manifest {number} of index.json")
-        for number, item in enumerate(fields.items("manifests"), 1)
-    ]
-
-
-def _name(annotations: dict[str, str]) -> Reference | None:
-    for key in (IMAGE_NAME, REF_NAME):
-        text = annotations.get(key)
-        if text and (key == IMAGE_NAME or any(c in text for c in ":/@")):
-            try:
-                return parse_name(text).reference
-            except CasstoreError:
-                continue
-    return None
 
 
 class StoredTree:

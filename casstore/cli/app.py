@@ -7,6 +7,7 @@ and `error` is one line and holds no control characters, wherever its parts came
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -48,6 +49,12 @@ class App:
         """Close the store, if a command has used it."""
         if self._store is not None:
             self._store.close()
+
+    def tell(self) -> None:
+        """What the store has to say besides results and errors, on stderr; once."""
+        notices: list[str] = getattr(self._store, "__dict__", {}).get("notices", [])
+        self.warn(notices)
+        notices.clear()
 
     def now(self) -> int:
         """Nanoseconds since 1970, for ages."""
@@ -95,4 +102,6 @@ class App:
     def _open_store(self, path: str, lock_timeout: float) -> Store:
         from casstore.store import Store
 
-        return Store(path, lock_timeout=lock_timeout, command=f"casstore {self.command}")
+        store = Store(path, lock_timeout=lock_timeout, command=f"casstore {self.command}")
+        store.warn_of_network = os.environ.get("CASSTORE_NETWORK_FS") != "allow"
+        return store

@@ -208,6 +208,7 @@ def _run(words: Sequence[str], open_store: Callable[[str, float], Store] | None)
             return _run_subcommand(module.HELP, subcommands, rest, app)
         return _run_command(module.HELP, module.run, rest, app)
     finally:
+        app.tell()
         app.close()  # not by its finalizer, which would swallow an interruption
 
 

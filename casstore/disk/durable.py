@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import BinaryIO, Self
 
+BLOB_MODE = 0o444
+_GROUP_WRITE = 0o020
+
 _COPY = 1 << 20
 _NO_LINKS = frozenset(
     (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
@@ -101,7 +104,9 @@ class _Replacement:
     def __init__(self, target: str, staging: str, mode: int) -> None:
         self._target, self._staging = target, staging
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-        self.file = os.fdopen(os.open(staging, flags, mode), "w+b")
+        descriptor = os.open(staging, flags, mode)
+        self.file = os.fdopen(descriptor, "w+b")
+        share_with_group(descriptor, target)
 
     def __enter__(self) -> Self:
         return self
@@ -126,6 +131,41 @@ class _Replacement:
                 step()
             except OSError:
                 pass  # the first error is the one to tell
+
+
+def protect(path: str) -> None:
+    """Make a regular file read-only for everybody; a symbolic link is not followed."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if os.fstat(descriptor).st_mode & 0o7777 != BLOB_MODE:
+            os.fchmod(descriptor, BLOB_MODE)
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(path: str) -> None:
+    """Make a directory with the rights of the one it is in; harmless where it is there.
+
+    In a private directory it is private. Where a group may write (a shared store), the group gets
+    that right here too, whatever the umask.
+    """
+    mode = os.stat(os.path.dirname(path)).st_mode & 0o2775
+    try:
+        os.mkdir(path, mode & 0o775)
+    except FileExistsError:
+        return
+    if mode & _GROUP_WRITE:
+        os.chmod(path, mode)
+
+
+def share_with_group(descriptor: int, path: str) -> None:
+    """Let a group that may write the directory of a new file write the file, whatever the umask."""
+    mode = os.fstat(descriptor).st_mode & 0o777
+    if mode & _GROUP_WRITE:
+        return
+    above = os.stat(os.path.dirname(path) or ".").st_mode
+    if above & _GROUP_WRITE:
+        os.fchmod(descriptor, mode | (above & 0o664))
 
 
 def create_file(path: str, data: bytes, mode: int) -> None:

@@ -151,6 +151,8 @@ def try_lock(path: str) -> int | None:
             if (status.st_mode & 0o170000) != 0o100000:
                 raise StorageError(f"{path} is not a regular file")
             keep = status.st_nlink > 0
+            if status.st_uid == os.geteuid():
+                durable.share_with_group(descriptor, path)
         except OSError as error:
             if error.errno in _BUSY:
                 return None

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from casstore.model.record import Descriptor, LayerRecord
     from casstore.rules.view import BlobState
 
-_MODE = 0o444
 PART = "part-"
 PART_SECONDS = 86400.0  # that a part at rest is kept after its last byte
 
@@ -47,7 +46,7 @@ class Ingest:
         self._view = view
         self._token = Token(self._area, "load")
         self.directory = os.path.join(self._area, self._token.name)
-        os.mkdir(self.directory, 0o700)
+        durable.make_directory(self.directory)
         self._count = 0
         self._rescued = False  # parts of dead processes were looked for
         self._staged: dict[Digest, tuple[str, int]] = {}  # new here: path, size
@@ -200,6 +199,10 @@ class Ingest:
         """Blobs that were found in the store: path of our link, digest, size."""
         return [(path, digest, size) for digest, (path, size) in self._pinned.items()]
 
+    def layers(self) -> list[LayerRecord]:
+        """Layers that are staged or were found, each of another diff ID."""
+        return list(self._layers.values())
+
     def flush(self) -> None:
         """Make the content of all new blobs durable. No lock is needed."""
         durable.sync_files(path for path, _ in self._staged.values())
@@ -232,7 +235,7 @@ class _Draft:
         return written
 
     def seal(self, digest: Digest, size: int) -> None:
-        os.fchmod(self._file.fileno(), _MODE)
+        os.fchmod(self._file.fileno(), durable.BLOB_MODE)
         actual = os.fstat(self._file.fileno()).st_size
         self._file.close()
         self._done = True

@@ -65,7 +65,7 @@ class LayoutFile:
     def generation(self) -> int | None:
         """The generation published; None where the file is missing or not of our form."""
         try:
-            with open(self.path, "rb", buffering=0) as file:
+            with open(self.path, "rb", buffering=0, opener=_open) as file:
                 head = file.read(len(_HEAD))
                 size = file.seek(0, os.SEEK_END)
                 if head != _HEAD or size < len(_HEAD) + _TAIL_LENGTH:
@@ -74,6 +74,10 @@ class LayoutFile:
                 return _generation_in(file.read(_TAIL_LENGTH))
         except OSError:
             return None
+
+    def is_foreign(self) -> bool:
+        """Whether there is a file that is not of our form: another tool wrote it."""
+        return self.generation() is None and os.path.lexists(self.path)
 
     def write(self, rows: Iterable[Published], generation: int) -> None:
         """Publish a whole new version."""
@@ -202,6 +206,10 @@ def _places_of_many(file: int, end: int, edits: dict[bytes, bytes | None]) -> li
                 places.append((at, at + len(line), edits.pop(line)))
             at += len(line) + len(_SEPARATOR)
     return None if edits else places
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _generation_in(tail: bytes) -> int | None:

@@ -9,6 +9,7 @@ yet to be built. A directory that is neither that nor empty is never touched.
 from __future__ import annotations
 
 import os
+import stat
 
 from casstore.disk import durable
 from casstore.disk.blobdir import BlobDirectory
@@ -62,11 +63,29 @@ class LocalStore:
                 raise NotAStore(f"{quote(self.root)} is not a casstore store (no oci-layout)")
             raise NotAStore(f"there is no store at {quote(self.root)}")
         self.check_layout()
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        """Raises Damaged if a part of the store is a link to elsewhere, or no file at all."""
+        for path, kind in (
+            (os.path.dirname(self.blobs.directory), stat.S_IFDIR),
+            (self.blobs.directory, stat.S_IFDIR),
+            (self.ingest, stat.S_IFDIR),
+            (self.layout.path, stat.S_IFREG),
+            (self.database, stat.S_IFREG),
+        ):
+            try:
+                found = stat.S_IFMT(os.lstat(path).st_mode)
+            except OSError:
+                continue  # missing: whoever needs it says so
+            if found != kind:
+                what = "a symbolic link" if found == stat.S_IFLNK else "not what it should be"
+                raise Damaged(f"{path} is {what}; a store has plain files and directories only")
 
     def check_layout(self) -> None:
         """Raises NotAStore if `oci-layout` is of a version that casstore does not know."""
         try:
-            with open(os.path.join(self.root, "oci-layout"), "rb") as file:
+            with open(os.path.join(self.root, "oci-layout"), "rb", buffering=0) as file:
                 text = file.read(4096)
         except OSError as error:
             raise durable.storage_error(error, "cannot read oci-layout") from None
@@ -90,14 +109,24 @@ class LocalStore:
             raise NotAStore(f"{quote(self.root)} is not empty and not a casstore store")
         try:
             fresh = not os.path.isdir(self.root)
-            os.makedirs(self.blobs.directory, mode=_DIRECTORY_MODE, exist_ok=True)
-            os.makedirs(self.ingest, mode=_DIRECTORY_MODE, exist_ok=True)
+            if fresh:
+                os.makedirs(os.path.dirname(self.root), exist_ok=True)
+                try:
+                    os.mkdir(self.root, _DIRECTORY_MODE)
+                except FileExistsError:
+                    pass  # another process was quicker
+            self.make_directories()
             if fresh:
                 durable.sync_directory(os.path.dirname(self.root) or "/")
         except OSError as error:
             raise durable.storage_error(
                 error, f"cannot make a store at {quote(self.root)}"
             ) from None
+
+    def make_directories(self) -> None:
+        """Make the directories of the store where they are missing. Raises OSError."""
+        for path in (os.path.dirname(self.blobs.directory), self.blobs.directory, self.ingest):
+            durable.make_directory(path)
 
     def make_database(self) -> None:
         """Make an empty database; the lock is held."""
@@ -126,6 +155,11 @@ class LocalStore:
         for extra in _DATABASE_EXTRAS:
             if os.path.lexists(self.database + extra):
                 os.unlink(self.database + extra)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            durable.share_with_group(descriptor, self.database)  # SQLite's own files follow it
+        finally:
+            os.close(descriptor)
         durable.sync_files([path])
         durable.publish([(path, self.database)], self.root)
 

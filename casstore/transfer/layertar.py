@@ -78,6 +78,16 @@ class LayerScanner:
         """Whether all that was fed was a tar, from its first header to its end."""
         return self._state == _END or (self._state == _HEADER and not self._held and not self._skip)
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether what was fed has stopped being a tar; nothing that follows can mend it."""
+        return self._state == _LOST
+
+    @property
+    def is_past_end(self) -> bool:
+        """Whether the end of the tar was reached."""
+        return self._state == _END
+
     def _header(self, block: bytes) -> None:
         # The low half of adler32 is 1 + the sum of the bytes, mod 65521: a check sum at C speed.
         stored = _octal(block[148:156])

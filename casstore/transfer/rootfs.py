@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from casstore.transfer.compress import Compression
 
 COMMENT = "Imported from -"
+MAX_TRAILER = 64 << 20  # bytes behind the end of the tar: GNU tar pads, an endless device goes on
+NO_TAR = "the root file system is not a tar archive, or not all of one"
 
 
 class Platform(Value):
@@ -79,7 +81,7 @@ def import_rootfs(
         job = LayerJob(lambda: cast("IO[bytes]", content), None, 1)
         (layer,) = pack_layers([job], intake, compression)
     if not content.scanner.is_whole:
-        raise Refused("the root file system is not a tar archive, or not all of one")
+        raise Refused(NO_TAR)
     below = list(parent.layers) if parent is not None else []
     moment, comment = format_time(created), message or COMMENT
     for stale in (
@@ -112,6 +114,7 @@ class _Scanned(io.RawIOBase):
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
+        self._trailer = 0
         self.scanner = LayerScanner()
 
     def readable(self) -> bool:
@@ -119,7 +122,14 @@ class _Scanned(io.RawIOBase):
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         count = read_into(self._stream, memoryview(buffer))
+        past_end = self.scanner.is_past_end
         self.scanner.feed(memoryview(buffer)[:count])
+        if self.scanner.is_lost:  # a device of random bytes has no end to wait for
+            raise Refused(NO_TAR)
+        if past_end:
+            self._trailer += count
+            if self._trailer > MAX_TRAILER:
+                raise Refused("what follows the end of the root file system exceeds the limit")
         return count
 
     def close(self) -> None:

@@ -322,10 +322,16 @@ def test_fsck_with_a_problem_ends_with_12(run: Run, store: FakeStore, level: str
 
 def test_fsck_passes_its_options_and_tells_of_repairs(run: Run, store: FakeStore) -> None:
     store.will("check", CheckResult((), 3, 100, ("the count of sha256:00",)))
-    assert run("fsck", "--repair", "--rebuild", "--quick").out == (
-        "repaired: the count of sha256:00\n"
-    )
-    assert store.calls == [("check", (), {"repair": True, "rebuild": True, "content": False})]
+    assert run(
+        "fsck", "--repair", "--repair-from", "a", "--repair-from=b", "--rebuild", "--quick"
+    ).out == ("repaired: the count of sha256:00\n")
+    assert store.calls == [
+        (
+            "check",
+            (),
+            {"repair": True, "repair_from": ("a", "b"), "rebuild": True, "content": False},
+        )
+    ]
 
 
 def test_a_line_of_the_result_holds_no_control_characters(run: Run, store: FakeStore) -> None:

@@ -104,7 +104,7 @@ def test_an_index_json_that_another_tool_spoilt_is_written_again(store: Store, h
         path.write_text("{")
     else:
         path.write_text('{"schemaVersion":2,"manifests":[]}')
-    store.gc()
+    store.remove_lease()
 
     # A whole write lists all names first, then what has none.
     after = json.loads(path.read_text())["manifests"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from casstore.cli.options import (
+    LIST,
     LOCKED,
     NO_STORE,
     TEXT,
@@ -26,6 +27,14 @@ HELP = Command(
         Option("quick", "Do not read the blobs: names, sizes and counts only"),
         Option("rebuild", "Make casstore.db again from index.json and the blobs"),
         Option("repair", "Mend what can be mended without losing a last copy"),
+        Option(
+            "repair-from",
+            "Put back missing and corrupt blobs from an archive, a layout or a store\n"
+            "(may be repeated)",
+            kind=LIST,
+            value="path",
+            completes="file",
+        ),
     ),
     most=0,
     exits=(
@@ -42,6 +51,8 @@ Recounts every reference count and hashes every blob. One line for each finding:
 LEVEL CODE OBJECT: TEXT
 
 With --repair first a line "repaired: TEXT" for each repair made; what follows is what is left.
+--repair-from takes the bytes from a docker-archive, an OCI archive, a layout directory or another
+store, and puts in place only what has the digest that is wanted.
 
 LEVEL is error, warn or note; notes (an unreferenced blob, a temporary file left behind, an expired
 lease) are nothing to worry about, gc takes them. Without --repair and --rebuild it only reads.""",
@@ -52,6 +63,7 @@ def run(args: Args, app: App) -> int:
     """Check, print every finding; 12 where one is more than a note."""
     result = app.store.check(
         repair=args.flag("repair"),
+        repair_from=args.texts("repair-from"),
         rebuild=args.flag("rebuild"),
         content=not args.flag("quick"),
     )
