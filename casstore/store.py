@@ -71,7 +71,9 @@ class Store(TrustedStore):
         origin: list[str] = []
 
         def read(ingest: Ingest) -> Sequence[Arrival]:
-            found = find_images(source, ingest, compression=how, link=link)
+            found = find_images(
+                source, ingest, compression=how, link=link, progress=self.progress
+            )
             named = source if isinstance(source, str) and source != "-" else None
             origin[:] = found.transport, os.path.realpath(named) if named is not None else ""
             return found.arrivals
@@ -118,6 +120,7 @@ class Store(TrustedStore):
                     compression=compression,
                     platform=platform,
                     now=time.time_ns(),
+                    progress=self.progress,
                 )
             )
             return arrivals
@@ -209,10 +212,10 @@ class Store(TrustedStore):
 
         view = self._view()
         if not self.disk.is_writable():  # there is nobody to hold the images from
-            save_images(self.disk, view, images, out, format)
+            save_images(self.disk, view, images, out, format, progress=self.progress)
             return
         with self.lease(*chosen_images(view, images), name=f"save-{os.getpid()}"):
-            save_images(self.disk, view, images, out, format)
+            save_images(self.disk, view, images, out, format, progress=self.progress)
 
     # Looking
 
@@ -231,6 +234,12 @@ class Store(TrustedStore):
 
         view = self._view()
         return list_images(view, parsed_filters(view, filters, patterns=patterns), everything=all)
+
+    def names(self, prefix: str = "", most: int = 1000) -> list[str]:
+        """Names (in their familiar form) that start with `prefix`, sorted, at most so many."""
+        from casstore.queries.completion import names_starting
+
+        return names_starting(self._view(), prefix, most)
 
     def get(self, image: str) -> Image:
         """One image by name, ID or ID prefix. Raises NotFound."""
@@ -290,11 +299,7 @@ class Store(TrustedStore):
         return what_keeps(self.disk, self._view(), argument, time.time_ns())
 
     def report(self, out: str) -> None:
-        """Write the store's report to `out`: one HTML page that needs nothing else.
-
-        Raises:
-            StorageError: it cannot be written; a file that was there is as it was.
-        """
+        """Write the store's report to `out`: one HTML page that needs nothing else."""
         from casstore.queries.inventory import take_inventory
         from casstore.report.page import write_page
 
@@ -381,7 +386,7 @@ class Store(TrustedStore):
         if repair:
             with self._change() as change:
                 repaired += repair_store(self.disk, change, content=content)
-        return check_store(self.disk, repaired, content=content)
+        return check_store(self.disk, repaired, content=content, progress=self.progress)
 
     def clone(self, path: str) -> None:
         """Make a store at `path` with the same content, blobs shared by hard link where possible.

@@ -65,7 +65,9 @@ COMMANDS = {
     "verify": "Verify the signatures of one or more images",
     "why": "Show everything that keeps an image or a blob",
 }
-MODULES = {"import": "import_"}
+# Not for people: what the shells' completions ask.
+HIDDEN = ("__complete",)
+MODULES = {"__complete": "complete", "import": "import_"}
 
 # Docker's other names for the same commands.
 ALIASES = {
@@ -244,7 +246,7 @@ def _run_subcommand(
 def _resolve(words: Sequence[str]) -> tuple[str, Sequence[str]]:
     # The command and its words; no command, with the family's name, where a family's page is asked.
     first = words[0]
-    if first in COMMANDS:
+    if first in COMMANDS or first in HIDDEN:
         return first, words[1:]
     if any(first == family for family, _ in ALIASES):
         if len(words) == 1 or words[1] in ("--help", "-h"):

@@ -92,6 +92,7 @@ STATEMENTS = {
     " JOIN subject ON subject.manifest = holding.manifest"
     " JOIN blob ON blob.digest = subject.digest WHERE image.digest = ? ORDER BY blob.id",
     "meta": "SELECT value FROM meta WHERE key = ?",
+    "names_between": "SELECT name FROM reference WHERE name >= ? AND name < ? ORDER BY name",
     "blobs_with_prefix": "SELECT digest FROM blob WHERE digest BETWEEN ? AND ? LIMIT 2",
     "trash_of": "SELECT trash_image.digest, trash.id, trash.expires FROM blob"
     " JOIN trash_holding ON trash_holding.manifest = blob.id"
@@ -194,6 +195,11 @@ class SqliteView:
 
     def facts_of(self, image: Digest) -> ImageFacts:
         return _facts(self._one("facts_of", image.raw))
+
+    def names_between(self, low: str, high: str, most: int) -> list[Reference]:
+        """References from `low` on and before `high`, the first `most`, sorted."""
+        rows = self.connection.execute(STATEMENTS["names_between"], (low, high)).fetchmany(most)
+        return [Reference(row[0]) for row in rows]
 
     def blobs_with_prefix(self, prefix: str) -> Sequence[Digest]:
         """Up to two blobs whose digest's hex digits start with `prefix`."""

@@ -103,6 +103,7 @@ def test_each_module_imports_alone() -> None:
     [
         "images",
         "images -a --digests --no-trunc",
+        "__complete images shop/",
         "tag shop/committed:1 new:1",
         "rmi shop/committed:1",
         "rmi -f 9b2e777a498d",

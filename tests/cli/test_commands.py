@@ -621,6 +621,23 @@ def test_why_goes_on_after_a_name_that_is_not_there(run: Run, store: FakeStore) 
     assert json.loads(result.out)["Kind"] == "layer"
 
 
+# __complete
+
+
+def test_completion_asks_for_names_by_their_first_letters(run: Run, store: FakeStore) -> None:
+    store.will("names", ["app:1", "app:2"])
+
+    assert run("__complete", "images", "--", "ap") == (0, "app:1\napp:2\n", "")
+    assert store.calls == [("names", ("ap",), {})]
+
+
+def test_completion_is_silent_where_there_is_no_store(run: Run, store: FakeStore) -> None:
+    store.will("names", NotAStore("there is no store"))
+
+    assert run("__complete", "images") == (0, "", "")
+    assert "__complete" not in run("--help").out
+
+
 # report
 
 
