@@ -71,6 +71,7 @@ class ExchangingStore(OpenStore):
                 whole=all_platforms,
                 every_tag=all_tags,
                 tell=tell or _silent,
+                progress=self.progress,
             )
             result = self._take_in(pull.read, policy=policy)
         return PullResult(result.images, (*pull.warnings, *result.warnings))
@@ -103,7 +104,14 @@ class ExchangingStore(OpenStore):
 
         with connected(via) as transport:
             view = self._view()
-            push = Push(transport, view, name, every_tag=all_tags, tell=tell or _silent)
+            push = Push(
+                transport,
+                view,
+                name,
+                every_tag=all_tags,
+                tell=tell or _silent,
+                progress=self.progress,
+            )
             blobs = StoredFiles(self.disk.blobs, view)
             if not self.disk.is_writable():  # there is nobody to hold the images from
                 return tuple(push.send(blobs))
@@ -160,6 +168,9 @@ class ExchangingStore(OpenStore):
             arrivals = read(ingest)
             if origin is not None:
                 self._ask_policy(policy, origin, arrivals, ingest)
+            if self.progress is not None:
+                self.progress.finish()
+                self.progress.task("Committing")
             ingest.flush()
             with self._change() as change:
                 change.publish_blobs(ingest)

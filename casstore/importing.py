@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import platform as machine
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from casstore.errors import InvalidReference, NotFound, Refused, Unsupported, UsageError, quote
 from casstore.model.record import CONFIG, LAYER, Arrival
 from casstore.model.reference import parse_name, parse_target
 from casstore.rules.resolve import resolve
 from casstore.transfer.compress import parse_compression
+from casstore.transfer.counted import CountedReader
 from casstore.transfer.rootfs import ParentImage, Platform, import_rootfs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import IO
 
     from casstore.disk.ingest import Ingest
     from casstore.disk.sqliteview import SqliteView
     from casstore.model.digest import Digest
     from casstore.model.reference import Reference
+    from casstore.progress import Progress
 
 # Python's names of machines in Go's words (GOARCH), with the variant that Docker gives them.
 _MACHINES = {
@@ -46,6 +48,7 @@ def import_source(
     compression: str,
     platform: str | None,
     now: int,
+    progress: Progress | None = None,
 ) -> Arrival:
     """Stage a root file system as an image; see `Store.import_image` for the arguments.
 
@@ -60,6 +63,8 @@ def import_source(
         parent_id = resolve(view, parent).image
         below = _parent(view, ingest, parent_id)
     stream = _opened(source)
+    if progress is not None:
+        stream = cast("IO[bytes]", CountedReader(stream, progress.task("Importing", _size(source))))
     try:
         image = import_rootfs(
             stream,
@@ -92,6 +97,10 @@ def _opened(source: str | IO[bytes]) -> IO[bytes]:
         raise NotFound(f"open {quote(source)[1:-1]}: no such file or directory") from None
     except IsADirectoryError:
         raise Refused(f"{quote(source)} is a directory, not a tar archive") from None
+
+
+def _size(source: str | IO[bytes]) -> int | None:
+    return os.path.getsize(source) if isinstance(source, str) else None
 
 
 def _platform(text: str | None) -> Platform:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from casstore.disk.filelocking import StoreLock
     from casstore.disk.schema import Connection
     from casstore.disk.sqliteview import SqliteView
+    from casstore.progress import Progress
 
 LOCK_TIMEOUT = 60.0
 
@@ -38,6 +39,7 @@ class OpenStore:
                 default.
         """
         self.disk = LocalStore(str(path))
+        self.progress: Progress | None = None  # set it, to be told how far long tasks are
         self._lock_timeout = lock_timeout
         self._command = command
         self._connection: Connection | None = None

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from casstore.model.record import Descriptor
     from casstore.model.reference import Name
     from casstore.ports import Intake
+    from casstore.progress import Progress
     from casstore.registry.http import Transport
 
     # What is happening: a word of `Steps`, and what it happens to.
@@ -38,16 +39,16 @@ class Pull:
 
     def __init__(
         self, transport: Transport, name: str, *, platform: Platform, whole: bool, every_tag: bool,
-        tell: Tell,
+        tell: Tell, progress: Progress | None = None,
     ) -> None:  # fmt: skip
-        """`whole`: all platforms of an index. `tell` hears of each step."""
+        """`whole`: all platforms of an index. `tell` hears of each step, `progress` of bytes."""
         self.name = parse_name(name)
         if every_tag and (self.name.digest is not None or _has_tag(name)):
             raise UsageError("tag can't be used with --all-tags/-a")
         domain, _, path = self.name.repository.partition("/")
         self._repository = Repository(Registry(transport, domain), path)
         self._platform, self._whole, self._every_tag = platform, whole, every_tag
-        self._tell = tell
+        self._tell, self._progress = tell, progress
         self.warnings: list[str] = []
 
     def read(self, intake: Intake) -> list[Arrival]:
@@ -72,7 +73,9 @@ class Pull:
             chosen, document = top, data
         else:
             chosen, document = choose_manifest(self._repository, top, data, self._platform)
-        image = fetch_tree(self._repository, intake, chosen, document, self._layer)
+        image = fetch_tree(
+            self._repository, intake, chosen, document, self._layer, progress=self._progress
+        )
         own = normal(Platform(image.os, image.architecture, image.variant))
         if not self._whole and image.os and own not in runs(self._platform):
             self.warnings.append(

@@ -17,19 +17,20 @@ if TYPE_CHECKING:
     from casstore.model.digest import Digest
     from casstore.model.record import Descriptor
     from casstore.ports import StoredBlobs
+    from casstore.progress import Progress, Task
     from casstore.registry.http import Transport
 
     Tell = Callable[[str, str], None]
 
-PREPARING = "Preparing"
+PREPARING, PUSHING = "Preparing", "Pushing"
 
 
 class Push:
     """One NAME being pushed."""
 
     def __init__(self, transport: Transport, view: SqliteView, name: str, *, every_tag: bool,
-                 tell: Tell) -> None:  # fmt: skip
-        """Find what is to be pushed.
+                 tell: Tell, progress: Progress | None = None) -> None:  # fmt: skip
+        """Find what is to be pushed; `progress` gets a task `Pushing` for each blob.
 
         Raises:
             NotFound: the store has no such name.
@@ -41,7 +42,7 @@ class Push:
         if every_tag and ":" in name.rpartition("/")[2]:
             raise UsageError("tag can't be used with --all-tags/-a")
         self.repository = parsed.repository
-        self._view, self._tell = view, tell
+        self._view, self._tell, self._progress = view, tell, progress
         names = [n for n in view.all_names() if n.repository == parsed.repository and n.tag]
         if not names:
             raise NotFound(
@@ -75,12 +76,21 @@ class Push:
             if leaf.digest in shown:
                 self._tell(f"{leaf.digest.short}:", PREPARING)
 
+        tasks: dict[Digest, Task] = {}
+        if self._progress is not None:
+            for leaf in bundle.leaves.values():
+                task = self._progress.task(PUSHING, leaf.size, item=leaf.digest.short)
+                tasks[leaf.digest] = task
+
         def told(leaf: Descriptor, word: str) -> None:
+            if leaf.digest in tasks:
+                tasks[leaf.digest].finish()
             if leaf.digest in shown or word == FOREIGN:
                 self._tell(f"{leaf.digest.short}:", word)
 
         tag = name.tag or ""
-        send(self._remote, bundle, tag, blobs, elsewhere=self._elsewhere(bundle), told=told)
+        elsewhere = self._elsewhere(bundle)
+        send(self._remote, bundle, tag, blobs, elsewhere=elsewhere, told=told, tasks=tasks)
         self._tell(f"{tag}: digest: {top.digest}", f"size: {top.size}")
         return PushedTag(name, image, top.digest, top.size)
 

@@ -7,6 +7,7 @@ import os
 from casstore.disk import durable
 from casstore.errors import NotFound, UsageError, quote
 from casstore.model.digest import Digest
+from casstore.model.record import INDEX, MANIFEST
 from casstore.model.reference import parse_name
 from casstore.rules.resolve import resolve
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from casstore.disk.sqliteview import SqliteView
     from casstore.model.record import LayerRecord
     from casstore.model.reference import Reference
+    from casstore.progress import Progress
     from casstore.transfer.saved import SavedImage
 
 DOCKER, OCI, OCI_DIRECTORY = "docker", "oci", "oci-dir"
@@ -27,9 +29,17 @@ FORMATS = (DOCKER, OCI, OCI_DIRECTORY)
 
 
 def save_images(
-    disk: LocalStore, view: SqliteView, images: Sequence[str], out: str | BinaryIO, format: str
+    disk: LocalStore,
+    view: SqliteView,
+    images: Sequence[str],
+    out: str | BinaryIO,
+    format: str,
+    *,
+    progress: Progress | None = None,
 ) -> None:
     """Write images in a format; the caller holds them by a lease.
+
+    With `progress`, what is written is counted, as a task `Saving` of the layers' bytes.
 
     Raises:
         UsageError: unknown format, or a directory format without a path.
@@ -40,34 +50,65 @@ def save_images(
         raise UsageError(f"unknown format {quote(format)}: use one of {', '.join(FORMATS)}")
     saved = selection(view, images, each_manifest=format != DOCKER)
     blobs = StoredFiles(disk.blobs, view)
+    task = None
+    if progress is not None:
+        task = progress.task("Saving", _expected(view, saved, plain=format == DOCKER))
     try:
         if format == OCI_DIRECTORY:
             from casstore.transfer.ocilayout_out import write_oci_directory
 
             if not isinstance(out, str):
                 raise UsageError("a layout directory needs a path")
-            write_oci_directory(out, saved, blobs, link=durable.share)
+            write_oci_directory(out, saved, blobs, link=durable.share, task=task)
             durable.sync_tree(out)
             return
-        write: Callable[[IO[bytes], Sequence[SavedImage], StoredFiles], None]
+        archive: Callable[[IO[bytes], Sequence[SavedImage], StoredFiles], None]
         if format == OCI:
-            from casstore.transfer.ocilayout_out import write_oci_archive as write
+            from casstore.transfer.ocilayout_out import write_oci_archive as archive
         else:
-            from casstore.transfer.dockerarchive_out import write_docker_archive as write
+            from casstore.transfer.dockerarchive_out import write_docker_archive as archive
+
+        def write(file: IO[bytes]) -> None:
+            if task is not None:
+                from casstore.transfer.counted import CountedWriter
+
+                file = CountedWriter(file, task)  # type: ignore[assignment]
+            archive(file, saved, blobs)
+
         if not isinstance(out, str):
-            write(out, saved, blobs)
+            write(out)
             return
         if os.path.exists(out) and not os.path.isfile(out):
             with open(out, "wb") as device:  # /dev/stdout, a fifo: nothing to rename over
-                write(device, saved, blobs)
+                write(device)
             return
         staging = f"{out}.{os.getpid()}-{os.urandom(4).hex()}.part"
         with durable.replace_file(os.path.abspath(out), staging) as new:
-            write(new.file, saved, blobs)
+            write(new.file)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
         raise durable.storage_error(error, f"cannot save to {quote(out)}") from None
+
+
+def _expected(view: SqliteView, saved: Sequence[SavedImage], *, plain: bool) -> int:
+    """Bytes of the layers that will be written, each once; `plain`: uncompressed."""
+    layers: dict[Digest, int] = {}
+    ahead = [image.top.digest for image in saved]
+    seen = set(ahead)
+    while ahead:
+        for need in view.needs_of(ahead.pop()):
+            if need.digest in seen:
+                continue
+            seen.add(need.digest)
+            record = view.layer(need.digest) if plain else None
+            if record is not None:
+                layers[record.diff_id] = record.diff_size
+            elif not plain:
+                layers[need.digest] = need.size
+            if need.kind in (INDEX, MANIFEST):
+                ahead.append(need.digest)
+    return sum(layers.values())
 
 
 def chosen_images(view: SqliteView, arguments: Sequence[str]) -> list[str]:

@@ -71,9 +71,7 @@ class Store(TrustedStore):
         origin: list[str] = []
 
         def read(ingest: Ingest) -> Sequence[Arrival]:
-            found = find_images(
-                source, ingest, compression=how, link=link, progress=self.progress
-            )
+            found = find_images(source, ingest, compression=how, link=link, progress=self.progress)
             named = source if isinstance(source, str) and source != "-" else None
             origin[:] = found.transport, os.path.realpath(named) if named is not None else ""
             return found.arrivals

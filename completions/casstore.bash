@@ -4,11 +4,11 @@ _casstore_options() {
     case $1 in
         '') echo '--help --lock-timeout --store --version' ;;
         'df') echo '--format --help --verbose -v' ;;
-        'fsck') echo '--format --help --quick --rebuild --repair --repair-from' ;;
+        'fsck') echo '--format --help --progress --quick --rebuild --repair --repair-from' ;;
         'gc') echo '--dry-run --format --help' ;;
         'history') echo '--format --help --human -H --no-trunc --quiet -q' ;;
         'images') echo '--all -a --digests --filter -f --format --help --no-trunc --quiet -q' ;;
-        'import') echo '--change -c --compression --help --message -m --parent --platform' ;;
+        'import') echo '--change -c --compression --help --message -m --parent --platform --progress' ;;
         'inspect') echo '--format -f --help --size -s --type' ;;
         'key') echo '--help' ;;
         'key generate') echo '--help --output-key-prefix -o --password-file' ;;
@@ -18,13 +18,13 @@ _casstore_options() {
         'lease ls') echo '--format --help --no-trunc --quiet -q' ;;
         'lease rm') echo '--help' ;;
         'lease run') echo '--help' ;;
-        'load') echo '--compression --help --input -i --link --policy --quiet -q' ;;
+        'load') echo '--compression --help --input -i --link --policy --progress --quiet -q' ;;
         'prune') echo '--all -a --dry-run --filter --force -f --format --help' ;;
-        'pull') echo '--all-platforms --all-tags -a --help --plain-http --platform --policy --quiet -q' ;;
-        'push') echo '--all-tags -a --help --plain-http --quiet -q' ;;
+        'pull') echo '--all-platforms --all-tags -a --help --plain-http --platform --policy --progress --quiet -q' ;;
+        'push') echo '--all-tags -a --help --plain-http --progress --quiet -q' ;;
         'report') echo '--help --output -o' ;;
         'rmi') echo '--dry-run --force -f --format --glob --help --no-prune --verbose' ;;
-        'save') echo '--format --help --output -o' ;;
+        'save') echo '--format --help --output -o --progress' ;;
         'sign') echo '--annotations -a --help --key --password-file --type' ;;
         'tag') echo '--help' ;;
         'tree') echo '--by --format --help --no-trunc' ;;
@@ -39,6 +39,7 @@ _casstore_value() {
         ' --store') echo 'directory' ;;
         'df --format') echo 'nothing' ;;
         'fsck --format') echo 'words json' ;;
+        'fsck --progress') echo 'words auto plain none json tty' ;;
         'fsck --repair-from') echo 'file' ;;
         'gc --format') echo 'words json' ;;
         'history --format') echo 'nothing' ;;
@@ -51,6 +52,7 @@ _casstore_value() {
         'import -m') echo 'nothing' ;;
         'import --platform') echo 'nothing' ;;
         'import --compression') echo 'nothing' ;;
+        'import --progress') echo 'words auto plain none json tty' ;;
         'import --parent') echo 'image' ;;
         'inspect --format') echo 'nothing' ;;
         'inspect -f') echo 'nothing' ;;
@@ -65,16 +67,20 @@ _casstore_value() {
         'load -i') echo 'file' ;;
         'load --compression') echo 'nothing' ;;
         'load --policy') echo 'file' ;;
+        'load --progress') echo 'words auto plain none json tty' ;;
         'prune --filter') echo 'nothing' ;;
         'prune --format') echo 'words json' ;;
         'pull --platform') echo 'nothing' ;;
         'pull --policy') echo 'file' ;;
+        'pull --progress') echo 'words auto plain none json tty' ;;
+        'push --progress') echo 'words auto plain none json tty' ;;
         'report --output') echo 'file' ;;
         'report -o') echo 'file' ;;
         'rmi --format') echo 'words json' ;;
         'save --output') echo 'file' ;;
         'save -o') echo 'file' ;;
         'save --format') echo 'words docker oci oci-dir' ;;
+        'save --progress') echo 'words auto plain none json tty' ;;
         'sign --annotations') echo 'nothing' ;;
         'sign -a') echo 'nothing' ;;
         'sign --key') echo 'file' ;;
@@ -180,8 +186,7 @@ _casstore() {
         file) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
         directory) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
         image)
-            offer=$(casstore "${globals[@]}" images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null |
-                grep -v '<none>')
+            offer=$(casstore "${globals[@]}" __complete images -- "$cur" 2>/dev/null)
             ;;
         lease) offer=$(casstore "${globals[@]}" lease ls -q 2>/dev/null) ;;
     esac

@@ -1,11 +1,25 @@
 # fish completion for casstore: made by tools/man from the program's declarations; change those
 
+function __casstore_run
+    set -l globals
+    set -l words (commandline -opc)
+    for i in (seq (count $words))
+        switch $words[$i]
+            case '--store=*'
+                set globals $words[$i]
+            case --store
+                set globals --store $words[(math $i + 1)]
+        end
+    end
+    casstore $globals $argv 2>/dev/null
+end
+
 function __casstore_images
-    casstore images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null | string match -v '*<none>*'
+    __casstore_run __complete images -- (commandline -ct)
 end
 
 function __casstore_leases
-    casstore lease ls -q 2>/dev/null
+    __casstore_run lease ls -q
 end
 
 complete -c casstore -f
@@ -39,6 +53,7 @@ complete -c casstore -n '__fish_seen_subcommand_from df' -l help -d 'Print usage
 complete -c casstore -n '__fish_seen_subcommand_from df' -l verbose -s v -d 'Show detailed information on space usage'
 complete -c casstore -n '__fish_seen_subcommand_from fsck' -l format -r -f -a 'json' -d '\'json\': one JSON object a line'
 complete -c casstore -n '__fish_seen_subcommand_from fsck' -l help -d 'Print usage'
+complete -c casstore -n '__fish_seen_subcommand_from fsck' -l progress -r -f -a 'auto plain none json tty' -d 'How progress is shown on stderr: auto (a bar, on a terminal), plain'
 complete -c casstore -n '__fish_seen_subcommand_from fsck' -l quick -d 'Do not read the blobs: names, sizes and counts only'
 complete -c casstore -n '__fish_seen_subcommand_from fsck' -l rebuild -d 'Make casstore.db again from index.json and the blobs'
 complete -c casstore -n '__fish_seen_subcommand_from fsck' -l repair -d 'Mend what can be mended without losing a last copy'
@@ -66,6 +81,7 @@ complete -c casstore -n '__fish_seen_subcommand_from import' -l help -d 'Print u
 complete -c casstore -n '__fish_seen_subcommand_from import' -l message -s m -r -f -d 'Set commit message for imported image'
 complete -c casstore -n '__fish_seen_subcommand_from import' -l parent -r -f -a '(__casstore_images)' -d 'Put the file system on top of an image, its parent'
 complete -c casstore -n '__fish_seen_subcommand_from import' -l platform -r -f -d 'Set platform, as linux/arm64'
+complete -c casstore -n '__fish_seen_subcommand_from import' -l progress -r -f -a 'auto plain none json tty' -d 'How progress is shown on stderr: auto (a bar, on a terminal), plain'
 complete -c casstore -n '__fish_seen_subcommand_from import' -F
 complete -c casstore -n '__fish_seen_subcommand_from inspect' -l format -s f -r -f -d 'Format output using a custom template:'
 complete -c casstore -n '__fish_seen_subcommand_from inspect' -l help -d 'Print usage'
@@ -96,6 +112,7 @@ complete -c casstore -n '__fish_seen_subcommand_from load' -l help -d 'Print usa
 complete -c casstore -n '__fish_seen_subcommand_from load' -l input -s i -r -F -d 'Read from a file or directory, instead of STDIN'
 complete -c casstore -n '__fish_seen_subcommand_from load' -l link -d 'Take blobs of a layout directory by hard link or reflink'
 complete -c casstore -n '__fish_seen_subcommand_from load' -l policy -r -F -d 'Trust policy that images must satisfy'
+complete -c casstore -n '__fish_seen_subcommand_from load' -l progress -r -f -a 'auto plain none json tty' -d 'How progress is shown on stderr: auto (a bar, on a terminal), plain'
 complete -c casstore -n '__fish_seen_subcommand_from load' -l quiet -s q -d 'Suppress the load output'
 complete -c casstore -n '__fish_seen_subcommand_from load' -F
 complete -c casstore -n '__fish_seen_subcommand_from prune' -l all -s a -d 'Remove all unused images, not just dangling ones'
@@ -110,10 +127,12 @@ complete -c casstore -n '__fish_seen_subcommand_from pull' -l help -d 'Print usa
 complete -c casstore -n '__fish_seen_subcommand_from pull' -l plain-http -d 'Speak plain HTTP to every registry, without TLS'
 complete -c casstore -n '__fish_seen_subcommand_from pull' -l platform -r -f -d 'Take the image of this platform from an index'
 complete -c casstore -n '__fish_seen_subcommand_from pull' -l policy -r -F -d 'Trust policy that images must satisfy'
+complete -c casstore -n '__fish_seen_subcommand_from pull' -l progress -r -f -a 'auto plain none json tty' -d 'How progress is shown on stderr: auto (a bar, on a terminal), plain'
 complete -c casstore -n '__fish_seen_subcommand_from pull' -l quiet -s q -d 'Suppress verbose output'
 complete -c casstore -n '__fish_seen_subcommand_from push' -l all-tags -s a -d 'Push all tags of the repository'
 complete -c casstore -n '__fish_seen_subcommand_from push' -l help -d 'Print usage'
 complete -c casstore -n '__fish_seen_subcommand_from push' -l plain-http -d 'Speak plain HTTP to every registry, without TLS'
+complete -c casstore -n '__fish_seen_subcommand_from push' -l progress -r -f -a 'auto plain none json tty' -d 'How progress is shown on stderr: auto (a bar, on a terminal), plain'
 complete -c casstore -n '__fish_seen_subcommand_from push' -l quiet -s q -d 'Suppress verbose output'
 complete -c casstore -n '__fish_seen_subcommand_from push' -a '(__casstore_images)'
 complete -c casstore -n '__fish_seen_subcommand_from report' -l help -d 'Print usage'
@@ -129,6 +148,7 @@ complete -c casstore -n '__fish_seen_subcommand_from rmi' -a '(__casstore_images
 complete -c casstore -n '__fish_seen_subcommand_from save' -l format -r -f -a 'docker oci oci-dir' -d 'docker (an archive for docker load), oci (an archive) or'
 complete -c casstore -n '__fish_seen_subcommand_from save' -l help -d 'Print usage'
 complete -c casstore -n '__fish_seen_subcommand_from save' -l output -s o -r -F -d 'Write to a file (for oci-dir a directory), instead of STDOUT'
+complete -c casstore -n '__fish_seen_subcommand_from save' -l progress -r -f -a 'auto plain none json tty' -d 'How progress is shown on stderr: auto (a bar, on a terminal), plain'
 complete -c casstore -n '__fish_seen_subcommand_from save' -a '(__casstore_images)'
 complete -c casstore -n '__fish_seen_subcommand_from sign' -l annotations -s a -r -f -d 'Say this in the signature too: KEY=VALUE'
 complete -c casstore -n '__fish_seen_subcommand_from sign' -l help -d 'Print usage'

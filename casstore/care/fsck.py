@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from casstore.disk.sqliteindex import SqliteIndex
     from casstore.disk.sqliteview import SqliteView
     from casstore.model.record import Descriptor, LayerRecord
+    from casstore.progress import Progress, Task
     from casstore.rules.view import BlobState
 
 ERROR, WARN, NOTE = "error", "warn", "note"
@@ -61,13 +62,21 @@ ORDER BY id
 """
 
 
-def check_store(disk: LocalStore, repaired: Sequence[str], *, content: bool) -> CheckResult:
+def check_store(
+    disk: LocalStore,
+    repaired: Sequence[str],
+    *,
+    content: bool,
+    progress: Progress | None = None,
+) -> CheckResult:
     """Check a store; `repaired` is what was mended before and goes into the result.
+
+    With `progress`, the bytes of blobs that are read are counted, as a task `Checking`.
 
     Raises:
         NotAStore: a newer casstore made it.
     """
-    check = _Check(disk)
+    check = _Check(disk, progress)
     check.run(content=content)
     findings = tuple(sorted(check.findings, key=lambda f: (f.level, f.code, f.object)))
     return CheckResult(findings, check.blobs, check.bytes, tuple(repaired))
@@ -116,8 +125,9 @@ def quarantine(disk: LocalStore, digest: Digest) -> None:
 class _Check:
     """One pass over a store."""
 
-    def __init__(self, disk: LocalStore) -> None:
+    def __init__(self, disk: LocalStore, progress: Progress | None = None) -> None:
         self._disk = disk
+        self._progress = progress
         self.findings: list[Finding] = []
         self.blobs = 0
         self.bytes = 0
@@ -189,11 +199,18 @@ class _Check:
         self.blobs, self.bytes = len(readable), sum(state.size for state in readable)
         if not content:
             return
+        task = None
+        if self._progress is not None:
+            task = self._progress.task("Checking", self.bytes)
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            verdicts = pool.map(lambda s: content_problem(self._disk.blobs, s.digest), readable)
+            verdicts = pool.map(
+                lambda s: content_problem(self._disk.blobs, s.digest, task), readable
+            )
             for state, verdict in zip(readable, verdicts, strict=True):
                 if verdict is not None:
                     self._blob(view, ("blob-corrupt", verdict), state.digest)
+        if task is not None:
+            task.finish()
 
     def _shape(self, state: BlobState) -> tuple[str, str] | None:
         try:
@@ -327,7 +344,7 @@ def _holds(view: SqliteView, document: Digest, thing: str) -> bool:
     return any(_holds(view, need.digest, thing) for need in view.needs_of(document))
 
 
-def content_problem(blobs: BlobDirectory, digest: Digest) -> str | None:
+def content_problem(blobs: BlobDirectory, digest: Digest, task: Task | None = None) -> str | None:
     """What is wrong with a blob's content; None if it has its digest."""
     import hashlib
 
@@ -336,6 +353,8 @@ def content_problem(blobs: BlobDirectory, digest: Digest) -> str | None:
         with blobs.open(digest) as file:
             while piece := file.read(_READ):
                 state.update(piece)
+                if task is not None:
+                    task.advance(len(piece))
     except Damaged as error:
         return str(error)
     except OSError as error:

@@ -8,13 +8,16 @@ attempts anew. The bytes are verified by who reads them.
 from __future__ import annotations
 
 import re
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from casstore.errors import Refused
 from casstore.model.record import Descriptor
 from casstore.registry.failures import BrokenConnection
 from casstore.registry.http import ATTEMPTS, Answer
 from casstore.registry.remote import Repository
+
+if TYPE_CHECKING:
+    from casstore.progress import Task
 
 GATHERED = 128 << 10  # bytes that a read waits for, unless the blob ends
 _RANGE = re.compile(r"bytes (\d{1,18})-\d{0,18}/(?:\d{1,18}|\*)")
@@ -23,8 +26,18 @@ _RANGE = re.compile(r"bytes (\d{1,18})-\d{0,18}/(?:\d{1,18}|\*)")
 class BlobStream:
     """The bytes of a blob from `offset` on. Nothing is asked for before the first read."""
 
-    def __init__(self, repository: Repository, descriptor: Descriptor, offset: int = 0) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        descriptor: Descriptor,
+        offset: int = 0,
+        task: Task | None = None,
+    ) -> None:
+        """`task` counts the bytes of the blob that are here, those before `offset` too."""
         self._repository = repository
+        self._task = task
+        if task is not None:
+            task.done = offset
         self._descriptor = descriptor
         self._at = offset
         self._skip = 0  # bytes that come again
@@ -93,6 +106,8 @@ class BlobStream:
             if data:
                 self._failures = 0
                 self._at += len(data)
+                if self._task is not None:
+                    self._task.advance(len(data))
                 return data
 
     def _failed(self, error: BrokenConnection) -> None:

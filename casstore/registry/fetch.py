@@ -17,6 +17,7 @@ from casstore.model.manifest import Index, Manifest, Platform, parse_document
 from casstore.model.platform import choose, shown
 from casstore.model.record import Descriptor, ImageRecord, LayerRecord
 from casstore.ports import Intake
+from casstore.progress import Progress, Task
 from casstore.registry.blobstream import BlobStream
 from casstore.registry.remote import Repository
 from casstore.transfer.keeping import KEPT, KeepJob, keep_layers
@@ -25,6 +26,7 @@ from casstore.transfer.stagedtree import StagedTree
 WIDTH = 4  # blobs at a time; docker has 3, podman 6
 MAX_CHOICES = 8  # indexes within indexes until a platform's manifest is found
 
+PULLING = "Pulling"
 PRESENT, FETCHING, FETCHED = "Already exists", "Pulling fs layer", "Download complete"
 
 Told = Callable[[Descriptor, str], None]  # a blob, and one of these words of Docker's
@@ -53,12 +55,14 @@ def choose_manifest(
 
 
 def fetch_tree(
-    repository: Repository, intake: Intake, top: Descriptor, data: bytes, told: Told
-) -> ImageRecord:
+    repository: Repository, intake: Intake, top: Descriptor, data: bytes, told: Told, *,
+    progress: Progress | None = None,
+) -> ImageRecord:  # fmt: skip
     """Stage everything under `top`, whose bytes are `data`, and describe it.
 
     Args:
         told: called with each blob: PRESENT, or FETCHING and then FETCHED.
+        progress: gets a task `Pulling` for each blob that is fetched.
 
     Raises:
         Refused: wrong bytes, sizes or types; a document that contradicts another.
@@ -74,6 +78,10 @@ def fetch_tree(
     for job in jobs:
         is_there = intake.has(job.descriptor.digest) is not None
         told(job.descriptor, PRESENT if is_there else FETCHING)
+        if progress is not None and not is_there:
+            descriptor = job.descriptor
+            task = progress.task(PULLING, descriptor.size, item=descriptor.digest.short)
+            walk.tasks[descriptor.digest] = task
     try:
         records = _keep(jobs, intake, told)
     except Refused:
@@ -130,6 +138,7 @@ class _Walk:
         self._repository = repository
         self._intake = intake
         self.jobs: dict[Digest, KeepJob] = {}
+        self.tasks: dict[Digest, Task] = {}
         self.resumed = False
         self._position = 0
 
@@ -177,4 +186,8 @@ class _Walk:
 
     def _open(self, descriptor: Descriptor, offset: int) -> IO[bytes]:
         self.resumed = self.resumed or offset > 0
-        return cast("IO[bytes]", BlobStream(self._repository, descriptor, offset))
+        return cast("IO[bytes]", self._stream(descriptor, offset))
+
+    def _stream(self, descriptor: Descriptor, offset: int) -> BlobStream:
+        task = self.tasks.get(descriptor.digest)
+        return BlobStream(self._repository, descriptor, offset, task)

@@ -18,6 +18,7 @@ from casstore.model.digest import Digest
 from casstore.model.manifest import Manifest, parse_document
 from casstore.model.record import Descriptor
 from casstore.ports import StoredBlobs
+from casstore.progress import Task
 from casstore.registry.address import HTTP, HTTPS, is_loopback, split
 from casstore.registry.failures import BrokenConnection
 from casstore.registry.http import ATTEMPTS, RETRIED, Answer
@@ -66,13 +67,14 @@ class Bundle:
 
 def send(
     repository: Repository, bundle: Bundle, reference: str, blobs: StoredBlobs, *,
-    elsewhere: Mapping[Digest, str], told: Told,
+    elsewhere: Mapping[Digest, str], told: Told, tasks: Mapping[Digest, Task] | None = None,
 ) -> Answer:  # fmt: skip
     """Bring a bundle into a repository, and let `reference` (a tag or digest) name its top.
 
     Args:
         elsewhere: for some blobs, the path of another repository of the registry that has them.
         told: called in this thread with each blob.
+        tasks: count the bytes of blobs as they leave.
 
     Returns:
         The closed answer to the last request: its headers tell what the registry makes of it.
@@ -82,7 +84,7 @@ def send(
         RegistryError: the registry refuses.
     """
     repository.registry.transport.rearm()
-    work = _Work(repository, blobs, elsewhere)
+    work = _Work(repository, blobs, elsewhere, tasks or {})
     leaves = list(bundle.leaves.values())
     with ThreadPoolExecutor(WIDTH, thread_name_prefix="casstore-push") as pool:
         try:
@@ -123,9 +125,14 @@ class _Work:
     """Blobs of one bundle; its methods run in several threads."""
 
     def __init__(
-        self, repository: Repository, blobs: StoredBlobs, elsewhere: Mapping[Digest, str]
+        self,
+        repository: Repository,
+        blobs: StoredBlobs,
+        elsewhere: Mapping[Digest, str],
+        tasks: Mapping[Digest, Task],
     ) -> None:
         self._repository = repository
+        self._tasks = tasks
         self._blobs = blobs
         self._elsewhere = elsewhere
 
@@ -171,7 +178,7 @@ class _Work:
                 raise self._refused(answer, descriptor)
             location = answer.header("Location")
         target = self._target(answer.url, location) + query(digest=descriptor.digest)
-        body = _BlobBody(self._blobs, descriptor)
+        body = _BlobBody(self._blobs, descriptor, self._tasks.get(descriptor.digest))
         answer = repository.request(
             "PUT", target, repository.push, body=body, attempts=1,
             headers={"Content-Type": "application/octet-stream"},
@@ -219,13 +226,18 @@ class _Bytes:
 class _BlobBody:
     """A stored blob, verified while it is sent: the last piece waits for the digest."""
 
-    def __init__(self, blobs: StoredBlobs, descriptor: Descriptor) -> None:
+    def __init__(
+        self, blobs: StoredBlobs, descriptor: Descriptor, task: Task | None = None
+    ) -> None:
         self.size = descriptor.size
+        self._task = task
         self._blobs = blobs
         self._descriptor = descriptor
 
     def pieces(self) -> Iterator[bytes]:
         content, left, held = hashlib.sha256(), self.size, b""
+        if self._task is not None:
+            self._task.done = 0  # another attempt begins anew
         with self._blobs.open(self._descriptor.digest) as file:
             while piece := file.read(min(_PIECE, left + 1)):
                 left -= len(piece)
@@ -234,6 +246,8 @@ class _BlobBody:
                 content.update(piece)
                 if held:
                     yield held
+                if self._task is not None:
+                    self._task.advance(len(held))
                 held = piece
         if left or Digest.of_bytes(content.digest()) != self._descriptor.digest:
             raise Damaged(

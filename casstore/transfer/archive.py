@@ -15,9 +15,11 @@ from typing import IO, TYPE_CHECKING, Protocol, cast
 
 from casstore.errors import NotFound, Refused, printable, quote
 from casstore.transfer import tarstream
+from casstore.transfer.counted import CountedReader
 from casstore.transfer.directoryarchive import DirectoryArchive
 from casstore.transfer.layerstream import HEAD_SIZE, NONE, compression_of, open_uncompressed
 from casstore.transfer.membername import cannot_open
+from casstore.transfer.reading import remaining
 from casstore.transfer.tararchive import TarArchive
 from casstore.transfer.tarstream import PassingBytes
 
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
     from typing import Self
 
     from casstore.ports import Intake
+    from casstore.progress import Progress, Task
 
 STDIN = "-"
+READING, LOADING = "Reading", "Loading"
 MAX_ARCHIVE = 64 << 30  # of a plain tar that comes through a pipe
 MAX_TRAILER = 64 << 20  # bytes behind the end of the tar
 
@@ -70,8 +74,13 @@ class Archive(Protocol):
     def __exit__(self, *exc: object) -> None: ...
 
 
-def open_archive(where: str | os.PathLike[str] | IO[bytes], intake: Intake) -> Archive:
+def open_archive(
+    where: str | os.PathLike[str] | IO[bytes], intake: Intake, progress: Progress | None = None
+) -> Archive:
     """Open what `where` names: a file, a directory, `-` for standard input, or an open file.
+
+    With `progress`, what is read is counted, as a task `Loading` (and before it `Reading`, of what
+    has to be written down plain first) of as many bytes as there are, where that is known.
 
     Raises:
         NotFound: there is nothing.
@@ -80,20 +89,21 @@ def open_archive(where: str | os.PathLike[str] | IO[bytes], intake: Intake) -> A
     """
     if not isinstance(where, (str, os.PathLike)):
         name = getattr(where, "name", None)
-        return _from_stream(where, name if isinstance(name, str) else "archive", None, intake)
+        label = name if isinstance(name, str) else "archive"
+        return _from_stream(where, label, None, intake, progress)
     path = os.fspath(where)
     if path == STDIN:
-        return _standard_input(intake)
+        return _standard_input(intake, progress)
     try:
         if os.path.isdir(path):
-            return DirectoryArchive(path)
+            return DirectoryArchive(path, _directory_task(path, progress))
         file = open(path, "rb", buffering=0)  # noqa: SIM115 -- the archive closes it
     except OSError as error:
         raise cannot_open(path, error) from None
     except ValueError:  # a NUL in the path
         raise NotFound(f"open {printable(path)}: no such file or directory") from None
     try:
-        archive = _from_stream(cast("IO[bytes]", file), path, _stem(path), intake)
+        archive = _from_stream(cast("IO[bytes]", file), path, _stem(path), intake, progress)
     except BaseException:
         file.close()
         raise
@@ -101,27 +111,52 @@ def open_archive(where: str | os.PathLike[str] | IO[bytes], intake: Intake) -> A
     return archive
 
 
-def _standard_input(intake: Intake) -> Archive:
+def _directory_task(path: str, progress: Progress | None) -> Task | None:
+    """A task for the blobs of a layout, which are nearly all that is in it."""
+    if progress is None:
+        return None
+    try:
+        with os.scandir(os.path.join(path, "blobs", "sha256")) as blobs:
+            total: int | None = sum(blob.stat(follow_symlinks=False).st_size for blob in blobs)
+    except OSError:  # whoever reads it says what is wrong
+        total = None
+    return _loading(progress, total)
+
+
+def _loading(progress: Progress | None, total: int | None) -> Task | None:
+    return None if progress is None else progress.task(LOADING, total)
+
+
+def _standard_input(intake: Intake, progress: Progress | None) -> Archive:
     try:
         file = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 -- it stays open
     except OSError as error:
         raise cannot_open("standard input", error) from None
-    return _from_stream(cast("IO[bytes]", file), "standard input", None, intake)
+    return _from_stream(cast("IO[bytes]", file), "standard input", None, intake, progress)
 
 
-def _from_stream(file: IO[bytes], label: str, stem: str | None, intake: Intake) -> TarArchive:
+def _from_stream(
+    file: IO[bytes], label: str, stem: str | None, intake: Intake, progress: Progress | None
+) -> TarArchive:
     base = _start(file)
+    length = None if base is None else remaining(file, 0)
     if base is not None:
         head = file.read(HEAD_SIZE)
         file.seek(base)
         if not head:
             raise Refused(f"{quote(label)} is empty")
         if compression_of(head) == NONE:
-            return TarArchive(file, label, stem, base)
+            return TarArchive(file, label, stem, base, _loading(progress, length))
     scratch = intake.scratch()
     try:
-        _spool(file, scratch)
-        archive = TarArchive(scratch, label, stem)
+        if progress is None:
+            _spool(file, scratch)
+        else:
+            reading = progress.task(READING, length)
+            _spool(cast("IO[bytes]", CountedReader(file, reading)), scratch)
+            reading.finish()
+        task = _loading(progress, remaining(scratch, 0))
+        archive = TarArchive(scratch, label, stem, 0, task)
     except BaseException:
         scratch.close()
         raise

@@ -11,6 +11,7 @@ import stat
 from typing import IO, TYPE_CHECKING, cast
 
 from casstore.errors import Refused, printable, quote
+from casstore.transfer.counted import CountedFile
 from casstore.transfer.membername import cannot_open, safe_name
 from casstore.transfer.tarstream import MAX_MEMBERS
 
@@ -18,14 +19,18 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from typing import Self
 
+    from casstore.progress import Task
+
 _READ = 1 << 20
 
 
 class DirectoryArchive:
     """A directory of files; see `archive.Archive`."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, task: Task | None = None) -> None:
+        """`task` counts the bytes that are read."""
         self.label = path
+        self._task = task
         self._root = os.path.realpath(path)
         self.stem: str | None = os.path.basename(self._root) or None
 
@@ -81,6 +86,8 @@ class DirectoryArchive:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise Refused(f"{quote(name)} is not a regular file")
+        if self._task is not None:
+            return cast("IO[bytes]", CountedFile(fd, self._task))
         return cast("IO[bytes]", os.fdopen(fd, "rb", buffering=0))
 
     def path(self, name: str) -> str | None:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from casstore.errors import Damaged, Refused, quote
 from casstore.model import mediatype
@@ -23,6 +23,9 @@ from casstore.model.record import Descriptor
 from casstore.ports import StoredBlobs
 from casstore.transfer.dockerarchive_out import TarWriter
 from casstore.transfer.saved import SavedImage
+
+if TYPE_CHECKING:
+    from casstore.progress import Task
 
 REF_NAME = "org.opencontainers.image.ref.name"
 IMAGE_NAME = "io.containerd.image.name"
@@ -61,6 +64,7 @@ def write_oci_directory(
     blobs: StoredBlobs,
     *,
     link: Callable[[str, str], bool] | None = None,
+    task: Task | None = None,
 ) -> None:
     """Write a layout directory at `path`, which must not be there yet, or be empty.
 
@@ -72,6 +76,7 @@ def write_oci_directory(
         blobs: where the blobs are.
         link: `link(blob, target)` gives a stored blob a second name; False where it cannot.
             Blobs are copied then (by reflink, where the file system can).
+        task: counts the bytes of blobs that are there.
 
     Raises:
         Refused: there is something at `path`.
@@ -90,6 +95,8 @@ def write_oci_directory(
             target = os.path.join(directory, descriptor.digest.hex)
             made.append(_remover(os.unlink, target))
             _place(descriptor, target, blobs, link)
+            if task is not None:
+                task.advance(descriptor.size)
         for name, data in (("index.json", _index_json(images)), ("oci-layout", OCI_LAYOUT)):
             target = os.path.join(path, name)
             made.append(_remover(os.unlink, target))

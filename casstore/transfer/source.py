@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from casstore.model.digest import Digest
     from casstore.model.record import Arrival
     from casstore.ports import Intake
+    from casstore.progress import Progress
     from casstore.transfer.compress import Compression
 
 DOCKER_ARCHIVE = "docker-archive"
@@ -53,6 +54,7 @@ def find_images(
     *,
     compression: Compression,
     link: bool = False,
+    progress: Progress | None = None,
 ) -> Found:
     """Stage all images in an archive or a layout.
 
@@ -61,6 +63,7 @@ def find_images(
         intake: where blobs are staged.
         compression: for layers that arrive as plain tars with no digest of their own to keep.
         link: take the blobs of a layout directory by hard link or reflink where possible.
+        progress: is told of the bytes that are read.
 
     Returns:
         The images in the archive's order, and its form. An image may stand in it several times;
@@ -71,7 +74,7 @@ def find_images(
         NotFound, StorageError: it cannot be opened or read.
     """
     try:
-        with open_archive(where, intake) as archive:
+        with open_archive(where, intake, progress) as archive:
             found = _read(archive, intake, compression, link=link)
     except OSError as error:
         raise StorageError((error.strerror or str(error)).lower()) from error

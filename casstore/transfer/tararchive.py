@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from typing import Self
 
+    from casstore.progress import Task
+
 MAX_LINKS = 40  # on the way to one member, as Linux has it
 
 _COPY = 1 << 20
@@ -33,11 +35,19 @@ class Closing(Protocol):
 class TarArchive:
     """A tar in a seekable file; see `archive.Archive`."""
 
-    def __init__(self, file: IO[bytes], label: str, stem: str | None, base: int = 0) -> None:
+    def __init__(
+        self,
+        file: IO[bytes],
+        label: str,
+        stem: str | None,
+        base: int = 0,
+        task: Task | None = None,
+    ) -> None:
+        """`task` counts the bytes that are read."""
         self.label = label
         self.stem = stem
         self.owned: tuple[Closing, ...] = ()  # closed with the archive
-        self._bytes = FileBytes(file, base)
+        self._bytes = FileBytes(file, base, task)
         self._members: dict[str, Member] = {}
         for member in tarstream.members(self._bytes):
             self._add(member)

@@ -25,6 +25,8 @@ from casstore.model.value import Value
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from casstore.progress import Task
+
 BLOCK = 512
 MAX_MEMBERS = 100_000
 MAX_EXTENDED = 1 << 20
@@ -69,8 +71,9 @@ class TarBytes(Protocol):
 class FileBytes:
     """A seekable file, from `base` on. `read` may be called by several threads."""
 
-    def __init__(self, file: IO[bytes], base: int = 0) -> None:
+    def __init__(self, file: IO[bytes], base: int = 0, task: Task | None = None) -> None:
         self._file = file
+        self._task = task  # counts what is read
         self._base = base
         self._fd = descriptor_of(file)
         self._turn = Lock()
@@ -91,10 +94,14 @@ class FileBytes:
     def read(self, offset: int, size: int) -> bytes:
         """`size` bytes at `offset`, fewer at the end; past the window, for contents."""
         if self._fd is not None:
-            return os.pread(self._fd, size, self._base + offset)
-        with self._turn:
-            self._file.seek(self._base + offset)
-            return self._file.read(size)
+            data = os.pread(self._fd, size, self._base + offset)
+        else:
+            with self._turn:
+                self._file.seek(self._base + offset)
+                data = self._file.read(size)
+        if self._task is not None:
+            self._task.advance(len(data))
+        return data
 
     def read_into(self, offset: int, buffer: memoryview) -> int:
         """`read` without a copy: fills `buffer`, or less at the end; returns how many bytes."""

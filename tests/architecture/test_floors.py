@@ -10,7 +10,7 @@ FLOORS = (
     ("errors",),
     ("model",),
     ("rules",),
-    ("ports", "results"),
+    ("ports", "progress", "results"),
     ("disk", "transfer", "trust"),
     ("commit", "registry"),
     ("admission", "care", "importing", "leases", "queries", "removing", "report", "saving"),

@@ -12,6 +12,7 @@ from casstore.cli.options import (
     Command,
     Option,
 )
+from casstore.cli.progress import AUTO, PROGRESS, Show
 from casstore.errors import Damaged
 
 TYPE_CHECKING = False
@@ -24,6 +25,7 @@ HELP = Command(
     summary="Check the store, and repair it",
     options=(
         Option("format", "'json': one JSON object a line", kind=TEXT, choices=("json",)),
+        PROGRESS,
         Option("quick", "Do not read the blobs: names, sizes and counts only"),
         Option("rebuild", "Make casstore.db again from index.json and the blobs"),
         Option("repair", "Mend what can be mended without losing a last copy"),
@@ -61,12 +63,13 @@ lease) are nothing to worry about, gc takes them. Without --repair and --rebuild
 
 def run(args: Args, app: App) -> int:
     """Check, print every finding; 12 where one is more than a note."""
-    result = app.store.check(
-        repair=args.flag("repair"),
-        repair_from=args.texts("repair-from"),
-        rebuild=args.flag("rebuild"),
-        content=not args.flag("quick"),
-    )
+    with Show(app, args.text("progress") or AUTO):
+        result = app.store.check(
+            repair=args.flag("repair"),
+            repair_from=args.texts("repair-from"),
+            rebuild=args.flag("rebuild"),
+            content=not args.flag("quick"),
+        )
     as_json = args.text("format") == "json"
     for text in result.repaired:
         _print(app, f"repaired: {text}", {"Repaired": text} if as_json else None)

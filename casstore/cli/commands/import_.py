@@ -14,6 +14,7 @@ from casstore.cli.options import (
     Command,
     Option,
 )
+from casstore.cli.progress import AUTO, PROGRESS, Show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ HELP = Command(
         Option("message", "Set commit message for imported image", short="m", kind=TEXT),
         Option("platform", "Set platform, as linux/arm64", kind=TEXT),
         COMPRESSION,
+        PROGRESS,
         Option(
             "parent",
             "Put the file system on top of an image, its parent",
@@ -63,14 +65,15 @@ there yet is made.""",
 def run(args: Args, app: App) -> int:
     """Import, and print the new image's ID in full, as docker does."""
     source, *name = args.positional
-    image = app.store.import_image(
-        standard_input(app, "import") if source == "-" else source,
-        name[0] if name else None,
-        changes=args.texts("change"),
-        message=args.text("message"),
-        parent=args.text("parent"),
-        compression=args.text("compression") or "",
-        platform=args.text("platform"),
-    )
+    with Show(app, args.text("progress") or AUTO):
+        image = app.store.import_image(
+            standard_input(app, "import") if source == "-" else source,
+            name[0] if name else None,
+            changes=args.texts("change"),
+            message=args.text("message"),
+            parent=args.text("parent"),
+            compression=args.text("compression") or "",
+            platform=args.text("platform"),
+        )
     app.out(image)
     return 0

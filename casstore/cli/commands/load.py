@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from casstore.cli.keyinput import POLICY
 from casstore.cli.options import DAMAGED, LOCKED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
+from casstore.cli.progress import AUTO, PROGRESS, Show
 from casstore.errors import CasstoreError
 
 TYPE_CHECKING = False
@@ -36,6 +37,7 @@ HELP = Command(
         Option("quiet", "Suppress the load output", short="q"),
         COMPRESSION,
         POLICY,
+        PROGRESS,
         Option("link", "Take blobs of a layout directory by hard link or reflink", own=True),
     ),
     most=1,
@@ -56,7 +58,7 @@ A trust policy says which images may come in, in the format of containers-policy
 transports are docker-archive, oci-archive and oci (a directory); an image that a layout brings with
 its signatures can be held to sigstoreSigned.
 
-As with docker, -q changes nothing where the output is not a terminal.""",
+-q shows no progress; as with docker, names are printed all the same.""",
     completes="file",
 )
 
@@ -68,12 +70,13 @@ def run(args: Args, app: App) -> int:
         if source is not None:
             raise args.wrong("input", "FILE is given twice")
         source = args.positional[0]
-    result = app.store.load(
-        standard_input(app, "load") if source in (None, "-") else source,
-        compression=args.text("compression") or "",
-        link=args.flag("link"),
-        policy=args.text("policy"),
-    )
+    with Show(app, args.text("progress") or AUTO, quiet=args.flag("quiet")):
+        result = app.store.load(
+            standard_input(app, "load") if source in (None, "-") else source,
+            compression=args.text("compression") or "",
+            link=args.flag("link"),
+            policy=args.text("policy"),
+        )
     for image in result.images:
         _report(image, app)
     app.warn(result.warnings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from casstore.cli.keyinput import POLICY
 from casstore.cli.options import DAMAGED, LOCKED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
+from casstore.cli.progress import AUTO, PROGRESS, Show
 from casstore.cli.registries import PLAIN_HTTP, transport
 from casstore.errors import CasstoreError, Locked, NotAStore
 
@@ -28,6 +29,7 @@ HELP = Command(
         Option("all-platforms", "Take an index with all its platforms", own=True),
         PLAIN_HTTP,
         POLICY,
+        PROGRESS,
     ),
     least=1,
     exits=(
@@ -74,15 +76,16 @@ def _pull(args: Args, app: App, via: Transport, name: str) -> None:
     last = name.rpartition("/")[2]
     if not (quiet or every_tag or ":" in last or "@" in last):
         app.out(f"Using default tag: {parsed.tag}")
-    result = app.store.pull(
-        name,
-        platform=args.text("platform"),
-        all_platforms=args.flag("all-platforms"),
-        all_tags=every_tag,
-        via=via,
-        tell=None if quiet else lambda what, to: app.out(f"{what} {to}"),
-        policy=args.text("policy"),
-    )
+    with Show(app, args.text("progress") or AUTO, quiet=quiet) as show:
+        result = app.store.pull(
+            name,
+            platform=args.text("platform"),
+            all_platforms=args.flag("all-platforms"),
+            all_tags=every_tag,
+            via=via,
+            tell=None if quiet else lambda what, to: show.out(f"{what} {to}"),
+            policy=args.text("policy"),
+        )
     shown = parsed.repository if every_tag else parsed.full
     if not quiet:
         familiar = familiar_name(parsed.repository) if every_tag else parsed.familiar

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from casstore.cli.options import DAMAGED, LOCKED, NO_STORE, WRONG_USAGE, Args, Command, Option
+from casstore.cli.progress import AUTO, PROGRESS, Show
 from casstore.cli.registries import PLAIN_HTTP, transport
 from casstore.errors import CasstoreError, Locked, NotAStore
 
@@ -19,6 +20,7 @@ HELP = Command(
         Option("all-tags", "Push all tags of the repository", short="a"),
         Option("quiet", "Suppress verbose output", short="q"),
         PLAIN_HTTP,
+        PROGRESS,
     ),
     least=1,
     exits=(
@@ -56,12 +58,13 @@ def _push(args: Args, app: App, via: Transport, name: str) -> None:
     quiet, every_tag = args.flag("quiet"), args.flag("all-tags")
     if not (quiet or every_tag or ":" in name.rpartition("/")[2] or "@" in name):
         app.out("Using default tag: latest")
-    pushed = app.store.push(
-        name,
-        all_tags=every_tag,
-        via=via,
-        tell=None if quiet else lambda what, to: app.out(f"{what} {to}"),
-    )
+    with Show(app, args.text("progress") or AUTO, quiet=quiet) as show:
+        pushed = app.store.push(
+            name,
+            all_tags=every_tag,
+            via=via,
+            tell=None if quiet else lambda what, to: show.out(f"{what} {to}"),
+        )
     if quiet:
         for tag in pushed:
             app.out(tag.name)

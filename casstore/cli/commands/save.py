@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from casstore.cli.options import DAMAGED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
+from casstore.cli.progress import AUTO, PROGRESS, Show
 from casstore.errors import CasstoreError
 
 TYPE_CHECKING = False
@@ -31,6 +32,7 @@ HELP = Command(
             default="docker",
             own=True,
         ),
+        PROGRESS,
     ),
     least=1,
     exits=(
@@ -54,11 +56,14 @@ def run(args: Args, app: App) -> int:
         raise args.wrong("output", "a file is needed")
     if form == "oci-dir" and target is None:
         raise args.wrong("format", "oci-dir needs -o DIR")
+    show = Show(app, args.text("progress") or AUTO)
     if target is not None:
-        app.store.save(args.positional, target, format=form)
+        with show:
+            app.store.save(args.positional, target, format=form)
         return 0
     stream = app.output()
     if stream.isatty():
         raise CasstoreError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
-    app.store.save(args.positional, stream, format=form)
+    with show:
+        app.store.save(args.positional, stream, format=form)
     return 0
