@@ -177,9 +177,18 @@ class OpenStore:
     def _rebuild(self) -> list[str]:
         from casstore.care.rebuild import rebuild_database
 
+        lines = []
         with self._locked():
             self.close()
+            if not os.path.lexists(self.disk.layout.path) and not os.path.exists(
+                self.disk.database
+            ):
+                from casstore.care.salvage import write_salvaged_index
+
+                self.disk.make_directories()
+                lines.append(write_salvaged_index(self.disk))
             problems = rebuild_database(self.disk)
         with self._change() as change:
             change.commit()
-        return ["the database was rebuilt from index.json and the blobs", *problems]
+        lines.append("the database was rebuilt from index.json and the blobs")
+        return lines + problems

@@ -68,7 +68,8 @@ def index_in_memory(disk: LocalStore) -> schema.Connection:
 def _fill(disk: LocalStore, connection: schema.Connection, *, writable: bool) -> list[str]:
     if not os.path.lexists(disk.layout.path):
         raise Damaged(
-            "both casstore.db and index.json are missing; nothing says what the blobs are"
+            "both casstore.db and index.json are missing; casstore fsck --rebuild finds the images"
+            " among the blobs, without their names"
         )
     try:
         entries, _ = listed(read_file(disk.layout.path))

@@ -52,11 +52,10 @@ class BlobDirectory:
             raise Damaged(f"blob {digest} is missing") from None
         except OSError as error:
             raise Damaged(str(durable.storage_error(error, f"cannot read blob {digest}"))) from None
-        file = os.fdopen(descriptor, "rb", buffering=0)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            file.close()
+            os.close(descriptor)
             raise Damaged(f"blob {digest} is not a regular file")
-        return file
+        return os.fdopen(descriptor, "rb", buffering=0)
 
     def read(self, digest: Digest, limit: int = DOCUMENT_LIMIT) -> bytes:
         """A whole document, verified.
@@ -96,6 +95,8 @@ class BlobDirectory:
                     os.unlink(digest.hex, dir_fd=directory)
                 except FileNotFoundError:
                     pass
+                except IsADirectoryError:
+                    problems += self._discard_directory(digest)
                 except OSError as error:
                     problems.append(
                         str(durable.storage_error(error, f"cannot remove blob {digest}"))
@@ -103,6 +104,14 @@ class BlobDirectory:
         finally:
             os.close(directory)
         return problems
+
+    def _discard_directory(self, digest: Digest) -> list[str]:
+        """Remove a directory in a blob's place if it is empty: its content is not ours."""
+        try:
+            os.rmdir(self.path(digest))
+        except OSError:
+            return [f"{digest} is a directory that is not empty; fsck names it, remove it by hand"]
+        return []
 
     def walk(self) -> Iterator[tuple[str, Digest | None, os.stat_result]]:
         """Each entry of the directory: its name, its digest if it has the form, its status."""

@@ -79,8 +79,9 @@ class LocalStore:
             except OSError:
                 continue  # missing: whoever needs it says so
             if found != kind:
-                what = "a symbolic link" if found == stat.S_IFLNK else "not what it should be"
-                raise Damaged(f"{path} is {what}; a store has plain files and directories only")
+                what = "not a directory" if kind == stat.S_IFDIR else "not a regular file"
+                what = "a symbolic link" if found == stat.S_IFLNK else what
+                raise Damaged(f"{path} is {what}, which is refused in a store")
 
     def check_layout(self) -> None:
         """Raises NotAStore if `oci-layout` is of a version that casstore does not know."""

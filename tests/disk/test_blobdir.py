@@ -65,6 +65,7 @@ def test_what_cannot_be_removed_is_told_and_the_rest_goes(blobs: BlobDirectory) 
     other = sha256(b"other")
     os.mkdir(blobs.path(DIGEST))
     Path(blobs.path(other)).touch()
+    Path(blobs.path(DIGEST), "file").touch()
 
     assert len(blobs.discard([DIGEST, other])) == 1
     assert not os.path.exists(blobs.path(other))

@@ -14,7 +14,7 @@ import pytest
 
 from casstore.disk.blobdir import BlobDirectory
 from casstore.disk.layoutfile import LayoutFile
-from casstore.errors import NotAStore
+from casstore.errors import Damaged, NotAStore
 from casstore.model.digest import sha256
 from casstore.store import Store
 from tests.transfer.building import config_of, docker_archive, layer
@@ -192,3 +192,31 @@ def test_a_store_of_a_newer_format_is_refused_and_left_alone(store: Store, actio
         getattr(store, action)()
     assert caught.value.exit_code == 10
     assert sorted(set(os.listdir(store.path))) == files
+
+
+def test_images_are_found_among_the_blobs_when_all_else_is_lost(store: Store) -> None:
+    before = {image.id for image in store.images(all=True)}
+    store.close()
+    for name in ("casstore.db", "index.json"):
+        (Path(store.path) / name).unlink()
+    with pytest.raises(Damaged, match="fsck --rebuild"):
+        store.gc()
+    result = store.check(rebuild=True)
+
+    assert result.clean
+    assert {image.id for image in store.images(all=True)} == before
+    assert store.gc().removed_blobs == 0
+
+
+def test_a_directory_in_the_place_of_a_blob_is_not_read_and_goes_when_it_is_empty(
+    store: Store,
+) -> None:
+    for path in Path(store.disk.blobs.directory).iterdir():
+        path.unlink()
+        path.mkdir()
+    with pytest.raises(Damaged, match="not a regular file"):
+        store.save(["test:1"], io.BytesIO())
+    store.remove([store.get("test:1").id], force=True)
+    store.prune(all=True)
+
+    assert os.listdir(store.disk.blobs.directory) == []
