@@ -94,7 +94,7 @@ function squarify(nodes, x, y, width, height) {
 
 function readInks() {
   const style = getComputedStyle(document.documentElement);
-  for (const name of ["unique", "shared", "card", "text", "soft", "line", "page"]) {
+  for (const name of ["unique", "shared", "docs", "card", "text", "soft", "line", "page"]) {
     map.inks[name] = style.getPropertyValue(`--${name}`).trim();
   }
   map.inks.font = getComputedStyle(document.body).fontFamily;
@@ -109,15 +109,16 @@ function mixed(from, to, share) {
   return `#${channels.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
 }
 
+const MIDDLE = "#e4e0d4"; // between the two, so that ages do not meet in a brown
 const OLDEST = 365 * 86400; // what is older looks alike
 
 function groundOf(node, by) {
-  if (node.kind === "documents") return mixed(map.inks.soft, map.inks.card, 0.35);
+  if (node.kind === "documents") return map.inks.docs;
   if (by !== "sharing") {
     const image = node.image || node.above.image;
-    if (image[by] === null) return mixed(map.inks.soft, map.inks.card, 0.4);
-    const old = Math.min(Math.max(data.taken - image[by], 0) / OLDEST, 1);
-    return mixed(map.inks.shared, map.inks.unique, Math.sqrt(old));
+    if (image[by] === null) return map.inks.docs;
+    const old = Math.sqrt(Math.min(Math.max(data.taken - image[by], 0) / OLDEST, 1));
+    return old < 0.5 ? mixed(map.inks.shared, MIDDLE, 2 * old) : mixed(MIDDLE, map.inks.unique, 2 * old - 1);
   }
   if (node.kind === "layer") return node.blob.users.length > 1 ? map.inks.shared : map.inks.unique;
   return map.inks.shared;
@@ -181,7 +182,7 @@ function drawTitle(node, x, y, room) {
     parts.shift();
     name = `…/${parts.join("/")}`;
   }
-  label(name, x, y, left, map.inks.text, 11.5, 600);
+  label(name, x, y, left, map.inks.text, 11.5, 600, 2);
   if (withBytes) label(bytes(node.value), x + Math.min(pen.measureText(name).width, left) + 8, y, wide, map.inks.soft, 11.5);
 }
 
@@ -210,7 +211,7 @@ function tagOf(node) {
   return name.startsWith(node.above.name) && name.length > node.above.name.length ? name.slice(node.above.name.length + 1) : name;
 }
 
-function label(text, x, y, room, ink, size, weight) {
+function label(text, x, y, room, ink, size, weight, least = 5) {
   if (room < 16) return;
   pen.font = `${weight || 400} ${size}px ${map.inks.font}`;
   pen.fillStyle = ink;
@@ -223,7 +224,7 @@ function label(text, x, y, room, ink, size, weight) {
       if (pen.measureText(`${text.slice(0, middle)}…`).width <= room) low = middle;
       else high = middle - 1;
     }
-    if (low < 2) return;
+    if (low < least) return; // a letter or two of a tag tell nothing
     shown = `${text.slice(0, low)}…`;
   }
   pen.fillText(shown, x, y);
@@ -337,7 +338,8 @@ function showScale() {
   const words = by === "sharing" ? ["only this image needs it: goes with it", "shared with other images"]
     : by === "created" ? ["a year old or more", "just made"] : ["not used for a year", "just used"];
   scale.className = "small scale";
-  scale.replaceChildren(...["unique", "shared"].map((kind, at) => el("span", null, el("i", { class: kind }), words[at])));
+  words.push(by === "sharing" ? "configs and manifests" : "unknown");
+  scale.replaceChildren(...["unique", "shared", "docs"].map((kind, at) => el("span", null, el("i", { class: kind }), words[at])));
 }
 
 function startMap() {
