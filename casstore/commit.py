@@ -47,7 +47,7 @@ class Change:
         self._disk = disk
         self._connection = connection
         self._lock = lock
-        self._now = now
+        self.now = now
         self._committed = False
         self.warnings: list[str] = []
 
@@ -56,7 +56,7 @@ class Change:
         for lease in self._disk.hard_leases():
             for image in lease.images:
                 hard.setdefault(image, []).append(lease.name)
-        self.index = SqliteIndex(self._connection, now=self._now, hard=hard)
+        self.index = SqliteIndex(self._connection, now=self.now, hard=hard)
         try:
             self.index.begin()
             self._recover()

@@ -173,6 +173,7 @@ class ExchangingStore(OpenStore):
                 self.progress.task("Committing")
             ingest.flush()
             with self._change() as change:
+                change.index.drop_expired_trash(change.now)
                 change.publish_blobs(ingest)
                 images = admit_arrivals(change.index, arrivals)
                 change.commit()

@@ -6,18 +6,20 @@ import time
 
 from casstore.errors import CasstoreError, Conflict, NotFound, quote
 from casstore.results import Outcome, PruneResult, RemovalResult
-from casstore.rules.removal import plan_removal
+from casstore.rules.removal import plan_removal, without_freeing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from casstore.commit import Change
+    from casstore.disk.sqlitetrash import TrashedRemovals
     from casstore.disk.sqliteview import SqliteView
     from casstore.model.digest import Digest
     from casstore.rules.filters import Filters
-    from casstore.rules.removal import Removed
+    from casstore.rules.removal import RemovalPlan, Removed
 
+_KEEP_SETTING = "setting.trash.keep"  # as rules/settings.py has it, which costs an import
 _NO_TIME = -(1 << 63)
 
 
@@ -30,9 +32,11 @@ def remove_images(
     dry_run: bool,
     glob: bool,
     verbose: bool,
+    keep: int | None,
 ) -> RemovalResult:
-    """Remove what the arguments name; see `Store.remove`."""
+    """Remove what the arguments name; see `Store.remove`. `keep` is in ns."""
     view = change.index
+    bin_ = _Bin(change, keep)
     outcomes: list[Outcome] = []
     freed = 0
     for argument in images:
@@ -47,10 +51,10 @@ def remove_images(
             except CasstoreError as error:
                 outcomes.append(Outcome(one, (), error, ()))
                 continue
-            change.index.apply(plan)
+            plan, entry = bin_.carry_out(plan)
             freed += plan.freed
             kept = tuple(_why_kept(view, layer) for _, layer in plan.kept) if verbose else ()
-            outcomes.append(Outcome(one, plan.lines, None, kept))
+            outcomes.append(Outcome(one, plan.lines, None, kept, entry))
     if not dry_run:
         change.commit()
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
@@ -60,10 +64,42 @@ def remove_images(
     return RemovalResult(tuple(outcomes), freed, exit_code, tuple(change.warnings))
 
 
+class _Bin:
+    """Where removals go: nowhere, or for a time into the trash."""
+
+    def __init__(self, change: Change, keep: int | None) -> None:
+        """`keep` in ns, None for what the store's setting says; expired entries go first."""
+        self._index = change.index
+        if keep is None and change.index.meta(_KEEP_SETTING) is not None:
+            from casstore.rules.settings import keep_in_force
+
+            keep = keep_in_force(change.index.meta)
+        self._trash: TrashedRemovals | None = None
+        if keep:
+            from casstore.disk.sqlitetrash import TrashedRemovals
+
+            now = change.now
+            self._trash = TrashedRemovals(change.index, removed=now, expires=now + keep)
+        change.index.drop_expired_trash(change.now)
+
+    def carry_out(self, plan: RemovalPlan) -> tuple[RemovalPlan, int | None]:
+        """Apply a plan, keeping what it removes if that is wished.
+
+        Returns:
+            The plan as carried out, and the entry of the trash, if there is one.
+        """
+        entry = None
+        if self._trash is not None:
+            plan = without_freeing(plan)
+            entry = self._trash.keep(plan)
+        self._index.apply(plan)
+        return plan, entry
+
+
 def prune_images(
-    change: Change, *, everything: bool, filters: Sequence[str], dry_run: bool
+    change: Change, *, everything: bool, filters: Sequence[str], dry_run: bool, keep: int | None
 ) -> PruneResult:
-    """Remove what retention picks, skipping what is in use; see `Store.prune`."""
+    """Remove what retention picks, skipping what is in use; see `Store.prune`. `keep` is in ns."""
     from casstore.rules.filters import BadFilter
     from casstore.rules.retention import prune_arguments
 
@@ -72,13 +108,14 @@ def prune_images(
     if chosen.dangling is False:
         # Docker takes it for -a and empties the store
         raise BadFilter("Invalid filter 'dangling=[false]': use -a to remove all images")
+    bin_ = _Bin(change, keep)
     removed: list[Removed] = []
     for argument in list(prune_arguments(view, chosen, everything=everything)):
         try:
             plan = plan_removal(view, argument)
         except (Conflict, NotFound):
             continue
-        change.index.apply(plan)
+        plan, _ = bin_.carry_out(plan)
         removed += plan.lines
     if not dry_run:
         change.commit()
@@ -132,4 +169,4 @@ def _why_kept(view: SqliteView, layer: Digest) -> str:
     for image in view.images_needing(layer):
         familiar = [one.name.familiar for one in view.references_of(image)]
         names.append(familiar[0] if familiar else image.short)
-    return f"{layer.hex} is still needed by {', '.join(names)}"
+    return f"{layer.hex} is still needed by {', '.join(names) or 'what is in the trash'}"

@@ -97,6 +97,7 @@ class Outcome(Value):
     lines: tuple[Removed, ...]
     error: CasstoreError | None
     kept: tuple[str, ...]  # one line for each layer that something else still needs
+    trash: int | None = None  # the entry of the trash that has it
 
 
 class RemovalResult(Value):
@@ -192,6 +193,8 @@ class DiskUsage(Value):
     orphan_bytes: int
     ingest_bytes: int  # data still arriving
     rows: tuple[DiskUsageRow, ...]
+    trash: int = 0  # removals that can be undone
+    trash_bytes: int = 0  # bytes of blobs that the trash alone holds
 
 
 class TreeRow(Value):
@@ -252,6 +255,43 @@ class Inventory(Value):
     usage: DiskUsage
     blobs: tuple[BlobState, ...]
     images: tuple[InventoryImage, ...]
+
+
+class TrashEntry(Value):
+    """A removal that can be undone."""
+
+    id: int
+    names: tuple[Reference, ...]  # that went
+    images: tuple[Digest, ...]  # the one removed or untagged, then parents that went with it
+    removed: int
+    expires: int  # from then on, the next removal, load or gc may empty it
+    size: int  # bytes as stored that nothing else holds: what emptying it would free
+
+
+class RestoreResult(Value):
+    """What came back from the trash."""
+
+    images: tuple[Digest, ...]  # without those that were there again; parents first
+    names: tuple[Reference, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class EmptiedTrash(Value):
+    """What left the trash for good."""
+
+    entries: tuple[int, ...]
+    freed: int  # bytes on disk
+    warnings: tuple[str, ...] = ()
+
+
+class SettingValue(Value):
+    """A setting of a store."""
+
+    name: str
+    value: str  # in force
+    default: str
+    is_set: bool
+    help: str
 
 
 class LeaseInfo(Value):

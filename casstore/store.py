@@ -12,6 +12,7 @@ import time
 
 from casstore.errors import NotFound
 from casstore.trustedstore import TrustedStore
+from casstore.undo import UndoStore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     )
 
 
-class Store(TrustedStore):
+class Store(TrustedStore, UndoStore):
     """A store in a directory. Use it as a context manager, in one thread at a time."""
 
     # Ways in
@@ -157,6 +158,7 @@ class Store(TrustedStore):
         dry_run: bool = False,
         glob: bool = False,
         verbose: bool = False,
+        keep: float | None = None,
     ) -> RemovalResult:
         """Remove names, images and every blob that nothing needs any more (`rmi`).
 
@@ -169,6 +171,8 @@ class Store(TrustedStore):
             dry_run: change nothing, return what would happen.
             glob: arguments with `*`, `?` or `[` are patterns, and mean the references they fit.
             verbose: fill `Outcome.kept`.
+            keep: seconds for which the trash keeps what goes, 0 for not at all; by default as the
+                store's setting `trash.keep` says.
         """
         from casstore.removing import remove_images
 
@@ -181,10 +185,16 @@ class Store(TrustedStore):
                 dry_run=dry_run,
                 glob=glob,
                 verbose=verbose,
+                keep=None if keep is None else int(keep * 1e9),
             )
 
     def prune(
-        self, *, all: bool = False, filters: Sequence[str] = (), dry_run: bool = False
+        self,
+        *,
+        all: bool = False,
+        filters: Sequence[str] = (),
+        dry_run: bool = False,
+        keep: float | None = None,
     ) -> PruneResult:
         """Remove dangling images (with `all`: every image), skipping what is in use.
 
@@ -192,11 +202,13 @@ class Store(TrustedStore):
             all: not only dangling images.
             filters: `until=`, `label=`, `label!=`, `reference=` and the other filters of images.
             dry_run: change nothing, return what would happen.
+            keep: as for `remove`.
         """
         from casstore.removing import prune_images
 
+        kept = None if keep is None else int(keep * 1e9)
         with self._change() as change:
-            return prune_images(change, everything=all, filters=filters, dry_run=dry_run)
+            return prune_images(change, everything=all, filters=filters, dry_run=dry_run, keep=kept)
 
     def save(self, images: Sequence[str], out: str | BinaryIO, *, format: str = "docker") -> None:
         """Write images to an archive or a layout directory.
@@ -345,12 +357,17 @@ class Store(TrustedStore):
 
     # Care
 
-    def gc(self, *, dry_run: bool = False) -> GcResult:
-        """Finish what crashes left, remove blobs that nothing needs and staging nobody holds."""
+    def gc(self, *, dry_run: bool = False, empty_trash: bool = False) -> GcResult:
+        """Finish what crashes left, remove blobs that nothing needs and staging nobody holds.
+
+        Args:
+            dry_run: change nothing, return what would happen.
+            empty_trash: remove all of the trash, not only what has expired.
+        """
         from casstore.care.garbage import collect_garbage
 
         with self._change() as change:
-            return collect_garbage(self.disk, change, dry_run=dry_run)
+            return collect_garbage(self.disk, change, dry_run=dry_run, empty_trash=empty_trash)
 
     def check(
         self,

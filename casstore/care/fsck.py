@@ -60,6 +60,19 @@ WHERE image NOT IN (SELECT id FROM image)
         AND holding.manifest = reference.manifest)
 ORDER BY id
 """
+_TRASH_DANGLING = """
+SELECT trash.id FROM trash WHERE NOT EXISTS (
+    SELECT 1 FROM trash_image JOIN trash_holding ON trash_holding.image = trash_image.id
+    WHERE trash_image.trash = trash.id)
+UNION
+SELECT trash_image.trash FROM trash_image JOIN trash_name ON trash_name.image = trash_image.id
+WHERE NOT EXISTS (SELECT 1 FROM trash_holding WHERE trash_holding.image = trash_image.id
+    AND trash_holding.manifest = trash_name.manifest)
+UNION
+SELECT trash_image.trash FROM trash_image JOIN trash_holding
+    ON trash_holding.image = trash_image.id
+WHERE trash_holding.manifest NOT IN (SELECT id FROM blob)
+"""
 
 
 def check_store(
@@ -181,6 +194,11 @@ class _Check:
                 )
             for (name,) in view.connection.execute(_DANGLING):
                 self._found(ERROR, "ref-dangling", name, "its image is not in the index")
+            for (entry,) in view.connection.execute(_TRASH_DANGLING):
+                self._found(
+                    ERROR, "trash-bad", str(entry),
+                    "this entry of the trash lacks its manifests: empty it",
+                )  # fmt: skip
         except schema.Error as error:
             raise Damaged(str(error)) from None
         for name, _, expires in view.all_leases():

@@ -20,9 +20,14 @@ if TYPE_CHECKING:
     from casstore.commit import Change
     from casstore.disk.local import LocalStore
 
+FOREVER = (1 << 63) - 1  # ns: every entry of the trash has expired then
+MANY = 1 << 62
 
-def collect_garbage(disk: LocalStore, change: Change, *, dry_run: bool) -> GcResult:
-    """Remove orphaned blobs, dead staging and expired leases.
+
+def collect_garbage(
+    disk: LocalStore, change: Change, *, dry_run: bool, empty_trash: bool
+) -> GcResult:
+    """Remove orphaned blobs, dead staging, expired leases, and what of the trash has expired.
 
     The lock is held; what a crash interrupted was finished when the change began.
 
@@ -40,6 +45,9 @@ def collect_garbage(disk: LocalStore, change: Change, *, dry_run: bool) -> GcRes
     expired = index.drop_expired(time.time_ns())
     if expired:
         findings.append(f"{expired} expired leases removed")
+    emptied = index.drop_expired_trash(FOREVER if empty_trash else change.now, most=MANY)
+    if emptied:
+        findings.append(f"{emptied} entries of the trash removed")
     orphans, freed, strays = [], 0, []
     known = {state.digest for state in index.all_blobs()}
     for name, digest, status in disk.blobs.walk():

@@ -43,6 +43,7 @@ LOCK_TIMEOUT = 60.0
 # name -> one-line help, as in the command's own page; the module has the command's name, except
 # where that is a word of Python.
 COMMANDS = {
+    "config": "Manage the settings of the store",
     "df": "Show disk usage",
     "fsck": "Check the store, and repair it",
     "gc": "Remove what a crash left and what nothing refers to",
@@ -57,10 +58,12 @@ COMMANDS = {
     "pull": "Download an image from a registry",
     "push": "Upload an image to a registry",
     "report": "Write a page that shows where the space goes",
+    "restore": "Bring back removed images and names from the trash",
     "rmi": "Remove one or more images",
     "save": "Save one or more images to a tar archive (streamed to STDOUT by default)",
     "sign": "Sign one or more images",
     "tag": "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
+    "trash": "Show and empty the trash, where removed images are kept for a time",
     "tree": "Show images under what they are built on",
     "verify": "Verify the signatures of one or more images",
     "why": "Show everything that keeps an image or a blob",

@@ -32,6 +32,7 @@ EDITS = {
     "published_names": PUBLISHED_NAMES.format("WHERE image.digest = ?"),
     "published_nameless": PUBLISHED_NAMELESS.format("image.digest = ? AND"),
     "id_of_blob": "SELECT id FROM blob WHERE digest = ?",
+    "size_and_count": "SELECT size, refcount FROM blob WHERE digest = ?",
     "id_of_image": "SELECT id FROM image WHERE digest = ?",
     "reference_of": "SELECT reference.id, image.digest, blob.digest FROM reference"
     " JOIN image ON image.id = reference.image JOIN blob ON blob.id = reference.manifest"
@@ -65,12 +66,16 @@ EDITS = {
     "add_subject": "INSERT OR IGNORE INTO subject (manifest, digest) VALUES (?, ?)",
     "drop_subjects": "DELETE FROM subject WHERE manifest = ?",
     "set_meta": "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
+    "any_expired_trash": "SELECT 1 FROM trash WHERE expires <= ? LIMIT 1",
+    "drop_meta": "DELETE FROM meta WHERE key = ?",
     "set_lease": "INSERT OR REPLACE INTO lease (name, image, expires)"
     " SELECT ?, id, ? FROM image WHERE digest = ?",
     "drop_lease": "DELETE FROM lease WHERE name = ?",
     "drop_expired": "DELETE FROM lease WHERE expires <= ?",
 }
 
+# So many expired entries of the trash does a change empty that was asked for something else.
+EXPIRED_AT_ONCE = 16
 _DROP_IMAGE = ("drop_holdings", "drop_leases", "drop_pin", "orphan_children", "drop_image")
 
 
@@ -247,19 +252,24 @@ class SqliteIndex(SqliteView):
         named = {one.manifest for one in self.references_of(image)}
         if named and manifest not in named:
             self._do("drop_holding", image.raw, manifest.raw)
-            self._free_unneeded([manifest])
+            self.free_unneeded([manifest])
 
-    def _free_unneeded(self, blobs: Iterable[Digest]) -> None:
-        todo = list(blobs)
+    def free_unneeded(self, blobs: Iterable[Digest]) -> int:
+        """Let go of those blobs that nothing holds, and of all below them that nothing else does.
+
+        Returns:
+            Bytes as stored.
+        """
+        todo, freed = list(blobs), 0
         while todo:
             blob = todo.pop()
-            row = self.connection.execute(
-                "SELECT refcount FROM blob WHERE digest = ?", (blob.raw,)
-            ).fetchone()
-            if row is not None and row[0] == 0:
+            row = self._do("size_and_count", blob.raw).fetchone()
+            if row is not None and row[1] == 0:
                 needs = [state.digest for state in self.needs_of(blob)]
                 self._free(blob)
+                freed += row[0]
                 todo += dict.fromkeys(needs)
+        return freed
 
     def link_parent(self, child: Digest, parent: Digest) -> None:
         """Record the parent of an image; both are in the store."""
@@ -300,6 +310,14 @@ class SqliteIndex(SqliteView):
         """The files of all doomed blobs are gone."""
         self._do("forget_doomed")
 
+    def drop_expired_trash(self, now: int, *, most: int = EXPIRED_AT_ONCE) -> int:
+        """Empty entries of the trash whose time is over, oldest first; returns how many."""
+        if self._do("any_expired_trash", now).fetchone() is None:
+            return 0
+        from casstore.disk.sqlitetrash import TrashTables
+
+        return TrashTables(self).drop_expired(now, self, most=most)
+
     # Leases and settings
 
     def set_lease(self, name: str, image: Digest, expires: int | None) -> None:
@@ -318,6 +336,10 @@ class SqliteIndex(SqliteView):
     def set_meta(self, key: str, value: str | int) -> None:
         """Set a value of the meta table."""
         self._do("set_meta", key, value)
+
+    def drop_meta(self, key: str) -> None:
+        """Remove a value from the meta table; harmless where it is not set."""
+        self._do("drop_meta", key)
 
 
 def _published(row: Any, place: float = 1.0) -> Published:

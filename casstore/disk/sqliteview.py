@@ -132,6 +132,7 @@ LISTINGS = {
     " JOIN blob ON blob.digest = subject.digest"
     " JOIN holding ON holding.manifest = subject.manifest JOIN image ON image.id = holding.image",
     "doomed": "SELECT digest FROM doomed",
+    "trash_size": "SELECT count(*) FROM trash",
 }
 
 
@@ -188,10 +189,10 @@ class SqliteView:
         return hard + [LeaseOn(row[0], hard=False) for row in soft]
 
     def manifests_of(self, image: Digest) -> Sequence[BlobState]:
-        return [_state(row) for row in self._rows("manifests_of", image.raw)]
+        return [blob_state(row) for row in self._rows("manifests_of", image.raw)]
 
     def needs_of(self, blob: Digest) -> Sequence[BlobState]:
-        return [_state(row) for row in self._rows("needs_of", blob.raw)]
+        return [blob_state(row) for row in self._rows("needs_of", blob.raw)]
 
     def facts_of(self, image: Digest) -> ImageFacts:
         return _facts(self._one("facts_of", image.raw))
@@ -209,7 +210,7 @@ class SqliteView:
     def blob_state(self, blob: Digest) -> BlobState | None:
         """A blob as the index counts it, or None for one that it does not know."""
         row = self._one("blob_state", blob.raw)
-        return _state(row) if row else None
+        return blob_state(row) if row else None
 
     def platform_of(self, image: Digest) -> tuple[str, str, str]:
         """os, architecture and variant of an image."""
@@ -320,7 +321,7 @@ class SqliteView:
 
     def all_blobs(self) -> Iterator[BlobState]:
         """Every blob that the index knows."""
-        return map(_state, self.connection.execute(LISTINGS["all_blobs"]))
+        return map(blob_state, self.connection.execute(LISTINGS["all_blobs"]))
 
     def all_tops(self) -> list[tuple[Digest, Digest]]:
         """Image and the manifest or index that it holds, an image's oldest first."""
@@ -344,6 +345,11 @@ class SqliteView:
         rows = self.connection.execute(LISTINGS["all_leases"])
         return [(name, Digest.of_bytes(raw), expires) for name, raw, expires in rows]
 
+    def trash_size(self) -> int:
+        """How many removals can be undone."""
+        count: int = self.connection.execute(LISTINGS["trash_size"]).fetchone()[0]
+        return count
+
     def doomed(self) -> list[Digest]:
         """Blobs that left the index and whose files may still be there."""
         rows = self.connection.execute(LISTINGS["doomed"])
@@ -355,7 +361,8 @@ def encode_labels(labels: Sequence[tuple[str, str]]) -> str | None:
     return LABEL_SEPARATOR.join(part for pair in labels for part in pair) if labels else None
 
 
-def _decode_labels(text: str | None) -> tuple[tuple[str, str], ...]:
+def decode_labels(text: str | None) -> tuple[tuple[str, str], ...]:
+    """Labels from the text of the image table."""
     if text is None:
         return ()
     parts = iter(text.split(LABEL_SEPARATOR))
@@ -367,7 +374,8 @@ def _newest_first(facts: ImageFacts) -> tuple[int, Digest]:
     return (-(facts.created // 1_000_000_000) if facts.created is not None else 1 << 62, facts.id)
 
 
-def _state(row: Any) -> BlobState:
+def blob_state(row: Any) -> BlobState:
+    """A blob from a row of digest, kind, size, file bytes and count."""
     raw, kind, size, file_bytes, refcount = row
     return BlobState(Digest.of_bytes(raw), KINDS[kind], size, file_bytes or 0, refcount)
 
@@ -380,7 +388,7 @@ def _facts(row: Any) -> ImageFacts:
             Digest.of_bytes(parent) if parent is not None else None,
             created,
             size,
-            _decode_labels(labels) if labels is not None else (),
+            decode_labels(labels) if labels is not None else (),
         )
     )
 

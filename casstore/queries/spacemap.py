@@ -35,6 +35,7 @@ class SpaceMap:
         leases: names of live leases by image, hard ones first; `hard` has these alone.
         pinned: images that somebody pinned.
         children: images by their recorded parent.
+        trash: number of entries in the trash.
         listed: the images that are not intermediate, newest first.
     """
 
@@ -49,6 +50,7 @@ class SpaceMap:
         try:
             self._read(view)
             soft = view.all_leases()
+            self.trash = view.trash_size()
         finally:
             if not inside:
                 view.connection.execute("ROLLBACK")

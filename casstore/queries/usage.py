@@ -32,6 +32,8 @@ def usage_of(disk: LocalStore, space: SpaceMap) -> DiskUsage:
         for _, digest, status in disk.blobs.walk()
         if digest is None or digest not in space.blobs
     ]
+    trashed = space.blobs.keys() - set().union(*(space.tree(facts.id) for facts in space.images))
+    trash_bytes = space.stored(trashed)
     return DiskUsage(
         images=len(space.images),
         intermediate=len(space.images) - len(space.listed),
@@ -39,8 +41,10 @@ def usage_of(disk: LocalStore, space: SpaceMap) -> DiskUsage:
         dangling=sum(1 for facts in space.listed if not space.names.get(facts.id)),
         blobs=len(space.blobs),
         stored=space.stored(space.blobs),
+        trash=space.trash,
+        trash_bytes=trash_bytes,
         shared=space.stored(blob for blob, count in users.items() if count > 1),
-        reclaimable=space.stored(space.blobs.keys() - kept),
+        reclaimable=space.stored(space.blobs.keys() - kept) - trash_bytes,
         file_bytes=space.file_bytes(b.digest for b in space.blobs.values() if b.kind == LAYER),
         orphans=len(orphans),
         orphan_bytes=sum(orphans),

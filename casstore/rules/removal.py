@@ -255,23 +255,52 @@ class _Removal:
                 )  # fmt: skip
 
     def _release(self, holders: Sequence[BlobState]) -> list[BlobState]:
-        """Take one holder from each blob, and from all below a blob that loses its last.
-
-        Returns:
-            The freed blobs: documents first, then what they needed, top-most layer first, each
-            once at its top-most place.
-        """
-        freed: list[BlobState] = []
-        for state in dict.fromkeys(holders):
-            count = holders.count(state)
-            self._counts[state.digest] = self._counts.get(state.digest, state.refcount) - count
-            if self._counts[state.digest] > 0:
-                if state.kind == LAYER and self._delete:
-                    self._kept.append((self._delete[-1], state.digest))
-                continue
-            freed.append(state)
-            self._free.append(state.digest)
-            self._freed += state.size
-            if state.kind != LAYER:
-                freed += self._release(list(reversed(self._view.needs_of(state.digest))))
+        """Take one holder from each blob; see `release`."""
+        outliving: list[BlobState] = []
+        freed = release(self._view, holders, self._counts, outliving)
+        if self._delete:
+            self._kept += ((self._delete[-1], s.digest) for s in outliving if s.kind == LAYER)
+        self._free += (state.digest for state in freed)
+        self._freed += sum(state.size for state in freed)
         return freed
+
+
+def release(
+    view: StoreView,
+    holders: Sequence[BlobState],
+    counts: dict[Digest, int],
+    outliving: list[BlobState],
+) -> list[BlobState]:
+    """Take one holder from each blob, and from all below a blob that loses its last.
+
+    Args:
+        view: the store.
+        holders: a blob for each holder that goes.
+        counts: holders left by blob, where they are not those of the store any more; updated.
+        outliving: gets the blobs that something else still needs.
+
+    Returns:
+        The freed blobs: documents first, then what they needed, top-most layer first, each once
+        at its top-most place.
+    """
+    freed: list[BlobState] = []
+    for state in dict.fromkeys(holders):
+        counts[state.digest] = counts.get(state.digest, state.refcount) - holders.count(state)
+        if counts[state.digest] > 0:
+            outliving.append(state)
+            continue
+        freed.append(state)
+        if state.kind != LAYER:
+            needs = list(reversed(view.needs_of(state.digest)))
+            freed += release(view, needs, counts, outliving)
+    return freed
+
+
+def without_freeing(plan: RemovalPlan) -> RemovalPlan:
+    """The same removal where the trash keeps every blob: the lines of layers are not true then."""
+    lines = (
+        Removed(line.kind, line.text, line.digest, line.role, 0, 0)
+        for line in plan.lines
+        if line.role != "layer"
+    )
+    return RemovalPlan(plan.untag, plan.detach, plan.delete, (), tuple(lines), 0, ())

@@ -252,7 +252,11 @@ def test_prune_with_force_does_not_ask(run: Run, store: FakeStore) -> None:
         "",
     )
     assert store.calls == [
-        ("prune", (), {"all": True, "filters": ("label!=keep", "until=1h"), "dry_run": False})
+        (
+            "prune",
+            (),
+            {"all": True, "filters": ("label!=keep", "until=1h"), "dry_run": False, "keep": None},
+        )
     ]
 
 
@@ -292,7 +296,7 @@ def test_gc_says_what_went(run: Run, store: FakeStore) -> None:
         ),
         "Would free 1.234 kB\n",
     )
-    assert store.calls == [("gc", (), {"dry_run": True})]
+    assert store.calls == [("gc", (), {"dry_run": True, "empty_trash": False})]
 
 
 def test_gc_in_json(run: Run, store: FakeStore) -> None:

@@ -105,7 +105,14 @@ def test_the_options_reach_the_store(run: Run, store: FakeStore) -> None:
         (
             "remove",
             (("a", "b"),),
-            {"force": True, "prune": False, "dry_run": True, "glob": True, "verbose": True},
+            {
+                "force": True,
+                "prune": False,
+                "dry_run": True,
+                "glob": True,
+                "verbose": True,
+                "keep": None,
+            },
         )
     ]
 

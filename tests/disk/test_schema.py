@@ -11,6 +11,7 @@ import pytest
 
 from casstore.disk import schema
 from casstore.disk.sqliteindex import EDITS
+from casstore.disk.sqlitetrash import TRASH
 from casstore.disk.sqliteview import LISTINGS, STATEMENTS
 from casstore.errors import Damaged, NotAStore
 
@@ -18,9 +19,9 @@ from casstore.errors import Damaged, NotAStore
 SMALL = {"forget_doomed", "drop_expired"}
 
 
-@pytest.mark.parametrize("name", sorted((STATEMENTS | EDITS).keys() - SMALL))
+@pytest.mark.parametrize("name", sorted((STATEMENTS | EDITS | TRASH).keys() - SMALL))
 def test_no_statement_reads_a_whole_table(name: str) -> None:
-    statement = (STATEMENTS | EDITS)[name]
+    statement = (STATEMENTS | EDITS | TRASH)[name]
     with closing(schema.memory()) as connection:
         plan = connection.execute(
             f"EXPLAIN QUERY PLAN {statement}", [None] * statement.count("?")

@@ -17,7 +17,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from casstore.errors import CasstoreError
 from casstore.model.digest import Digest, sha256
@@ -43,7 +43,13 @@ OWNED = [
     ("reference", "image", STORED_IMAGES),
     ("reference", "manifest", BLOBS),
     ("lease", "image", STORED_IMAGES),
+    ("trash_image", "trash", "(SELECT id FROM trash)"),
+    ("trash_holding", "image", "(SELECT id FROM trash_image)"),
+    ("trash_holding", "manifest", BLOBS),
+    ("trash_name", "image", "(SELECT id FROM trash_image)"),
+    ("trash_name", "manifest", BLOBS),
 ]
+DAY = 86400.0
 
 
 class Known:
@@ -58,6 +64,15 @@ class Known:
 IMAGES = [Known(number, stack) for number, stack in enumerate(STACKS)]
 numbers = st.integers(0, len(IMAGES) - 1)
 names = st.sampled_from(NAMES)
+keeps = st.sampled_from([0.0, DAY])
+
+
+class Entry:
+    """What one entry of the trash has: names in order, images with their parents as they were."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, Digest] = {}
+        self.parents: dict[Digest, Digest | None] = {}
 
 
 class Model:
@@ -66,6 +81,36 @@ class Model:
     def __init__(self) -> None:
         self.names: dict[str, Digest] = {}
         self.parents: dict[Digest, Digest | None] = {}
+        self.trash: dict[int, Entry] = {}
+
+    def keep(self, number: int | None, names: dict[str, Digest], parents: dict[Any, Any]) -> None:
+        """Note in the trash what has gone since names and parents were these."""
+        if number is None:
+            return
+        entry = self.trash.setdefault(number, Entry())
+        for name, image in names.items():
+            if name not in self.names:
+                entry.names[name] = image
+                entry.parents.setdefault(image, parents[image])
+        for image, parent in parents.items():
+            if image not in self.parents:
+                entry.parents.setdefault(image, parent)
+
+    def restore(self, number: int) -> bool:
+        """Returns whether it is allowed."""
+        entry = self.trash[number]
+        if any(self.names.get(name, image) != image for name, image in entry.names.items()):
+            return False
+        links = {i: parent for i, parent in entry.parents.items() if i not in self.parents}
+        for image in links:
+            self.parents[image] = None
+        for image, parent in links.items():
+            if parent in self.parents and image not in self.ancestors(parent):
+                self.parents[image] = parent
+        for name, image in entry.names.items():
+            self.attach(name, image)
+        del self.trash[number]
+        return True
 
     def attach(self, name: str, image: Digest) -> None:
         if self.names.get(name) != image:
@@ -107,7 +152,7 @@ class Model:
 
 
 class Histories(RuleBasedStateMachine):
-    """load, tag, rmi, prune, gc and reopening, in any order."""
+    """load, tag, rmi, prune, restore, gc and reopening, in any order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,31 +199,79 @@ class Histories(RuleBasedStateMachine):
         if image is not None:
             self.model.attach(new, image)
 
-    @rule(name=names, force=st.booleans(), prune=st.booleans(), dry=st.booleans())
-    def remove_by_name(self, name: str, *, force: bool, prune: bool, dry: bool) -> None:
-        result = self.store.remove([name], force=force, prune=prune, dry_run=dry)
+    @rule(name=names, force=st.booleans(), prune=st.booleans(), dry=st.booleans(), keep=keeps)
+    def remove_by_name(
+        self, name: str, *, force: bool, prune: bool, dry: bool, keep: float
+    ) -> None:
+        result = self.store.remove([name], force=force, prune=prune, dry_run=dry, keep=keep)
         assert (result.outcomes[0].error is None) is (name in self.model.names)
         if name in self.model.names and not dry:
+            before = dict(self.model.names), dict(self.model.parents)
             self.model.untag(name, prune=prune)
+            self.model.keep(result.outcomes[0].trash, *before)
 
-    @rule(number=numbers, force=st.booleans(), prune=st.booleans(), short=st.booleans())
-    def remove_by_id(self, number: int, *, force: bool, prune: bool, short: bool) -> None:
+    @rule(number=numbers, force=st.booleans(), prune=st.booleans(), short=st.booleans(), keep=keeps)
+    def remove_by_id(
+        self, number: int, *, force: bool, prune: bool, short: bool, keep: float
+    ) -> None:
         image = IMAGES[number].id
-        before = self._bytes()
-        result = self.store.remove([image.short if short else image], force=force, prune=prune)
+        bytes_before = self._bytes()
+        result = self.store.remove(
+            [image.short if short else image], force=force, prune=prune, keep=keep
+        )
+        before = dict(self.model.names), dict(self.model.parents)
         allowed = image in self.model.parents and self.model.remove_id(
             image, force=force, prune=prune
         )
         assert (result.outcomes[0].error is None) is allowed
-        assert before - self._bytes() == result.freed
+        assert bytes_before - self._bytes() == result.freed
+        if allowed:
+            assert (result.outcomes[0].trash is not None) is (keep > 0)
+            self.model.keep(result.outcomes[0].trash, *before)
 
-    @rule(first=names, second=names)
-    def remove_two_at_once(self, first: str, second: str) -> None:
-        result = self.store.remove([first, second])
+    @rule(first=names, second=names, keep=keeps)
+    def remove_two_at_once(self, first: str, second: str, keep: float) -> None:
+        result = self.store.remove([first, second], keep=keep)
+        order = list(self.model.names)
         for outcome, name in zip(result.outcomes, (first, second), strict=True):
             assert (outcome.error is None) is (name in self.model.names)
             if name in self.model.names:
+                before = dict(self.model.names), dict(self.model.parents)
                 self.model.untag(name)
+                self.model.keep(outcome.trash, *before)
+                if outcome.trash is not None:
+                    entry = self.model.trash[outcome.trash]
+                    entry.names = {n: entry.names[n] for n in order if n in entry.names}
+
+    @precondition(lambda self: self.model.trash)
+    @rule(choice=st.integers(0, 9), by_name=st.booleans())
+    def restore(self, choice: int, *, by_name: bool) -> None:
+        number = list(self.model.trash)[choice % len(self.model.trash)]
+        argument: str | int = number
+        names = list(self.model.trash[number].names)
+        if by_name and names:
+            argument = names[choice % len(names)]
+            number = max(n for n, entry in self.model.trash.items() if argument in entry.names)
+        assert self._succeeds(lambda: self.store.restore(argument)) is self.model.restore(number)
+
+    @precondition(lambda self: self.model.trash)
+    @rule(choice=st.integers(0, 9))
+    def empty_one(self, choice: int) -> None:
+        number = list(self.model.trash)[choice % len(self.model.trash)]
+        (size,) = (entry.size for entry in self.store.trash() if entry.id == number)
+        before = self._bytes()
+        result = self.store.empty_trash(number)
+        assert before - self._bytes() == size == result.freed
+        del self.model.trash[number]
+
+    @rule(everything=st.booleans())
+    def prune_and_undo(self, *, everything: bool) -> None:
+        before, known = self._bytes(), set(self.model.trash)
+        result = self.store.prune(all=everything, keep=DAY)
+        assert result.freed == before - self._bytes() == 0
+        added = [entry.id for entry in self.store.trash() if entry.id not in known]
+        if added:
+            self.store.restore(*added)
 
     @rule(everything=st.booleans())
     def prune(self, *, everything: bool) -> None:
@@ -215,6 +308,7 @@ class Histories(RuleBasedStateMachine):
         self.store.close()
         self.store = Store(self.root)
         self.store.gc()  # a change builds it again
+        self.model.trash.clear()
 
     # What is true after every step
 
@@ -224,6 +318,14 @@ class Histories(RuleBasedStateMachine):
             return
         listed = self.store.images(all=True)
         assert {image.id: image.parent for image in listed} == self.model.parents
+        kept = {
+            entry.id: ([name.familiar for name in entry.names], set(entry.images))
+            for entry in self.store.trash()
+        }
+        assert kept == {
+            number: (list(entry.names), set(entry.parents))
+            for number, entry in self.model.trash.items()
+        }
         for image in listed:
             assert [name.familiar for name in image.names] == self.model.names_of(image.id)
 
@@ -254,7 +356,9 @@ class Histories(RuleBasedStateMachine):
             wrong = database.execute(
                 "SELECT id, refcount FROM blob WHERE refcount !="
                 " (SELECT count(*) FROM edge WHERE child = blob.id)"
-                " + (SELECT count(*) FROM holding WHERE manifest = blob.id) OR refcount = 0"
+                " + (SELECT count(*) FROM holding WHERE manifest = blob.id)"
+                " + (SELECT count(*) FROM trash_holding WHERE manifest = blob.id)"
+                " OR refcount = 0"
             ).fetchall()
             stray = [
                 database.execute(

@@ -37,8 +37,9 @@ HELP = Command(
     description="""\
 SIZE is bytes on disk, of compressed layers and all documents; every blob counts once. ACTIVE images
 are held by a lease. RECLAIMABLE is what prune -a would free. As with docker, images without a name
-that others are built on are not counted in TOTAL, but their bytes are. A second row, Leftovers,
-shows what a crash or an unfinished load left; gc frees it.
+that others are built on are not counted in TOTAL, but their bytes are. A row Trash shows
+what was removed and is kept for a time, with the bytes that nothing else holds; trash empty frees
+them. A row Leftovers shows what a crash or an unfinished load left; gc frees it.
 
 With -v a row for each image, as docker's: SIZE is the bytes of its files, and where an image has a
 parent first what it adds to that; SHARED SIZE is those of layers that other images need too, UNIQUE
@@ -115,13 +116,17 @@ def run(args: Args, app: App) -> int:
 
 def _summary(usage: DiskUsage) -> list[dict[str, object]]:
     count = usage.images - usage.intermediate
-    images = _total("Images", count, usage.active, usage.stored, usage.reclaimable)
+    stored = usage.stored - usage.trash_bytes
+    images = _total("Images", count, usage.active, stored, usage.reclaimable)
     images["UncompressedBytes"] = usage.file_bytes
     images["UncompressedSize"] = size(usage.file_bytes)
+    rows = [images]
+    if usage.trash:
+        rows.append(_total("Trash", usage.trash, 0, usage.trash_bytes, usage.trash_bytes))
     left = usage.orphan_bytes + usage.ingest_bytes
     if usage.orphans or left:
-        return [images, _total("Leftovers", usage.orphans, 0, left, left)]
-    return [images]
+        rows.append(_total("Leftovers", usage.orphans, 0, left, left))
+    return rows
 
 
 def _total(

@@ -24,6 +24,7 @@ HELP = Command(
     summary="Remove what a crash left and what nothing refers to",
     options=(
         Option("dry-run", "Show what would be removed, and remove nothing"),
+        Option("empty-trash", "Remove all of the trash, not only what has expired"),
         Option("format", "'json': one JSON object", kind=TEXT, choices=("json",)),
     ),
     most=0,
@@ -36,15 +37,16 @@ HELP = Command(
         DAMAGED,
     ),
     description="""\
-Removes blobs that no image holds, temporary files that no living process holds, and expired leases;
-publishes index.json again where it is behind. Images and names stay: that is prune.""",
+Removes blobs that no image holds, temporary files that no living process holds, expired leases, and
+what has expired in the trash (all of it with --empty-trash); publishes index.json again where it is
+behind. Images and names stay: that is prune.""",
 )
 
 
 def run(args: Args, app: App) -> int:
     """Collect, and say what went."""
     dry_run = args.flag("dry-run")
-    result = app.store.gc(dry_run=dry_run)
+    result = app.store.gc(dry_run=dry_run, empty_trash=args.flag("empty-trash"))
     if args.text("format") == "json":
         from casstore.cli.govalues import json_text
 

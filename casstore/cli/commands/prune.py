@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from casstore.cli.commands.images import checked_filters
+from casstore.cli.commands.rmi import KEEP, keep_seconds
 from casstore.cli.options import (
     DAMAGED,
     LIST,
@@ -38,6 +39,7 @@ HELP = Command(
         Option("force", "Do not prompt for confirmation", short="f"),
         Option("dry-run", "Show what would be removed, and remove nothing; never asks", own=True),
         Option("format", "'json': one JSON object a line", kind=TEXT, choices=("json",), own=True),
+        KEEP,
     ),
     most=0,
     exits=(
@@ -53,7 +55,10 @@ Removes dangling images (no name, no child) and their parents that have no name 
 every image that no lease holds. Conflicts are passed over in silence.
 
 Filters: until=TIME (created then or before: 2006-01-02, 2006-01-02T15:04:05Z, seconds since 1970,
-or 10m, 1h30m ago), label=KEY[=VALUE], label!=KEY[=VALUE].""",
+or 10m, 1h30m ago), label=KEY[=VALUE], label!=KEY[=VALUE].
+
+With --keep, or the setting trash.keep, what goes is kept in the trash for so long, each image an
+entry, and frees no space until then.""",
 )
 
 WARNING = "WARNING! This will remove {}.\nAre you sure you want to continue? [y/N] "
@@ -63,7 +68,7 @@ UNUSED = "all images without at least one lease on them"
 
 def run(args: Args, app: App) -> int:
     """Ask, unless told not to; prune; say what went and how much that was."""
-    filters = checked_filters(args, FILTER)
+    filters, keep = checked_filters(args, FILTER), keep_seconds(args)
     everything, dry_run = args.flag("all"), args.flag("dry-run")
     as_json = args.text("format") == "json"
     sure = args.flag("force") or dry_run
@@ -71,7 +76,7 @@ def run(args: Args, app: App) -> int:
         if not as_json:
             app.out(f"Total reclaimed space: {size(0)}")
         return 0
-    result = app.store.prune(all=everything, filters=filters, dry_run=dry_run)
+    result = app.store.prune(all=everything, filters=filters, dry_run=dry_run, keep=keep)
     if as_json:
         _write_json(result, app)
     else:

@@ -18,6 +18,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.cli.app import App
 
+KEEP = Option(
+    "keep",
+    "How long the trash keeps what goes, as 30m, 24h or 7d; 0 for\n"
+    "not at all (default: the setting trash.keep, else 0)",
+    kind=TEXT,
+    value="duration",
+    own=True,
+)
+
 HELP = Command(
     name="rmi",
     arguments="IMAGE [IMAGE...]",
@@ -33,6 +42,7 @@ HELP = Command(
             choices=("json",),
             own=True,
         ),
+        KEEP,
         Option("glob", "IMAGE may be a pattern, as 'ci/*:pr-*'", own=True),
         Option("verbose", "Say what still holds a layer that stays", own=True),
     ),
@@ -53,6 +63,9 @@ By name, that name goes; the image goes with its last name. By ID, the image goe
 unless they are in several repositories: that needs -f. An image with children stays, -f or not.
 Parents without a name are deleted with their last child, unless --no-prune.
 
+With --keep, or the setting trash.keep, what goes is kept in the trash for so long, and casstore
+restore brings it back. It frees no space then: there are no lines of layers.
+
 Each line of the output has happened when it is printed. Every IMAGE succeeds or fails on its own;
 one command is one change that lasts.""",
     completes="image",
@@ -69,6 +82,7 @@ def run(args: Args, app: App) -> int:
         dry_run=dry_run,
         glob=args.flag("glob"),
         verbose=args.flag("verbose"),
+        keep=keep_seconds(args),
     )
     as_json = args.text("format") == "json"
     for outcome in result.outcomes:
@@ -82,6 +96,8 @@ def run(args: Args, app: App) -> int:
                 app.write(_object({"Kept": kept}))
             else:
                 app.out(f"Kept: {kept}")
+        if as_json and outcome.trash is not None and not dry_run:
+            app.write(_object({"Trash": outcome.trash}))
         if outcome.error is not None:
             app.error(str(outcome.error))
     if as_json:
@@ -92,6 +108,19 @@ def run(args: Args, app: App) -> int:
     if dry_run:
         app.note(f"Would free {size(result.freed)}")
     return result.exit_code
+
+
+def keep_seconds(args: Args) -> float | None:
+    """What --keep says; None where it is not given. Raises WrongUsage."""
+    text = args.text("keep")
+    if text is None:
+        return None
+    from casstore.rules.settings import parse_keep
+
+    keep = parse_keep(text)
+    if keep is None:
+        raise args.wrong("keep", "a duration is needed, as 30m, 24h or 7d; 0 for no trash")
+    return keep / 1e9
 
 
 def _record(kind: str, text: str, role: str, byte_count: int) -> str:

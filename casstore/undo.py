@@ -1,0 +1,94 @@
+"""What Store offers to undo removals: the trash, and the settings that say how long it keeps."""
+
+from __future__ import annotations
+
+from casstore.errors import UsageError
+from casstore.opening import OpenStore
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.results import EmptiedTrash, RestoreResult, SettingValue, TrashEntry
+
+
+class UndoStore(OpenStore):
+    """A store whose removals can be undone."""
+
+    def trash(self) -> list[TrashEntry]:
+        """What was removed and kept, newest first; entries whose time is over while they last."""
+        from casstore.trash import list_trash
+
+        return list_trash(self._view())
+
+    def restore(self, *entries: str | int, name: str | None = None) -> RestoreResult:
+        """Bring back what a removal took: the image, its parents that went with it, its names.
+
+        All of it or nothing; it leaves the trash. An image that is there again gets the names
+        only.
+
+        Args:
+            entries: entries by number (`TrashEntry.id`), or by a name or image ID in them, which
+                mean the newest that has it.
+            name: one name for the image, in place of those that it had; for one entry only.
+
+        Raises:
+            NotFound: it is not in the trash.
+            Conflict: another image has one of the names now.
+            InvalidReference: `name` is no name for a tag.
+            Damaged: bytes of it are missing.
+        """
+        from casstore.model.reference import parse_target
+        from casstore.trash import restore_entries
+
+        if name is not None and len(entries) != 1:
+            raise UsageError("one name is for one entry of the trash")
+        target = None if name is None else parse_target(name)
+        with self._change() as change:
+            return restore_entries(self.disk, change, [str(e) for e in entries], name=target)
+
+    def empty_trash(self, *entries: str | int) -> EmptiedTrash:
+        """Remove entries of the trash for good (all, where none is named), and free their blobs.
+
+        Raises:
+            NotFound: one of them is not in the trash; nothing is removed.
+        """
+        from casstore.trash import empty_entries
+
+        with self._change() as change:
+            return empty_entries(change, [str(entry) for entry in entries])
+
+    # Settings
+
+    def settings(self) -> list[SettingValue]:
+        """Every setting of the store, by name, with the value in force."""
+        from casstore.results import SettingValue
+        from casstore.rules.settings import SETTINGS, key_of, value_of
+
+        view = self._view()
+        return [
+            SettingValue(name, value_of(view.meta, name), one.default,
+                         view.meta(key_of(name)) is not None, one.help)
+            for name, one in sorted(SETTINGS.items())
+        ]  # fmt: skip
+
+    def set_setting(self, name: str, value: str) -> None:
+        """Set a setting of the store, for every process that uses it.
+
+        Raises:
+            NotFound: there is no such setting.
+            UsageError: it does not take the value.
+        """
+        from casstore.rules.settings import checked, key_of
+
+        text = checked(name, value)
+        with self._change() as change:
+            change.index.set_meta(key_of(name), text)
+            change.commit()
+
+    def unset_setting(self, name: str) -> None:
+        """Let the default hold again. Raises NotFound if there is no such setting."""
+        from casstore.rules.settings import key_of, setting_named
+
+        key = key_of(setting_named(name).name)
+        with self._change() as change:
+            change.index.drop_meta(key)
+            change.commit()

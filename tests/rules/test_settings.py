@@ -1,0 +1,46 @@
+"""The settings of a store: only what is known, only what it takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from casstore import removing
+from casstore.errors import NotFound, UsageError
+from casstore.rules import settings
+from casstore.rules.settings import SETTINGS, checked, keep_in_force, key_of, parse_keep, value_of
+
+HOUR = 3600 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("text", "keep"),
+    [("0", 0), ("0s", 0), ("90s", HOUR // 40), ("24h", 24 * HOUR), ("7d", 168 * HOUR),
+     ("1h30m", HOUR * 3 // 2), ("24", None), ("-1h", None), ("", None), ("forever", None),
+     ("1h ", None), ("\u0661h", None), ("9" * 30 + "d", None), ("200000w", None)],
+)  # fmt: skip
+def test_a_time_to_keep_is_a_duration_or_0(text: str, keep: int | None) -> None:
+    assert parse_keep(text) == keep
+
+
+def test_a_setting_that_does_not_exist_is_not_found() -> None:
+    with pytest.raises(NotFound, match="No such setting"):
+        checked("trash.keeps", "1h")
+
+
+def test_a_value_that_a_setting_does_not_take_is_wrong_usage() -> None:
+    with pytest.raises(UsageError, match="a duration is needed"):
+        checked("trash.keep", "long")
+
+
+def test_every_default_is_a_value_that_the_setting_takes() -> None:
+    assert [name for name, one in SETTINGS.items() if not one.check(one.default)] == []
+
+
+def test_what_is_not_set_has_its_default() -> None:
+    assert value_of({}.get, "trash.keep") == "0"
+    assert keep_in_force({}.get) == 0
+    assert keep_in_force({key_of("trash.keep"): "1h"}.get) == HOUR
+
+
+def test_removal_looks_for_the_setting_where_it_is() -> None:
+    assert key_of(settings.TRASH_KEEP) == removing._KEEP_SETTING
