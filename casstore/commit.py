@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from casstore.disk import durable
 from casstore.disk.filelocking import StoreLock
-from casstore.disk.ingest import remove_leftovers
+from casstore.disk.leftovers import remove_leftovers
 from casstore.disk.schema import Error, database_error
 from casstore.disk.sqliteindex import SqliteIndex
 
@@ -28,8 +28,11 @@ if TYPE_CHECKING:
     from casstore.disk.ingest import Ingest
     from casstore.disk.local import LocalStore
     from casstore.disk.schema import Connection
+    from casstore.disk.sqliteindex import Published
     from casstore.errors import CasstoreError
     from casstore.model.digest import Digest
+
+    Edits = list[tuple[Published, Published | None]]
 
 GENERATION = "generation"
 
@@ -49,6 +52,7 @@ class Change:
         self._lock = lock
         self.now = now
         self._committed = False
+        self._named: list[Digest] = []  # new blobs, before the transaction that refers to them
         self.warnings: list[str] = []
 
     def __enter__(self) -> Self:
@@ -87,10 +91,17 @@ class Change:
         try:
             if not self._committed:
                 self.index.rollback()
+                self._take_back()
         except Error:
             pass  # the transaction dies with the connection
         finally:
+            self._disk.reserve.restore()
             self._lock.release()
+
+    def _take_back(self) -> None:
+        """Remove the blobs that got their names for nothing: a full disk needs the space."""
+        if self._named:
+            self._disk.blobs.discard(d for d in self._named if self.index.blob_size(d) is None)
 
     @staticmethod
     def _storage_error(error: OSError) -> CasstoreError:
@@ -126,7 +137,18 @@ class Change:
         ]
         if back:
             durable.sync_files(path for path, _ in back)
+        self._named = [digest for _, digest in moves if self.index.blob_size(digest) is None]
         blobs.publish(moves + back)
+
+    def _publish(self, edits: Edits, added: list[Published], generation: int) -> None:
+        layout, reserve = self._disk.layout, self._disk.reserve
+        try:
+            if not layout.splice(edits, added, generation):
+                layout.write(self.index.all_published(), generation)
+        except OSError as error:
+            if not durable.is_full(error) or not reserve.give_up():
+                raise
+            layout.write(self.index.all_published(), generation)
 
     def commit(self) -> None:
         """Make the change durable, publish it, and discard what it doomed."""
@@ -140,8 +162,8 @@ class Change:
         self.index.commit()
         self._committed = True
         try:
-            if visible and not self._disk.layout.splice(edits, added, generation):
-                self._disk.layout.write(self.index.all_published(), generation)
+            if visible:
+                self._publish(edits, added, generation)
         except OSError as error:
             # Committed, but the old index.json still names the doomed blobs: they stay until the
             # next change has published a new one.

@@ -69,6 +69,11 @@ class RegistryError(CasstoreError):
 class StorageError(CasstoreError):
     """The operating system refused a read or a write: disk full, read-only, I/O error."""
 
+    def __init__(self, message: str, *, full: bool = False) -> None:
+        """`full`: there is no space, or no more than a quota allows."""
+        super().__init__(message)
+        self.full = full
+
 
 class NotAStore(CasstoreError):
     """There is no store at the path, or a newer casstore wrote it."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Tell = Callable[[str, str], None]
 
 FROM_REGISTRY = ("docker", "")  # transport and path
+ROOM_AT_ONCE = 64 << 20  # bytes that a load which meets a full disk takes from the trash
 
 
 class ExchangingStore(OpenStore):
@@ -162,9 +163,11 @@ class ExchangingStore(OpenStore):
             with self._change(create=True) as change:
                 change.commit()
         self._view()
-        ingest = Ingest(self.disk.root, self.disk.blobs, self._view)
+        ingest = None
         committed = False
         try:
+            self._empty_trash_if_nearly_full()
+            ingest = Ingest(self.disk.root, self.disk.blobs, self._view, self._make_room)
             arrivals = read(ingest)
             if origin is not None:
                 self._ask_policy(policy, origin, arrivals, ingest)
@@ -184,7 +187,31 @@ class ExchangingStore(OpenStore):
 
             raise storage_error(error, "cannot load") from None
         finally:
-            ingest.close(keep_parts=not committed)
+            if ingest is not None:
+                ingest.close(keep_parts=not committed)
+
+    def _empty_trash_if_nearly_full(self) -> None:
+        """Free what a load may need soon, as far as the trash goes; its oldest goes first."""
+        from casstore.disk.reserve import nearly_full
+
+        lacking = nearly_full(self.disk.root)
+        if lacking:
+            self._make_room(lacking)
+
+    def _make_room(self, byte_count: int = ROOM_AT_ONCE) -> bool:
+        """Empty the trash, oldest first, until so many bytes are free; False if it was empty.
+
+        Through a connection of its own: a load calls it while it reads, from whichever thread.
+        """
+        from casstore.disk.sqlitetrash import TrashTables
+        from casstore.trash import empty_oldest
+
+        with OpenStore(self.path, lock_timeout=self._lock_timeout, command=self._command) as other:
+            if TrashTables(other._view()).oldest() is None:  # noqa: SLF001 - one of us
+                return False
+            return other._change_that_frees(  # noqa: SLF001
+                lambda change: empty_oldest(change, byte_count)
+            )
 
     def _ask_policy(
         self, policy: str | None, origin: Sequence[str], arrivals: Sequence[Arrival], ingest: Ingest

@@ -14,14 +14,17 @@ from casstore.errors import Damaged, StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
-    from typing import Self
+    from typing import Self, TypeVar
 
     from casstore.commit import Change
     from casstore.disk.filelocking import StoreLock
     from casstore.disk.schema import Connection
     from casstore.disk.sqliteview import SqliteView
     from casstore.progress import Progress
+
+    T = TypeVar("T")
 
 LOCK_TIMEOUT = 60.0
 
@@ -83,7 +86,8 @@ class OpenStore:
         if self._connection is None:
             self.disk.require()
             try:
-                self._connection = self._connect_for_reading()
+                self._connection, writable = self.disk.connect_to_read()
+                self._only_to_read = not writable
                 self._outdated = not is_current(self._connection)
             except Damaged:
                 from casstore.care.rebuild import index_in_memory
@@ -92,15 +96,6 @@ class OpenStore:
                 # answer.
                 self._connection, self._only_to_read = index_in_memory(self.disk), True
         return SqliteView(self._connection, now=time.time_ns(), hard={})
-
-    def _connect_for_reading(self) -> Connection:
-        if self.disk.is_writable():
-            try:
-                return self.disk.connect(writable=True)
-            except StorageError:
-                pass  # a full disk, say: SQLite makes a file to read, and need not
-        self._only_to_read = True
-        return self.disk.connect(writable=False)
 
     def _change(self, *, create: bool = False) -> Change:
         """Take the lock and begin a change; with `create`, make the store if it is not there."""
@@ -137,6 +132,31 @@ class OpenStore:
                 f"the store is on a network file system ({kind}): its lock may not hold between"
                 " machines, and its database can be damaged if two of them use it at a time"
             )
+
+    def _change_that_frees(self, act: Callable[[Change], T]) -> T:
+        """Make a change that frees space, on a full disk with the help of the reserve.
+
+        `act` is done again from the start if there was too little space for it after all, which
+        statvfs cannot tell where there is a quota.
+        """
+        reserve = self.disk.reserve
+        given_up = self.disk.exists() and reserve.is_wanted() and reserve.give_up()
+        try:
+            try:
+                with self._change() as change:
+                    return act(change)
+            except StorageError as error:
+                if not error.full or not reserve.give_up():
+                    raise
+                given_up = True
+            self.close()
+            with self._change() as change:
+                return act(change)
+        finally:
+            if given_up:
+                self.close()  # which gives back the space of SQLite's own files
+                with self._locked():
+                    reserve.restore()
 
     def _locked(self) -> StoreLock:
         """The writers' lock, taken."""

@@ -176,17 +176,13 @@ class Store(TrustedStore, UndoStore):
         """
         from casstore.removing import remove_images
 
-        with self._change() as change:
-            return remove_images(
-                change,
-                images,
-                force=force,
-                prune=prune,
-                dry_run=dry_run,
-                glob=glob,
-                verbose=verbose,
-                keep=None if keep is None else int(keep * 1e9),
+        kept = None if keep is None else int(keep * 1e9)
+        return self._change_that_frees(
+            lambda change: remove_images(
+                change, images, force=force, prune=prune, dry_run=dry_run, glob=glob,
+                verbose=verbose, keep=kept,
             )
+        )  # fmt: skip
 
     def prune(
         self,
@@ -207,8 +203,11 @@ class Store(TrustedStore, UndoStore):
         from casstore.removing import prune_images
 
         kept = None if keep is None else int(keep * 1e9)
-        with self._change() as change:
-            return prune_images(change, everything=all, filters=filters, dry_run=dry_run, keep=kept)
+        return self._change_that_frees(
+            lambda change: prune_images(
+                change, everything=all, filters=filters, dry_run=dry_run, keep=kept
+            )
+        )
 
     def save(self, images: Sequence[str], out: str | BinaryIO, *, format: str = "docker") -> None:
         """Write images to an archive or a layout directory.
@@ -366,8 +365,11 @@ class Store(TrustedStore, UndoStore):
         """
         from casstore.care.garbage import collect_garbage
 
-        with self._change() as change:
-            return collect_garbage(self.disk, change, dry_run=dry_run, empty_trash=empty_trash)
+        return self._change_that_frees(
+            lambda change: collect_garbage(
+                self.disk, change, dry_run=dry_run, empty_trash=empty_trash
+            )
+        )
 
     def check(
         self,

@@ -179,3 +179,14 @@ def empty_entries(change: Change, arguments: Sequence[str]) -> EmptiedTrash:
     freed = sum(tables.drop(number, change.index) for number in numbers)
     change.commit()
     return EmptiedTrash(tuple(numbers), freed, tuple(change.warnings))
+
+
+def empty_oldest(change: Change, byte_count: int) -> bool:
+    """Let go of the oldest entries until that frees so many bytes; False if there was none."""
+    tables = TrashTables(change.index)
+    emptied, freed = False, 0
+    while freed < byte_count and (number := tables.oldest()) is not None:
+        freed += tables.drop(number, change.index)
+        emptied = True
+    change.commit()
+    return emptied

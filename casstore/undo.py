@@ -53,8 +53,8 @@ class UndoStore(OpenStore):
         """
         from casstore.trash import empty_entries
 
-        with self._change() as change:
-            return empty_entries(change, [str(entry) for entry in entries])
+        arguments = [str(entry) for entry in entries]
+        return self._change_that_frees(lambda change: empty_entries(change, arguments))
 
     # Settings
 

@@ -3,9 +3,14 @@
 _casstore_options() {
     case $1 in
         '') echo '--help --lock-timeout --store --version' ;;
+        'config') echo '--help' ;;
+        'config get') echo '--help' ;;
+        'config ls') echo '--format --help' ;;
+        'config set') echo '--help' ;;
+        'config unset') echo '--help' ;;
         'df') echo '--format --help --verbose -v' ;;
         'fsck') echo '--format --help --progress --quick --rebuild --repair --repair-from' ;;
-        'gc') echo '--dry-run --format --help' ;;
+        'gc') echo '--dry-run --empty-trash --format --help' ;;
         'history') echo '--format --help --human -H --no-trunc --quiet -q' ;;
         'images') echo '--all -a --digests --filter -f --format --help --no-trunc --quiet -q' ;;
         'import') echo '--change -c --compression --help --message -m --parent --platform --progress' ;;
@@ -19,14 +24,18 @@ _casstore_options() {
         'lease rm') echo '--help' ;;
         'lease run') echo '--help' ;;
         'load') echo '--compression --help --input -i --link --policy --progress --quiet -q' ;;
-        'prune') echo '--all -a --dry-run --filter --force -f --format --help' ;;
+        'prune') echo '--all -a --dry-run --filter --force -f --format --help --keep' ;;
         'pull') echo '--all-platforms --all-tags -a --help --plain-http --platform --policy --progress --quiet -q' ;;
         'push') echo '--all-tags -a --help --plain-http --progress --quiet -q' ;;
         'report') echo '--help --output -o' ;;
-        'rmi') echo '--dry-run --force -f --format --glob --help --no-prune --verbose' ;;
+        'restore') echo '--as --help' ;;
+        'rmi') echo '--dry-run --force -f --format --glob --help --keep --no-prune --verbose' ;;
         'save') echo '--format --help --output -o --progress' ;;
         'sign') echo '--annotations -a --help --key --password-file --type' ;;
         'tag') echo '--help' ;;
+        'trash') echo '--help' ;;
+        'trash empty') echo '--help' ;;
+        'trash ls') echo '--format --help --no-trunc --quiet -q' ;;
         'tree') echo '--by --format --help --no-trunc' ;;
         'verify') echo '--annotations -a --help --identity --key' ;;
         'why') echo '--format --help --no-trunc' ;;
@@ -37,6 +46,7 @@ _casstore_value() {
     case $1 in
         ' --lock-timeout') echo 'nothing' ;;
         ' --store') echo 'directory' ;;
+        'config ls --format') echo 'nothing' ;;
         'df --format') echo 'nothing' ;;
         'fsck --format') echo 'words json' ;;
         'fsck --progress') echo 'words auto plain none json tty' ;;
@@ -70,13 +80,16 @@ _casstore_value() {
         'load --progress') echo 'words auto plain none json tty' ;;
         'prune --filter') echo 'nothing' ;;
         'prune --format') echo 'words json' ;;
+        'prune --keep') echo 'nothing' ;;
         'pull --platform') echo 'nothing' ;;
         'pull --policy') echo 'file' ;;
         'pull --progress') echo 'words auto plain none json tty' ;;
         'push --progress') echo 'words auto plain none json tty' ;;
         'report --output') echo 'file' ;;
         'report -o') echo 'file' ;;
+        'restore --as') echo 'nothing' ;;
         'rmi --format') echo 'words json' ;;
+        'rmi --keep') echo 'nothing' ;;
         'save --output') echo 'file' ;;
         'save -o') echo 'file' ;;
         'save --format') echo 'words docker oci oci-dir' ;;
@@ -86,6 +99,7 @@ _casstore_value() {
         'sign --key') echo 'file' ;;
         'sign --password-file') echo 'file' ;;
         'sign --type') echo 'words tag referrer' ;;
+        'trash ls --format') echo 'nothing' ;;
         'tree --by') echo 'words layers parent' ;;
         'tree --format') echo 'words json' ;;
         'verify --annotations') echo 'nothing' ;;
@@ -121,8 +135,10 @@ _casstore_subcommands() {
     case $1 in
         image) echo 'history import inspect list load ls prune pull push remove rm save tag' ;;
         system) echo 'df' ;;
+        config) echo 'get ls set unset' ;;
         key) echo 'generate public' ;;
         lease) echo 'add ls rm run' ;;
+        trash) echo 'empty ls' ;;
     esac
 }
 
@@ -174,7 +190,7 @@ _casstore() {
     elif [[ $cur == -* ]]; then
         kind="words $(_casstore_options "$command")"
     elif [[ -z $command ]]; then
-        kind="words df fsck gc history image images import inspect key lease load prune pull push report rmi save sign system tag tree verify why"
+        kind="words config df fsck gc history image images import inspect key lease load prune pull push report restore rmi save sign system tag trash tree verify why"
     elif [[ -n $(_casstore_subcommands "$command") ]]; then
         kind="words $(_casstore_subcommands "$command")"
     else

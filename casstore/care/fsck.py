@@ -15,8 +15,9 @@ from casstore.care.adoption import forget_kept, retry_kept, unknown_images
 from casstore.care.published import kept_files
 from casstore.care.rebuild import StoredTree
 from casstore.disk import durable, schema
-from casstore.disk.ingest import leftovers
+from casstore.disk.leftovers import leftovers
 from casstore.disk.local import TRUST_POLICY
+from casstore.disk.reserve import NAME as RESERVE
 from casstore.errors import CasstoreError, Damaged, NotAStore, Refused, printable
 from casstore.model.digest import Digest
 from casstore.model.imagetree import read_tree
@@ -174,7 +175,7 @@ class _Check:
 
         from casstore.disk.sqliteindex import SqliteIndex
 
-        connection = self._disk.connect(writable=self._disk.is_writable())
+        connection, _ = self._disk.connect_to_read()
         return SqliteIndex(connection, now=time.time_ns(), hard={})
 
     def _found(self, level: str, code: str, thing: str, text: str) -> None:
@@ -350,7 +351,7 @@ def hurt_by(view: SqliteView, digest: Digest) -> str:
 
 def is_ours(name: str) -> bool:
     """Whether a name in a store's root belongs to the store."""
-    return name in ("oci-layout", "blobs", "ingest", QUARANTINE, TRUST_POLICY) or (
+    return name in ("oci-layout", "blobs", "ingest", QUARANTINE, TRUST_POLICY, RESERVE) or (
         name.startswith(("casstore.db", "casstore.lock", "index.json"))
     )
 

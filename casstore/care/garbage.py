@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 
 from casstore.care.published import kept_files
-from casstore.disk.ingest import leftovers, remove_leftovers
+from casstore.disk.leftovers import leftovers, remove_leftovers
 from casstore.errors import Damaged, quote
 from casstore.results import GcResult
 

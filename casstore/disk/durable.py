@@ -27,6 +27,12 @@ _COPY = 1 << 20
 _NO_LINKS = frozenset(
     (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
 )
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+
+
+def is_full(error: OSError) -> bool:
+    """Whether there is no space left, or no more than a quota allows."""
+    return error.errno in _FULL
 
 
 def storage_error(error: OSError, doing: str) -> StorageError:
@@ -34,7 +40,7 @@ def storage_error(error: OSError, doing: str) -> StorageError:
     reason = os.strerror(error.errno).lower() if error.errno else str(error)
     if error.errno == errno.EROFS:
         reason = "the store is read-only"
-    return StorageError(f"{doing}: {reason}")
+    return StorageError(f"{doing}: {reason}", full=error.errno in _FULL)
 
 
 def sync_directory(path: str) -> None:

@@ -15,38 +15,50 @@ from __future__ import annotations
 
 import os
 import stat
-import time
+from io import BufferedRandom, FileIO
 
 from casstore.disk import durable
-from casstore.disk.filelocking import Token, is_held, lock_dead, tokens
-from casstore.errors import Damaged, Refused, quote
-from casstore.model.digest import Digest, is_hex64, sha256
+from casstore.disk.filelocking import Token
+from casstore.disk.leftovers import PART, put_parts_to_rest, remove_tree, rescue_dead
+from casstore.errors import Damaged, Refused
+from casstore.model.digest import Digest, sha256
 from casstore.model.record import INDEX, LAYER, MANIFEST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import IO
+    from typing import IO, Any, TypeVar
 
     from casstore.disk.blobdir import BlobDirectory
     from casstore.disk.sqliteview import SqliteView
     from casstore.model.record import Descriptor, LayerRecord
     from casstore.rules.view import BlobState
 
-PART = "part-"
-PART_SECONDS = 86400.0  # that a part at rest is kept after its last byte
+    T = TypeVar("T")
 
 
 class Ingest:
     """The staging directory of one load; the `Intake` that sources write to."""
 
-    def __init__(self, root: str, blobs: BlobDirectory, view: Callable[[], SqliteView]) -> None:
+    def __init__(
+        self,
+        root: str,
+        blobs: BlobDirectory,
+        view: Callable[[], SqliteView],
+        make_room: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`make_room` is called when the disk is full; True if it could free anything."""
+        self._make_room = make_room
         self._area = os.path.join(root, "ingest")
         self._blobs = blobs
         self._view = view
         self._token = Token(self._area, "load")
         self.directory = os.path.join(self._area, self._token.name)
-        durable.make_directory(self.directory)
+        try:
+            durable.make_directory(self.directory)
+        except OSError:
+            self._token.release()
+            raise
         self._count = 0
         self._rescued = False  # parts of dead processes were looked for
         self._staged: dict[Digest, tuple[str, int]] = {}  # new here: path, size
@@ -151,11 +163,20 @@ class Ingest:
     def _part(self, digest: Digest) -> _Draft:
         if not self._rescued:
             self._rescued = True
-            _rescue_dead(self._area)
+            rescue_dead(self._area)
         name = PART + digest.hex
         if not os.path.lexists(self._path(name)):
             durable.take(os.path.join(self._area, name), self._path(name))
         return _Draft(self, self._path(name), part=True)
+
+    def try_writing(self, write: Callable[..., T], *args: object) -> T:
+        """What `write` returns; done again as long as the disk is full and room can be made."""
+        while True:
+            try:
+                return write(*args)
+            except OSError as error:
+                if not durable.is_full(error) or not self._make_room():
+                    raise durable.storage_error(error, "cannot write to the store") from None
 
     def add_layer(self, record: LayerRecord) -> None:
         self._layers[record.diff_id] = record
@@ -175,7 +196,7 @@ class Ingest:
     def scratch(self) -> IO[bytes]:
         self._count += 1
         path = self._path(f"scratch-{self._count}")
-        file = open(path, "x+b")  # noqa: SIM115 - the caller closes it
+        file = BufferedRandom(self.try_writing(_Scratch, path, self))
         os.unlink(path)
         return file
 
@@ -210,9 +231,20 @@ class Ingest:
     def close(self, *, keep_parts: bool = False) -> None:
         """Remove the directory and what is left in it; parts may stay for a later load."""
         if keep_parts:
-            _put_parts_to_rest(self.directory, self._area)
+            put_parts_to_rest(self.directory, self._area)
         remove_tree(self.directory)
         self._token.release()
+
+
+class _Scratch(FileIO):
+    """A file that makes room where the disk is full."""
+
+    def __init__(self, path: str, ingest: Ingest) -> None:
+        super().__init__(path, "x+")
+        self._ingest = ingest
+
+    def write(self, data: Any) -> int:
+        return self._ingest.try_writing(super().write, data)
 
 
 class _Draft:
@@ -220,7 +252,7 @@ class _Draft:
 
     def __init__(self, ingest: Ingest, path: str, *, part: bool = False) -> None:
         self._ingest, self._path, self._part = ingest, path, part
-        self._file = _open_part(path) if part else open(path, "xb", buffering=0)  # noqa: SIM115
+        self._file: IO[bytes] = _open_part(path) if part else ingest.try_writing(FileIO, path, "x")
         self.offset = self._file.seek(0, os.SEEK_END) if part else 0
         self._done = False
 
@@ -231,7 +263,7 @@ class _Draft:
         written = 0
         view = memoryview(data)
         while written < len(view):
-            written += self._file.write(view[written:])
+            written += self._ingest.try_writing(self._file.write, view[written:])
         return written
 
     def seal(self, digest: Digest, size: int) -> None:
@@ -269,115 +301,3 @@ def _open_part(path: str) -> IO[bytes]:
     except FileNotFoundError:
         pass
     return os.fdopen(os.open(path, flags | os.O_CREAT, 0o600), "r+b", buffering=0)
-
-
-def _put_parts_to_rest(directory: str, area: str) -> None:
-    """Move the parts of a load that failed to where the next one finds them."""
-    try:
-        names = [name for name in os.listdir(directory) if _is_part(name)]
-    except FileNotFoundError:
-        return
-    for name in names:
-        mine, resting = os.path.join(directory, name), os.path.join(area, name)
-        try:
-            if os.lstat(resting).st_size >= os.lstat(mine).st_size:
-                continue  # another load came further
-        except FileNotFoundError:
-            pass
-        durable.take(mine, resting)
-
-
-def _rescue_dead(area: str) -> None:
-    """Put the parts of loads whose process died to rest; whoever holds a dead token may."""
-    for path, alive in tokens(area, "load"):
-        directory = path.removesuffix(".lock")
-        if alive or not os.path.isdir(directory):
-            continue
-        descriptor = lock_dead(path)
-        if descriptor is not None:
-            try:
-                _put_parts_to_rest(directory, area)
-            finally:
-                os.close(descriptor)
-
-
-def _is_part(name: str) -> bool:
-    return name.startswith(PART) and is_hex64(name[len(PART) :])
-
-
-def _is_kept(path: str) -> bool:
-    """Whether this is a part at rest whose day is not over."""
-    try:
-        return _is_part(os.path.basename(path)) and (
-            time.time() - os.lstat(path).st_mtime < PART_SECONDS
-        )
-    except FileNotFoundError:
-        return True  # a load has taken it
-
-
-def leftovers(root: str) -> list[str]:
-    """Paths in ingest/ that no live process holds."""
-    area = os.path.join(root, "ingest")
-    try:
-        names = sorted(os.listdir(area))
-    except FileNotFoundError:
-        return []
-    # The list comes first, the look at the locks second: a token is locked before its directory
-    # is made, so what stands in the list without a lock has lost its process.
-    paths = [os.path.join(area, name) for name in names]
-    return [
-        path
-        for path in paths
-        if not is_held(path.removesuffix(".lock") + ".lock") and not _is_kept(path)
-    ]
-
-
-def remove_leftovers(root: str) -> tuple[int, int]:
-    """Remove what no live process holds; the store lock is held.
-
-    A token is removed only by who has locked it: a process that has just made its token, and not
-    locked it yet, then finds it locked or without a name, and makes another.
-
-    Returns:
-        Files removed, and their bytes on disk.
-    """
-    files = size = 0
-    area = os.path.join(root, "ingest")
-    for path in leftovers(root):
-        token = path.removesuffix(".lock") + ".lock"
-        descriptor = lock_dead(token)
-        if descriptor is None and os.path.lexists(token):
-            continue  # somebody has come to life
-        try:
-            if descriptor is not None:
-                _put_parts_to_rest(token.removesuffix(".lock"), area)
-            for dead in (token.removesuffix(".lock"), token):
-                more_files, more_size = remove_tree(dead)
-                files, size = files + more_files, size + more_size
-        finally:
-            if descriptor is not None:
-                os.close(descriptor)
-    return files, size
-
-
-def remove_tree(path: str) -> tuple[int, int]:
-    """Remove a file, or a directory of files, without following links.
-
-    Returns:
-        Files removed, and their bytes on disk (of a file that has no other name).
-    """
-    try:
-        status = os.lstat(path)
-        if os.path.isdir(path) and not os.path.islink(path):
-            files = size = 0
-            for name in os.listdir(path):
-                more_files, more_size = remove_tree(os.path.join(path, name))
-                files, size = files + more_files, size + more_size
-            os.rmdir(path)
-            return files, size
-        os.unlink(path)
-    except FileNotFoundError:
-        return 0, 0
-    except OSError as error:
-        raise durable.storage_error(error, f"cannot remove {quote(path)}") from None
-    return 1, status.st_size if status.st_nlink == 1 else 0

@@ -15,7 +15,8 @@ from casstore.disk import durable
 from casstore.disk.blobdir import BlobDirectory
 from casstore.disk.filelocking import Token, tokens
 from casstore.disk.layoutfile import LAYOUT, LayoutFile
-from casstore.errors import Damaged, NotAStore, quote
+from casstore.disk.reserve import NAME, Reserve
+from casstore.errors import Damaged, NotAStore, StorageError, quote
 from casstore.model.digest import Digest
 from casstore.model.value import Value
 
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 LEASE = "lease"
 _DIRECTORY_MODE = 0o700
 TRUST_POLICY = "trust-policy.json"  # a person puts it there; casstore only reads it
-_PARTS = frozenset(("blobs", "ingest", "casstore.db", "casstore.lock", "index.json", TRUST_POLICY))
+_PARTS = frozenset(
+    ("blobs", "ingest", "casstore.db", "casstore.lock", "index.json", TRUST_POLICY, NAME)
+)
 _DATABASE_EXTRAS = ("-wal", "-shm", "-journal")
 
 
@@ -50,6 +53,8 @@ class LocalStore:
         self.database = os.path.join(self.root, "casstore.db")
         self.policy = os.path.join(self.root, TRUST_POLICY)
         self.lock = os.path.join(self.root, "casstore.lock")
+        layout = os.path.join(self.root, "index.json")
+        self.reserve = Reserve(self.root, (self.database, layout))
         self.layout = LayoutFile(self.root, os.path.join(self.ingest, "index.json"))
 
     def exists(self) -> bool:
@@ -183,6 +188,18 @@ class LocalStore:
         if not os.path.exists(self.database):
             raise Damaged("casstore.db is missing; the next change rebuilds it")
         return schema.connect(self.database, writable=writable, upgrade=upgrade)
+
+    def connect_to_read(self) -> tuple[Connection, bool]:
+        """Open the tag index for looking, also on a full disk: the connection, and if it writes.
+
+        Raises Damaged where it is missing or no database of ours.
+        """
+        if self.is_writable():
+            try:
+                return self.connect(writable=True), True
+            except StorageError:
+                pass  # SQLite makes a file to read, for which there may be no space, and need not
+        return self.connect(writable=False), False
 
     def is_writable(self) -> bool:
         """Whether this process may change the store."""

@@ -300,7 +300,7 @@ def database_error(error: Error, path: str) -> Exception:
     if name.startswith("SQLITE_READONLY"):
         return StorageError("cannot write the index: the store is read-only")
     if name.startswith("SQLITE_FULL"):
-        return StorageError("cannot write the index: no space left on device")
+        return StorageError("cannot write the index: no space left on device", full=True)
     if name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")):
         return StorageError(f"cannot use the index {path}: {text}")
     return Damaged(f"the index {path} is damaged ({text}); run: casstore fsck --rebuild")

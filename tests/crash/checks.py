@@ -13,6 +13,7 @@ import os
 import shutil
 import stat
 import tarfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -23,11 +24,12 @@ from casstore.care.rebuild import index_in_memory
 from casstore.cli.main import main
 from casstore.disk.sqliteview import SqliteView
 from casstore.errors import CasstoreError, NotAStore
+from casstore.trash import list_trash
 from tests.crash.scenarios import Scenario
 
 PARTS = {
     "oci-layout", "index.json", "blobs", "ingest", "casstore.db", "casstore.db-wal",
-    "casstore.db-shm", "casstore.lock", "quarantine",
+    "casstore.db-shm", "casstore.lock", "casstore.reserve", "quarantine",
 }  # fmt: skip
 
 
@@ -37,13 +39,14 @@ class State(NamedTuple):
     names: tuple[tuple[str, str], ...]
     parents: tuple[tuple[str, str | None], ...]
     leases: tuple[tuple[str, str], ...]
+    trash: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
 
     def without_ids(self) -> tuple[object, ...]:
         """For images whose IDs depend on the clock."""
         return tuple(name for name, _ in self.names), len(self.parents), self.leases
 
 
-NO_STORE = State((), (), ())
+NO_STORE = State((), (), (), ())
 
 
 def state_of(path: Path) -> State:
@@ -60,6 +63,7 @@ def _seen(view: SqliteView) -> State:
         tuple(sorted((str(r), image) for image, rs in _references(view) for r in rs)),
         tuple(sorted((facts.id, facts.parent) for facts in view.all_images())),
         tuple(sorted((name, image) for name, image, _ in view.all_leases())),
+        tuple((e.names, e.images) for e in list_trash(view) if e.expires > time.time_ns()),
     )
 
 

@@ -90,6 +90,16 @@ def _corrupt_database(store: Store) -> None:
     Path(store.path, "casstore.db").write_bytes(b"this is no database" * 500)
 
 
+def _trashed(store: Store) -> None:
+    _chain(store)
+    store.remove(["app:1", "other:2"], keep=86400.0)
+
+
+def _expired(store: Store) -> None:
+    _chain(store)
+    store.remove(["app:1", "other:2"], keep=1e-9)
+
+
 def _log_left(store: Store) -> None:
     """SQLite's log holds the last change, as after a kill: it is not in the database yet."""
     _chain(store)
@@ -130,6 +140,12 @@ SCENARIOS = (
     Scenario("fsck --rebuild", "fsck --rebuild", _chain),
     Scenario("fsck --rebuild after a kill", "fsck --rebuild", _log_left),
     Scenario("rmi without its database", "rmi app:1", _corrupt_database),
+    Scenario("rmi into the trash", "rmi --keep 24h other:2 app:1", _chain),
+    Scenario("prune into the trash", "prune -af --keep 24h", _dangling),
+    Scenario("restore", "restore app:1", _trashed),
+    Scenario("trash empty", "trash empty", _trashed),
+    Scenario("load of what is in the trash", "load -i A/chain.tar", _trashed),
+    Scenario("gc of what has expired", "gc", _expired),
     Scenario("lease add", "lease add keep app:1", _chain),
     Scenario("lease rm", "lease rm held", _leased),
 )  # fmt: skip

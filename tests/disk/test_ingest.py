@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from casstore.disk.filelocking import Token
-from casstore.disk.ingest import Ingest, remove_leftovers
+from casstore.disk.ingest import Ingest
+from casstore.disk.leftovers import remove_leftovers
 from casstore.errors import InvalidReference, Refused
 from casstore.model.digest import sha256
 from casstore.store import Store
@@ -118,7 +119,7 @@ def test_a_token_locked_after_it_was_thought_dead_keeps_its_staging(
     staging = area / token.name
     staging.mkdir()
     thought_dead = [str(staging), token.path]
-    monkeypatch.setattr("casstore.disk.ingest.leftovers", lambda root: thought_dead)
+    monkeypatch.setattr("casstore.disk.leftovers.leftovers", lambda root: thought_dead)
 
     remove_leftovers(str(tmp_path))
 

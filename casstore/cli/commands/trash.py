@@ -34,7 +34,9 @@ brings it back. Each removal of an image is one entry: the names that went, thei
 parents that went with it. What is kept costs its space and nothing else, and is removed for good
 
 - when its time is over, by the next rmi, prune, load, import or gc,
-- by trash empty or gc --empty-trash.""",
+- by trash empty or gc --empty-trash,
+- oldest first, when a load, import or pull finds the disk nearly full (less than 1 GiB free, or 5%
+where that is less), or runs out of space.""",
 )
 
 LS = Command(

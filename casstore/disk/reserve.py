@@ -1,0 +1,121 @@
+"""Space kept back, so that what frees space works on a disk that has none left.
+
+A removal must write before it can free anything: SQLite its log and its shared memory, casstore a
+new index.json. On a full disk it would fail just when it is needed. So the store holds a file of
+space that is really allocated, and a few empty files for file systems that run out of inodes; rmi,
+prune, gc and trash empty give them up, and the first change that finds room makes them again.
+Losing the reserve loses nothing: there is nothing in it, and nothing about it is durable.
+"""
+
+from __future__ import annotations
+
+import os
+
+from casstore.disk import durable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NAME = "casstore.reserve"
+# Enough for every page of the database once in the log and for a new index.json, whose sizes come
+# on top of this; SQLite's shared memory and the pages of a small change are well within it.
+SPARE = 1 << 20
+# -wal, -shm, the new index.json, and one more for a lock file that somebody removed.
+FILES = 4
+_SPACE = "space"
+# A disk is nearly full when less is free than this, or than this part of it, whichever is less.
+LOW_SPACE = 1 << 30
+LOW_SHARE = 20
+
+
+class Reserve:
+    """The reserve of a store."""
+
+    def __init__(self, root: str, sized_by: Iterable[str]) -> None:
+        """`sized_by` are the files that a change may have to write anew."""
+        self._root = root
+        self._directory = os.path.join(root, NAME)
+        self._space = os.path.join(self._directory, _SPACE)
+        self._sized_by = tuple(sized_by)
+
+    def _needed(self) -> int:
+        """Bytes that a removal may have to write."""
+        return SPARE + sum(_size(path) for path in self._sized_by)
+
+    def is_wanted(self) -> bool:
+        """Whether the file system may be too full for a removal."""
+        return self._free() < self._needed()
+
+    def _free(self) -> int:
+        """Bytes that may be written; 0 where there are too few inodes."""
+        try:
+            status = os.statvfs(self._root)
+        except OSError:
+            return 0
+        if status.f_files and status.f_favail < FILES:  # some file systems count none
+            return 0
+        return status.f_bavail * status.f_frsize
+
+    def give_up(self) -> bool:
+        """Let go of the space; False if there was none. No lock is needed."""
+        try:
+            names = os.listdir(self._directory)
+        except OSError:
+            return False
+        for name in names:
+            try:
+                os.unlink(os.path.join(self._directory, name))
+            except OSError:
+                pass  # another removal is giving it up, too
+        return bool(names)
+
+    def restore(self) -> None:
+        """Make the reserve, or make it larger, as far as there is room. The lock is held."""
+        needed = self._needed()
+        try:
+            there = os.lstat(self._space).st_size
+        except FileNotFoundError:
+            there = 0
+        except OSError:
+            return
+        if there >= needed:
+            return
+        # A little more than is needed now, so that a growing store does not make it every time;
+        # a little less on a full disk, where SQLite's files are still open and take their part.
+        ample, room = needed + SPARE // 2, there + self._free()
+        byte_count = ample if room >= 2 * ample else min(needed, room)
+        if byte_count <= there or byte_count < needed - SPARE // 2:
+            return
+        try:
+            self._make(byte_count)
+        except OSError:
+            self.give_up()  # half a reserve would look like a whole one
+
+    def _make(self, byte_count: int) -> None:
+        durable.make_directory(self._directory)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        for number in range(1, FILES + 1):
+            os.close(os.open(os.path.join(self._directory, f"file-{number}"), flags, 0o600))
+        descriptor = os.open(self._space, flags, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, byte_count)
+        finally:
+            os.close(descriptor)
+
+
+def nearly_full(root: str) -> int:
+    """Bytes that should be freed before a load, by the limits of LOW_SPACE and LOW_SHARE."""
+    try:
+        status = os.statvfs(root)
+    except OSError:
+        return 0
+    limit = min(LOW_SPACE, status.f_blocks * status.f_frsize // LOW_SHARE)
+    return max(limit - status.f_bavail * status.f_frsize, 0)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
