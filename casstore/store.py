@@ -10,9 +10,8 @@ from __future__ import annotations
 import os
 import time
 
-from casstore.errors import NotFound
+from casstore.keeping import KeepingStore
 from casstore.trustedstore import TrustedStore
-from casstore.undo import UndoStore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from typing import IO, Any, BinaryIO
 
     from casstore.disk.ingest import Ingest
-    from casstore.leases import Lease
     from casstore.model.digest import Digest
     from casstore.model.record import Arrival
     from casstore.results import (
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
         Image,
         ImageSummary,
         Kept,
-        LeaseInfo,
         LoadResult,
         PruneResult,
         RemovalResult,
@@ -39,7 +36,7 @@ if TYPE_CHECKING:
     )
 
 
-class Store(TrustedStore, UndoStore):
+class Store(TrustedStore, KeepingStore):
     """A store in a directory. Use it as a context manager, in one thread at a time."""
 
     # Ways in
@@ -313,46 +310,6 @@ class Store(TrustedStore, UndoStore):
         from casstore.report.page import write_page
 
         write_page(out, take_inventory(self.disk, self._view(), time.time_ns()))
-
-    # Leases
-
-    def lease(self, *images: str, name: str | None = None) -> Lease:
-        """Hold images for as long as this process lives, or until the context ends (hard).
-
-        Raises:
-            NotFound: one of them is not in the store.
-        """
-        from casstore.leases import Lease
-
-        with self._change() as change:
-            return Lease(self.disk, change, images, name)
-
-    def leases(self) -> list[LeaseInfo]:
-        """All live leases: hard ones first."""
-        from casstore.leases import live_leases
-
-        return live_leases(self.disk, self._view(), time.time_ns())
-
-    def add_lease(self, name: str, image: str, ttl_seconds: float | None = 86400.0) -> None:
-        """Keep an image by name until the time is over (soft: rmi -f overrides it)."""
-        from casstore.leases import check_lease_name
-        from casstore.rules.resolve import resolve
-
-        check_lease_name(name)
-        now = time.time_ns()
-        expires = None if ttl_seconds is None else now + int(ttl_seconds * 1e9)
-        with self._change() as change:
-            change.index.drop_expired(now)
-            change.index.set_lease(name, resolve(change.index, image).image, expires)
-            change.commit()
-
-    def remove_lease(self, *names: str) -> None:
-        """End soft leases: all of them, or none where one is not there. Raises NotFound."""
-        with self._change() as change:
-            for name in dict.fromkeys(names):
-                if not change.index.drop_lease(name):
-                    raise NotFound(f"No such lease: {name}")
-            change.commit()
 
     # Care
 

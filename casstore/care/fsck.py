@@ -346,7 +346,7 @@ def hurt_by(view: SqliteView, digest: Digest) -> str:
     for image in view.images_needing(digest):
         names = [one.name.familiar for one in view.references_of(image)]
         hurt.append(names[0] if names else image.short)
-    return ", ".join(hurt) or "nothing"
+    return ", ".join(hurt) or "the trash"
 
 
 def is_ours(name: str) -> bool:

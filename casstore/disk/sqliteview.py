@@ -132,7 +132,6 @@ LISTINGS = {
     " JOIN blob ON blob.digest = subject.digest"
     " JOIN holding ON holding.manifest = subject.manifest JOIN image ON image.id = holding.image",
     "doomed": "SELECT digest FROM doomed",
-    "trash_size": "SELECT count(*) FROM trash",
 }
 
 
@@ -345,11 +344,6 @@ class SqliteView:
         rows = self.connection.execute(LISTINGS["all_leases"])
         return [(name, Digest.of_bytes(raw), expires) for name, raw, expires in rows]
 
-    def trash_size(self) -> int:
-        """How many removals can be undone."""
-        count: int = self.connection.execute(LISTINGS["trash_size"]).fetchone()[0]
-        return count
-
     def doomed(self) -> list[Digest]:
         """Blobs that left the index and whose files may still be there."""
         rows = self.connection.execute(LISTINGS["doomed"])
@@ -382,15 +376,9 @@ def blob_state(row: Any) -> BlobState:
 
 def _facts(row: Any) -> ImageFacts:
     raw, parent, created, size, labels = row
-    return ImageFacts._make(
-        (
-            Digest.of_bytes(raw),
-            Digest.of_bytes(parent) if parent is not None else None,
-            created,
-            size,
-            decode_labels(labels) if labels is not None else (),
-        )
-    )
+    origin = Digest.of_bytes(parent) if parent is not None else None
+    pairs = decode_labels(labels) if labels is not None else ()
+    return ImageFacts._make((Digest.of_bytes(raw), origin, created, size, pairs))
 
 
 def _descriptor(row: Any) -> Descriptor:

@@ -11,6 +11,7 @@ does: without that, each step of a build would make its own image look shared.
 
 from __future__ import annotations
 
+from casstore.disk.sqlitetrash import TrashTables
 from casstore.model.record import INDEX, LAYER, MANIFEST
 
 TYPE_CHECKING = False
@@ -50,7 +51,7 @@ class SpaceMap:
         try:
             self._read(view)
             soft = view.all_leases()
-            self.trash = view.trash_size()
+            self.trash = len(TrashTables(view).ids())
         finally:
             if not inside:
                 view.connection.execute("ROLLBACK")

@@ -18,7 +18,7 @@ FLOORS = (
     ("pulling", "pushing", "signing"),
     ("gatekeeping",),
     ("opening",),
-    ("undo",),
+    ("keeping",),
     ("exchange",),
     ("trustedstore",),
     ("store",),

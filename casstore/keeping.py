@@ -1,17 +1,62 @@
-"""What Store offers to undo removals: the trash, and the settings that say how long it keeps."""
+"""The part of Store that keeps things: leases hold images, the trash keeps what was removed."""
 
 from __future__ import annotations
 
-from casstore.errors import UsageError
+import time
+
+from casstore.errors import NotFound, UsageError
 from casstore.opening import OpenStore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from casstore.results import EmptiedTrash, RestoreResult, SettingValue, TrashEntry
+    from casstore.leases import Lease
+    from casstore.results import EmptiedTrash, LeaseInfo, RestoreResult, SettingValue, TrashEntry
 
 
-class UndoStore(OpenStore):
-    """A store whose removals can be undone."""
+class KeepingStore(OpenStore):
+    """A store that holds images for somebody, and whose removals can be undone."""
+
+    # Leases
+
+    def lease(self, *images: str, name: str | None = None) -> Lease:
+        """Hold images for as long as this process lives, or until the context ends (hard).
+
+        Raises:
+            NotFound: one of them is not in the store.
+        """
+        from casstore.leases import Lease
+
+        with self._change() as change:
+            return Lease(self.disk, change, images, name)
+
+    def leases(self) -> list[LeaseInfo]:
+        """All live leases: hard ones first."""
+        from casstore.leases import live_leases
+
+        return live_leases(self.disk, self._view(), time.time_ns())
+
+    def add_lease(self, name: str, image: str, ttl_seconds: float | None = 86400.0) -> None:
+        """Keep an image by name until the time is over (soft: rmi -f overrides it)."""
+        from casstore.leases import check_lease_name
+        from casstore.rules.resolve import resolve
+
+        check_lease_name(name)
+        now = time.time_ns()
+        expires = None if ttl_seconds is None else now + int(ttl_seconds * 1e9)
+        with self._change() as change:
+            change.index.drop_expired(now)
+            change.index.set_lease(name, resolve(change.index, image).image, expires)
+            change.commit()
+
+    def remove_lease(self, *names: str) -> None:
+        """End soft leases: all of them, or none where one is not there. Raises NotFound."""
+        with self._change() as change:
+            for name in dict.fromkeys(names):
+                if not change.index.drop_lease(name):
+                    raise NotFound(f"No such lease: {name}")
+            change.commit()
+
+    # The trash
 
     def trash(self) -> list[TrashEntry]:
         """What was removed and kept, newest first; entries whose time is over while they last."""
