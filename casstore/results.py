@@ -215,7 +215,8 @@ class TreeRow(Value):
 class Keeper(Value):
     """Something that keeps an image or a blob in the store."""
 
-    kind: str  # "reference", "child", "lease", "pin", "index", "manifest", "image" or "trash"
+    # "reference", "child", "subject", "lease", "pin", "index", "manifest", "image" or "trash"
+    kind: str
     digest: Digest | None  # the document or image that keeps it; None for a name
     text: str  # the reference, the name of a lease, the names of an image, the entry of the trash
     detail: str  # of a lease: "hard" or "soft", with its holder or its end; of trash its end

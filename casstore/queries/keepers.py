@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from casstore.disk.sqliteview import SqliteView
 
 IMAGE, REFERENCE, CHILD, LEASE = "image", "reference", "child", "lease"
-PIN, TRASH = "pin", "trash"
+PIN, SUBJECT, TRASH = "pin", "subject", "trash"
 
 
 def what_keeps(disk: LocalStore, view: SqliteView, argument: str, now: int) -> Kept | None:
@@ -58,6 +58,10 @@ def _of_image(disk: LocalStore, view: SqliteView, image: Digest, now: int) -> Ke
     ]
     keepers += [Keeper(CHILD, child, _names(view, child), "") for child in view.children_of(image)]
     keepers += [
+        Keeper(SUBJECT, subject, ", ".join(_holders(view, subject)), "")
+        for subject in view.subjects_of(image)
+    ]
+    keepers += [
         Keeper(LEASE, None, lease.name, f"hard, {lease.holder}")
         for lease in disk.hard_leases()
         if image in lease.images
@@ -94,6 +98,11 @@ def _kind(view: SqliteView, document: Digest) -> str:
     state = view.blob_state(document)
     assert state is not None
     return state.kind
+
+
+def _holders(view: SqliteView, manifest: Digest) -> list[str]:
+    """The images that a manifest belongs to, by their names where they have some."""
+    return [_names(view, image) or image.short for image in view.images_needing(manifest)]
 
 
 def _names(view: SqliteView, image: Digest) -> str:

@@ -37,6 +37,7 @@ class SpaceMap:
         pinned: images that somebody pinned.
         children: images by their recorded parent.
         trash: number of entries in the trash.
+        referrers: artifacts with a subject, with the manifests that they are about.
         listed: the images that are not intermediate, newest first.
     """
 
@@ -76,7 +77,12 @@ class SpaceMap:
         self.images = view.all_images()
         self.names = view.all_references()
         self.pinned = view.all_pins()
-        self.referrers = view.all_referrers()
+        self.referrers: dict[Digest, list[Digest]] = {}
+        self._artifacts: dict[Digest, list[Digest]] = {}  # by subject
+        for artifact in sorted(view.all_referrers()):
+            self.referrers[artifact] = list(view.subjects_of(artifact))
+            for subject in self.referrers[artifact]:
+                self._artifacts.setdefault(subject, []).append(artifact)
         self.blobs: dict[Digest, BlobState] = {one.digest: one for one in view.all_blobs()}
         self.layers: dict[Digest, LayerRecord] = {one.digest: one for one in view.all_layers()}
         self._tops: dict[Digest, list[Digest]] = {}
@@ -103,7 +109,10 @@ class SpaceMap:
         return found
 
     def estate(self, image: Digest) -> frozenset[Digest]:
-        """Every blob that the image and the intermediate images below it need."""
+        """Every blob that the image and the intermediate images below it need.
+
+        And every blob of artifacts without a name whose subject is among them.
+        """
         estate = self._estates.get(image)
         if estate is None:
             found = self.tree(image)
@@ -111,8 +120,18 @@ class SpaceMap:
                 if not self.is_intermediate(ancestor):
                     break
                 found |= self.tree(ancestor)
+            self._add_artifacts(found)
             estate = self._estates[image] = frozenset(found)
         return estate
+
+    def _add_artifacts(self, found: set[Digest]) -> None:
+        ahead = list(found) if self._artifacts else []
+        while ahead:
+            for artifact in self._artifacts.get(ahead.pop(), ()):
+                if self.is_intermediate(artifact):
+                    new = self.tree(artifact) - found
+                    found |= new
+                    ahead += new
 
     def ancestors(self, image: Digest) -> Iterable[Digest]:
         """The recorded parent, its parent, and so on."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from casstore import Store
+from tests.transfer.building import Layout
 
 ARCHIVES = Path(__file__).parents[2] / "fixtures" / "images" / "docker-save"
 ASKED = ("empty-layers", "commit", "shared-base", "fork", "tags")
@@ -27,4 +28,18 @@ def store(loaded: Path, tmp_path: Path) -> Iterator[Store]:
     with Store(loaded) as origin:
         origin.clone(tmp_path / "store")
     with Store(tmp_path / "store") as store:
+        yield store
+
+
+@pytest.fixture
+def with_sbom(tmp_path: Path) -> Iterator[Store]:
+    """A store with the image app:1, and an artifact without a name that is about it."""
+    layout = Layout()
+    image = layout.image("x")
+    layout.publish(image, "app:1")
+    empty = layout.blob(b"{}", "application/vnd.oci.empty.v1+json")
+    sbom = [layout.blob(b"an sbom", "text/spdx")]
+    layout.publish(layout.manifest(empty, sbom, artifactType="text/spdx", subject=image))
+    with Store(tmp_path / "signed") as store:
+        store.load(layout.write(str(tmp_path / "layout")))
         yield store

@@ -77,3 +77,9 @@ def test_a_prefix_of_several_blobs_is_refused(store: Store) -> None:
 
     with pytest.raises(NotFound, match="Several blobs start with"):
         store.why(first)
+
+
+def test_an_artifact_is_kept_by_what_it_is_about(with_sbom: Store) -> None:
+    (sbom,) = [image.id for image in with_sbom.images(all=True) if not image.names]
+
+    assert keepers(with_sbom, sbom) == [("subject", "app:1")]

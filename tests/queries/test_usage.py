@@ -79,3 +79,10 @@ def test_a_lease_that_has_expired_makes_no_image_active(store: Store) -> None:
 
     assert (usage.active, usage.reclaimable) == (0, usage.stored)
     assert not any(row.leases for row in usage.rows)
+
+
+def test_an_artifact_without_a_name_is_counted_with_its_subject(with_sbom: Store) -> None:
+    (row,) = with_sbom.df().rows
+
+    assert row.stored == row.unique == with_sbom.df().stored
+    assert with_sbom.remove(["app:1"]).freed == row.unique

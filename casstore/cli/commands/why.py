@@ -28,10 +28,10 @@ HELP = Command(
         DAMAGED,
     ),
     description="""\
-For an image: its references, the images built on it, its leases. For a blob: the indexes and
-manifests that need it, and the images that they belong to. An image may be given by name, by ID or
-by a prefix of one, a blob by its digest, by a layer's diff ID, or by a prefix; an image comes
-first.
+For an image: its references, the images built on it, what it is about where it is an artifact with
+a subject, its leases and its pin. For a blob: the indexes and manifests that need it, the images
+that they belong to, and the trash. An image may be given by name, by ID or by a prefix of one, a
+blob by its digest, by a layer's diff ID, or by a prefix; an image comes first.
 
 A whole digest of which there is nothing in the store prints nothing, and the status is 1: a script
 that waits for a blob to go needs no more. An image that nothing keeps is dangling: prune takes it.
