@@ -1,9 +1,10 @@
 """The tag index made anew from index.json and the blobs, when casstore.db is lost or damaged.
 
 Everything in the database follows from them: references in attach order, images without a name,
-parent links, edges, sizes. Leases by name are lost. An image whose layer is damaged is there again
-all the same (fsck names the blob, rmi removes the image). An image whose documents cannot be read
-cannot be: then index.json is kept aside, and gc refuses to sweep what that image may hold.
+parent links, edges, sizes. Leases by name, settings and the trash do not: carryover.py takes them
+from a database that is sound. An image whose layer is damaged is there again all the same (fsck
+names the blob, rmi removes the image). An image whose documents cannot be read cannot be: then
+index.json is kept aside, and gc refuses to sweep what that image may hold.
 """
 
 from __future__ import annotations
@@ -103,6 +104,9 @@ def _fill(disk: LocalStore, connection: schema.Connection, *, writable: bool) ->
         index.set_meta("generation", (disk.layout.generation() or 0) + 1)
         if unreadable:
             keep_aside(disk, layout_of(unreadable), DAMAGED)
+        from casstore.care.carryover import carry_over
+
+        problems += carry_over(disk, index, reader)
     index.commit()
     return problems
 

@@ -7,7 +7,7 @@ emptying cost what the entry touches, whatever else is in the store.
 
 from __future__ import annotations
 
-from casstore.disk.sqliteview import decode_labels
+from casstore.disk.sqliteview import decode_labels, encode_labels
 from casstore.model.digest import Digest
 from casstore.model.record import MANIFEST, BlobRecord, Descriptor, ImageRecord
 from casstore.model.reference import Reference
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 TRASH = {
     "add_entry": "INSERT INTO trash (removed, expires) VALUES (?, ?)",
+    "put_entry": "INSERT INTO trash (id, removed, expires) VALUES (?, ?, ?)",
+    "put_image": "INSERT INTO trash_image (trash, digest, parent, created, size, os, architecture,"
+    " variant, labels, pinned) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "put_name": "INSERT INTO trash_name (image, position, name, manifest, tagged)"
+    " SELECT ?, ?, ?, id, ? FROM blob WHERE digest = ?",
+    "put_holding": "INSERT OR IGNORE INTO trash_holding (image, manifest, media_type)"
+    " SELECT ?, id, ? FROM blob WHERE digest = ?",
     "keep_image": "INSERT INTO trash_image (trash, digest, parent, created, size, os, architecture,"
     " variant, labels, pinned) SELECT ?, image.digest,"
     " (SELECT digest FROM image AS parent WHERE parent.id = image.parent), created, size, os,"
@@ -190,6 +197,21 @@ class TrashTables:
         return [blob_state(row) for row in self._do("held_by_kept", number)]
 
     # Changing
+
+    def put(self, entry: KeptEntry) -> None:
+        """Write an entry as it is given; the trees of its manifests are in the index."""
+        self._do("put_entry", entry.id, entry.removed, entry.expires)
+        for image in entry.images:
+            first = image.records[0]
+            own = self._do(
+                "put_image", entry.id, image.id.raw, image.parent and image.parent.raw,
+                first.created, first.size, first.os, first.architecture, first.variant,
+                encode_labels(first.labels), image.pinned,
+            ).lastrowid  # fmt: skip
+            for record in image.records:
+                self._do("put_holding", own, record.top.media_type, record.top.digest.raw)
+            for position, name in enumerate(image.names):
+                self._do("put_name", own, position, name.name, name.tagged, name.manifest.raw)
 
     def drop(self, number: int, index: SqliteIndex) -> int:
         """Remove an entry, and every blob that nothing else needs.

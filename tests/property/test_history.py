@@ -298,6 +298,10 @@ class Histories(RuleBasedStateMachine):
         self.store = Store(self.root)
 
     @rule()
+    def rebuild(self) -> None:
+        self.store.check(rebuild=True, content=False)
+
+    @rule()
     def lose_the_database(self) -> None:
         self.store.close()
         for extra in ("", "-wal", "-shm"):

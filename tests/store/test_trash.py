@@ -352,6 +352,44 @@ def test_a_clone_has_the_trash_too(store: Store, tmp_path: Path) -> None:
         assert copy.check().clean
 
 
+def test_a_rebuild_carries_the_trash_settings_leases_and_pins_over(store: Store) -> None:
+    before = store.images(all=True)
+    remove_app(store)
+    store.set_setting("trash.keep", "7d")
+    store.add_lease("held", "other:1")
+    store._view().connection.execute("INSERT INTO pin SELECT image FROM reference LIMIT 1")
+    trash, settings, leases = store.trash(), store.settings(), store.leases()
+
+    assert store.check(rebuild=True).clean
+
+    assert (store.trash(), store.settings(), store.leases()) == (trash, settings, leases)
+    pins = "SELECT count(*) FROM pin JOIN image ON image.id = pin.image"
+    assert store._view().connection.execute(pins).fetchone()[0] == 1
+    store.gc()
+    store.restore("app:1")
+    assert store.images(all=True) == before
+    assert store.check().clean
+
+
+def test_a_rebuild_leaves_out_what_of_the_trash_it_cannot_read(store: Store) -> None:
+    remove_app(store)
+    store.remove(["other:1"], keep=DAY)
+    (manifest,) = {state.digest for state in store._view().all_blobs() if state.kind == "manifest"
+                   and state.digest in _tops(store, 2)}  # fmt: skip
+    os.unlink(store.disk.blobs.path(manifest))
+
+    repaired = store.check(rebuild=True).repaired
+
+    assert [line for line in repaired if line.startswith("entry 2 of the trash: ")]
+    assert [entry.id for entry in store.trash()] == [1]
+
+
+def _tops(store: Store, entry: int) -> set[str]:
+    from casstore.disk.sqlitetrash import TrashTables
+
+    return {state.digest for state in TrashTables(store._view()).held_by(entry)}
+
+
 def test_fsck_finds_and_corrects_a_wrong_count_of_what_the_trash_holds(store: Store) -> None:
     remove_app(store)
     store._view().connection.execute(
