@@ -137,7 +137,7 @@ SUBCOMMANDS: dict[str, tuple[Command, Callable[[Args, App], int]]] = {
 
 def _record(entry: TrashEntry, *, now: int, full: bool) -> dict[str, object]:
     images = [image.hex if full else image.short for image in entry.images]
-    left = (entry.expires - now) / SECOND
+    left = -((now - entry.expires) // SECOND)  # whole seconds, rounded up
     return {
         "Expires": "in " + span(left).lower() if left > 0 else "expired",
         "ExpiresAt": rfc3339(entry.expires),
