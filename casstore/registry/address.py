@@ -7,7 +7,7 @@ machine may speak plain HTTP), Go's httpproxy for NO_PROXY.
 from __future__ import annotations
 
 import ipaddress
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from casstore.errors import RegistryError, quote
 from casstore.model.value import Value
@@ -44,6 +44,16 @@ def split(url: str) -> SplitResult:
     if parts.scheme not in _PORTS or not parts.hostname or port == 0:
         raise RegistryError(f"the registry sent the address {quote(url)}, which is not followed")
     return parts
+
+
+def resolve(base: str, location: str) -> str:
+    """The URL that `location` means at `base`. Raises RegistryError as `split`."""
+    try:
+        url = urljoin(base, location)
+    except ValueError:
+        raise RegistryError(f"the registry sent the invalid address {quote(location)}") from None
+    split(url)
+    return url
 
 
 def origin_of(url: str) -> Origin:

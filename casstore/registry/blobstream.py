@@ -54,7 +54,12 @@ class BlobStream:
         wanted = size if size >= 0 else GATHERED
         parts: list[bytes] = []
         while wanted > 0 and self._at < self._descriptor.size:
-            data = self._next(wanted)
+            try:
+                data = self._next(wanted)
+            except BrokenConnection:
+                if parts:
+                    break  # what has come is worth keeping; the next read fails
+                raise
             parts.append(data)
             wanted -= len(data)
             if sum(map(len, parts)) >= GATHERED:

@@ -68,7 +68,6 @@ def fetch_tree(
         Refused: wrong bytes, sizes or types; a document that contradicts another.
         RegistryError, NotFound: the registry does not give a blob.
     """
-    repository.registry.transport.rearm()
     intake.add(data)
     for descriptor in _children(top, data):
         _stage_document(repository, intake, descriptor)

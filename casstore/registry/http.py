@@ -17,14 +17,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol, Self
-from urllib.parse import urljoin
 
 import urllib3
 from urllib3.exceptions import HTTPError, LocationParseError
 
 from casstore.errors import RegistryError, quote
 from casstore.registry.access import Access
-from casstore.registry.address import HTTP, HTTPS, is_direct, is_loopback, origin_of, split
+from casstore.registry.address import HTTP, HTTPS, is_direct, is_loopback, origin_of, resolve, split
 from casstore.registry.failures import (
     BrokenConnection,
     Interrupted,
@@ -164,7 +163,7 @@ class Transport:
             if answer.status not in _REDIRECTS or not location:
                 return answer
             answer.close()
-            target = urljoin(url, location)
+            target = resolve(url, location)
             there = split(target)
             if here.scheme == HTTPS and there.scheme == HTTP and not is_loopback(there.netloc):
                 raise RegistryError(f"{split(url).netloc} redirects from https to plain http")
@@ -348,6 +347,7 @@ def _add_certificates(context: ssl.SSLContext, folder: str) -> None:
 def connected(via: Access | Transport | None) -> Iterator[Transport]:
     """A transport to use: the one given, or one of its own that is closed at the end."""
     if isinstance(via, Transport):
+        via.rearm()
         yield via
         return
     transport = Transport(via or Access())

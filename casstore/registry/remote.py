@@ -18,7 +18,7 @@ from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT
 from casstore.model.record import Descriptor
 from casstore.model.reference import is_tag
-from casstore.registry.address import HTTP, HTTPS, host_of, is_loopback, origin_of, split
+from casstore.registry.address import HTTP, HTTPS, host_of, is_loopback, origin_of, resolve, split
 from casstore.registry.auth import Authorizer, Scopes, Unauthorized
 from casstore.registry.credentials import Login
 from casstore.registry.failures import BrokenConnection, NoTls, Unreachable
@@ -290,7 +290,7 @@ def _next_page(answer: Answer, page: str) -> str:
     link = _LINK.search(answer.header("Link")[:MAX_ERROR])
     if link is None:
         return ""
-    url = urljoin(page, link[1])
+    url = resolve(page, link[1])
     if origin_of(url) != origin_of(page):
         raise RegistryError(f"{answer.host} continues its list on another host")
     parts = split(url)

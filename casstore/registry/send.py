@@ -19,7 +19,7 @@ from casstore.model.manifest import Manifest, parse_document
 from casstore.model.record import Descriptor
 from casstore.ports import StoredBlobs
 from casstore.progress import Task
-from casstore.registry.address import HTTP, HTTPS, is_loopback, split
+from casstore.registry.address import HTTP, HTTPS, is_loopback, resolve, split
 from casstore.registry.failures import BrokenConnection
 from casstore.registry.http import ATTEMPTS, RETRIED, Answer
 from casstore.registry.remote import Repository, query, reason
@@ -83,7 +83,6 @@ def send(
         Damaged: a blob is not what its digest says.
         RegistryError: the registry refuses.
     """
-    repository.registry.transport.rearm()
     work = _Work(repository, blobs, elsewhere, tasks or {})
     leaves = list(bundle.leaves.values())
     with ThreadPoolExecutor(WIDTH, thread_name_prefix="casstore-push") as pool:
@@ -201,11 +200,9 @@ class _Work:
 
     def _target(self, asked: str, location: str) -> str:
         """Where to send the bytes, with the query begun."""
-        from urllib.parse import urljoin
-
         if not location:
             raise RegistryError(f"{self._repository.registry.domain} tells no place for an upload")
-        target = urljoin(asked, location)
+        target = resolve(asked, location)
         parts = split(target)
         if split(asked).scheme == HTTPS and parts.scheme == HTTP and not is_loopback(parts.netloc):
             raise RegistryError(f"{split(asked).netloc} wants an upload over plain http")
