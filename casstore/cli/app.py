@@ -85,10 +85,14 @@ class App:
 
     def ask(self, question: str) -> bool:
         """Ask on stderr, for stdout has only results; only `y` on stdin means yes."""
+        return self.read_line(question).lower() == "y"
+
+    def read_line(self, question: str) -> str:
+        """Ask on stderr; a line of stdin, without blanks around it."""
         sys.stdout.flush()
         sys.stderr.write(question)
         sys.stderr.flush()
-        return sys.stdin.readline().strip().lower() == "y"
+        return sys.stdin.readline().strip()
 
     def input(self) -> IO[bytes]:
         """Standard input, as bytes."""

@@ -54,6 +54,8 @@ COMMANDS = {
     "key": "Manage keys for signing",
     "lease": "Manage leases, which hold images against removal",
     "load": "Load an image from a tar archive, a layout directory or STDIN",
+    "login": "Log in to a registry",
+    "logout": "Log out from a registry",
     "prune": "Remove unused images",
     "pull": "Download an image from a registry",
     "push": "Upload an image to a registry",

@@ -17,18 +17,16 @@ if TYPE_CHECKING:
 PLAIN_HTTP = Option("plain-http", "Speak plain HTTP to every registry, without TLS", own=True)
 
 
-def access(args: Args) -> Access:
-    """How to reach registries: the environment, and the options."""
+def access(*, plain_http: bool = False) -> Access:
+    """How to reach registries: what the environment says."""
     from casstore import __version__
     from casstore.registry.access import from_environment
 
-    return from_environment(
-        os.environ, plain_http=args.flag(PLAIN_HTTP.name), agent=f"casstore/{__version__}"
-    )
+    return from_environment(os.environ, plain_http=plain_http, agent=f"casstore/{__version__}")
 
 
 def transport(args: Args) -> AbstractContextManager[Transport]:
     """Connections for one command, closed at its end."""
     from casstore.registry.http import connected
 
-    return connected(access(args))
+    return connected(access(plain_http=args.flag(PLAIN_HTTP.name)))

@@ -41,7 +41,7 @@ class Login(Value):
     @property
     def basic(self) -> str:
         """The value of an `Authorization` header."""
-        text = f"{self.user}:{self.password}".encode()
+        text = f"{self.user}:{self.password}".encode(errors="surrogateescape")
         return "Basic " + base64.b64encode(text).decode("ascii")
 
 

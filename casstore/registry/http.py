@@ -136,6 +136,10 @@ class Transport:
         with self._guard:
             managers, self._managers = list(self._managers.values()), {}
         for manager in managers:
+            for key in manager.pools.keys():  # noqa: SIM118 - this container has no __iter__
+                pool = manager.pools.get(key)
+                if pool is not None:
+                    pool.close()
             manager.clear()
 
     def _worth_waiting(self, answer: Answer, attempt: int) -> bool:

@@ -81,8 +81,12 @@ class Registry:
             )
             if answer.status != 401 or not own or origin_of(answer.url) != origin_of(url):
                 return answer
-            fresh = self._auth.after_refusal(answer, self.base, scopes, repository, sent)
-            if fresh is None or (sent is not None and sent.startswith("Bearer ") and not own):
+            try:
+                fresh = self._auth.after_refusal(answer, self.base, scopes, repository, sent)
+            except BaseException:
+                answer.close()
+                raise
+            if fresh is None:
                 return answer
             answer.close()
             own = sent is None  # a second refusal is final

@@ -1,0 +1,37 @@
+"""logout: forget the credentials for a registry."""
+
+from __future__ import annotations
+
+from casstore.cli.commands.login import server
+from casstore.cli.options import WRONG_USAGE, Args, Command
+from casstore.cli.registries import access
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.cli.app import App
+
+HELP = Command(
+    name="logout",
+    arguments="[SERVER]",
+    summary="Log out from a registry",
+    most=1,
+    exits=(
+        (0, "no login is kept any more, also where there was none"),
+        (1, "it could not be removed"),
+        WRONG_USAGE,
+    ),
+    description="""\
+Removes what login has kept, from the same file or helper program.""",
+)
+
+
+def run(args: Args, app: App) -> int:
+    """Forget, and say so."""
+    from casstore.registry.login import log_out
+
+    domain = server(args)
+    if log_out(access(), domain):
+        app.out(f"Removing login credentials for {domain}")
+    else:
+        app.out(f"Not logged in to {domain}")
+    return 0
