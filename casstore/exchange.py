@@ -37,6 +37,7 @@ class ExchangingStore(OpenStore):
         platform: str | None = None,
         all_platforms: bool = False,
         all_tags: bool = False,
+        referrers: bool = False,
         via: Access | Transport | None = None,
         tell: Tell | None = None,
         policy: str | None = None,
@@ -50,6 +51,7 @@ class ExchangingStore(OpenStore):
             platform: `os/architecture[/variant]` to take from an index; this machine's by default.
             all_platforms: take the whole index; it is then the image that is named.
             all_tags: every tag of the repository, as one change.
+            referrers: also what refers to the manifests that are kept: signatures, SBOMs.
             via: how to reach registries (`casstore.registry.access`); with a Transport the
                 connections are shared among calls.
             tell: called with what happens: (`sha256 short:`, `Pulling fs layer`) and the like.
@@ -71,6 +73,7 @@ class ExchangingStore(OpenStore):
                 platform=parse_platform(platform) if platform else this_machine(),
                 whole=all_platforms,
                 every_tag=all_tags,
+                referrers=referrers,
                 tell=tell or _silent,
                 progress=self.progress,
             )
@@ -82,6 +85,7 @@ class ExchangingStore(OpenStore):
         name: str,
         *,
         all_tags: bool = False,
+        referrers: bool = False,
         via: Access | Transport | None = None,
         tell: Tell | None = None,
     ) -> tuple[PushedTag, ...]:
@@ -92,6 +96,7 @@ class ExchangingStore(OpenStore):
         Args:
             name: `repository[:tag]`.
             all_tags: every tag of the repository that the store has.
+            referrers: also what refers to the image in the store: signatures, SBOMs.
             via: as for `pull`.
             tell: called with what happens.
 
@@ -110,6 +115,7 @@ class ExchangingStore(OpenStore):
                 view,
                 name,
                 every_tag=all_tags,
+                referrers=referrers,
                 tell=tell or _silent,
                 progress=self.progress,
             )

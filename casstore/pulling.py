@@ -12,16 +12,18 @@ import os
 from casstore.errors import NotFound, UsageError
 from casstore.model.manifest import Platform
 from casstore.model.platform import normal, runs, shown
-from casstore.model.record import Arrival
+from casstore.model.record import INDEX, MANIFEST, Arrival
 from casstore.model.reference import Reference, parse_name
 from casstore.registry.fetch import choose_manifest, fetch_tree
+from casstore.registry.referrers import MAX_REFERRERS, cosign_tags, referrers_of
 from casstore.registry.remote import Registry, Repository
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from casstore.model.record import Descriptor
+    from casstore.model.digest import Digest
+    from casstore.model.record import Descriptor, ImageRecord
     from casstore.model.reference import Name
     from casstore.ports import Intake
     from casstore.progress import Progress
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 PULLING = "Pulling from"
 DIGEST = "Digest"
+REFERRER = "Referrer"
 
 
 class Pull:
@@ -39,7 +42,7 @@ class Pull:
 
     def __init__(
         self, transport: Transport, name: str, *, platform: Platform, whole: bool, every_tag: bool,
-        tell: Tell, progress: Progress | None = None,
+        tell: Tell, referrers: bool = False, progress: Progress | None = None,
     ) -> None:  # fmt: skip
         """`whole`: all platforms of an index. `tell` hears of each step, `progress` of bytes."""
         self.name = parse_name(name)
@@ -49,19 +52,21 @@ class Pull:
         self._repository = Repository(Registry(transport, domain), path)
         self._platform, self._whole, self._every_tag = platform, whole, every_tag
         self._tell, self._progress = tell, progress
+        self._referrers = referrers
         self.warnings: list[str] = []
 
     def read(self, intake: Intake) -> list[Arrival]:
         """Stage what the name means. Raises RegistryError, NotFound, Refused."""
         if not self._every_tag:
             tag = self.name.tag if self.name.digest is None else None
-            return [self._one(intake, self.name, tag)]
+            return self._one(intake, self.name, tag)
         tags = self._repository.tags()
         if not tags:
             raise NotFound(f"repository {self._repository.name} has no tags")
-        return [self._one(intake, self.name, tag) for tag in tags]
+        return [arrival for tag in tags for arrival in self._one(intake, self.name, tag)]
 
-    def _one(self, intake: Intake, name: Name, tag: str | None) -> Arrival:
+    def _one(self, intake: Intake, name: Name, tag: str | None) -> list[Arrival]:
+        """The image, and what refers to it if that is wanted."""
         asked = tag if tag is not None else str(name.digest)
         shown_as = tag if tag is not None else name.familiar
         top, data = self._repository.manifest(asked)
@@ -82,7 +87,35 @@ class Pull:
                 f"{names[0].familiar} is for {shown(own)}, not for {shown(self._platform)}"
             )
         self._tell(f"{DIGEST}:", top.digest)
-        return Arrival(image, tuple(names), None)
+        arrivals = [Arrival(image, tuple(names), None)]
+        if self._referrers:
+            arrivals += self._referring(intake, image)
+        return arrivals
+
+    def _referring(self, intake: Intake, image: ImageRecord) -> list[Arrival]:
+        """What refers to an image, to a manifest in it, or to what refers to it."""
+        found: dict[Digest, Arrival] = {}
+        todo = [blob.digest for blob in image.blobs if blob.kind in (INDEX, MANIFEST)]
+        for subject in todo:
+            tops: list[tuple[Descriptor, tuple[Reference, ...]]] = [
+                (top, ()) for top in referrers_of(self._repository, subject)
+            ]
+            for tag in cosign_tags(self._repository, subject):
+                named, _ = self._repository.manifest(tag)
+                tops.append((named, (Reference(f"{self.name.repository}:{tag}"),)))
+            for descriptor, names in tops:
+                if descriptor.digest in found or len(found) >= MAX_REFERRERS:
+                    continue
+                top, data = self._repository.manifest(
+                    descriptor.digest, expect=descriptor.media_type
+                )
+                artifact = fetch_tree(
+                    self._repository, intake, top, data, self._layer, progress=self._progress
+                )
+                found[top.digest] = Arrival(artifact, names, None)
+                todo.append(top.digest)
+                self._tell(f"{REFERRER}:", top.digest)
+        return list(found.values())
 
     def _layer(self, layer: Descriptor, word: str) -> None:
         self._tell(f"{layer.digest.short}:", word)

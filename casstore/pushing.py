@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from casstore.errors import NotFound, Refused, UsageError
+from casstore.model.manifest import parse_document
 from casstore.model.record import LAYER
-from casstore.model.reference import Reference, familiar_name, parse_name
+from casstore.model.reference import Reference, familiar_name, parse_name, subject_of
+from casstore.queries.inspection import documents_of
+from casstore.registry.referrers import add_to_list, fallback_tag
 from casstore.registry.remote import Registry, Repository
 from casstore.registry.send import FOREIGN, Bundle, send
 from casstore.results import PushedTag
@@ -29,7 +32,8 @@ class Push:
     """One NAME being pushed."""
 
     def __init__(self, transport: Transport, view: SqliteView, name: str, *, every_tag: bool,
-                 tell: Tell, progress: Progress | None = None) -> None:  # fmt: skip
+                 tell: Tell, referrers: bool = False,
+                 progress: Progress | None = None) -> None:  # fmt: skip
         """Find what is to be pushed; `progress` gets a task `Pushing` for each blob.
 
         Raises:
@@ -43,6 +47,7 @@ class Push:
             raise UsageError("tag can't be used with --all-tags/-a")
         self.repository = parsed.repository
         self._view, self._tell, self._progress = view, tell, progress
+        self._referrers = referrers
         names = [n for n in view.all_names() if n.repository == parsed.repository and n.tag]
         if not names:
             raise NotFound(
@@ -58,8 +63,13 @@ class Push:
 
     def images(self) -> list[Digest]:
         """IDs of the images to be pushed, to be held meanwhile."""
-        found = (self._view.image_named(name) for name in self.names)
-        return list(dict.fromkeys(image for image in found if image is not None))
+        named = (self._view.image_named(name) for name in self.names)
+        found = list(dict.fromkeys(image for image in named if image is not None))
+        for image in found if self._referrers else ():
+            for top in self._view.tops_of(image):
+                for document in documents_of(self._view, top.digest):
+                    found += (a for a in self._view.referrers_of(document) if a not in found)
+        return found
 
     def send(self, blobs: StoredBlobs) -> list[PushedTag]:
         """Push each name. Raises RegistryError, Damaged."""
@@ -91,8 +101,39 @@ class Push:
         tag = name.tag or ""
         elsewhere = self._elsewhere(bundle)
         send(self._remote, bundle, tag, blobs, elsewhere=elsewhere, told=told, tasks=tasks)
+        if self._referrers:
+            self._send_referrers(bundle, blobs)
         self._tell(f"{tag}: digest: {top.digest}", f"size: {top.size}")
         return PushedTag(name, image, top.digest, top.size)
+
+    def _send_referrers(self, bundle: Bundle, blobs: StoredBlobs) -> None:
+        """Push what refers to a manifest of the bundle, and to what is pushed for that."""
+        subjects = list(bundle.manifests)
+        for subject in subjects:
+            for artifact in self._view.referrers_of(subject):
+                for top in self._view.tops_of(artifact):
+                    if top.digest not in subjects and self._send_referrer(top, subject, blobs):
+                        subjects.append(top.digest)
+
+    def _send_referrer(self, top: Descriptor, subject: Digest, blobs: StoredBlobs) -> bool:
+        document = parse_document(blobs.read(top.digest), top)
+        tags = [
+            name.tag
+            for image in self._view.holders_of(top.digest)
+            for name in (one.name for one in self._view.references_of(image))
+            if subject_of(name) == subject and name.tag is not None
+        ]
+        if document.subject is None and fallback_tag(subject) in tags:
+            return False  # a registry's own list of referrers, which is kept up to date below
+        bundle = Bundle(top, blobs)
+        answers = [
+            send(self._remote, bundle, reference, blobs, elsewhere={}, told=_silent)
+            for reference in (dict.fromkeys(tags) if tags else (top.digest,))
+        ]
+        if document.subject is not None and not answers[-1].header("OCI-Subject"):
+            add_to_list(self._remote, document.subject.descriptor.digest, top, document)
+        self._tell(f"{REFERRER}:", top.digest)
+        return True
 
     @staticmethod
     def _is_layer(leaf: Digest, blobs: StoredBlobs) -> bool:
@@ -120,3 +161,7 @@ class Push:
             if repository.startswith(prefix) and repository != self.repository:
                 return repository.removeprefix(prefix)
         return None
+
+
+def _silent(leaf: Descriptor, word: str) -> None:
+    """What becomes of an artifact's blobs is not told."""

@@ -131,6 +131,7 @@ class Repository:
         self.name = f"{registry.domain}/{path}"
         self.pull = frozenset((f"repository:{path}:pull",))
         self.push = frozenset((f"repository:{path}:pull,push",))
+        self.accept = {"Accept": ", ".join(MANIFEST_TYPES)}
 
     def request(
         self, method: str, url: str, scopes: Scopes | None = None, *,
@@ -159,9 +160,7 @@ class Repository:
             Refused: other bytes than the digest says, or a type that the document contradicts.
             RegistryError: anything else.
         """
-        answer = self.request(
-            "GET", f"manifests/{reference}", headers={"Accept": ", ".join(MANIFEST_TYPES)}
-        )
+        answer = self.request("GET", f"manifests/{reference}", headers=self.accept)
         if answer.status != 200:
             with answer:
                 raise self.refusal(answer, f"manifest for {self.shown(reference)}")

@@ -30,6 +30,7 @@ HELP = Command(
         PLAIN_HTTP,
         POLICY,
         PROGRESS,
+        Option("referrers", "Also what refers to the image: signatures, SBOMs", own=True),
     ),
     least=1,
     exits=(
@@ -44,6 +45,9 @@ HELP = Command(
 A pull by tag records the tag and the digest that it stood for, a pull by digest the digest alone.
 Blobs are kept byte for byte; every digest, size and diff ID is verified first, and an image is in
 the store whole or not at all. Run again after it was interrupted, it goes on where it stopped.
+
+--referrers takes along what refers to the manifest that is kept, by the referrers API, by the tag
+that stands for it, or by a tag of cosign's. What refers to an index comes with --all-platforms.
 
 Registries are spoken to over TLS; those on this machine (localhost, 127.0.0.0/8) also in plain
 HTTP. Logins are those of docker, podman and casstore login. HTTPS_PROXY, HTTP_PROXY, NO_PROXY,
@@ -82,6 +86,7 @@ def _pull(args: Args, app: App, via: Transport, name: str) -> None:
             platform=args.text("platform"),
             all_platforms=args.flag("all-platforms"),
             all_tags=every_tag,
+            referrers=args.flag("referrers"),
             via=via,
             tell=None if quiet else lambda what, to: show.out(f"{what} {to}"),
             policy=args.text("policy"),

@@ -21,6 +21,7 @@ HELP = Command(
         Option("quiet", "Suppress verbose output", short="q"),
         PLAIN_HTTP,
         PROGRESS,
+        Option("referrers", "Also what refers to the image: signatures, SBOMs", own=True),
     ),
     least=1,
     exits=(
@@ -62,6 +63,7 @@ def _push(args: Args, app: App, via: Transport, name: str) -> None:
         pushed = app.store.push(
             name,
             all_tags=every_tag,
+            referrers=args.flag("referrers"),
             via=via,
             tell=None if quiet else lambda what, to: show.out(f"{what} {to}"),
         )
