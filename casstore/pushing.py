@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Tell = Callable[[str, str], None]
 
 PREPARING, PUSHING = "Preparing", "Pushing"
+REFERRER = "Referrer"
 
 
 class Push:
