@@ -53,6 +53,15 @@ class PushedTag(Value):
     size: int  # of the manifest or index
 
 
+class PlatformRow(Value):
+    """One image of an index."""
+
+    platform: str  # `linux/arm64`
+    id: Digest  # image ID: the digest of its config
+    manifest: Digest
+    size: int  # file bytes of its layers
+
+
 class LoadResult(Value):
     """What one load did, image by image in the order of the input."""
 

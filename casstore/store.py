@@ -11,12 +11,13 @@ import os
 import time
 
 from casstore.keeping import KeepingStore
+from casstore.looking import LookingStore
 from casstore.trustedstore import TrustedStore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import IO, Any, BinaryIO
+    from typing import IO, BinaryIO
 
     from casstore.disk.ingest import Ingest
     from casstore.model.digest import Digest
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     )
 
 
-class Store(TrustedStore, KeepingStore):
+class Store(TrustedStore, KeepingStore, LookingStore):
     """A store in a directory. Use it as a context manager, in one thread at a time."""
 
     # Ways in
@@ -252,12 +253,6 @@ class Store(TrustedStore, KeepingStore):
         from casstore.queries.listing import get_image
 
         return get_image(self._view(), image)
-
-    def inspect(self, image: str) -> dict[str, Any]:
-        """An image in the shape of `docker inspect`. Raises NotFound."""
-        from casstore.queries.inspection import inspect_image
-
-        return inspect_image(self._view(), self.disk.blobs, image)
 
     def history(self, image: str) -> list[HistoryRow]:
         """The steps an image was made of, newest first. Raises NotFound."""

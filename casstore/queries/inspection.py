@@ -6,6 +6,7 @@ from casstore.model.imageconfig import is_child_history, parse_config
 from casstore.model.manifest import Manifest, parse_document
 from casstore.model.record import CONFIG, INDEX, MANIFEST
 from casstore.model.rfc3339 import format_time, go_time
+from casstore.queries.platforms import choose_platform
 from casstore.results import HistoryRow
 from casstore.rules.resolve import resolve
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from casstore.disk.sqliteview import SqliteView
     from casstore.model.digest import Digest
     from casstore.model.imageconfig import ImageConfig
+    from casstore.model.manifest import Platform
 
 _NO_TIME = "0001-01-01T00:00:00Z"
 # The fields of a container config that Docker always shows, with Go's zero values.
@@ -41,19 +43,31 @@ _CONTAINER_CONFIG: dict[str, Any] = {
 }
 
 
-def inspect_image(view: SqliteView, blobs: BlobDirectory, argument: str) -> dict[str, Any]:
-    """The image in the shape of `docker inspect`. Raises NotFound, InvalidReference, Damaged."""
+def inspect_image(
+    view: SqliteView, blobs: BlobDirectory, argument: str, platform: Platform | None = None
+) -> dict[str, Any]:
+    """The image in the shape of `docker inspect`; with `platform` the one for it in an index.
+
+    Raises NotFound, InvalidReference, Damaged.
+    """
     image = resolve(view, argument).image
     facts = view.facts_of(image)
     names = [one.name for one in view.references_of(image)]
     config = image_config(view, blobs, image)
+    size = facts.size
+    shown = image
     tops = view.tops_of(image)
     tagged = view.last_tagged(image)
     os_name, architecture, variant = view.platform_of(image)
+    if platform is not None:
+        chosen = choose_platform(view, blobs, image, platform)
+        config = parse_config(blobs.read(chosen.id), chosen.id)
+        shown, size = chosen.id, chosen.size
+        os_name, architecture, variant = config.os, config.architecture, config.variant
     document = config.document if config is not None else {}
     created = _text(document.get("created"))  # BuildKit writes null where it has no time
     shape: dict[str, Any] = {
-        "Id": image,
+        "Id": shown,
         "RepoTags": [name.familiar for name in names if name.tag is not None],
         "RepoDigests": [name.familiar for name in names if name.tag is None],
         "Parent": facts.parent or "",
@@ -67,8 +81,8 @@ def inspect_image(view: SqliteView, blobs: BlobDirectory, argument: str) -> dict
         "Architecture": architecture,
         "Variant": variant,
         "Os": os_name,
-        "Size": facts.size,
-        "VirtualSize": facts.size,
+        "Size": size,
+        "VirtualSize": size,
         "GraphDriver": {"Data": None, "Name": "casstore"},
         "RootFS": {"Type": "layers", "Layers": list(config.diff_ids) if config else []},
         "Metadata": {"LastTagTime": format_time(tagged) if tagged else _NO_TIME},

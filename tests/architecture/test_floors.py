@@ -20,6 +20,7 @@ FLOORS = (
     ("opening",),
     ("keeping",),
     ("exchange",),
+    ("exchange", "looking"),
     ("trustedstore",),
     ("store",),
     ("pytest_plugin",),

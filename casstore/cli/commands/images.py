@@ -49,6 +49,7 @@ HELP = Command(
         ),
         Option("no-trunc", "Don't truncate output"),
         Option("quiet", "Only show image IDs", short="q"),
+        Option("tree", "Show the platforms of an index below it"),
     ),
     most=1,
     exits=(
@@ -80,6 +81,11 @@ def run(args: Args, app: App) -> int:
     filters = checked_filters(args, FILTER)
     images = app.store.images(all=args.flag("all"), filters=filters, patterns=args.positional)
     digests, full = args.flag("digests"), args.flag("no-trunc")
+    if args.flag("tree"):
+        if form != "table" or digests or args.flag("quiet"):
+            raise args.wrong("tree", "it has a table of its own")
+        app.write(_tree(images, app, full=full))
+        return 0
     if form not in ("table", "json") or (form == "json" and not args.flag("quiet")):
         from casstore.cli.imagerows import render
 
@@ -149,6 +155,21 @@ def _familiar(name: str) -> str:
 
 def _id(image: ImageSummary, full: bool) -> str:  # noqa: FBT001 - one caller each way
     return image.id.hex if full else image.id.short
+
+
+def _tree(images: list[ImageSummary], app: App, *, full: bool) -> str:
+    """A row for each name, and under an index a row for each of its platforms."""
+    lines = []
+    for image, repository, tag, _ in rows(images, digests=False):
+        name = NONE if repository == NONE else f"{repository}:{tag}"
+        size = image_size(image.size, image.size)
+        lines.append([name, _id(image, full), age(image.created, app.now()), size])
+        platforms = app.store.platforms(image.id)
+        for number, one in enumerate(platforms, 1):
+            branch = "└─" if number == len(platforms) else "├─"
+            own = one.id.hex if full else one.id.short
+            lines.append([f"{branch} {one.platform}", own, "", image_size(one.size, one.size)])
+    return table(["IMAGE", "IMAGE ID", "CREATED", "SIZE"], lines) + "\n"
 
 
 def _table(images: list[ImageSummary], *, now: int, digests: bool, full: bool) -> str:

@@ -22,6 +22,12 @@ HELP = Command(
             short="f",
             kind=TEXT,
         ),
+        Option(
+            "platform",
+            "Inspect the image of this platform in an index",
+            kind=TEXT,
+            value="os/arch[/variant]",
+        ),
         Option("size", "Accepted; sizes are always shown", short="s"),
         Option("type", "Only 'image' is known", kind=TEXT, value="type", choices=("image",)),
     ),
@@ -43,11 +49,13 @@ def run(args: Args, app: App) -> int:
     errors: list[tuple[str, int]] = []
     for image in args.positional:
         try:
-            found.append(app.store.inspect(image))
+            found.append(app.store.inspect(image, platform=args.text("platform")))
         except (NotAStore, Locked):
             raise
         except NotFound as error:
-            errors.append((f"No such image: {image}", error.exit_code))
+            told = str(error)
+            missing = told.startswith("No such image")
+            errors.append((f"No such image: {image}" if missing else told, error.exit_code))
         except CasstoreError as error:
             errors.append((str(error), error.exit_code))
     form = args.text("format")

@@ -1,0 +1,81 @@
+"""What an index holds: its manifests, each with its platform, and the one for a platform."""
+
+from __future__ import annotations
+
+from casstore.errors import NotFound
+from casstore.model import mediatype
+from casstore.model.manifest import Index, Manifest, Platform, parse_document
+from casstore.model.platform import choose, normal, runs, shown
+from casstore.model.record import LAYER
+from casstore.results import PlatformRow
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.disk.blobdir import BlobDirectory
+    from casstore.disk.sqliteview import SqliteView
+    from casstore.model.digest import Digest
+    from casstore.model.manifest import Entry
+    from casstore.model.record import Descriptor
+
+
+def platforms_of(view: SqliteView, blobs: BlobDirectory, image: Digest) -> list[PlatformRow]:
+    """The images in an index, in its order; nothing for an image that is no index."""
+    rows = []
+    for entry in _entries(view, blobs, view.tops_of(image)[0]):
+        config = _config(blobs, entry.descriptor)
+        if config is not None and entry.platform is not None:
+            size = _file_bytes(view, entry.descriptor.digest)
+            name = shown(entry.platform)
+            rows.append(PlatformRow(name, config, entry.descriptor.digest, size))
+    return rows
+
+
+def choose_platform(
+    view: SqliteView, blobs: BlobDirectory, image: Digest, platform: Platform
+) -> PlatformRow:
+    """The image for a platform: one in the index, or the image itself if it is for that.
+
+    Raises:
+        NotFound: there is none.
+    """
+    top = view.tops_of(image)[0]
+    entries = _entries(view, blobs, top)
+    chosen = choose(entries, platform) if entries else None
+    config = _config(blobs, chosen.descriptor) if chosen is not None else None
+    if chosen is not None and config is not None:
+        name = shown(chosen.platform or platform)
+        size = _file_bytes(view, chosen.descriptor.digest)
+        return PlatformRow(name, config, chosen.descriptor.digest, size)
+    own = Platform(*view.platform_of(image))
+    if entries or normal(own) not in runs(platform):
+        raise NotFound(f"the image is not there for the platform {shown(platform)}")
+    return PlatformRow(shown(own), image, top.digest, _file_bytes(view, top.digest))
+
+
+def _entries(view: SqliteView, blobs: BlobDirectory, top: Descriptor) -> list[Entry]:
+    """What an index lists and the store has, through indexes within it."""
+    if not mediatype.is_index(top.media_type):
+        return []
+    document = parse_document(blobs.read(top.digest), top)
+    assert isinstance(document, Index)
+    here = {need.digest for need in view.needs_of(top.digest)}
+    found: list[Entry] = []
+    for entry in document.manifests:
+        if entry.descriptor.digest in here:
+            below = _entries(view, blobs, entry.descriptor)
+            found += below or [entry]
+    return found
+
+
+def _config(blobs: BlobDirectory, descriptor: Descriptor) -> Digest | None:
+    """The image ID of a manifest; None for what is no image (an attestation, say)."""
+    if not mediatype.is_manifest(descriptor.media_type):
+        return None
+    document = parse_document(blobs.read(descriptor.digest), descriptor)
+    if not isinstance(document, Manifest) or not document.is_image or document.config is None:
+        return None
+    return document.config.descriptor.digest
+
+
+def _file_bytes(view: SqliteView, manifest: Digest) -> int:
+    return sum(need.file_bytes for need in view.needs_of(manifest) if need.kind == LAYER)
