@@ -33,9 +33,11 @@ class Push:
     """One NAME being pushed."""
 
     def __init__(self, transport: Transport, view: SqliteView, name: str, *, every_tag: bool,
-                 tell: Tell, referrers: bool = False,
-                 progress: Progress | None = None) -> None:  # fmt: skip
+                 tell: Tell, referrers: bool = False, progress: Progress | None = None,
+                 source: tuple[Digest, Descriptor] | None = None) -> None:  # fmt: skip
         """Find what is to be pushed; `progress` gets a task `Pushing` for each blob.
+
+        `source`, an image and a manifest of it, is pushed as `name`, whatever the store calls it.
 
         Raises:
             NotFound: the store has no such name.
@@ -49,7 +51,10 @@ class Push:
         self.repository = parsed.repository
         self._view, self._tell, self._progress = view, tell, progress
         self._referrers = referrers
+        self._source = source
         names = [n for n in view.all_names() if n.repository == parsed.repository and n.tag]
+        if source is not None:
+            names, every_tag = [parsed.reference], True
         if not names:
             raise NotFound(
                 "An image does not exist locally with the tag: " + familiar_name(parsed.repository)
@@ -78,7 +83,7 @@ class Push:
         return [self._one(name, blobs) for name in self.names]
 
     def _one(self, name: Reference, blobs: StoredBlobs) -> PushedTag:
-        top, image = self._view.top_named(name), self._view.image_named(name)
+        image, top = self._source or (self._view.image_named(name), self._view.top_named(name))
         if top is None or image is None:
             raise NotFound(f"tag does not exist: {name.familiar}")
         bundle = Bundle(top, blobs)

@@ -59,6 +59,7 @@ class PlatformRow(Value):
     platform: str  # `linux/arm64`
     id: Digest  # image ID: the digest of its config
     manifest: Digest
+    media_type: str  # of the manifest
     size: int  # file bytes of its layers
 
 

@@ -49,6 +49,19 @@ def save_images(
     if format not in FORMATS:
         raise UsageError(f"unknown format {quote(format)}: use one of {', '.join(FORMATS)}")
     saved = selection(view, images, each_manifest=format != DOCKER)
+    write_saved(disk, view, saved, out, format, progress=progress)
+
+
+def write_saved(
+    disk: LocalStore,
+    view: SqliteView,
+    saved: Sequence[SavedImage],
+    out: str | BinaryIO,
+    format: str,
+    *,
+    progress: Progress | None = None,
+) -> None:
+    """Write a selection; as `save_images`."""
     blobs = StoredFiles(disk.blobs, view)
     task = None
     if progress is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 
+from casstore.copying import CopyingStore
 from casstore.keeping import KeepingStore
 from casstore.looking import LookingStore
 from casstore.trustedstore import TrustedStore
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     )
 
 
-class Store(TrustedStore, KeepingStore, LookingStore):
+class Store(TrustedStore, CopyingStore, KeepingStore, LookingStore):
     """A store in a directory. Use it as a context manager, in one thread at a time."""
 
     # Ways in

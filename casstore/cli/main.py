@@ -44,6 +44,7 @@ LOCK_TIMEOUT = 60.0
 # where that is a word of Python.
 COMMANDS = {
     "config": "Manage the settings of the store",
+    "copy": "Copy an image between the store, registries, layouts and archives",
     "df": "Show disk usage",
     "fsck": "Check the store, and repair it",
     "gc": "Remove what a crash left and what nothing refers to",

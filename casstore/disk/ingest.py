@@ -210,6 +210,12 @@ class Ingest:
     def _path(self, name: str) -> str:
         return os.path.join(self.directory, name)
 
+    def keep_only(self, wanted: set[Digest]) -> None:
+        """Give up the new blobs that are not wanted after all."""
+        for digest in self._staged.keys() - wanted:
+            path, _ = self._staged.pop(digest)
+            os.unlink(path)
+
     # The commit (commit.py), and the end
 
     def staged(self) -> list[tuple[str, Digest, int]]:

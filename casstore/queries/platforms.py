@@ -26,7 +26,8 @@ def platforms_of(view: SqliteView, blobs: BlobDirectory, image: Digest) -> list[
         if config is not None and entry.platform is not None:
             size = _file_bytes(view, entry.descriptor.digest)
             name = shown(entry.platform)
-            rows.append(PlatformRow(name, config, entry.descriptor.digest, size))
+            kind, digest, _ = entry.descriptor
+            rows.append(PlatformRow(name, config, digest, kind, size))
     return rows
 
 
@@ -45,11 +46,14 @@ def choose_platform(
     if chosen is not None and config is not None:
         name = shown(chosen.platform or platform)
         size = _file_bytes(view, chosen.descriptor.digest)
-        return PlatformRow(name, config, chosen.descriptor.digest, size)
+        return PlatformRow(
+            name, config, chosen.descriptor.digest, chosen.descriptor.media_type, size
+        )
     own = Platform(*view.platform_of(image))
     if entries or normal(own) not in runs(platform):
         raise NotFound(f"the image is not there for the platform {shown(platform)}")
-    return PlatformRow(shown(own), image, top.digest, _file_bytes(view, top.digest))
+    size = _file_bytes(view, top.digest)
+    return PlatformRow(shown(own), image, top.digest, top.media_type, size)
 
 
 def _entries(view: SqliteView, blobs: BlobDirectory, top: Descriptor) -> list[Entry]:

@@ -204,8 +204,8 @@ def _index_json(images: Sequence[SavedImage]) -> bytes:
                 annotations[IMAGE_NAME] = name
             if image.parent is not None:
                 annotations[PARENT] = image.parent
-            if name is not None:
-                annotations[REF_NAME] = name.familiar
+            if name is not None or image.ref:
+                annotations[REF_NAME] = name.familiar if name is not None else image.ref
             entry: dict[str, Any] = {
                 "mediaType": image.top.media_type,
                 "digest": image.top.digest,

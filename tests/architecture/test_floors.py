@@ -21,7 +21,7 @@ FLOORS = (
     ("keeping",),
     ("exchange",),
     ("exchange", "looking"),
-    ("trustedstore",),
+    ("copying", "trustedstore"),
     ("store",),
     ("pytest_plugin",),
     ("cli",),

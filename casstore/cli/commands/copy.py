@@ -1,0 +1,86 @@
+"""copy: an image from one place to another."""
+
+from __future__ import annotations
+
+from casstore.cli.commands.load import COMPRESSION
+from casstore.cli.options import DAMAGED, LOCKED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
+from casstore.cli.registries import PLAIN_HTTP, transport
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.cli.app import App
+
+HELP = Command(
+    name="copy",
+    arguments="SOURCE DESTINATION",
+    summary="Copy an image between the store, registries, layouts and archives",
+    options=(
+        Option("all", "Copy an index with all its platforms", short="a"),
+        COMPRESSION,
+        Option(
+            "platform",
+            "Copy the image of this platform from an index\n(default: this machine's)",
+            kind=TEXT,
+            value="os/arch[/variant]",
+        ),
+        PLAIN_HTTP,
+    ),
+    least=2,
+    most=2,
+    exits=(
+        (0, "the image is there; its digest is printed"),
+        (1, "it could not be copied; the destination is as it was"),
+        WRONG_USAGE,
+        NO_STORE,
+        LOCKED,
+        DAMAGED,
+    ),
+    description="""\
+SOURCE and DESTINATION are written as for skopeo: casstore:NAME or just NAME for the store,
+docker://NAME for a registry, oci:DIRECTORY[:REF] for an OCI layout, oci-archive:FILE[:REF] for a
+tar of one, docker-archive:FILE[:NAME] for an archive that docker load reads.
+
+Manifests and blobs are copied byte for byte, so that the digest stays; docker-archive has no place
+for them. A directory that is written must be empty, or not be there.""",
+    completes="image",
+)
+
+
+def run(args: Args, app: App) -> int:
+    """Copy, and print the digest of what was copied."""
+    from casstore.copying import check_ends
+    from casstore.model.place import STORE, parse_place
+
+    source, target = (parse_place(text) for text in args.positional)
+    check_ends(source, target)
+    platform, whole = args.text("platform"), args.flag("all")
+    compression = args.text("compression") or ""
+    if whole and platform:
+        raise args.wrong("platform", "--all copies every platform")
+    with transport(args) as via:
+        if target.transport == STORE:
+            digest = app.store.take(
+                source,
+                target.path,
+                platform=platform,
+                whole=whole,
+                compression=compression,
+                via=via,
+            )
+        elif source.transport == STORE:
+            digest = app.store.give(source.path, target, platform=platform, whole=whole, via=via)
+        else:
+            import tempfile
+
+            from casstore.store import Store
+
+            with tempfile.TemporaryDirectory(prefix="casstore-") as folder, Store(folder) as hub:
+                hub.take(
+                    source, _HUB, platform=platform, whole=whole, compression=compression, via=via
+                )
+                digest = hub.give(_HUB, target, whole=True, via=via)
+    app.out(digest)
+    return 0
+
+
+_HUB = "copied:latest"

@@ -1,0 +1,248 @@
+"""copy: one image from one place to another; its manifest, and so its digest, stays where it can.
+
+The part of Store that takes one image in under a given name, and gives one out under another. Bytes
+go the ways that pull, load, push and save have: verified, and whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+
+from casstore.errors import NotFound, Refused, UsageError, quote
+from casstore.exchange import ExchangingStore
+from casstore.model.place import DOCKER_ARCHIVE, OCI, REGISTRY, STORE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from casstore.disk.ingest import Ingest
+    from casstore.model.digest import Digest
+    from casstore.model.manifest import Platform
+    from casstore.model.place import Place
+    from casstore.model.record import Arrival, Descriptor, ImageRecord
+    from casstore.model.reference import Reference
+    from casstore.registry.access import Access
+    from casstore.registry.http import Transport
+
+
+class CopyingStore(ExchangingStore):
+    """A store that one image can be copied into and out of."""
+
+    def take(
+        self,
+        source: Place,
+        name: str,
+        *,
+        platform: str | None = None,
+        whole: bool = False,
+        compression: str = "zstd",
+        via: Access | Transport | None = None,
+        policy: str | None = None,
+    ) -> Digest:
+        """Copy an image into the store, under a name; one durable change.
+
+        Args:
+            source: where it is.
+            name: the tag that it gets.
+            platform: which image of an index to take; this machine's by default.
+            whole: take an index with all its platforms.
+            compression: of layers that arrive uncompressed.
+            via: how to reach a registry.
+            policy: path of a trust policy, instead of the store's own.
+
+        Returns:
+            The digest of its manifest or index.
+
+        Raises:
+            NotFound: no such image, or none for the platform.
+            Refused: the source is not what it should be, or has several images and none is named.
+        """
+        from casstore.model.reference import parse_target
+        from casstore.registry.http import connected
+
+        target = parse_target(name)
+        wanted = _platform(platform)
+        if source.transport == STORE:
+            _, top = self._chosen(source.path, wanted, whole=whole)
+            self._take_in(lambda ingest: [_arrival(_stored(ingest, top), target)], origin=None)
+            return top.digest
+        tops: list[Digest] = []
+
+        def read(ingest: Ingest) -> Sequence[Arrival]:
+            if source.transport == REGISTRY:
+                from casstore.pulling import Pull
+
+                with connected(via) as transport:
+                    pull = Pull(
+                        transport, source.path, platform=wanted, whole=whole, every_tag=False,
+                        tell=_silent, progress=self.progress,
+                    )  # fmt: skip
+                    image = pull.read(ingest)[0].image
+            else:
+                image = self._read_one(ingest, source, wanted, compression, whole=whole)
+            ingest.keep_only({blob.digest for blob in image.blobs})
+            tops.append(image.top.digest)
+            return [_arrival(image, target)]
+
+        origin = (source.transport, os.path.realpath(source.path))
+        if source.transport == REGISTRY:
+            self._take_in(read, policy=policy)
+        else:
+            self._take_in(read, origin=origin, policy=policy)
+        return tops[0]
+
+    def give(
+        self,
+        image: str,
+        target: Place,
+        *,
+        platform: str | None = None,
+        whole: bool = False,
+        via: Access | Transport | None = None,
+    ) -> Digest:
+        """Copy an image of the store to a registry, a layout or an archive.
+
+        Args:
+            image: a name or an ID.
+            target: where to; a directory must be empty or not be there.
+            platform, whole, via: as for `take`.
+
+        Returns:
+            The digest of its manifest or index.
+
+        Raises:
+            NotFound: no such image.
+            RegistryError, Refused, StorageError: the target does not take it.
+        """
+        from casstore.pushing import Push
+        from casstore.registry.http import connected
+        from casstore.saving import DOCKER, OCI_DIRECTORY, StoredFiles, write_saved
+        from casstore.saving import OCI as OCI_FILE
+        from casstore.transfer.saved import SavedImage
+
+        found, top = self._chosen(image, _platform(platform), whole=whole)
+        view = self._view()
+        with self._kept(view.images_needing(top.digest)[:1]):
+            if target.transport == REGISTRY:
+                with connected(via) as transport:
+                    push = Push(
+                        transport, view, target.path, every_tag=False, tell=_silent,
+                        progress=self.progress, source=(found, top),
+                    )  # fmt: skip
+                    push.send(StoredFiles(self.disk.blobs, view))
+                return top.digest
+            names: tuple[Reference, ...] = ()
+            if target.transport == DOCKER_ARCHIVE and target.reference:
+                from casstore.model.reference import parse_target
+
+                names = (parse_target(target.reference),)
+            saved = SavedImage(found, top, names, None, target.reference)
+            form = {OCI: OCI_DIRECTORY, DOCKER_ARCHIVE: DOCKER}.get(target.transport, OCI_FILE)
+            write_saved(self.disk, view, [saved], target.path, form, progress=self.progress)
+        return top.digest
+
+    def _kept(self, images: Sequence[Digest]) -> AbstractContextManager[object]:
+        """A lease for as long as the copy takes; none where nobody can write."""
+        if not self.disk.is_writable():
+            from contextlib import nullcontext
+
+            return nullcontext()
+        return self._held(images, f"copy-{os.getpid()}")
+
+    def _chosen(self, image: str, platform: Platform, *, whole: bool) -> tuple[Digest, Descriptor]:
+        """The image ID and the manifest that a copy of `image` takes."""
+        from casstore.model import mediatype
+        from casstore.model.record import Descriptor
+        from casstore.queries.platforms import choose_platform
+        from casstore.rules.resolve import resolve
+
+        view = self._view()
+        found = resolve(view, image)
+        top = view.top_named(found.name.reference) if found.name is not None else None
+        top = top or view.tops_of(found.image)[0]
+        if whole or not mediatype.is_index(top.media_type):
+            return found.image, top
+        row = choose_platform(view, self.disk.blobs, found.image, platform)
+        size = view.blob_size(row.manifest)
+        assert size is not None
+        return row.id, Descriptor(row.media_type, row.manifest, size)
+
+    def _read_one(
+        self, ingest: Ingest, source: Place, platform: Platform, compression: str, *, whole: bool
+    ) -> ImageRecord:
+        """Stage an archive or layout, and choose one image of it."""
+        from casstore.transfer.compress import parse_compression
+        from casstore.transfer.source import read_images
+
+        arrivals = read_images(source.path, ingest, compression=parse_compression(compression))
+        image = _named(arrivals, source).image
+        return image if whole else _for_platform(ingest, image, platform)
+
+
+def _named(arrivals: Sequence[Arrival], source: Place) -> Arrival:
+    """The arrival that a place means: by its reference, or the only one."""
+    if not source.reference:
+        if len({arrival.image.top.digest for arrival in arrivals}) == 1:
+            return arrivals[0]
+        raise Refused(f"{quote(source.path)} has several images: name one of them after a colon")
+    for arrival in arrivals:
+        for name in arrival.names:
+            if source.reference in (name.tag, name.familiar, name, f"{name}".rpartition("@")[2]):
+                return arrival
+    raise NotFound(f"{quote(source.path)} has no image {quote(source.reference)}")
+
+
+def _for_platform(ingest: Ingest, image: ImageRecord, platform: Platform) -> ImageRecord:
+    """The image itself, or the one for a platform where it is an index."""
+    from casstore.model import mediatype
+    from casstore.model.imagetree import read_tree
+    from casstore.model.manifest import Index, parse_document
+    from casstore.model.platform import choose, shown
+    from casstore.transfer.stagedtree import StagedTree
+
+    top = image.top
+    while mediatype.is_index(top.media_type):
+        document = parse_document(ingest.read(top.digest), top)
+        assert isinstance(document, Index)
+        entry = choose(document.manifests, platform)
+        if entry is None:
+            raise NotFound(
+                f"no matching manifest for {shown(platform)} in the manifest list entries"
+            )
+        top = entry.descriptor
+    if top == image.top:
+        return image
+    return read_tree(top, StagedTree(ingest, {layer.digest: layer for layer in image.layers}))
+
+
+def _stored(ingest: Ingest, top: Descriptor) -> ImageRecord:
+    """The record of an image that the store has, its blobs pinned."""
+    from casstore.model.imagetree import read_tree
+    from casstore.transfer.stagedtree import StagedTree
+
+    return read_tree(top, StagedTree(ingest))
+
+
+def _arrival(image: ImageRecord, name: Reference) -> Arrival:
+    from casstore.model.record import Arrival
+
+    return Arrival(image, (name,), None)
+
+
+def _platform(text: str | None) -> Platform:
+    from casstore.model.platform import parse_platform
+    from casstore.pulling import this_machine
+
+    return parse_platform(text) if text else this_machine()
+
+
+def check_ends(source: Place, target: Place) -> None:
+    """Raises UsageError where a copy has no sense: both ends are the same file."""
+    same = source.transport == target.transport and source.transport not in (STORE, REGISTRY)
+    if same and os.path.realpath(source.path) == os.path.realpath(target.path):
+        raise UsageError(f"cannot copy {quote(source.path)} onto itself")
+
+
+def _silent(what: str, to: str) -> None:
+    """A copy tells its end alone."""

@@ -1,0 +1,148 @@
+"""copy: every place to every other, with the digest that it had."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from casstore.errors import NotFound, Refused, UsageError
+from casstore.model.digest import Digest
+from casstore.model.place import Place, parse_place
+from casstore.store import Store
+from tests.registry.conftest import NewStore, filled
+from tests.registry.servers import RealRegistry
+from tests.registry.test_pull_and_push import FIXTURES, run, three_platforms
+from tests.sessions.commandline import casstore
+from tests.transfer.building import Layout
+
+
+@pytest.fixture
+def image(store: Store, tmp_path: Path) -> Digest:
+    """An image of the store, called app:1; its manifest's digest."""
+    layout = Layout()
+    digest = layout.publish(layout.image("x", "y"), "app:1")
+    filled(store, layout, tmp_path)
+    return digest
+
+
+def copied(store: Store, *words: str) -> str:
+    result = casstore(store.path, ["copy", *words])
+    assert result.status == 0, result.err
+    return result.out.strip()
+
+
+PLACES = ["docker://{host}/copy/{n}:1", "oci:{dir}/oci{n}:ref", "oci-archive:{dir}/a{n}.tar:ref"]
+
+
+@pytest.mark.parametrize("way", list(itertools.product(PLACES, PLACES)))
+def test_an_image_keeps_its_digest_from_place_to_place(
+    way: tuple[str, str], registry: RealRegistry, new_store: NewStore, store: Store,
+    image: Digest, tmp_path: Path,
+) -> None:  # fmt: skip
+    one, two = (
+        place.format(host=registry.host, dir=tmp_path, n=number) for number, place in enumerate(way)
+    )
+    other = new_store()
+    assert copied(store, "app:1", one) == image
+    assert copied(other, one, two) == image
+    assert not other.disk.exists()
+    assert copied(other, two, "mine:2") == image
+
+    assert [name.familiar for name in other.get("mine:2").names] == ["mine:2"]
+    assert other.get("mine:2").manifests == (image,)
+
+
+def test_a_docker_archive_keeps_the_image_id(
+    store: Store, new_store: NewStore, image: Digest, tmp_path: Path
+) -> None:
+    other, archive = new_store(), f"docker-archive:{tmp_path}/out.tar:shop/app:3"
+    copied(store, "casstore:app:1", archive)
+    copied(other, archive, "mine:1")
+
+    assert other.get("mine:1").id == store.get("app:1").id
+
+
+def test_skopeo_reads_what_we_copied_under_the_name_that_we_gave(
+    store: Store, image: Digest, tmp_path: Path
+) -> None:
+    copied(store, "app:1", f"oci:{tmp_path}/out:v1.0")
+
+    seen = json.loads(run("skopeo", "inspect", f"oci:{tmp_path}/out:v1.0"))
+    assert seen["Digest"] == image
+
+
+def test_an_index_is_copied_whole_or_for_one_platform(
+    registry: RealRegistry, store: Store, new_store: NewStore, tmp_path: Path
+) -> None:
+    layout = Layout()
+    digest = layout.publish(three_platforms(layout), "multi:1")
+    filled(store, layout, tmp_path)
+    path, there = tmp_path / "layout", f"docker://{registry.host}/copy/multi:1"
+    assert copied(store, "--all", "multi:1", there) == digest
+    other = new_store()
+    assert copied(other, "--all", there, "whole:1") == digest
+    arm = copied(other, "--platform", "linux/arm64", there, "arm:1")
+    assert copied(store, "--platform", "linux/arm64", "multi:1", f"oci:{tmp_path}/arm") == arm
+    assert copied(store, "--platform", "linux/arm64", "multi:1", "arm:1") == arm
+    assert (
+        copied(new_store(), "--platform", "linux/arm64", f"oci:{path}", "a") == arm
+    )
+
+    assert other.inspect("arm:1")["Architecture"] == "arm64"
+    assert len(other.platforms("whole:1")) == 3
+
+
+def test_of_several_images_one_has_to_be_named(store: Store) -> None:
+    source = FIXTURES / "skopeo" / "several-refs"
+    with pytest.raises(Refused, match="has several images"):
+        store.take(Place("oci", str(source), ""), "mine:1")
+    with pytest.raises(NotFound, match="has no image"):
+        store.take(Place("oci", str(source), "nosuch"), "mine:1")
+
+    assert store.images(all=True) == []
+
+
+def test_what_is_not_copied_does_not_stay(store: Store, tmp_path: Path) -> None:
+    layout = Layout()
+    layout.publish(layout.image("wanted"), "app:1")
+    layout.publish(layout.image("not wanted"), "app:2")
+    store.take(Place("oci", layout.write(str(tmp_path / "layout")), "1"), "mine:1")
+
+    usage = store.df()
+    assert (usage.images, usage.orphans) == (1, 0)
+
+
+def test_nothing_is_written_over(store: Store, image: Digest, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("mine")
+    result = casstore(store.path, ["copy", "app:1", f"oci:{tmp_path}/full"])
+
+    assert result.status == 1
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("busybox", Place("casstore", "busybox", "")),
+        ("busybox:1", Place("casstore", "busybox:1", "")),
+        ("casstore:busybox:1", Place("casstore", "busybox:1", "")),
+        ("docker://busybox", Place("docker", "busybox", "")),
+        ("oci:a/b", Place("oci", "a/b", "")),
+        ("oci:a/b:host:5000/x:1", Place("oci", "a/b", "host:5000/x:1")),
+        ("oci-archive:x.tar:1", Place("oci-archive", "x.tar", "1")),
+        ("docker-archive:x.tar", Place("docker-archive", "x.tar", "")),
+        ("localhost:5000/x", Place("casstore", "localhost:5000/x", "")),
+    ],
+)
+def test_places_are_written_as_for_skopeo(text: str, place: Place) -> None:
+    assert parse_place(text) == place
+
+
+@pytest.mark.parametrize("text", ["docker:x", "oci:", "dir:/x", "docker-daemon:x:1", ""])
+def test_a_place_that_is_none_is_wrong_usage(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_place(text)
