@@ -15,6 +15,7 @@ from casstore.model.place import DOCKER_ARCHIVE, OCI, REGISTRY, STORE
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from casstore.disk.ingest import Ingest
     from casstore.model.digest import Digest

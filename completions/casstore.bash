@@ -8,13 +8,14 @@ _casstore_options() {
         'config ls') echo '--format --help' ;;
         'config set') echo '--help' ;;
         'config unset') echo '--help' ;;
+        'copy') echo '--all -a --compression --help --plain-http --platform' ;;
         'df') echo '--format --help --verbose -v' ;;
         'fsck') echo '--format --help --progress --quick --rebuild --repair --repair-from' ;;
         'gc') echo '--dry-run --empty-trash --format --help' ;;
         'history') echo '--format --help --human -H --no-trunc --quiet -q' ;;
-        'images') echo '--all -a --digests --filter -f --format --help --no-trunc --quiet -q' ;;
+        'images') echo '--all -a --digests --filter -f --format --help --no-trunc --quiet -q --tree' ;;
         'import') echo '--change -c --compression --help --message -m --parent --platform --progress' ;;
-        'inspect') echo '--format -f --help --size -s --type' ;;
+        'inspect') echo '--format -f --help --platform --size -s --type' ;;
         'key') echo '--help' ;;
         'key generate') echo '--help --output-key-prefix -o --password-file' ;;
         'key public') echo '--help --password-file' ;;
@@ -24,9 +25,11 @@ _casstore_options() {
         'lease rm') echo '--help' ;;
         'lease run') echo '--help' ;;
         'load') echo '--compression --help --input -i --link --policy --progress --quiet -q' ;;
+        'login') echo '--help --password-stdin --plain-http --username -u' ;;
+        'logout') echo '--help' ;;
         'prune') echo '--all -a --dry-run --filter --force -f --format --help --keep' ;;
-        'pull') echo '--all-platforms --all-tags -a --help --plain-http --platform --policy --progress --quiet -q' ;;
-        'push') echo '--all-tags -a --help --plain-http --progress --quiet -q' ;;
+        'pull') echo '--all-platforms --all-tags -a --help --plain-http --platform --policy --progress --quiet -q --referrers' ;;
+        'push') echo '--all-tags -a --help --plain-http --progress --quiet -q --referrers' ;;
         'report') echo '--help --output -o' ;;
         'restore') echo '--as --help' ;;
         'rmi') echo '--dry-run --force -f --format --glob --help --keep --no-prune --verbose' ;;
@@ -47,6 +50,8 @@ _casstore_value() {
         ' --lock-timeout') echo 'nothing' ;;
         ' --store') echo 'directory' ;;
         'config ls --format') echo 'nothing' ;;
+        'copy --compression') echo 'nothing' ;;
+        'copy --platform') echo 'nothing' ;;
         'df --format') echo 'nothing' ;;
         'fsck --format') echo 'words json' ;;
         'fsck --progress') echo 'words auto plain none json tty' ;;
@@ -66,6 +71,7 @@ _casstore_value() {
         'import --parent') echo 'image' ;;
         'inspect --format') echo 'nothing' ;;
         'inspect -f') echo 'nothing' ;;
+        'inspect --platform') echo 'nothing' ;;
         'inspect --type') echo 'words image' ;;
         'key generate --output-key-prefix') echo 'file' ;;
         'key generate -o') echo 'file' ;;
@@ -78,6 +84,8 @@ _casstore_value() {
         'load --compression') echo 'nothing' ;;
         'load --policy') echo 'file' ;;
         'load --progress') echo 'words auto plain none json tty' ;;
+        'login --username') echo 'nothing' ;;
+        'login -u') echo 'nothing' ;;
         'prune --filter') echo 'nothing' ;;
         'prune --format') echo 'words json' ;;
         'prune --keep') echo 'nothing' ;;
@@ -112,6 +120,7 @@ _casstore_value() {
 
 _casstore_argument() {
     case $1 in
+        'copy') echo image ;;
         'history') echo image ;;
         'images') echo image ;;
         'import') echo file ;;
@@ -190,7 +199,7 @@ _casstore() {
     elif [[ $cur == -* ]]; then
         kind="words $(_casstore_options "$command")"
     elif [[ -z $command ]]; then
-        kind="words config df fsck gc history image images import inspect key lease load prune pull push report restore rmi save sign system tag trash tree verify why"
+        kind="words config copy df fsck gc history image images import inspect key lease load login logout prune pull push report restore rmi save sign system tag trash tree verify why"
     elif [[ -n $(_casstore_subcommands "$command") ]]; then
         kind="words $(_casstore_subcommands "$command")"
     else

@@ -19,7 +19,6 @@ FLOORS = (
     ("gatekeeping",),
     ("opening",),
     ("keeping",),
-    ("exchange",),
     ("exchange", "looking"),
     ("copying", "trustedstore"),
     ("store",),

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from casstore.disk.leftovers import PART_SECONDS, remove_leftovers
-from casstore.disk.leftovers import PART
+from casstore.disk.leftovers import PART, PART_SECONDS, remove_leftovers
 from casstore.errors import CasstoreError, NotFound, Refused, RegistryError
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT

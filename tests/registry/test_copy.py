@@ -39,11 +39,11 @@ PLACES = ["docker://{host}/copy/{n}:1", "oci:{dir}/oci{n}:ref", "oci-archive:{di
 
 @pytest.mark.parametrize("way", list(itertools.product(PLACES, PLACES)))
 def test_an_image_keeps_its_digest_from_place_to_place(
-    way: tuple[str, str], registry: RealRegistry, new_store: NewStore, store: Store,
-    image: Digest, tmp_path: Path,
-) -> None:  # fmt: skip
+    way: tuple[str, str], registry: RealRegistry, new_store: NewStore, store: Store, image: Digest
+) -> None:
+    folder = Path(store.path).parent
     one, two = (
-        place.format(host=registry.host, dir=tmp_path, n=number) for number, place in enumerate(way)
+        place.format(host=registry.host, dir=folder, n=number) for number, place in enumerate(way)
     )
     other = new_store()
     assert copied(store, "app:1", one) == image
@@ -87,9 +87,7 @@ def test_an_index_is_copied_whole_or_for_one_platform(
     arm = copied(other, "--platform", "linux/arm64", there, "arm:1")
     assert copied(store, "--platform", "linux/arm64", "multi:1", f"oci:{tmp_path}/arm") == arm
     assert copied(store, "--platform", "linux/arm64", "multi:1", "arm:1") == arm
-    assert (
-        copied(new_store(), "--platform", "linux/arm64", f"oci:{path}", "a") == arm
-    )
+    assert copied(new_store(), "--platform", "linux/arm64", f"oci:{path}", "a") == arm
 
     assert other.inspect("arm:1")["Architecture"] == "arm64"
     assert len(other.platforms("whole:1")) == 3
