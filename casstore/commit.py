@@ -10,6 +10,9 @@ A stop before the transaction leaves the state before, and files that nobody nam
 leaves the state after, and work that the next change finishes before its own: doomed files are
 unlinked, a stale index.json is written, staging of dead processes is removed. A blob is unlinked
 only when neither the database nor a durable index.json names it.
+
+A store can be set to publish on demand. Step 3 and 4 then withdraw index.json, unless it is
+withdrawn already: it names nothing, so it names nothing that is gone.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from casstore.disk.sqliteindex import SqliteIndex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
 
@@ -32,9 +36,11 @@ if TYPE_CHECKING:
     from casstore.errors import CasstoreError
     from casstore.model.digest import Digest
 
-    Edits = list[tuple[Published, Published | None]]
+    Edits = Sequence[tuple[Published, Published | None]]
 
 GENERATION = "generation"
+PUBLISH = "setting.publish"  # meta: when index.json is published
+ALWAYS, ON_DEMAND = "always", "on-demand"
 
 
 class Change:
@@ -53,6 +59,7 @@ class Change:
         self.now = now
         self._committed = False
         self._named: list[Digest] = []  # new blobs, before the transaction that refers to them
+        self._on_demand = False
         self.warnings: list[str] = []
 
     def __enter__(self) -> Self:
@@ -110,9 +117,10 @@ class Change:
     def _recover(self) -> None:
         """Finish what a crash interrupted, as part of this change."""
         generation = self.index.meta(GENERATION)
+        self._on_demand = self.index.meta(PUBLISH) == ON_DEMAND
         if self._disk.layout.generation() != generation:
             # First of all: until it is published anew, index.json may name doomed blobs.
-            self._disk.layout.write(self.index.all_published(), generation)
+            self._publish((), (), generation)
         doomed = self.index.doomed()
         if doomed:
             self._disk.blobs.discard(doomed)
@@ -140,15 +148,29 @@ class Change:
         self._named = [digest for _, digest in moves if self.index.blob_size(digest) is None]
         blobs.publish(moves + back)
 
-    def _publish(self, edits: Edits, added: list[Published], generation: int) -> None:
+    def _publish(self, edits: Edits, added: Sequence[Published], generation: int) -> None:
+        """Bring index.json from the generation before to this one."""
         layout, reserve = self._disk.layout, self._disk.reserve
         try:
-            if not layout.splice(edits, added, generation):
+            if self._on_demand:
+                layout.withdraw()
+            elif not (edits or added) or not layout.splice(edits, added, generation):
                 layout.write(self.index.all_published(), generation)
         except OSError as error:
             if not durable.is_full(error) or not reserve.give_up():
                 raise
-            layout.write(self.index.all_published(), generation)
+            if self._on_demand:
+                layout.withdraw()
+            else:
+                layout.write(self.index.all_published(), generation)
+
+    def publish(self) -> None:
+        """Publish index.json whole, after the commit, in a store that does so on demand, too."""
+        generation = self.index.meta(GENERATION)
+        if self._disk.layout.generation() != generation:
+            self._disk.layout.write(self.index.all_published(), generation)
+        if self.index.meta(PUBLISH) != ON_DEMAND:
+            self._disk.layout.forget_last()
 
     def commit(self) -> None:
         """Make the change durable, publish it, and discard what it doomed."""

@@ -30,6 +30,22 @@ ROOM_AT_ONCE = 64 << 20  # bytes that a load which meets a full disk takes from 
 class ExchangingStore(OpenStore):
     """A store that takes images in, and exchanges them with registries."""
 
+    def publish(self, *, on_demand: bool | None = None) -> None:
+        """Write index.json, which other OCI tools read, as the store is now.
+
+        Args:
+            on_demand: True lets changes withdraw index.json from now on instead of keeping it up to
+                date, so that they cost the same in a store of any size, until `publish` is called
+                again; False ends that; None leaves it as it is.
+        """
+        from casstore.commit import ALWAYS, ON_DEMAND, PUBLISH
+
+        with self._change() as change:
+            if on_demand is not None:
+                change.index.set_meta(PUBLISH, ON_DEMAND if on_demand else ALWAYS)
+            change.commit()
+            change.publish()
+
     def pull(
         self,
         name: str,

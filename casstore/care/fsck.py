@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from casstore.care.adoption import forget_kept, retry_kept, unknown_images
 from casstore.care.published import kept_files
 from casstore.care.rebuild import StoredTree
+from casstore.commit import ON_DEMAND, PUBLISH
 from casstore.disk import durable, schema
 from casstore.disk.leftovers import leftovers
 from casstore.disk.local import TRUST_POLICY
@@ -300,6 +301,11 @@ class _Check:
         generation = layout.generation()
         if not os.path.exists(layout.path):
             self._found(WARN, "index-missing", "index.json", "the next change writes it again")
+        elif layout.is_withdrawn():
+            if view.meta(PUBLISH) == ON_DEMAND:
+                self._found(NOTE, "index-withdrawn", "index.json", "published on demand")
+            else:
+                self._found(WARN, "index-stale", "index.json", "the next change writes it again")
         elif generation is None and (foreign := self._foreign(view)):
             self._found(
                 WARN, "index-foreign", "index.json",

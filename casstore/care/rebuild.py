@@ -5,6 +5,7 @@ parent links, edges, sizes. Leases by name, settings and the trash do not: carry
 from a database that is sound. An image whose layer is damaged is there again all the same (fsck
 names the blob, rmi removes the image). An image whose documents cannot be read cannot be: then
 index.json is kept aside, and gc refuses to sweep what that image may hold.
+A store that publishes on demand has what was published last, and gc refuses in the same way.
 """
 
 from __future__ import annotations
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
     from casstore.disk.blobdir import BlobDirectory
     from casstore.disk.local import LocalStore
     from casstore.model.record import Descriptor
+
+
+# No list, so that nothing but a person removes it: until then gc removes no blob.
+_UNLISTED = b"""\
+casstore.db was lost while index.json was published on demand. Images that came after the last
+publishing are among the blobs without a name; load them again, then remove this file.
+"""
 
 
 def rebuild_database(disk: LocalStore) -> list[str]:
@@ -72,13 +80,18 @@ def _fill(disk: LocalStore, connection: schema.Connection, *, writable: bool) ->
             "both casstore.db and index.json are missing; casstore fsck --rebuild finds the images"
             " among the blobs, without their names"
         )
+    withdrawn = disk.layout.is_withdrawn()
+    if withdrawn and not os.path.lexists(disk.layout.last):
+        raise Damaged(
+            "casstore.db is missing and index.json was not published; nothing says what the blobs are"
+        )
     try:
-        entries, _ = listed(read_file(disk.layout.path))
+        entries, _ = listed(read_file(disk.layout.last if withdrawn else disk.layout.path))
     except (Refused, OSError) as error:
         raise Damaged(f"index.json cannot be read ({error}); nothing is changed") from None
     index = SqliteIndex(connection, now=0, hard={})
     reader = StoredTree(disk.blobs)
-    problems: list[str] = []
+    problems = ["index.json was published before the last changes"] if withdrawn else []
     parents: list[tuple[Digest, Digest]] = []
     index.begin()
     unreadable: list[Any] = []
@@ -104,6 +117,8 @@ def _fill(disk: LocalStore, connection: schema.Connection, *, writable: bool) ->
         index.set_meta("generation", (disk.layout.generation() or 0) + 1)
         if unreadable:
             keep_aside(disk, layout_of(unreadable), DAMAGED)
+        if withdrawn:
+            keep_aside(disk, _UNLISTED, DAMAGED)
         from casstore.care.carryover import carry_over
 
         problems += carry_over(disk, index, reader)

@@ -58,6 +58,7 @@ COMMANDS = {
     "login": "Log in to a registry",
     "logout": "Log out from a registry",
     "prune": "Remove unused images",
+    "publish": "Write index.json, which other OCI tools read, and say when it is written",
     "pull": "Download an image from a registry",
     "push": "Upload an image to a registry",
     "report": "Write a page that shows where the space goes",

@@ -6,6 +6,9 @@ byte for byte, and only the changed records are written anew (the peers' habit o
 whole list is what makes them slow as they grow). The search starts where the record is likely to
 be, and neither search nor copy keeps more than a piece of the file in memory.
 
+A store may publish on demand only: then the first change withdraws index.json, which costs the same
+whatever the store's size; the file says then that it names nothing.
+
 The generation in its annotations tells at a glance whether it is the one last committed; another
 tool that rewrites the file loses the form, and that shows too.
 """
@@ -28,6 +31,11 @@ IMAGE_NAME = "io.containerd.image.name"
 PARENT = "io.casstore.image.parent"
 GENERATION = "io.casstore.index.generation"
 
+# What is there while nothing is published: an index of no manifests, valid for every other tool.
+_WITHDRAWN = (
+    b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[],'
+    b'"annotations":{"io.casstore.index.published":"on-demand"}}\n'
+)
 _HEAD = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[\n'
 _SEPARATOR = b",\n"
 _TAIL = b'\n],"annotations":{"' + GENERATION.encode() + b'":"%020d"}}\n'
@@ -60,6 +68,7 @@ class LayoutFile:
     def __init__(self, root: str, staging: str) -> None:
         """`staging` is the path of a file on the same file system to write new versions to."""
         self.path = os.path.join(root, "index.json")
+        self.last = self.path + ".last"  # what was published before it was withdrawn
         self._staging = staging
 
     def generation(self) -> int | None:
@@ -77,7 +86,33 @@ class LayoutFile:
 
     def is_foreign(self) -> bool:
         """Whether there is a file that is not of our form: another tool wrote it."""
-        return self.generation() is None and os.path.lexists(self.path)
+        return self.generation() is None and not self.is_withdrawn() and os.path.lexists(self.path)
+
+    def is_withdrawn(self) -> bool:
+        """Whether the file says that nothing is published."""
+        try:
+            with open(self.path, "rb", buffering=0) as file:
+                return file.read(len(_WITHDRAWN) + 1) == _WITHDRAWN
+        except OSError:
+            return False
+
+    def withdraw(self) -> None:
+        """Let index.json name nothing, and keep what it named as `last`; durable on return."""
+        if self.is_withdrawn():
+            return
+        self.forget_last()
+        if os.path.exists(self.path) and not durable.share(self.path, self.last):
+            durable.copy_file(self.path, self.last)
+            durable.sync_files([self.last])
+        with durable.replace_file(self.path, self._staging) as new:
+            new.file.write(_WITHDRAWN)
+
+    def forget_last(self) -> None:
+        """Remove what `withdraw` kept."""
+        try:
+            os.unlink(self.last)
+        except FileNotFoundError:
+            pass
 
     def write(self, rows: Iterable[Published], generation: int) -> None:
         """Publish a whole new version."""

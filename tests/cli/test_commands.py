@@ -726,3 +726,21 @@ def test_lease_run_needs_a_command(run: Run, store: FakeStore) -> None:
     assert result.status == 2
     assert result.err.startswith("'casstore lease run' requires '--' and a command\n")
     assert store.calls == []
+
+
+@pytest.mark.parametrize(
+    ("words", "on_demand"),
+    [([], None), (["--mode", "on-demand"], True), (["--mode=always"], False)],
+)
+def test_publish_is_silent_and_sets_the_mode_it_was_given(
+    run: Run, store: FakeStore, words: list[str], on_demand: bool | None
+) -> None:
+    assert run("publish", *words) == (0, "", "")
+    assert store.calls == [("publish", (), {"on_demand": on_demand})]
+
+
+def test_publish_knows_two_modes(run: Run) -> None:
+    status, _, error = run("publish", "--mode", "never")
+
+    assert status == 2
+    assert "must be one of always, on-demand" in error

@@ -28,8 +28,8 @@ from casstore.trash import list_trash
 from tests.crash.scenarios import Scenario
 
 PARTS = {
-    "oci-layout", "index.json", "blobs", "ingest", "casstore.db", "casstore.db-wal",
-    "casstore.db-shm", "casstore.lock", "casstore.reserve", "quarantine",
+    "oci-layout", "index.json", "index.json.last", "blobs", "ingest", "casstore.db", 
+    "casstore.db-wal", "casstore.db-shm", "casstore.lock", "casstore.reserve", "quarantine",
 }  # fmt: skip
 
 
@@ -133,6 +133,8 @@ def _rebuilt(path: Path) -> str:
     with Store(str(path)) as store:
         if not store.disk.exists():
             return ""
+        if store.disk.layout.is_withdrawn():
+            store.publish()
         here = _seen(store._view())
         connection = index_in_memory(store.disk)
         try:

@@ -45,6 +45,16 @@ def _chain(store: Store) -> None:
     store.tag("app:1", "other:2")
 
 
+def _on_demand(store: Store) -> None:
+    _chain(store)
+    store.publish(on_demand=True)
+
+
+def _withdrawn(store: Store) -> None:
+    _on_demand(store)
+    store.remove(["other:2"])
+
+
 def _dangling(store: Store) -> None:
     _chain(store)
     store.load(str(ARCHIVES / "untagged.tar"))
@@ -126,6 +136,9 @@ SCENARIOS = (
     Scenario("rmi", "rmi other:2 app:1", _chain),
     Scenario("rmi of a name", "rmi other:2", _chain),
     Scenario("rmi by force", "rmi -f 2f3bb8fe9ddd", _chain),
+    Scenario("rmi in a store published on demand", "rmi other:2 app:1", _on_demand),
+    Scenario("publish", "publish", _withdrawn),
+    Scenario("publish always", "publish --mode always", _withdrawn),
     Scenario("prune", "prune -f", _dangling),
     Scenario("prune of all", "prune -af", _dangling),
     Scenario("gc", "gc", _garbage),
