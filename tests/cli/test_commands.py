@@ -729,14 +729,15 @@ def test_lease_run_needs_a_command(run: Run, store: FakeStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "on_demand"),
-    [([], None), (["--mode", "on-demand"], True), (["--mode=always"], False)],
-)
+    ("words", "said"),
+    [([], {"on_demand": None}), (["--mode", "on-demand"], {"on_demand": True}),
+     (["--mode=always"], {"on_demand": False})],
+)  # fmt: skip
 def test_publish_is_silent_and_sets_the_mode_it_was_given(
-    run: Run, store: FakeStore, words: list[str], on_demand: bool | None
+    run: Run, store: FakeStore, words: list[str], said: dict[str, object]
 ) -> None:
     assert run("publish", *words) == (0, "", "")
-    assert store.calls == [("publish", (), {"on_demand": on_demand})]
+    assert store.calls == [("publish", (), said)]
 
 
 def test_publish_knows_two_modes(run: Run) -> None:
