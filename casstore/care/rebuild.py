@@ -83,7 +83,8 @@ def _fill(disk: LocalStore, connection: schema.Connection, *, writable: bool) ->
     withdrawn = disk.layout.is_withdrawn()
     if withdrawn and not os.path.lexists(disk.layout.last):
         raise Damaged(
-            "casstore.db is missing and index.json was not published; nothing says what the blobs are"
+            "casstore.db is missing and index.json was not published; nothing says what the blobs"
+            " are"
         )
     try:
         entries, _ = listed(read_file(disk.layout.last if withdrawn else disk.layout.path))
