@@ -376,10 +376,11 @@ def content_problem(blobs: BlobDirectory, digest: Digest, task: Task | None = No
     state = hashlib.sha256()
     try:
         with blobs.open(digest) as file:
-            while piece := file.read(_READ):
-                state.update(piece)
+            buffer = memoryview(bytearray(min(_READ, os.fstat(file.fileno()).st_size + 1)))
+            while count := file.readinto(buffer):  # type: ignore[attr-defined]
+                state.update(buffer[:count])
                 if task is not None:
-                    task.advance(len(piece))
+                    task.advance(count)
     except Damaged as error:
         return str(error)
     except OSError as error:

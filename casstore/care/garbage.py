@@ -49,11 +49,10 @@ def collect_garbage(
     if emptied:
         findings.append(f"{emptied} entries of the trash removed")
     orphans, freed, strays = [], 0, []
-    known = {state.digest for state in index.all_blobs()}
-    for name, digest, status in disk.blobs.walk():
+    for name, digest, status in disk.blobs.strangers(index.all_blob_names()):
         if digest is None:
             findings.append(f"foreign file in blobs/sha256: {quote(name)}")
-        elif digest not in known:
+        else:
             orphans.append(digest)
             freed += status.st_size if status.st_nlink == 1 else 0
     strays = leftovers(disk.root)

@@ -16,6 +16,7 @@ from casstore.model.digest import Digest, is_hex64
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from collections.abc import Set as AbstractSet
     from typing import BinaryIO
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -112,6 +113,18 @@ class BlobDirectory:
         except OSError:
             return [f"{digest} is a directory that is not empty; fsck names it, remove it by hand"]
         return []
+
+    def strangers(
+        self, known: AbstractSet[str]
+    ) -> Iterator[tuple[str, Digest | None, os.stat_result]]:
+        """As `walk`, less the files whose hex digits are in `known`: these are not looked at."""
+        for name in os.listdir(self.directory):
+            if name not in known:
+                try:
+                    status = os.lstat(os.path.join(self.directory, name))
+                except FileNotFoundError:
+                    continue  # an rmi beside us took it
+                yield name, Digest.of_hex(name) if is_hex64(name) else None, status
 
     def walk(self) -> Iterator[tuple[str, Digest | None, os.stat_result]]:
         """Each entry of the directory: its name, its digest if it has the form, its status."""

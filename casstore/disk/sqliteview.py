@@ -118,6 +118,7 @@ LISTINGS = {
     " ORDER BY image.id, blob.id",
     "all_published_names": PUBLISHED_NAMES.format(""),
     "all_published_nameless": PUBLISHED_NAMELESS.format(""),
+    "all_blob_names": "SELECT digest FROM blob",  # from the index alone
     "all_blobs": "SELECT blob.digest, blob.kind, blob.size, layer.file_bytes, blob.refcount"
     " FROM blob LEFT JOIN layer ON layer.blob = blob.id ORDER BY blob.id",
     "all_pins": "SELECT image.digest FROM pin JOIN image ON image.id = pin.image",
@@ -318,6 +319,10 @@ class SqliteView:
         rows = self.connection.execute(LISTINGS["all_referrers"])
         return {Digest.of_bytes(row[0]) for row in rows}
 
+    def all_blob_names(self) -> set[str]:
+        """The hex digits of every blob that the index knows."""
+        return {raw.hex() for (raw,) in self.connection.execute(LISTINGS["all_blob_names"])}
+
     def all_blobs(self) -> Iterator[BlobState]:
         """Every blob that the index knows."""
         return map(blob_state, self.connection.execute(LISTINGS["all_blobs"]))
@@ -371,7 +376,7 @@ def _newest_first(facts: ImageFacts) -> tuple[int, Digest]:
 def blob_state(row: Any) -> BlobState:
     """A blob from a row of digest, kind, size, file bytes and count."""
     raw, kind, size, file_bytes, refcount = row
-    return BlobState(Digest.of_bytes(raw), KINDS[kind], size, file_bytes or 0, refcount)
+    return BlobState._make((Digest.of_bytes(raw), KINDS[kind], size, file_bytes or 0, refcount))
 
 
 def _facts(row: Any) -> ImageFacts:

@@ -28,7 +28,7 @@ from casstore.trash import list_trash
 from tests.crash.scenarios import Scenario
 
 PARTS = {
-    "oci-layout", "index.json", "index.json.last", "blobs", "ingest", "casstore.db", 
+    "oci-layout", "index.json", "index.json.last", "blobs", "ingest", "casstore.db",
     "casstore.db-wal", "casstore.db-shm", "casstore.lock", "casstore.reserve", "quarantine",
 }  # fmt: skip
 

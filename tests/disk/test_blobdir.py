@@ -79,3 +79,16 @@ def test_a_walk_tells_foreign_names_from_blobs(blobs: BlobDirectory) -> None:
         DIGEST.hex: DIGEST,
         "README": None,
     }
+
+
+def test_strangers_are_the_files_whose_names_are_not_known(blobs: BlobDirectory) -> None:
+    for name in (DIGEST.hex, "0" * 64, "no digest"):
+        Path(blobs.directory, name).write_bytes(DATA)
+
+    found = {name: (digest, status.st_size) for name, digest, status in
+             blobs.strangers({DIGEST.hex, "f" * 64})}  # fmt: skip
+
+    assert found == {
+        "0" * 64: ("sha256:" + "0" * 64, len(DATA)),
+        "no digest": (None, len(DATA)),
+    }
