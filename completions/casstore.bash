@@ -28,6 +28,7 @@ _casstore_options() {
         'login') echo '--help --password-stdin --plain-http --username -u' ;;
         'logout') echo '--help' ;;
         'prune') echo '--all -a --dry-run --filter --force -f --format --help --keep' ;;
+        'publish') echo '--help --mode' ;;
         'pull') echo '--all-platforms --all-tags -a --help --plain-http --platform --policy --progress --quiet -q --referrers' ;;
         'push') echo '--all-tags -a --help --plain-http --progress --quiet -q --referrers' ;;
         'report') echo '--help --output -o' ;;
@@ -89,6 +90,7 @@ _casstore_value() {
         'prune --filter') echo 'nothing' ;;
         'prune --format') echo 'words json' ;;
         'prune --keep') echo 'nothing' ;;
+        'publish --mode') echo 'words always on-demand' ;;
         'pull --platform') echo 'nothing' ;;
         'pull --policy') echo 'file' ;;
         'pull --progress') echo 'words auto plain none json tty' ;;
@@ -199,7 +201,7 @@ _casstore() {
     elif [[ $cur == -* ]]; then
         kind="words $(_casstore_options "$command")"
     elif [[ -z $command ]]; then
-        kind="words config copy df fsck gc history image images import inspect key lease load login logout prune pull push report restore rmi save sign system tag trash tree verify why"
+        kind="words config copy df fsck gc history image images import inspect key lease load login logout prune publish pull push report restore rmi save sign system tag trash tree verify why"
     elif [[ -n $(_casstore_subcommands "$command") ]]; then
         kind="words $(_casstore_subcommands "$command")"
     else

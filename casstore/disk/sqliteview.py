@@ -286,11 +286,7 @@ class SqliteView:
         """Every image as in `all_images`, each with its references in attach order."""
         names: dict[int, list[Reference]] = {}
         for image, name in self.connection.execute(LISTINGS["listed_names"]):
-            known = names.get(image)
-            if known is None:
-                names[image] = [Reference(name)]
-            else:
-                known.append(Reference(name))
+            names.setdefault(image, []).append(Reference(name))
         none: list[Reference] = []
         rows = self.connection.execute(LISTINGS["listed_images"])
         listed = [(_facts(row[1:]), names.get(row[0], none)) for row in rows]
