@@ -194,10 +194,23 @@ class OpenStore:
         self._connection = self.disk.connect(writable=True)
         self._outdated = False
 
+    def _opens(self) -> bool:
+        """Whether there is a database that can be used as it is."""
+        try:
+            self.disk.connect(writable=True).close()
+        except Damaged:
+            return False
+        return True
+
     def _rebuild(self) -> list[str]:
         from casstore.care.rebuild import rebuild_database
 
         lines = []
+        if self.disk.layout.is_withdrawn() and self._opens():
+            # What index.json does not say, a database that is sound can still say.
+            with self._change() as change:
+                change.commit()
+                change.publish()
         with self._locked():
             self.close()
             if not os.path.lexists(self.disk.layout.path) and not os.path.exists(

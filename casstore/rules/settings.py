@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+PUBLISH = "publish"
+ALWAYS, ON_DEMAND = "always", "on-demand"
 TRASH_KEEP = "trash.keep"
 MAX_KEEP_NS = 100 * 366 * 86400 * 10**9  # a hundred years
 _PREFIX = "setting."  # before the name, as the key of the meta table
@@ -41,6 +43,13 @@ def parse_keep(text: str) -> int | None:
 SETTINGS = {
     setting.name: setting
     for setting in (
+        Setting(
+            PUBLISH,
+            ALWAYS,
+            "when index.json is written: by every change, or by publish alone",
+            "always or on-demand is needed",
+            lambda text: text in (ALWAYS, ON_DEMAND),
+        ),
         Setting(
             TRASH_KEEP,
             "0",

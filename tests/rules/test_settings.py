@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from casstore import removing
+from casstore import commit, removing
 from casstore.errors import NotFound, UsageError
 from casstore.rules import settings
 from casstore.rules.settings import SETTINGS, checked, keep_in_force, key_of, parse_keep, value_of
@@ -44,3 +44,8 @@ def test_what_is_not_set_has_its_default() -> None:
 
 def test_removal_looks_for_the_setting_where_it_is() -> None:
     assert key_of(settings.TRASH_KEEP) == removing._KEEP_SETTING
+
+
+def test_a_change_looks_for_the_setting_where_it_is() -> None:
+    assert key_of(settings.PUBLISH) == commit.PUBLISH
+    assert (settings.ALWAYS, settings.ON_DEMAND) == (commit.ALWAYS, commit.ON_DEMAND)

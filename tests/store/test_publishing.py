@@ -154,6 +154,17 @@ def test_a_rebuild_knows_what_was_published_last(store: Store) -> None:
         store.gc()
 
 
+def test_a_rebuild_beside_a_sound_database_loses_nothing(store: Store) -> None:
+    store.tag("app:1", "later:1")
+    images = store.images(all=True)
+
+    store.check(rebuild=True)
+
+    assert store.images(all=True) == images
+    assert [one.value for one in store.settings() if one.name == "publish"] == ["on-demand"]
+    store.gc()
+
+
 def test_a_rebuild_with_no_list_of_images_is_refused(store: Store) -> None:
     store.tag("app:1", "later:1")
     lose_database(store)

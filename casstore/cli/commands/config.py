@@ -30,6 +30,8 @@ HELP = Command(
     description="""\
 Settings are kept in the store, so that every process that uses it keeps to them.
 
+publish: always, the default, or on-demand; what that means is told by casstore publish --help.
+
 trash.keep: how long rmi and prune keep what they remove in the trash, as 90s, 30m, 24h or 7d; 0,
 the default, for not at all. Their option --keep goes before it.""",
 )
