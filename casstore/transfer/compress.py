@@ -16,8 +16,6 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import IO
 
-import zstandard
-
 from casstore.errors import Refused, UsageError, quote
 from casstore.model.digest import Digest
 from casstore.model.record import LayerRecord
@@ -93,12 +91,15 @@ class _Zstd:
     verbatim = False
 
     def __init__(self, level: int) -> None:
+        import zstandard  # 7 ms, which the load of an image that is there need not wait for
+
         self._level = level
+        self._compressor = zstandard.ZstdCompressor
         parameters = zstandard.ZstdCompressionParameters.from_level(level, source_size=PIECE)
         self.memory = parameters.estimated_compression_context_size()
 
     def packer(self) -> Packer:
-        return zstandard.ZstdCompressor(level=self._level, write_checksum=False).compress
+        return self._compressor(level=self._level, write_checksum=False).compress
 
     def tail(self, size: int, crc: int) -> bytes:
         # No bytes at all would be no zstd stream.
@@ -176,6 +177,8 @@ def pack_layers(
     Raises:
         Refused: a layer that is not its diff ID, is truncated, corrupt or too large.
     """
+    if not jobs:
+        return []
     packing = _Packing(intake, _codec(compression), width)
     try:
         for number, job in enumerate(jobs):

@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import IO, Self, cast
+from typing import IO, TYPE_CHECKING, Self, cast
 
 from casstore.errors import Refused
 from casstore.model.digest import Digest
@@ -22,6 +21,9 @@ from casstore.transfer.layerstream import open_uncompressed
 from casstore.transfer.layertar import LayerScanner
 from casstore.transfer.piecework import MAX_WIDTH, cores
 from casstore.transfer.sidehash import PlainHash, SideHash
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 SMALL = 64 << 10  # below this a thread costs more than it saves
 ENCRYPTED = "+encrypted"
@@ -137,6 +139,8 @@ class _Keeping:
                 raise
             return
         if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
             self._pool = ThreadPoolExecutor(self._width, thread_name_prefix="casstore-keep")
         self._running.append((work, self._pool.submit(work.run)))
         while len(self._running) >= 2 * self._width:

@@ -15,14 +15,15 @@ import bz2
 import io
 import lzma
 import zlib
-from typing import IO, Protocol, cast
-
-import zstandard
+from typing import IO, TYPE_CHECKING, Protocol, cast
 
 from casstore.errors import Refused
 from casstore.transfer.reading import read_fully, read_into, remaining
 from casstore.transfer.zstdframes import MAGIC as ZSTD_MAGIC
 from casstore.transfer.zstdframes import MAX_WINDOW, SKIPPABLE_MAGICS, FrameTracker
+
+if TYPE_CHECKING:
+    import zstandard
 
 NONE = "none"
 GZIP = "gzip"
@@ -319,6 +320,9 @@ class _Zstd:
 
     def __init__(self, source: _Source) -> None:
         self._source = source
+        import zstandard  # 7 ms, which the load of an image that is there need not wait for
+
+        self._errors = (zstandard.ZstdError, MemoryError)
         self._context = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
         self._frame: _Frame | None = None
         self._reader: zstandard.ZstdDecompressionReader | None = None
@@ -334,7 +338,7 @@ class _Zstd:
                 )
             try:
                 data = self._reader.read(size)
-            except (zstandard.ZstdError, MemoryError) as error:
+            except self._errors as error:
                 raise Refused(f"corrupt zstd data: {_cause(error)}") from None
             if data:
                 return data
@@ -352,13 +356,16 @@ class FrameDecompressor:
     """Decompresses whole frames whose header states a content size. For one thread."""
 
     def __init__(self) -> None:
+        import zstandard  # 7 ms, which the load of an image that is there need not wait for
+
+        self._errors = (zstandard.ZstdError, MemoryError)
         self._context = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
 
     def decompress(self, frame: bytes) -> bytes:
         """The content of one frame; the caller has looked at its size."""
         try:
             return self._context.decompress(frame)
-        except (zstandard.ZstdError, MemoryError) as error:
+        except self._errors as error:
             raise Refused(f"corrupt zstd data: {_cause(error)}") from None
 
 

@@ -11,8 +11,7 @@ import io
 import threading
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from casstore.errors import Damaged, Refused, Unsupported
 from casstore.model.record import LayerRecord
@@ -27,6 +26,9 @@ from casstore.transfer.piecework import MAX_WIDTH, cores
 from casstore.transfer.reading import read_fully
 from casstore.transfer.sidehash import PlainHash, SideHash
 from casstore.transfer.zstdframes import FrameHeader, FrameTracker
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 INLINE = 1 << 20  # a layer this small is not worth a thread
 MAX_FRAME = 8 << 20  # larger frames are decompressed as a stream
@@ -144,6 +146,8 @@ class _Frames:
     def __init__(self, file: IO[bytes], width: int) -> None:
         self._file = file
         self._ahead = 2 * width
+        from concurrent.futures import ThreadPoolExecutor
+
         self._pool = ThreadPoolExecutor(width, thread_name_prefix="casstore-unpack")
         self._local = threading.local()
         self._waiting: deque[Future[bytes]] = deque()
