@@ -118,10 +118,15 @@ class Change:
         """Finish what a crash interrupted, as part of this change."""
         generation = self.index.meta(GENERATION)
         self._on_demand = self.index.meta(PUBLISH) == ON_DEMAND
-        if self._disk.layout.generation() != generation:
+        stale = self._disk.layout.generation() != generation
+        doomed = self.index.doomed()
+        if stale or doomed:
+            # Who committed it may have died before it was on the disk: nothing follows from a
+            # commit that a power cut can still take back.
+            self._disk.sync_database()
+        if stale:
             # First of all: until it is published anew, index.json may name doomed blobs.
             self._publish((), (), generation)
-        doomed = self.index.doomed()
         if doomed:
             self._disk.blobs.discard(doomed)
             self.index.forget_doomed()

@@ -132,7 +132,8 @@ def findings_of(disk: LocalStore, *, content: bool) -> list[Finding]:
 def quarantine(disk: LocalStore, digest: Digest) -> None:
     """Put a blob aside, whatever it is."""
     directory = os.path.join(disk.root, QUARANTINE)
-    durable.make_directory(directory)
+    if durable.make_directory(directory):
+        durable.sync_directory(disk.root)
     target = os.path.join(directory, f"{digest.hex}-{os.urandom(4).hex()}")
     durable.move_aside(disk.blobs.path(digest), target)
 

@@ -52,6 +52,21 @@ def sync_directory(path: str) -> None:
         os.close(descriptor)
 
 
+def make_directories(path: str) -> None:
+    """Make a directory, and those above it that are missing, durably; it may be there already."""
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path) or "."
+    for one in reversed(missing):
+        try:
+            os.mkdir(one)
+        except FileExistsError:
+            if not os.path.isdir(one):
+                raise
+        sync_directory(os.path.dirname(one) or ".")
+
+
 def sync_files(paths: Iterable[str]) -> None:
     """Make the content of files durable, all of them together.
 
@@ -126,7 +141,7 @@ class _Replacement:
                 os.rename(self._staging, self._target)
                 sync_directory(os.path.dirname(self._target) or ".")
                 return
-        except OSError:
+        except BaseException:  # an interruption too
             self._abandon()
             raise
         self._abandon()
@@ -149,8 +164,8 @@ def protect(path: str) -> None:
         os.close(descriptor)
 
 
-def make_directory(path: str) -> None:
-    """Make a directory with the rights of the one it is in; harmless where it is there.
+def make_directory(path: str) -> bool:
+    """Make a directory with the rights of the one it is in; False where it is there already.
 
     In a private directory it is private. Where a group may write (a shared store), the group gets
     that right here too, whatever the umask.
@@ -159,9 +174,10 @@ def make_directory(path: str) -> None:
     try:
         os.mkdir(path, mode & 0o775)
     except FileExistsError:
-        return
+        return False
     if mode & _GROUP_WRITE:
         os.chmod(path, mode)
+    return True
 
 
 def share_with_group(descriptor: int, path: str) -> None:
@@ -208,7 +224,10 @@ def _write_new(path: str, data: bytes, mode: int) -> None:
 def move_aside(path: str, aside: str) -> None:
     """Rename a file that must not be used any more, durably, keeping its content."""
     os.rename(path, aside)
-    sync_directory(os.path.dirname(path) or ".")
+    folder, place = os.path.dirname(path) or ".", os.path.dirname(aside) or "."
+    if place != folder:  # the new name first: the file may not be without any
+        sync_directory(place)
+    sync_directory(folder)
 
 
 def take(source: str, target: str) -> bool:

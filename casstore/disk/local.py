@@ -116,7 +116,7 @@ class LocalStore:
         try:
             fresh = not os.path.isdir(self.root)
             if fresh:
-                os.makedirs(os.path.dirname(self.root), exist_ok=True)
+                durable.make_directories(os.path.dirname(self.root))
                 try:
                     os.mkdir(self.root, _DIRECTORY_MODE)
                 except FileExistsError:
@@ -130,9 +130,10 @@ class LocalStore:
             ) from None
 
     def make_directories(self) -> None:
-        """Make the directories of the store where they are missing. Raises OSError."""
+        """Make the directories of the store, durably, where they are missing. Raises OSError."""
         for path in (os.path.dirname(self.blobs.directory), self.blobs.directory, self.ingest):
-            durable.make_directory(path)
+            if durable.make_directory(path):
+                durable.sync_directory(os.path.dirname(path))
 
     def make_database(self) -> None:
         """Make an empty database; the lock is held."""
@@ -155,12 +156,15 @@ class LocalStore:
         return staging
 
     def install_database(self, path: str) -> None:
-        """Put a finished database file in place; one that is there is kept aside."""
-        if os.path.exists(self.database):
-            durable.move_aside(self.database, f"{self.database}.damaged-{os.urandom(4).hex()}")
-        for extra in _DATABASE_EXTRAS:
+        """Put a finished database file in place; one that is there is kept aside, with its log.
+
+        A log that stayed would be played into the new database: it has left its name for good
+        before the new one is there.
+        """
+        aside = f"{self.database}.damaged-{os.urandom(4).hex()}"
+        for extra in ("", *_DATABASE_EXTRAS):
             if os.path.lexists(self.database + extra):
-                os.unlink(self.database + extra)
+                durable.move_aside(self.database + extra, aside + extra)
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             durable.share_with_group(descriptor, self.database)  # SQLite's own files follow it
@@ -169,12 +173,26 @@ class LocalStore:
         durable.sync_files([path])
         durable.publish([(path, self.database)], self.root)
 
+    def sync_database(self) -> None:
+        """Make durable what other processes have committed and this one sees.
+
+        That is in SQLite's log; what is in casstore.db itself was synced before the log went.
+        (To open and close casstore.db here would drop SQLite's locks: POSIX locks are the
+        process's.)
+        """
+        log = self.database + "-wal"
+        if os.path.exists(log):
+            durable.sync_files([log])
+
     def finish(self) -> None:
         """Write `index.json` and `oci-layout` where they are missing; the lock is held."""
         if not os.path.exists(self.layout.path):
             self.layout.write((), 0)
         marker = os.path.join(self.root, "oci-layout")
         if not os.path.exists(marker):
+            # Whoever made the directories may have died before their names were on the disk.
+            for directory in (self.root, self.blobs.directory):
+                durable.sync_directory(os.path.dirname(directory))
             with durable.replace_file(marker, os.path.join(self.ingest, "oci-layout")) as new:
                 new.file.write(LAYOUT)
 
