@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from casstore import Store
 from tests.crash.checks import Expectation, output_problems, state_of, verify
@@ -76,7 +76,7 @@ class Bench:
         rules = [f"--inject={rule}" for rule in inject]
         trace = ["-f", "-qq", "-o", "/dev/null", "-e", f"trace={calls}", *rules]
         return subprocess.run(
-            ["strace", *trace, *self.command()],
+            ["env", "--default-signal", "strace", *trace, *self.command()],
             capture_output=True, text=True, check=False, cwd=self.folder, env=ENVIRONMENT,
         )  # fmt: skip
 
@@ -88,7 +88,8 @@ class Bench:
             ["strace", "-f", "-y", "-qq", "-o", str(log), "-e", f"trace={calls}", *self.command()],
             capture_output=True, text=True, check=False, cwd=self.folder, env=ENVIRONMENT,
         )  # fmt: skip
-        if done.returncode != (12 if "blob-missing" in self.scenario.damaged else 0):
+        self.status = done.returncode
+        if self.status != (12 if "blob-missing" in self.scenario.damaged else 0):
             raise AssertionError(f"{self.scenario.name}: {done.stderr}")
         points: dict[Point, None] = {}
         counts: dict[tuple[str, str], int] = {}
@@ -110,14 +111,15 @@ class Bench:
     def killed(self, point: Point, name: str = "SIGKILL") -> str:
         """What is wrong after a signal at a point; an empty text if nothing is."""
         done = self.kill(point, name)
-        expected = {0, 128 + signal.Signals[name], -signal.Signals[name]}
+        expected = {self.status, 128 + signal.Signals[name], -signal.Signals[name]}
         if done.returncode not in expected:
             return f"exit status {done.returncode}: {done.stderr}"
         if "Traceback" in done.stderr:
             return done.stderr
         if name != "SIGKILL" and (parts := self._parts()):
+            self.verify(finished=False)  # which removes them
             return f"left beside the output: {parts}"
-        return self.verify(finished=done.returncode == 0)
+        return self.verify(finished=done.returncode == self.status)
 
     def verify(self, *, finished: bool) -> str:
         """What is wrong with the store after an interruption; an empty text if nothing is."""
@@ -133,7 +135,7 @@ class Bench:
         return list(self.folder.glob("out.*.part"))
 
 
-def spread(things: list[Point], at_most: int | None) -> list[Point]:
+def spread(things: list[Any], at_most: int | None) -> list[Any]:
     """All of a list, or so many from all over it."""
     if at_most is None or len(things) <= at_most:
         return things

@@ -166,3 +166,8 @@ SCENARIOS = (
 
 def _load(store: Store, archive: str) -> None:
     store.load(str(ARCHIVES / archive))
+
+
+def named(name: str) -> Scenario:
+    """The scenario of that name."""
+    return next(one for one in SCENARIOS if one.name == name)

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.crash.harness import Bench
-from tests.crash.scenarios import SCENARIOS, Scenario
+from tests.crash.scenarios import SCENARIOS, Scenario, named
 
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-SAMPLE = 4
+SAMPLE = 3
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
@@ -31,6 +31,6 @@ def test_a_killed_command_leaves_the_state_before_or_after(
 def test_a_command_that_is_asked_to_end_leaves_the_state_before_or_after(
     command: str, name: str, tmp_path: Path
 ) -> None:
-    bench = Bench(next(one for one in SCENARIOS if one.name == command), tmp_path / "bench")
+    bench = Bench(named(command), tmp_path / "bench")
     for point in bench.points(SAMPLE):
         assert bench.killed(point, name) == "", f"{name} at call {point}"

@@ -6,13 +6,15 @@ import argparse
 import functools
 import multiprocessing
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.crash.harness import Bench, Point, spread
-from tests.crash.scenarios import SCENARIOS, Scenario
+from tests.crash.powercut import SEQUENCES, PowerCut
+from tests.crash.scenarios import SCENARIOS, Scenario, named
 
 ASKED_TO_END = ("SIGTERM", "SIGINT", "SIGHUP")
 
@@ -72,12 +74,10 @@ def tally(verdicts: Iterable[Verdict]) -> tuple[int, int]:
     return count, good
 
 
-def over_processes(
-    work: Callable[[Any], Verdict], things: Iterable[Any], jobs: int
-) -> Iterator[Verdict]:
+def over_processes(work: Callable[[Any], Any], things: Iterable[Any], jobs: int) -> Iterator[Any]:
     """Do the work in several processes, each with a temporary folder of its own."""
     with multiprocessing.get_context("spawn").Pool(jobs, _begin) as pool:
-        yield from pool.imap_unordered(work, things, chunksize=4)
+        yield from pool.imap_unordered(work, things, chunksize=1)
 
 
 def _begin() -> None:
@@ -124,7 +124,50 @@ def signals(options: argparse.Namespace) -> tuple[bool, str]:
     return count == good, f"asked to end at {count} points: {good} ok"
 
 
+class Slice(NamedTuple):
+    """Some of the power cuts of a recording: each `of`-th, from the `part`-th on."""
+
+    name: str
+    part: int
+    of: int
+    moments: int | None
+
+
+def _cut(one: Slice) -> list[Verdict]:
+    folder = Path(_folder.name) / "powercut"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    if one.name in SEQUENCES:
+        recorded = SEQUENCES[one.name](folder)
+    else:
+        recorded = PowerCut(named(one.name), folder)
+    verdicts = []
+    for number, cut in enumerate(recorded.cuts(one.moments)):
+        if number % one.of == one.part:
+            try:
+                wrong = recorded.problem(cut)
+            except Exception as error:  # noqa: BLE001 - a verdict like any other
+                wrong = f"{type(error).__name__}: {error}"
+            verdicts.append(Verdict(f"{one.name}: {recorded.describe(cut)}", wrong))
+    return verdicts
+
+
+def powercut(options: argparse.Namespace) -> tuple[bool, str]:
+    """Every state that the model of a power cut allows, of every command and some sequences."""
+    names = [one.name for _, one in scenarios(options)]
+    names += [name for name in SEQUENCES if options.only.lower() in name.lower()]
+    slices = [
+        Slice(name, part, options.jobs, options.points)
+        for name in names
+        for part in range(options.jobs)
+    ]
+    parts = over_processes(_cut, slices, options.jobs)
+    count, good = tally(verdict for part in parts for verdict in part)
+    return count == good, f"replayed {count} power cuts: {good} ok"
+
+
 FORMS: dict[str, Callable[[argparse.Namespace], tuple[bool, str]]] = {
     "kill": kill,
     "signals": signals,
+    "powercut": powercut,
 }

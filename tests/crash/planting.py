@@ -1,0 +1,63 @@
+"""Copies of casstore with a bug planted in them, which the crash tests have to find."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.crash.harness import ENVIRONMENT, ROOT
+
+
+class Bug(NamedTuple):
+    """A change of one module, and a scenario in which it does harm."""
+
+    name: str
+    module: str
+    right: str
+    wrong: str
+    scenario: str
+
+
+# Each is a mistake that a store could be made with: a sync left out, or two steps exchanged.
+UNSYNCED = (
+    Bug("blobs without fsync of their data", "disk/ingest.py",
+        "durable.sync_files(path for path, _ in self._staged.values())", "pass", "load beside"),
+    Bug("names without fsync of their directory", "disk/durable.py",
+        "    if moved:\n        sync_directory(directory)", "", "load beside"),
+    Bug("index.json without fsync of its data", "disk/durable.py",
+        "os.fsync(self.file.fileno())", "pass", "tag"),
+    Bug("SQLite without fsync at each commit", "disk/schema.py",
+        '            connection.execute("PRAGMA synchronous = FULL")',
+        '            connection.execute("PRAGMA synchronous = NORMAL")', "rmi"),
+    Bug("a new directory without fsync of its parent", "care/fsck.py",
+        "durable.sync_directory(disk.root)", "pass", "fsck --repair of a blob"),
+    Bug("a log that stays while its database goes", "disk/local.py",
+        'for extra in ("", *_DATABASE_EXTRAS):\n            if os.path.lexists(self.database',
+        'for extra in ("",):\n            if os.path.lexists(self.database',
+        "fsck --rebuild after a kill"),
+)  # fmt: skip
+EXCHANGED = (
+    Bug("blobs are unlinked before the commit", "commit.py",
+        "        self.index.commit()\n        self._committed = True",
+        "        self._disk.blobs.discard(doomed)\n        self.index.commit()\n"
+        "        self._committed = True", "rmi"),
+    Bug("blobs get their names after the commit", "commit.py",
+        "        blobs.publish(moves + back)\n",
+        "        first = self.commit\n"
+        "        self.commit = lambda: (first(), blobs.publish(moves + back))\n", "load beside"),
+    Bug("index.json is written in place", "disk/durable.py",
+        "self._target, self._staging = target, staging",
+        "self._target = self._staging = staging = target", "tag"),
+)  # fmt: skip
+
+
+def plant(bug: Bug, folder: Path) -> dict[str, str]:
+    """Make a copy of casstore with the bug; returns the environment in which it runs."""
+    package = folder / "planted" / "casstore"
+    shutil.copytree(ROOT / "casstore", package, ignore=shutil.ignore_patterns("__pycache__"))
+    path = package / bug.module
+    text = path.read_text()
+    assert text.count(bug.right) == 1, f"{bug.module} has changed: {bug.name}"
+    path.write_text(text.replace(bug.right, bug.wrong))
+    return {**ENVIRONMENT, "PYTHONPATH": str(package.parent)}
