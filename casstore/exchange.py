@@ -180,6 +180,7 @@ class ExchangingStore(OpenStore):
         """
         from casstore.admission import admit_arrivals
         from casstore.disk.ingest import Ingest
+        from casstore.disk.schema import Error, database_error
 
         if not self.disk.exists():
             with self._change(create=True) as change:
@@ -203,14 +204,15 @@ class ExchangingStore(OpenStore):
                 images = admit_arrivals(change.index, arrivals)
                 change.commit()
                 committed = True
-            return LoadResult(images, tuple(change.warnings))
         except OSError as error:
             from casstore.disk.durable import storage_error
 
             raise storage_error(error, "cannot load") from None
+        except Error as error:  # of a look at the index
+            raise database_error(error, self.disk.database) from None
         finally:
-            if ingest is not None:
-                ingest.close(keep_parts=not committed)
+            left = ingest.close(keep_parts=not committed) if ingest is not None else []
+        return LoadResult(images, (*change.warnings, *left))
 
     def _empty_trash_if_nearly_full(self) -> None:
         """Free what a load may need soon, as far as the trash goes; its oldest goes first."""

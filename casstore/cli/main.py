@@ -31,6 +31,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import ModuleType
+    from typing import Any
 
     from casstore.cli.options import Args
     from casstore.store import Store
@@ -149,7 +150,12 @@ def main(words: Sequence[str], open_store: Callable[[str, float], Store] | None 
     except OSError as error:
         _say(f"Error: {_os_error(error)}")
         status = 1
-    except Exception:  # noqa: BLE001 - the last net: a bug must not look like bad input
+    except ImportError as error:  # no descriptor left, an I/O error, half an installation
+        _say(f"Error: a part of casstore cannot be loaded: {error}")
+        status = 1
+    except Exception as error:  # noqa: BLE001 - the last net: a bug must not look like bad input
+        if type(error).__module__ == "sqlite3":
+            return _say_database_error(error)
         if os.environ.get("CASSTORE_DEBUG") == "1":
             import traceback
 
@@ -302,6 +308,15 @@ def _os_error(error: OSError) -> str:
     reason = error.strerror or str(error) or "input or output failed"
     reason = reason[:1].lower() + reason[1:]
     return f"{printable(os.fsdecode(error.filename))}: {reason}" if error.filename else reason
+
+
+def _say_database_error(error: Any) -> int:
+    # SQLite's own error, from a look at the index: the disk cannot be read, most likely.
+    from casstore.disk.schema import database_error
+
+    told = database_error(error, "casstore.db")
+    _say(f"Error: {told}")
+    return getattr(told, "exit_code", 1)
 
 
 def _prepare_streams() -> None:

@@ -20,7 +20,7 @@ from io import BufferedRandom, FileIO
 from casstore.disk import durable
 from casstore.disk.filelocking import Token
 from casstore.disk.leftovers import PART, put_parts_to_rest, remove_tree, rescue_dead
-from casstore.errors import Damaged, Refused
+from casstore.errors import Damaged, Refused, StorageError
 from casstore.model.digest import Digest, sha256
 from casstore.model.record import INDEX, LAYER, MANIFEST
 
@@ -234,12 +234,24 @@ class Ingest:
         """Make the content of all new blobs durable. No lock is needed."""
         durable.sync_files(path for path, _ in self._staged.values())
 
-    def close(self, *, keep_parts: bool = False) -> None:
-        """Remove the directory and what is left in it; parts may stay for a later load."""
-        if keep_parts:
-            put_parts_to_rest(self.directory, self._area)
-        remove_tree(self.directory)
+    def close(self, *, keep_parts: bool = False) -> list[str]:
+        """Remove the directory and what is left in it; parts may stay for a later load.
+
+        Returns:
+            A line for what could not be removed. It is no error, for the load has ended, well or
+            not: gc takes it.
+        """
+        problems = []
+        try:
+            if keep_parts:
+                put_parts_to_rest(self.directory, self._area)
+            remove_tree(self.directory)
+        except OSError as error:
+            problems.append(str(durable.storage_error(error, "cannot remove temporary files")))
+        except StorageError as error:
+            problems.append(str(error))
         self._token.release()
+        return problems
 
 
 class _Scratch(FileIO):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
 import time
 from collections.abc import Callable
 
@@ -155,6 +156,13 @@ def test_an_empty_store_option_is_refused(run: Run) -> None:
         (KeyboardInterrupt(2), 130, "Interrupted"),
         (KeyboardInterrupt(15), 143, "Terminated"),
         (MemoryError(), 1, "Error: out of memory"),
+        (ImportError("no x"), 1, "Error: a part of casstore cannot be loaded: no x"),
+        (
+            sqlite3.OperationalError("no such table: blob"),
+            12,
+            "Error: the index casstore.db is damaged (no such table: blob); run: casstore fsck"
+            " --rebuild",
+        ),
         (RecursionError(), 1, "Error: the input is nested too deeply"),
         (OSError(errno.ENOSPC, "No space left on device"), 1, "Error: no space left on device"),
         (

@@ -24,8 +24,15 @@ CALLS = (
     "ftruncate,truncate,mkdir,mkdirat,rmdir,fchmod,chmod,fchmodat,fallocate,copy_file_range,"
     "symlink,symlinkat,sendfile"
 )
+COMMANDS = "/casstore/cli/commands/"  # once one is loaded, it is we who tell of errors
+MODULE = re.compile(r'\.(pyc?|so)"')
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+# Calls that can fail, beyond those that change the disk.
+FAILING = f"{CALLS},openat,read,pread64"
+FULL = ("ENOSPC", "EDQUOT")
 
 
 class Point(NamedTuple):
@@ -33,7 +40,16 @@ class Point(NamedTuple):
 
     call: str
     count: int
-    here: bool  # it is about a file of ours, not about a terminal
+    here: bool = True  # it is about a file of ours, not about a terminal
+    line: str = ""  # of an openat
+
+
+class Fault(NamedTuple):
+    """An error at a call, and at each of its kind after that if it is for ever."""
+
+    point: Point
+    cause: str
+    forever: bool
 
 
 class Bench:
@@ -49,7 +65,7 @@ class Bench:
         before = state_of(self._copy("look"))
         self.store = folder / "store"
         self.out = folder / "out"
-        self.calls = self._count()
+        self.calls = self._count(CALLS)
         self.expected = Expectation(scenario, before, state_of(self.store))
 
     def _copy(self, name: str) -> Path:
@@ -80,7 +96,7 @@ class Bench:
             capture_output=True, text=True, check=False, cwd=self.folder, env=ENVIRONMENT,
         )  # fmt: skip
 
-    def _count(self, calls: str = CALLS) -> list[Point]:
+    def _count(self, calls: str) -> list[Point]:
         """The command's changing calls. strace counts each kind of call in each thread."""
         self.reset()
         log = self.folder / "trace"
@@ -92,12 +108,16 @@ class Bench:
         if self.status != (12 if "blob-missing" in self.scenario.damaged else 0):
             raise AssertionError(f"{self.scenario.name}: {done.stderr}")
         points: dict[Point, None] = {}
+        running = False
         counts: dict[tuple[str, str], int] = {}
         for line in log.read_text().splitlines():
             if found := re.match(r"(\d+)\s+(\w+)\(", line):
                 counts[found.groups()] = counts.get(found.groups(), 0) + 1
-                here = str(self.folder) in line
-                points[Point(found[2], counts[found.groups()], here)] = None
+                opened = line if found[2] == "openat" else ""
+                running = running or COMMANDS in opened
+                here = f'"{self.folder}/' in opened or bool(running and MODULE.search(opened))
+                here = here or (not opened and str(self.folder) in line)
+                points[Point(found[2], counts[found.groups()], here, opened)] = None
         return list(points)
 
     def points(self, at_most: int | None = None) -> list[Point]:
@@ -121,10 +141,53 @@ class Bench:
             return f"left beside the output: {parts}"
         return self.verify(finished=done.returncode == self.status)
 
-    def verify(self, *, finished: bool) -> str:
-        """What is wrong with the store after an interruption; an empty text if nothing is."""
+    def faults(self, at_most: int | None = None) -> list[Fault]:
+        """Errors that can happen, in the order of the command: all, or a spread of them."""
+        points = [point for point in self._count(FAILING) if point.here]
+        every = [
+            Fault(point, cause, forever)
+            for point in points
+            for cause in causes(point)
+            for forever in (False, True)
+        ]
+        return spread(every, at_most)
+
+    def failed(self, fault: Fault) -> str:
+        """What is wrong after an error at a call; an empty text if nothing is."""
+        when = f"{fault.point.count}{'+' if fault.forever else ''}"
+        done = self.run(f"{fault.point.call}:error={fault.cause}:when={when}", calls=FAILING)
+        finished = done.returncode == self.status
+        if wrong := self._complaint(done, silent=fault.point.call == "write" and fault.forever):
+            return wrong
+        if parts := self._parts():
+            if fault.point.call not in ("unlink", "unlinkat"):
+                self.verify(finished=False)  # which removes them
+                return f"left beside the output: {parts}"
+        # Where no write works any more, the answer is lost too: after a commit that is an error.
+        deaf = fault.point.call == "write" and fault.forever
+        return self.verify(finished=finished, failed=not finished and not deaf)
+
+    def _complaint(self, done: subprocess.CompletedProcess[str], *, silent: bool) -> str:
+        """What is wrong with how a command told of an error."""
+        said = f"exit status {done.returncode}: {done.stderr}"
+        if done.returncode not in (0, 1, 12):
+            return said
+        if "Traceback" in done.stderr or "internal error" in done.stderr:
+            return said
+        lines = [line for line in done.stderr.splitlines() if not line.startswith("Warning: ")]
+        if done.returncode == self.status:
+            return said if lines else ""
+        return "" if len(lines) == 1 or (silent and not lines) else said
+
+    def verify(self, *, finished: bool, failed: bool = False) -> str:
+        """What is wrong with the store after an interruption; an empty text if nothing is.
+
+        Args:
+            finished: only the state after will do.
+            failed: only the state before will do.
+        """
         expected = self.expected
-        allowed = [expected.after] if finished else [expected.before, expected.after]
+        allowed = [expected.before] * (not finished) + [expected.after] * (not failed)
         for part in self._parts():  # nobody but the killed save knows of its output's
             part.unlink()
         if self.out.is_file() and (bad := output_problems(self.out)):
@@ -133,6 +196,17 @@ class Bench:
 
     def _parts(self) -> list[Path]:
         return list(self.folder.glob("out.*.part"))
+
+
+def causes(point: Point) -> tuple[str, ...]:
+    """The errors that a call can meet."""
+    if point.call in ("read", "pread64"):
+        return ("EIO",)
+    if point.call == "openat":
+        making = FULL if "O_CREAT" in point.line else ()
+        changing = ("EROFS",) if "O_RDWR" in point.line or "O_WRONLY" in point.line else ()
+        return ("EMFILE",) if MODULE.search(point.line) else ("EMFILE", "EIO", *making, *changing)
+    return ("EIO", "EROFS", *FULL)
 
 
 def spread(things: list[Any], at_most: int | None) -> list[Any]:
