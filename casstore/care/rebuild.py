@@ -52,6 +52,7 @@ def rebuild_database(disk: LocalStore) -> list[str]:
     disk.make_directories()
     staging = disk.staging_database()
     try:
+        _publish_pending(disk)
         schema.create(staging)
         connection = schema.connect(staging, writable=True)
         try:
@@ -65,6 +66,30 @@ def rebuild_database(disk: LocalStore) -> list[str]:
     except schema.Error as error:
         raise schema.database_error(error, staging) from None
     return problems
+
+
+def _publish_pending(disk: LocalStore) -> None:
+    """Bring a change into index.json that was committed and not published: a full disk, a crash.
+
+    Only from a database that SQLite finds sound, and only where index.json is an older version of
+    what that database says.
+    """
+    try:
+        connection = disk.connect(writable=False)
+    except CasstoreError:
+        return
+    try:
+        index = SqliteIndex(connection, now=0, hard={})
+        published, generation = disk.layout.generation(), index.meta("generation")
+        if published is None or published >= generation:
+            return
+        if connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",):
+            rows = list(index.all_published())
+            disk.layout.write(rows, generation)
+    except (schema.Error, KeyError, TypeError):
+        return  # it says nothing that could be published
+    finally:
+        connection.close()
 
 
 def index_in_memory(disk: LocalStore) -> schema.Connection:

@@ -158,10 +158,9 @@ def test_an_empty_store_option_is_refused(run: Run) -> None:
         (MemoryError(), 1, "Error: out of memory"),
         (ImportError("no x"), 1, "Error: a part of casstore cannot be loaded: no x"),
         (
-            sqlite3.OperationalError("no such table: blob"),
+            sqlite3.OperationalError("no table x"),
             12,
-            "Error: the index casstore.db is damaged (no such table: blob); run: casstore fsck"
-            " --rebuild",
+            "Error: the index casstore.db is damaged (no table x); run: casstore fsck --rebuild",
         ),
         (RecursionError(), 1, "Error: the input is nested too deeply"),
         (OSError(errno.ENOSPC, "No space left on device"), 1, "Error: no space left on device"),

@@ -159,12 +159,13 @@ class Bench:
         finished = done.returncode == self.status
         if wrong := self._complaint(done, silent=fault.point.call == "write" and fault.forever):
             return wrong
-        if parts := self._parts():
-            if fault.point.call not in ("unlink", "unlinkat"):
-                self.verify(finished=False)  # which removes them
-                return f"left beside the output: {parts}"
+        if fault.point.call not in ("unlink", "unlinkat") and (parts := self._parts()):
+            self.verify(finished=False)  # which removes them
+            return f"left beside the output: {parts}"
         # Where no write works any more, the answer is lost too: after a commit that is an error.
-        deaf = fault.point.call == "write" and fault.forever
+        # fsck mends, then checks: what it cannot check it may have mended.
+        checked = self.scenario.command.startswith("fsck") and done.returncode == 12
+        deaf = checked or (fault.point.call == "write" and fault.forever)
         return self.verify(finished=finished, failed=not finished and not deaf)
 
     def _complaint(self, done: subprocess.CompletedProcess[str], *, silent: bool) -> str:
@@ -177,6 +178,7 @@ class Bench:
         lines = [line for line in done.stderr.splitlines() if not line.startswith("Warning: ")]
         if done.returncode == self.status:
             return said if lines else ""
+        silent = silent or (self.scenario.command.startswith("fsck") and done.returncode == 12)
         return "" if len(lines) == 1 or (silent and not lines) else said
 
     def verify(self, *, finished: bool, failed: bool = False) -> str:

@@ -8,13 +8,15 @@ import multiprocessing
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.crash.harness import Bench, Point, spread
+from tests.crash.harness import Bench, Fault, Point, spread
 from tests.crash.powercut import SEQUENCES, PowerCut
 from tests.crash.scenarios import SCENARIOS, Scenario, named
+from tests.crash.soak import soak
 
 ASKED_TO_END = ("SIGTERM", "SIGINT", "SIGHUP")
 
@@ -43,6 +45,9 @@ def main(description: str) -> int:
     parser.add_argument("--only", default="", help="scenarios whose name has this in it")
     parser.add_argument("--points", type=int, help="points of each command (default: all)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--minutes", type=float, default=10.0, help="of soak, of fuzz (default 10)")
+    parser.add_argument("--processes", type=int, default=6, help="of soak (default 6)")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="of soak, of fuzz")
     options = parser.parse_args()
     if strange := set(options.forms) - set(FORMS):
         parser.error(f"no such form: {', '.join(sorted(strange))}")
@@ -124,6 +129,46 @@ def signals(options: argparse.Namespace) -> tuple[bool, str]:
     return count == good, f"asked to end at {count} points: {good} ok"
 
 
+def _fail(one: tuple[int, Fault]) -> Verdict:
+    number, fault = one
+    name = SCENARIOS[number].name
+    try:
+        wrong = bench_of(number).failed(fault)
+    except Exception as error:  # noqa: BLE001 - a verdict like any other
+        wrong = f"{type(error).__name__}: {error}"
+    how = f"{fault.cause}{' for ever' if fault.forever else ''}"
+    return Verdict(f"{name}: {how} at {fault.point.call} {fault.point.count}", wrong)
+
+
+def faults(options: argparse.Namespace) -> tuple[bool, str]:
+    """Every error at every call that can fail, of every command, once and for ever."""
+
+    def everything() -> Iterator[tuple[int, Fault]]:
+        with tempfile.TemporaryDirectory() as folder:
+            for number, scenario in scenarios(options):
+                bench = Bench(scenario, Path(folder) / f"bench-{number}")
+                for fault in bench.faults(options.points):
+                    yield number, fault
+
+    count, good = tally(over_processes(_fail, everything(), options.jobs))
+    return count == good, f"injected {count} faults: {good} ok"
+
+
+def soaking(options: argparse.Namespace) -> tuple[bool, str]:
+    """Many processes on one store for minutes, some of them killed."""
+    seed = options.seed
+    with tempfile.TemporaryDirectory(prefix="casstore-soak-") as folder:
+        commands, killed, wrong = soak(
+            Path(folder), seconds=options.minutes * 60, processes=options.processes, seed=seed
+        )
+    for one in wrong:
+        print(f"soak, seed {seed}: {one.strip()}", flush=True)
+    return not wrong, (
+        f"soak: {commands} commands by {options.processes} processes in {options.minutes:g} min,"
+        f" {killed} killed: {len(wrong)} unexpected"
+    )
+
+
 class Slice(NamedTuple):
     """Some of the power cuts of a recording: each `of`-th, from the `part`-th on."""
 
@@ -170,4 +215,6 @@ FORMS: dict[str, Callable[[argparse.Namespace], tuple[bool, str]]] = {
     "kill": kill,
     "signals": signals,
     "powercut": powercut,
+    "faults": faults,
+    "soak": soaking,
 }
