@@ -18,7 +18,7 @@ from tests.crash.harness import Bench, Fault, Point
 from tests.crash.scenarios import named
 from tests.transfer.building import docker_archive, layer
 
-SAMPLE = 6
+SAMPLE = 4
 COMMANDS = (
     "load into nothing", "load beside", "tag that moves", "rmi", "prune of all", "gc", "import",
     "save", "fsck --rebuild", "lease add",

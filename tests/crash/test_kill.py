@@ -14,7 +14,7 @@ from tests.crash.harness import Bench
 from tests.crash.scenarios import SCENARIOS, Scenario, named
 
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-SAMPLE = 3
+SAMPLE = 2
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)

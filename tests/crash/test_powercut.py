@@ -18,7 +18,7 @@ from tests.crash.scenarios import named
 
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 MOMENTS = 3
-SAMPLE = 10
+SAMPLE = 6
 COMMANDS = (
     "load into nothing", "load beside", "tag that moves", "rmi", "prune of all", "import",
     "save to a layout", "fsck --repair of a blob", "fsck --rebuild after a kill",
@@ -51,7 +51,7 @@ def test_a_commit_that_was_not_synced_is_synced_before_anything_follows_from_it(
     tmp_path: Path,
 ) -> None:
     recorded = SEQUENCES["rmi killed at its commit, tag"](tmp_path)
-    for cut in list(recorded.cuts())[::4]:
+    for cut in list(recorded.cuts())[::8]:
         assert recorded.problem(cut) == "", recorded.describe(cut)
 
 
@@ -62,7 +62,7 @@ def test_the_model_finds_a_sync_that_is_missing_and_steps_exchanged(
     environment = plant(bug, tmp_path)
     recorded = PowerCut(named(bug.scenario), tmp_path / "bench", environment=environment)
 
-    assert any(recorded.problem(cut) for cut in reversed(list(recorded.cuts(60))))
+    assert any(recorded.problem(cut) for cut in reversed(list(recorded.cuts(30))))
 
 
 def states(*operations: Write | Entry | Sync) -> set[tuple[tuple[str, bytes | None], ...]]:
