@@ -71,7 +71,8 @@ class ExchangingStore(OpenStore):
             via: how to reach registries (`casstore.registry.access`); with a Transport the
                 connections are shared among calls.
             tell: called with what happens: (`sha256 short:`, `Pulling fs layer`) and the like.
-            policy: path of a trust policy, instead of the store's own.
+            policy: path of a trust policy, instead of the store's own. With a policy, what refers
+                to the image is pulled too: it asks for signatures.
 
         Raises:
             NotFound: the registry has no such image, or none for the platform.
@@ -89,7 +90,7 @@ class ExchangingStore(OpenStore):
                 platform=parse_platform(platform) if platform else this_machine(),
                 whole=all_platforms,
                 every_tag=all_tags,
-                referrers=referrers,
+                referrers=referrers or self._policy(policy) is not None,
                 tell=tell or _silent,
                 progress=self.progress,
             )
@@ -241,13 +242,18 @@ class ExchangingStore(OpenStore):
         self, policy: str | None, origin: Sequence[str], arrivals: Sequence[Arrival], ingest: Ingest
     ) -> None:
         """The door: nothing comes in that the trust policy refuses."""
+        policy = self._policy(policy)
         if policy is None:
-            policy = self.disk.policy
-            if not os.path.lexists(policy):
-                return
+            return
         from casstore.gatekeeping import Origin, check_arrivals
 
         check_arrivals(policy, Origin(*origin), arrivals, ingest, self._view())
+
+    def _policy(self, policy: str | None) -> str | None:
+        """Path of the trust policy in force: the one given, else the store's own."""
+        if policy is None and os.path.lexists(self.disk.policy):
+            return self.disk.policy
+        return policy
 
 
 def _silent(what: str, to: str) -> None:

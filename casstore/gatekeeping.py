@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from casstore.errors import NotFound, StorageError, quote
 from casstore.model.manifest import Manifest, parse_document
 from casstore.model.mediatype import ENCRYPTED, is_layer, is_manifest
-from casstore.model.reference import Reference
+from casstore.model.reference import Reference, subject_of
 from casstore.model.value import Value
 from casstore.signing import Target, signatures_of
-from casstore.trust.cosign import attached_to, payloads_of
+from casstore.trust.cosign import payloads_of
 from casstore.trust.identity import identity_of
 from casstore.trust.payload import MAX_PAYLOAD
 from casstore.trust.policy import (
@@ -67,9 +67,15 @@ def check_arrivals(
     for arrival in arrivals:
         if door.is_attachment(arrival):
             continue
-        for name in arrival.names or (None,):
+        for name in _claims(arrival.names) or (None,):
             candidate = door.candidate(arrival, name, origin)
             check(policy, candidate, lambda path: read_policy_file(path, MAX_POLICY))
+
+
+def _claims(names: Sequence[Reference]) -> list[Reference]:
+    """The names to ask about: a digest reference says no more than a tag beside it (pull)."""
+    tagged = {name.repository for name in names if name.tag is not None}
+    return [name for name in names if name.tag is not None or name.repository not in tagged]
 
 
 def read_policy_file(path: str, limit: int) -> bytes:
@@ -113,7 +119,7 @@ class _Door:
             if manifest is None or _has_file_system(manifest):
                 continue
             pairs = dict(_owners(arrival.names, manifest))
-            if pairs and pairs.keys() >= set(arrival.names):
+            if pairs and pairs.keys() >= set(_claims(arrival.names)):
                 owners.setdefault(top.digest, set()).update(pairs.values())
         known = {arrival.image.top.digest for arrival in arrivals} - owners.keys()
         found: set[Digest] = set()
@@ -171,7 +177,7 @@ def _owners(
 ) -> Iterator[tuple[Reference | None, Digest]]:
     """What a manifest is attached to: by each of its names, and by its subject."""
     for name in names:
-        owner = attached_to(name.tag)
+        owner = subject_of(name)
         if owner is not None:
             yield name, owner
     if manifest.subject is not None:

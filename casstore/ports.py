@@ -47,7 +47,7 @@ class Intake(Protocol):
         """A stored or staged layer with this diff ID in whatever compression, pinned."""
 
     def manifest_of(self, image_id: Digest) -> Descriptor | None:
-        """A manifest that the store already has for this image, if any."""
+        """A manifest that the store already has for this image in the clear, if any."""
 
     def read(self, digest: Digest) -> bytes:
         """A document staged here or stored. Raises Damaged if it is gone or wrong."""

@@ -7,7 +7,7 @@ import os
 from casstore.disk import durable
 from casstore.errors import NotFound, UsageError, quote
 from casstore.model.digest import Digest
-from casstore.model.record import INDEX, MANIFEST
+from casstore.model.record import INDEX, MANIFEST, OTHER
 from casstore.model.reference import parse_name
 from casstore.rules.resolve import resolve
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from casstore.disk.blobdir import BlobDirectory
     from casstore.disk.local import LocalStore
     from casstore.disk.sqliteview import SqliteView
-    from casstore.model.record import LayerRecord
+    from casstore.model.record import Descriptor, LayerRecord
     from casstore.model.reference import Reference
     from casstore.progress import Progress
     from casstore.transfer.saved import SavedImage
@@ -180,17 +180,31 @@ def _meant(
     if not attached:
         found = resolve(view, argument)
         if found.name is None:
-            return [(found.image, view.tops_of(found.image)[0].digest, None)]
+            return [(found.image, readable_top(view, found.image).digest, None)]
         attached = [found.name.reference]
     meant: list[tuple[Digest, Digest, Reference | None]] = []
     for name in attached:
         image, top = view.image_named(name), view.top_named(name)
         if image is None or top is None:
             raise NotFound(f"No such image: {name.familiar}")
-        manifest = top.digest if each_manifest else view.tops_of(image)[0].digest
+        if each_manifest or not is_readable(view, top):  # what cannot be read is refused as such
+            manifest = top.digest
+        else:
+            manifest = readable_top(view, image).digest
         keep = name.tag is not None or each_manifest
         meant.append((image, manifest, name if keep else None))
     return meant
+
+
+def readable_top(view: SqliteView, image: Digest) -> Descriptor:
+    """The oldest manifest of an image whose layers are in the clear; else the oldest there is."""
+    tops = view.tops_of(image)
+    return next((top for top in tops if is_readable(view, top)), tops[0])
+
+
+def is_readable(view: SqliteView, top: Descriptor) -> bool:
+    """Whether a manifest has no encrypted layers, nor others that are only kept."""
+    return all(need.kind != OTHER for need in view.needs_of(top.digest))
 
 
 def _is_full_id(argument: str) -> bool:

@@ -23,10 +23,10 @@ from casstore.rules.resolve import resolve
 from casstore.transfer.stagedtree import StagedTree
 from casstore.trust import keys
 from casstore.trust.cosign import (
-    attachment_tag,
     check_signature,
     layer_of,
     payloads_of,
+    signature_tag,
     write_documents,
 )
 from casstore.trust.identity import Identity, identity_of, matches_as_far_as_claimed
@@ -116,7 +116,7 @@ def _sign(
         documents = write_documents([layer], subject=target.top)
         name = None
     else:
-        name = Reference(f"{target.name.repository}:{attachment_tag(digest)}")
+        name = Reference(f"{target.name.repository}:{signature_tag(digest)}")
         older = _artifact(change.index, ingest.read, name)
         layers = [*older.get("layers", ()), layer]
         documents = write_documents(layers, annotations=older.get("annotations"))
@@ -207,7 +207,7 @@ def signatures_of(
     view: SqliteView, read: Callable[[Digest], bytes], target: Target
 ) -> Iterator[tuple[bytes, Mapping[str, str]]]:
     """Payload and annotations of each signature: those of the tag first, then of referrers."""
-    name = Reference(f"{target.name.repository}:{attachment_tag(target.top.digest)}")
+    name = Reference(f"{target.name.repository}:{signature_tag(target.top.digest)}")
     tagged = view.top_named(name)
     tops = [tagged] if tagged is not None and is_manifest(tagged.media_type) else []
     for top in [*tops, *_referrers(view, read, target.top.digest)]:
@@ -221,11 +221,12 @@ def signatures_of(
 def _referrers(
     view: SqliteView, read: Callable[[Digest], bytes], digest: Digest
 ) -> Iterator[Descriptor]:
-    """Artifacts whose `subject` is a manifest."""
-    for facts in view.all_images():
-        for top in view.tops_of(facts.id):
-            if top.digest == facts.id and is_manifest(top.media_type):
-                manifest = parse_document(read(top.digest), top)
-                assert isinstance(manifest, Manifest)
-                if manifest.subject is not None and manifest.subject.descriptor.digest == digest:
-                    yield top
+    """Artifacts whose `subject` is a manifest; not those that only a tag attaches to it."""
+    for image in view.referrers_of(digest):
+        for top in view.tops_of(image):
+            if not is_manifest(top.media_type):
+                continue
+            manifest = parse_document(read(top.digest), top)
+            assert isinstance(manifest, Manifest)
+            if manifest.subject is not None and manifest.subject.descriptor.digest == digest:
+                yield top

@@ -1,4 +1,4 @@
-"""What a store does with keys: sign and verify."""
+"""What a store does with keys: sign and verify, encrypt and decrypt."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from casstore.disk.ingest import Ingest
+    from casstore.model.digest import Digest
+    from casstore.model.record import Arrival
     from casstore.results import Signed, Verified
 
 
 class TrustedStore(ExchangingStore):
-    """A store whose images can be signed."""
+    """A store whose images can be signed and encrypted."""
 
     def sign(
         self,
@@ -91,3 +94,86 @@ class TrustedStore(ExchangingStore):
             annotations=annotations or {},
             identity=None if identity is None else parse_identity(identity),
         )
+
+    def encrypt(
+        self,
+        image: str,
+        name: str,
+        recipients: Sequence[tuple[str, bytes]],
+        *,
+        layers: Sequence[int] | None = None,
+    ) -> Digest:
+        """Give an image a manifest with encrypted layers, under a new name.
+
+        The layers are encrypted as ocicrypt does; the config, and so the image ID, stays.
+
+        Args:
+            image: a name or an ID.
+            name: of the encrypted form.
+            recipients: who can decrypt it: `jwe` and a public key (PEM or DER), or `pkcs7` and a
+                certificate.
+            layers: which layers, from 0; from the top, from -1; all by default.
+
+        Returns:
+            The digest of the new manifest.
+
+        Raises:
+            UsageError: no recipient, an unknown scheme, no such layer.
+            Refused, Unsupported: a key that is none; an image that is none, or encrypted already.
+        """
+        from casstore.crypt.keywrap import read_recipient
+        from casstore.encrypting import encrypt_image
+
+        if not recipients:
+            raise UsageError("no recipient given")
+        known = [
+            read_recipient(scheme, data, f"recipient {number}")
+            for number, (scheme, data) in enumerate(recipients, 1)
+        ]
+        return self._rewritten(
+            lambda ingest: encrypt_image(
+                self._view(), ingest, image, name, recipients=known, layers=layers
+            )
+        )
+
+    def decrypt(
+        self, image: str, name: str, keys: Sequence[tuple[bytes, Callable[[], bytes] | None]]
+    ) -> Digest:
+        """Give an image a manifest with its layers in the clear, under a new name.
+
+        Args:
+            image: a name or an ID.
+            name: of the form in the clear.
+            keys: private keys (PEM or DER), each with a way to its password, if it has one.
+
+        Returns:
+            The digest of the new manifest.
+
+        Raises:
+            Refused: no key fits, or a layer is not what was encrypted; nothing is changed.
+        """
+        from casstore.encrypting import decrypt_image
+        from casstore.trust.keys import read_private_key
+
+        if not keys:
+            raise UsageError("no key given")
+        private = [
+            read_private_key(data, f"key {number}", password or (lambda: b""))
+            for number, (data, password) in enumerate(keys, 1)
+        ]
+        return self._rewritten(
+            lambda ingest: decrypt_image(self._view(), ingest, image, name, private)
+        )
+
+    def _rewritten(self, write: Callable[[Ingest], Arrival]) -> Digest:
+        """Take in another form of an image that is here."""
+        self.disk.require()
+        tops: list[Digest] = []
+
+        def read(ingest: Ingest) -> Sequence[Arrival]:
+            arrival = write(ingest)
+            tops.append(arrival.image.top.digest)
+            return [arrival]
+
+        self._take_in(read, origin=None)
+        return tops[0]

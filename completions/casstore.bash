@@ -9,7 +9,9 @@ _casstore_options() {
         'config set') echo '--help' ;;
         'config unset') echo '--help' ;;
         'copy') echo '--all -a --compression --help --plain-http --platform' ;;
+        'decrypt') echo '--help --key --password-file' ;;
         'df') echo '--format --help --verbose -v' ;;
+        'encrypt') echo '--help --layer --recipient' ;;
         'fsck') echo '--format --help --progress --quick --rebuild --repair --repair-from' ;;
         'gc') echo '--dry-run --empty-trash --format --help' ;;
         'history') echo '--format --help --human -H --no-trunc --quiet -q' ;;
@@ -53,7 +55,11 @@ _casstore_value() {
         'config ls --format') echo 'nothing' ;;
         'copy --compression') echo 'nothing' ;;
         'copy --platform') echo 'nothing' ;;
+        'decrypt --key') echo 'file' ;;
+        'decrypt --password-file') echo 'file' ;;
         'df --format') echo 'nothing' ;;
+        'encrypt --layer') echo 'nothing' ;;
+        'encrypt --recipient') echo 'nothing' ;;
         'fsck --format') echo 'words json' ;;
         'fsck --progress') echo 'words auto plain none json tty' ;;
         'fsck --repair-from') echo 'file' ;;
@@ -123,6 +129,8 @@ _casstore_value() {
 _casstore_argument() {
     case $1 in
         'copy') echo image ;;
+        'decrypt') echo image ;;
+        'encrypt') echo image ;;
         'history') echo image ;;
         'images') echo image ;;
         'import') echo file ;;
@@ -201,7 +209,7 @@ _casstore() {
     elif [[ $cur == -* ]]; then
         kind="words $(_casstore_options "$command")"
     elif [[ -z $command ]]; then
-        kind="words config copy df fsck gc history image images import inspect key lease load login logout prune publish pull push report restore rmi save sign system tag trash tree verify why"
+        kind="words config copy decrypt df encrypt fsck gc history image images import inspect key lease load login logout prune publish pull push report restore rmi save sign system tag trash tree verify why"
     elif [[ -n $(_casstore_subcommands "$command") ]]; then
         kind="words $(_casstore_subcommands "$command")"
     else

@@ -22,6 +22,7 @@ from casstore.disk.reserve import NAME as RESERVE
 from casstore.errors import CasstoreError, Damaged, NotAStore, Refused, printable
 from casstore.model.digest import Digest
 from casstore.model.imagetree import read_tree
+from casstore.model.mediatype import is_encrypted
 from casstore.model.record import INDEX, MANIFEST
 from casstore.results import CheckResult, Finding
 
@@ -272,6 +273,10 @@ class _Check:
                         self._found(
                             ERROR, "edge-missing", blob.digest, "the index has other edges for it"
                         )
+        for digest in reader.encrypted:
+            self._found(
+                NOTE, "layer-encrypted", digest, "its diff ID cannot be checked without a key"
+            )
 
     def _directory(self, known: set[Digest], doomed: set[Digest]) -> None:
         bad = {finding.object for finding in self.findings if finding.level == ERROR}
@@ -335,6 +340,7 @@ class _IndexedTree(StoredTree):
     def __init__(self, blobs: BlobDirectory, view: SqliteView) -> None:
         super().__init__(blobs)
         self._view = view
+        self.encrypted: dict[Digest, None] = {}
 
     def layer(self, descriptor: Descriptor, diff_id: Digest | None) -> LayerRecord:
         record = self._view.layer(descriptor.digest)
@@ -343,6 +349,8 @@ class _IndexedTree(StoredTree):
         return record
 
     def leaf(self, descriptor: Descriptor) -> None:
+        if is_encrypted(descriptor.media_type):
+            self.encrypted[descriptor.digest] = None
         if self._view.blob_size(descriptor.digest) != descriptor.size:
             raise Refused(f"blob {descriptor.digest} is not in the index with its size")
 

@@ -107,3 +107,14 @@ def annotations_of(args: Args) -> dict[str, str]:
             raise args.wrong("annotations", "KEY=VALUE is needed")
         pairs[key] = value
     return pairs
+
+
+def key_with_password(text: str, file: str | None) -> tuple[bytes, Callable[[], bytes]]:
+    """A private key given as FILE[:pass=…|:file=…], as skopeo takes it, and its password."""
+    for mark in (":pass=", ":file="):
+        path, found, rest = text.partition(mark)
+        if found:
+            if mark == ":pass=":
+                return read_file(path, "key"), rest.encode
+            return read_file(path, "key"), password_for(path, rest)
+    return read_file(text, "key"), password_for(text, file)

@@ -46,7 +46,9 @@ LOCK_TIMEOUT = 60.0
 COMMANDS = {
     "config": "Manage the settings of the store",
     "copy": "Copy an image between the store, registries, layouts and archives",
+    "decrypt": "Decrypt the layers of an image, under a new name",
     "df": "Show disk usage",
+    "encrypt": "Encrypt the layers of an image, under a new name",
     "fsck": "Check the store, and repair it",
     "gc": "Remove what a crash left and what nothing refers to",
     "history": "Show the history of an image",

@@ -22,7 +22,7 @@ from casstore.disk.filelocking import Token
 from casstore.disk.leftovers import PART, put_parts_to_rest, remove_tree, rescue_dead
 from casstore.errors import Damaged, Refused, StorageError
 from casstore.model.digest import Digest, sha256
-from casstore.model.record import INDEX, LAYER, MANIFEST
+from casstore.model.record import INDEX, LAYER, MANIFEST, OTHER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +99,9 @@ class Ingest:
 
     def manifest_of(self, image_id: Digest) -> Descriptor | None:
         for top in self._view().tops_of(image_id):
-            if self._pin_tree(top.digest):
+            # Encrypted layers are kept as other blobs are: that form is nobody's who has the tars.
+            readable = all(need.kind != OTHER for need in self._view().needs_of(top.digest))
+            if readable and self._pin_tree(top.digest):
                 return top
         return None
 

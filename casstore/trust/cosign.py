@@ -16,7 +16,7 @@ from typing import Any
 
 from casstore.errors import Refused, quote
 from casstore.model import mediatype
-from casstore.model.digest import PREFIX, Digest, is_hex64, sha256
+from casstore.model.digest import Digest, sha256
 from casstore.model.manifest import Entry, Manifest
 from casstore.model.record import Descriptor
 from casstore.model.value import Value
@@ -26,8 +26,6 @@ from casstore.trust.payload import SIMPLE_SIGNING, Claim, go_json, parse_payload
 
 SIGNATURE = "dev.cosignproject.cosign/signature"  # annotation: base64
 REFERRER_TYPE = "application/vnd.dev.cosign.artifact.sig.v1+json"
-# Tags of what cosign attaches to a manifest: signatures, attestations, bills of materials.
-SIG, ATTACHMENTS = "sig", ("sig", "att", "sbom")
 _NO_TIME = "0001-01-01T00:00:00Z"  # Go's zero time
 
 
@@ -38,19 +36,9 @@ class Documents(Value):
     config: bytes
 
 
-def attachment_tag(digest: Digest, kind: str = SIG) -> str:
-    """The tag under which cosign keeps what belongs to a manifest."""
-    return f"sha256-{digest.hex}.{kind}"
-
-
-def attached_to(tag: str | None) -> Digest | None:
-    """The manifest that a tag of that form belongs to; None for other tags."""
-    if tag is None:
-        return None
-    stem, _, kind = tag.rpartition(".")
-    if kind in ATTACHMENTS and stem.startswith("sha256-") and is_hex64(stem[7:]):
-        return Digest(PREFIX + stem[7:])
-    return None
+def signature_tag(digest: Digest) -> str:
+    """The tag under which cosign keeps the signatures of a manifest."""
+    return f"sha256-{digest.hex}.sig"
 
 
 def layer_of(payload: bytes, signature: bytes) -> dict[str, Any]:

@@ -18,6 +18,7 @@ Run = Callable[..., Result]
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COSIGN_PASSWORD", raising=False)
+    monkeypatch.setattr("casstore.trust.keyfile.SCRYPT_N", 1 << 10)  # the strength is not tested
     return tmp_path
 
 

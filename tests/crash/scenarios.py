@@ -12,13 +12,16 @@ from typing import NamedTuple
 
 from casstore import Store
 
-ARCHIVES = Path(__file__).parents[2] / "fixtures" / "transcripts" / "archives"
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+ARCHIVES = FIXTURES / "transcripts" / "archives"
+KEYS = FIXTURES / "images" / "encrypted" / "keys"
 
 
 class Scenario(NamedTuple):
     """A command to interrupt, on a store made by `prepare`.
 
-    In `command`, `A/` is the folder of archives and `OUT` a path beside the store.
+    In `command`, `A/` is the folder of archives, `K/` that of keys, and `OUT` a path beside the
+    store.
     """
 
     name: str
@@ -31,7 +34,9 @@ class Scenario(NamedTuple):
         """The command's words."""
         real = {"OUT": str(out)}
         return [
-            str(ARCHIVES / word[2:]) if word.startswith("A/") else real.get(word, word)
+            str(ARCHIVES / word[2:])
+            if word.startswith("A/")
+            else real.get(word, word.replace("K/", f"{KEYS}/"))
             for word in self.command.split()
         ]
 
@@ -73,6 +78,12 @@ def _garbage(store: Store) -> None:
     Path(store.path, "ingest", "load-1-0123456789ab").mkdir()
     Path(store.path, "ingest", "load-1-0123456789ab", "draft-1").write_bytes(b"half")
     Path(store.path, "ingest", "load-1-0123456789ab.lock").write_bytes(b"")
+
+
+def _sealed(store: Store) -> None:
+    _chain(store)
+    store.encrypt("app:1", "sealed:1", [("jwe", (KEYS / "jwe-ec.pub.pem").read_bytes())])
+    store.remove(["app:1", "other:2"])
 
 
 def _wrong_counts(store: Store) -> None:
@@ -161,6 +172,9 @@ SCENARIOS = (
     Scenario("gc of what has expired", "gc", _expired),
     Scenario("lease add", "lease add keep app:1", _chain),
     Scenario("lease rm", "lease rm held", _leased),
+    Scenario("sign", "sign --key K/jwe-ec.key.der app:1", _chain, new_ids=True),
+    Scenario("encrypt", "encrypt --recipient jwe:K/jwe-ec.pub.pem app:1 sealed:1", _chain),
+    Scenario("decrypt", "decrypt --key K/jwe-ec.key.der sealed:1 opened:1", _sealed),
 )  # fmt: skip
 
 

@@ -91,6 +91,7 @@ ONLY_OCI = frozenset(
         "ctr/index",
         "ctr/index-arm64",
         "signed/cosign-layout",
+        "encrypted/layout",
         "registry/pulled-index",
         "edited/oci-nested-index",
         "edited/oci-artifact-subject",

@@ -242,3 +242,34 @@ def test_signatures_survive_save_and_load(store: Store, tmp_path: Path) -> None:
         second.load(str(out))
 
         assert second.verify("reg.io/x/base:2", PUBLIC).digest == signed.digest
+
+
+# Removal: signatures go with their image
+
+
+@pytest.mark.parametrize("kind", ["tag", "referrer"])
+def test_rmi_takes_the_signatures_of_an_image_with_it(store: Store, kind: str) -> None:
+    before = store.df().blobs
+    store.sign(["reg.io/x/base:2"], PRIVATE, kind=kind)
+    store.sign(["reg.io/x/base:2"], OTHER_PRIVATE, kind=kind)
+    assert store.df().blobs > before
+    store.remove(["reg.io/x/base:2"])
+
+    assert attachments(store) == []
+    store.remove(["app:1", "other/app:1"])
+    assert store.df().blobs == 0 and store.gc().removed_blobs == 0
+
+
+def test_signatures_stay_as_long_as_their_image_has_a_name(store: Store) -> None:
+    store.sign(["app:1"], PRIVATE)
+    store.remove(["other/app:1"])
+
+    assert store.verify("app:1", PUBLIC)
+
+
+def test_prune_leaves_the_signatures_of_what_stays(store: Store) -> None:
+    store.sign(["app:1"], PRIVATE, kind="tag")
+    store.sign(["app:1"], PRIVATE, kind="referrer")
+    store.prune()
+
+    assert len(store.verify("app:1", PUBLIC).payloads) == 2

@@ -16,10 +16,9 @@ from casstore.model.digest import Digest, sha256
 from casstore.model.record import Descriptor
 from casstore.trust.cosign import (
     SIGNATURE,
-    attached_to,
-    attachment_tag,
     check_signature,
     layer_of,
+    signature_tag,
     write_documents,
 )
 from casstore.trust.identity import Identity, matches_exactly, parse_identity
@@ -219,17 +218,8 @@ def test_a_referrer_has_its_own_type_and_the_subject() -> None:
     }  # fmt: skip
 
 
-def test_the_tag_of_an_attachment_is_that_of_the_specification() -> None:
+def test_the_tag_of_signatures_is_that_of_the_specification() -> None:
     digest = Digest.of_hex("97fc222cee7991b5b061d4d4afdb5f3428fcb0c9054e1690313786befa1e4e36")
     tag = "sha256-97fc222cee7991b5b061d4d4afdb5f3428fcb0c9054e1690313786befa1e4e36.sig"
 
-    assert attachment_tag(digest) == tag
-    assert attached_to(tag) == digest
-    assert attached_to(tag.replace(".sig", ".att")) == digest
-
-
-@pytest.mark.parametrize(
-    "tag", [None, "latest", "sha256-12.sig", "sha256-" + "a" * 64, "sha256-" + "a" * 64 + ".x"]
-)
-def test_other_tags_are_no_attachments(tag: str | None) -> None:
-    assert attached_to(tag) is None
+    assert signature_tag(digest) == tag
