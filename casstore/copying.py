@@ -50,7 +50,8 @@ class CopyingStore(ExchangingStore):
             whole: take an index with all its platforms.
             compression: of layers that arrive uncompressed.
             via: how to reach a registry.
-            policy: path of a trust policy, instead of the store's own.
+            policy: path of a trust policy, instead of the store's own. With a policy, what refers
+                to an image of a registry comes too: it asks for signatures.
 
         Returns:
             The digest of its manifest or index.
@@ -71,26 +72,29 @@ class CopyingStore(ExchangingStore):
         tops: list[Digest] = []
 
         def read(ingest: Ingest) -> Sequence[Arrival]:
+            referrers: list[Arrival] = []
             if source.transport == REGISTRY:
                 from casstore.pulling import Pull
 
                 with connected(via) as transport:
                     pull = Pull(
                         transport, source.path, platform=wanted, whole=whole, every_tag=False,
-                        tell=_silent, progress=self.progress,
+                        referrers=self._policy(policy) is not None, tell=_silent,
+                        progress=self.progress,
                     )  # fmt: skip
-                    image = pull.read(ingest)[0].image
+                    first, *rest = pull.read(ingest)
+                image, referrers = first.image, [_beside(one, target) for one in rest]
             else:
                 image = self._read_one(ingest, source, wanted, compression, whole=whole)
-            ingest.keep_only({blob.digest for blob in image.blobs})
+            arrivals = [_arrival(image, target), *referrers]
+            ingest.keep_only({blob.digest for one in arrivals for blob in one.image.blobs})
             tops.append(image.top.digest)
-            return [_arrival(image, target)]
+            return arrivals
 
-        origin = (source.transport, os.path.realpath(source.path))
-        if source.transport == REGISTRY:
-            self._take_in(read, policy=policy)
-        else:
-            self._take_in(read, origin=origin, policy=policy)
+        # What it is called where it comes from is what a trust policy is about.
+        is_remote = source.transport == REGISTRY
+        origin = (source.transport, source.path if is_remote else os.path.realpath(source.path))
+        self._take_in(read, origin=origin, policy=policy)
         return tops[0]
 
     def give(
@@ -223,6 +227,14 @@ def _stored(ingest: Ingest, top: Descriptor) -> ImageRecord:
     from casstore.transfer.stagedtree import StagedTree
 
     return read_tree(top, StagedTree(ingest))
+
+
+def _beside(referrer: Arrival, target: Reference) -> Arrival:
+    """What refers to an image, in the repository that the image is copied to."""
+    from casstore.model.reference import Reference
+
+    names = tuple(Reference(f"{target.repository}:{name.tag}") for name in referrer.names)
+    return referrer._replace(names=names)
 
 
 def _arrival(image: ImageRecord, name: Reference) -> Arrival:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from casstore.errors import NotFound, StorageError, quote
 from casstore.model.manifest import Manifest, parse_document
 from casstore.model.mediatype import ENCRYPTED, is_layer, is_manifest
-from casstore.model.reference import Reference, subject_of
+from casstore.model.reference import Reference, parse_name, subject_of
 from casstore.model.value import Value
 from casstore.signing import Target, signatures_of
 from casstore.trust.cosign import payloads_of
@@ -43,7 +43,9 @@ class Origin(Value):
     """Where images come from, in the words of containers-policy.json(5)."""
 
     transport: str  # docker, oci, oci-archive, docker-archive
-    path: str = ""  # absolute; empty for a registry or a pipe
+    # Absolute path of a file or directory; of a registry the reference, where an image gets another
+    # name here; empty for a pipe, and where the name says it.
+    path: str = ""
 
 
 REGISTRY = Origin(DOCKER)
@@ -138,8 +140,11 @@ class _Door:
     def candidate(self, arrival: Arrival, name: Reference | None, origin: Origin) -> Candidate:
         """An image under one of its names, as a policy sees it."""
         digest = arrival.image.top.digest
-        shown = name.familiar if name is not None else f"image {arrival.image.id.short}"
-        identity = identity_of(name) if name is not None else None
+        claimed = name  # signatures lie beside the name here, and are for the name it had there
+        if origin.transport == DOCKER and origin.path:
+            claimed = parse_name(origin.path).reference
+        shown = claimed.familiar if claimed is not None else f"image {arrival.image.id.short}"
+        identity = identity_of(claimed) if claimed is not None else None
         if origin.transport == DOCKER:
             scopes = docker_scopes(identity) if identity is not None else ()
         else:

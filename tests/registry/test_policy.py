@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from casstore.errors import Refused
+from casstore.model.place import Place
 from casstore.store import Store
 from tests.registry.conftest import NewStore, filled
 from tests.registry.servers import RealRegistry
@@ -104,6 +105,23 @@ def test_all_tags_are_held_to_the_policy(
     store.pull(name.removesuffix(":1"), all_tags=True, policy=where)
 
     assert store.verify(name, PUBLIC)
+
+
+def test_a_copy_is_held_to_the_policy_for_where_it_comes_from(
+    registry: RealRegistry, new_store: NewStore, tmp_path: Path
+) -> None:
+    name = signed(new_store(), registry.host, tmp_path, "policy/copied")
+    store, source = new_store(), Place("docker", name, "")
+    (tmp_path / "other").mkdir()
+    bad = policy(tmp_path / "other", registry.host, OTHER_PUBLIC)
+    with pytest.raises(Refused, match="signature 1 was not made by this key"):
+        store.take(source, "mine/app:1", policy=bad)
+    with pytest.raises(Refused, match="rejects every image from there"):
+        store.take(source, "mine/app:1", policy=policy(tmp_path / "other", "docker.io", PUBLIC))
+    assert not store.images(all=True)
+
+    store.take(source, "mine/app:1", policy=policy(tmp_path, registry.host, PUBLIC))
+    assert store.verify("mine/app:1", PUBLIC, identity=name)
 
 
 def test_without_a_policy_only_the_image_is_pulled(
