@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,17 @@ def test_files_that_a_document_names_are_there(path: str) -> None:
     missing = [name for name in named if not (ROOT / name).exists()]
 
     assert [name for name in missing if name != "fixtures/busybox.tar"] == []
+
+
+def test_the_demo_builds_from_all_that_setup_names() -> None:
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    options = setup["options"]
+    named = f"{setup['metadata']['license_files']}\n{options['scripts']}\n" + "\n".join(
+        setup["options.data_files"].values()
+    )
+    wanted = {path.split("/")[0] for path in named.split()} | {"casstore", "README.md"}
+    copied = re.search(r"^cp -R (.*) ", (ROOT / "tools" / "demo").read_text(), re.MULTILINE)
+
+    assert copied
+    assert wanted - set(copied[1].split()) == set()
