@@ -15,8 +15,12 @@ import sys
 
 from casstore.cli.app import App
 from casstore.cli.options import (
+    DAMAGED,
+    LOCKED,
+    NO_STORE,
     PROGRAM,
     TEXT,
+    WRONG_USAGE,
     Command,
     Option,
     WrongUsage,
@@ -40,6 +44,18 @@ INTERNAL_ERROR = 70
 SIGNALLED = 128
 INTERRUPTED = SIGNALLED + 2
 LOCK_TIMEOUT = 60.0
+
+# What a status means, whatever the command; a command's own page words its 0 and 1.
+STATUSES = (
+    (0, "done"),
+    (1, "refused or failed; of several arguments, the others went"),
+    WRONG_USAGE,
+    NO_STORE,
+    LOCKED,
+    DAMAGED,
+    (INTERNAL_ERROR, "a bug in casstore; CASSTORE_DEBUG=1 shows where"),
+    (INTERRUPTED, "interrupted; 129 and 143: ended by SIGHUP and by SIGTERM"),
+)
 
 # name -> one-line help, as in the command's own page; the module has the command's name, except
 # where that is a word of Python.
@@ -75,6 +91,15 @@ COMMANDS = {
     "verify": "Verify the signatures of one or more images",
     "why": "Show everything that keeps an image or a blob",
 }
+# The same in the order of `casstore --help`: what one does most comes first.
+GROUPS = (
+    ("Images", ("images", "load", "save", "tag", "rmi", "inspect", "history", "import")),
+    ("Registries and other stores", ("pull", "push", "copy", "login", "logout")),
+    ("What goes and what stays", ("prune", "gc", "pin", "unpin", "lease", "trash", "restore")),
+    ("Disk space", ("df", "tree", "why", "report")),
+    ("Signatures and encryption", ("sign", "verify", "key", "encrypt", "decrypt")),
+    ("The store", ("fsck", "config", "publish")),
+)
 # Not for people: what the shells' completions ask.
 HIDDEN = ("__complete",)
 MODULES = {"__complete": "complete", "import": "import_"}
@@ -185,18 +210,23 @@ def default_store() -> str:
     return os.path.join(data, "casstore")
 
 
+def grouped() -> list[tuple[str, list[tuple[str, str]]]]:
+    """Every command with its one-line help, in the groups of the page: (title, pairs)."""
+    return [
+        (title, [(name, COMMANDS[name]) for name in names if name in COMMANDS])
+        for title, names in GROUPS
+    ]
+
+
 def global_help() -> str:
     """The page of `casstore --help`."""
-    return "\n".join(
-        [
-            help_page(GLOBAL),
-            "",
-            "Commands:",
-            *aligned(list(COMMANDS.items())),
-            "",
-            f"Run '{PROGRAM} COMMAND --help' for more information on a command.",
-        ]
-    )
+    lines = [help_page(GLOBAL)]
+    width = max(map(len, COMMANDS))
+    for title, pairs in grouped():
+        lines += ["", f"{title}:", *aligned([(name.ljust(width), text) for name, text in pairs])]
+    lines += ["", "Exit status:", *aligned([(str(status), text) for status, text in STATUSES])]
+    lines += ["", f"Run '{PROGRAM} COMMAND --help' for more information on a command."]
+    return "\n".join(lines)
 
 
 def _run(words: Sequence[str], open_store: Callable[[str, float], Store] | None) -> int:

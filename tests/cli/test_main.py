@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from casstore.cli.main import COMMANDS, GLOBAL, load_command
+from casstore.cli.main import COMMANDS, GLOBAL, STATUSES, grouped, load_command
 from casstore.cli.options import Command
 from casstore.errors import Damaged, Locked
 from tests.cli.fakes import FakeStore, Result
@@ -50,6 +50,19 @@ def test_no_command_declares_a_letter_twice(command: Command) -> None:
     names = [option.name for option in command.options]
     assert len(letters) == len(set(letters))
     assert len(names) == len(set(names))
+
+
+def test_help_shows_every_command_once_in_a_group() -> None:
+    shown = [name for _, pairs in grouped() for name, _ in pairs]
+    assert sorted(shown) == sorted(COMMANDS)
+
+
+def test_help_explains_every_status_that_a_command_has_beyond_its_own_0_and_1(run: Run) -> None:
+    told = {status for command in every_command() for status, _ in command.exits}
+    families = {126, 127}  # of `lease run`: what the command that it ran may give
+    assert told - families <= {status for status, _ in STATUSES}
+    tail = run("--help").out.split("\nExit status:\n")[1]
+    assert all(f"\n  {status} " in f"\n{tail}" for status, _ in STATUSES)
 
 
 def test_help_lists_the_commands(run: Run) -> None:
