@@ -54,12 +54,9 @@ class BlobStream:
         wanted = size if size >= 0 else GATHERED
         parts: list[bytes] = []
         while wanted > 0 and self._at < self._descriptor.size:
-            try:
-                data = self._next(wanted)
-            except BrokenConnection:
-                if parts:
-                    break  # what has come is worth keeping; the next read fails
-                raise
+            data = self._next(wanted, first=not parts)
+            if not data:
+                break
             parts.append(data)
             wanted -= len(data)
             if sum(map(len, parts)) >= GATHERED:
@@ -88,16 +85,25 @@ class BlobStream:
     def __exit__(self, kind: object, value: object, trace: object) -> None:
         self.close()
 
-    def _next(self, size: int) -> bytes:
-        """At least one byte."""
+    def _next(self, size: int, *, first: bool) -> bytes:
+        """At least one byte; unless it is the `first` of a read, none where the stream breaks.
+
+        So what has come is handed on, and kept, before the rest is waited for.
+        """
         while True:
             if self._answer is None:
                 self._open()  # which tries several times by itself
             try:
                 data = self._read_some(GATHERED if self._skip else min(size, GATHERED))
             except BrokenConnection as error:
+                if not first:
+                    self.close()
+                    return b""
                 self._failed(error)
                 continue
+            if not data and not first:
+                self.close()
+                return b""
             if not data:
                 self._failed(
                     BrokenConnection(

@@ -12,13 +12,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol, Self
 
 import urllib3
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError, LocationParseError
 
 from casstore.errors import RegistryError, quote
@@ -73,7 +77,7 @@ class Transport:
         self._wait = wait or self._stopped.wait
         self._managers: dict[tuple[str, str], urllib3.PoolManager] = {}
         self._guard = threading.Lock()
-        self._open: set[Answer] = set()
+        self._connections: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
 
     def request(
         self,
@@ -123,9 +127,9 @@ class Transport:
         """End all waiting and reading in other threads."""
         self._stopped.set()
         with self._guard:
-            answers = list(self._open)
-        for answer in answers:
-            answer.shutdown()
+            connections = list(self._connections)
+        for connection in connections:
+            _hang_up(connection)
 
     def rearm(self) -> None:
         """Work again after an `abort`."""
@@ -188,13 +192,10 @@ class Transport:
             )  # fmt: skip
         except LocationParseError:
             raise RegistryError(f"invalid address {quote(url)}") from None
-        except (HTTPError, OSError) as error:
+        except (HTTPError, OSError, ValueError) as error:
             self.check()
             raise failure(parts.netloc, error) from None
-        answer = Answer(self, method, url, response)
-        with self._guard:
-            self._open.add(answer)
-        return answer
+        return Answer(self, method, url, response)
 
     def _manager(self, scheme: str, host: str) -> urllib3.PoolManager:
         access = self.access
@@ -210,13 +211,24 @@ class Transport:
             manager = self._managers.get((proxy, folder))
             if manager is None:
                 manager = _new_manager(proxy, folder)
+                manager.pool_classes_by_scheme = {
+                    HTTP: self._pool(HTTPConnectionPool),
+                    HTTPS: self._pool(HTTPSConnectionPool),
+                }
                 self._managers[proxy, folder] = manager
         return manager
 
-    def forget(self, answer: Answer) -> None:
-        """An answer is closed (called by it)."""
-        with self._guard:
-            self._open.discard(answer)
+    def _pool(self, base: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
+        """A kind of pool whose connections `abort` can reach, whatever they wait for."""
+        transport, kind = self, base.ConnectionCls
+
+        def connect(connection: HTTPConnection) -> None:
+            kind.connect(connection)
+            with transport._guard:
+                transport._connections.add(connection)
+
+        reachable = type(kind.__name__, (kind,), {"connect": connect})
+        return type(base.__name__, (base,), {"ConnectionCls": reachable})
 
     def now(self) -> float:
         """Seconds, for time limits."""
@@ -282,20 +294,11 @@ class Answer:
                 if self._transport.now() > until:
                     raise RegistryError(f"{what} took longer than {DOCUMENT_SECONDS:g} s")
             if left < 0:
-                self.shutdown()
                 raise RegistryError(f"{what} exceeds the limit of {limit} bytes")
         return b"".join(parts)
 
-    def shutdown(self) -> None:
-        """Let a read in another thread end now."""
-        try:
-            self._response.shutdown()
-        except (OSError, ValueError, RuntimeError):
-            pass  # the body has been read, or is gone
-
     def close(self) -> None:
         """Give the connection back if the body has been read, or nearly; else close it."""
-        self._transport.forget(self)
         length = self.length()
         try:
             if self.method == "HEAD" or (length is not None and length <= MAX_ERROR):
@@ -309,6 +312,16 @@ class Answer:
 
     def __exit__(self, kind: object, value: object, trace: object) -> None:
         self.close()
+
+
+def _hang_up(connection: HTTPConnection) -> None:
+    """Let whoever waits for bytes of a connection see its end now."""
+    try:
+        if connection.sock is not None:
+            # The plain socket's own shutdown: a TLS socket's would take its state from the reader.
+            socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+    except OSError:
+        pass  # it is closed already
 
 
 def _is_read(response: urllib3.BaseHTTPResponse) -> bool:

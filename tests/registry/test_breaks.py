@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -393,3 +397,32 @@ def test_redirects_are_few_and_stay_on_the_web(
     alone.rule(lambda request, ask: Reply(302, {"Location": location}, b""))
     with pytest.raises(RegistryError, match=reason):
         transport.request("GET", f"http://{alone.host}/")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_pull_that_was_stopped_is_gone_on_with(
+    how: signal.Signals, proxy: Proxy, store: Store, image: tuple[str, Digest], transport: Transport
+) -> None:
+    name, layer = image
+    arrived, end = threading.Event(), threading.Event()
+
+    def stall(request: Request, ask: Callable[[], Reply]) -> Reply | None:
+        if layer.hex not in request.path or end.is_set():
+            return None
+        if "range" in request.headers:
+            arrived.set()
+            end.wait(60)
+        return ask()._replace(cut=HALF)
+
+    proxy.rule(stall)
+    words = [sys.executable, "-m", "casstore", "--store", store.path, "pull", name]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert arrived.wait(60)  # half of it is there, and the rest has been asked for
+    process.send_signal(how)
+    process.wait(30)  # while the server still says nothing
+    end.set()
+    assert unchanged(store)
+    proxy.seen.clear()
+    store.pull(name, via=transport)
+
+    assert [one.headers.get("range") for one in proxy.gets(layer.hex)] == [f"bytes={HALF}-"]
