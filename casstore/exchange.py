@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from casstore.errors import Locked, RegistryError
 from casstore.opening import OpenStore
 from casstore.results import LoadResult, PullResult
 
@@ -188,7 +189,7 @@ class ExchangingStore(OpenStore):
                 change.commit()
         self._view()
         ingest = None
-        committed = False
+        keep = False
         try:
             self._empty_trash_if_nearly_full()
             ingest = Ingest(self.disk.root, self.disk.blobs, self._view, self._make_room)
@@ -204,7 +205,9 @@ class ExchangingStore(OpenStore):
                 change.publish_blobs(ingest)
                 images = admit_arrivals(change.index, arrivals)
                 change.commit()
-                committed = True
+        except (RegistryError, Locked, KeyboardInterrupt, SystemExit):
+            keep = True  # trying again can work, and goes on with what has come
+            raise
         except OSError as error:
             from casstore.disk.durable import storage_error
 
@@ -212,7 +215,7 @@ class ExchangingStore(OpenStore):
         except Error as error:  # of a look at the index
             raise database_error(error, self.disk.database) from None
         finally:
-            left = ingest.close(keep_parts=not committed) if ingest is not None else []
+            left = ingest.close(keep_parts=keep) if ingest is not None else []
         return LoadResult(images, (*change.warnings, *left))
 
     def _empty_trash_if_nearly_full(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -14,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from casstore.disk.ingest import _Draft
 from casstore.disk.leftovers import PART, PART_SECONDS, remove_leftovers
-from casstore.errors import CasstoreError, NotFound, Refused, RegistryError
+from casstore.errors import CasstoreError, NotFound, Refused, RegistryError, StorageError
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT
 from casstore.registry.access import Access
@@ -426,3 +428,21 @@ def test_a_pull_that_was_stopped_is_gone_on_with(
     store.pull(name, via=transport)
 
     assert [one.headers.get("range") for one in proxy.gets(layer.hex)] == [f"bytes={HALF}-"]
+
+
+def test_a_full_disk_keeps_nothing_of_a_pull(
+    store: Store, image: tuple[str, Digest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = _Draft.write
+
+    def full(self: _Draft, data: bytes | memoryview) -> int:
+        if self.offset + len(data) > 1000 and os.path.getsize(self._path) > HALF:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, data)
+
+    monkeypatch.setattr(_Draft, "write", full)
+    with pytest.raises(StorageError, match="no space left"):
+        store.pull(image[0])
+
+    assert unchanged(store)
+    assert parts(store) == []
