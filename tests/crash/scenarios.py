@@ -136,6 +136,11 @@ def _log_left(store: Store) -> None:
     (root / "casstore.db-wal").write_bytes(log)
 
 
+def _trashed(store: Store) -> None:
+    _chain(store)
+    store.remove(["app:1", "other:2"], keep=3600.0)
+
+
 SCENARIOS = (
     Scenario("load into nothing", "load -i A/chain.tar", _nothing),
     Scenario("load beside", "load -i A/fork.tar", _chain),
@@ -170,6 +175,9 @@ SCENARIOS = (
     Scenario("trash empty", "trash empty", _trashed),
     Scenario("load of what is in the trash", "load -i A/chain.tar", _trashed),
     Scenario("gc of what has expired", "gc", _expired),
+    Scenario("rmi --keep", "rmi --keep 24h other:2 app:1", _chain),
+    Scenario("restore", "restore app:1", _trashed),
+    Scenario("trash empty", "trash empty", _trashed),
     Scenario("lease add", "lease add keep app:1", _chain),
     Scenario("lease rm", "lease rm held", _leased),
     Scenario("sign", "sign --key K/jwe-ec.key.der app:1", _chain, new_ids=True),

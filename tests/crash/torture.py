@@ -11,12 +11,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 from tests.crash.harness import Bench, Fault, Point, spread
 from tests.crash.powercut import SEQUENCES, PowerCut
 from tests.crash.scenarios import SCENARIOS, Scenario, named
 from tests.crash.soak import soak
+from tests.property.mutation import RESIDENT_MIB, Victim, resident
 
 ASKED_TO_END = ("SIGTERM", "SIGINT", "SIGHUP")
 
@@ -169,6 +171,37 @@ def soaking(options: argparse.Namespace) -> tuple[bool, str]:
     )
 
 
+def _fuzz(task: tuple[int, float]) -> tuple[int, list[str], int]:
+    seed, seconds = task
+    victim = Victim(Path(_folder.name))
+    end, number, wrong = time.monotonic() + seconds, seed, []
+    while time.monotonic() < end:
+        number += 1
+        try:
+            found = victim.problem(Random(number))  # noqa: S311 - an input to repeat
+        except Exception as error:  # noqa: BLE001 - a verdict like any other
+            found = f"{type(error).__name__}: {error}"
+        if found:
+            wrong.append(f"fuzz, seed {number}: {found}")
+    return number - seed, wrong, resident()
+
+
+def fuzz(options: argparse.Namespace) -> tuple[bool, str]:
+    """Inputs that are nearly right, by mutation; no coverage guides it."""
+    tasks = [
+        (options.seed * 1000 + (number << 50), options.minutes * 60)
+        for number in range(options.jobs)
+    ]
+    results = list(over_processes(_fuzz, tasks, options.jobs))
+    wrong = [one for _, found, _ in results for one in found]
+    most = max(mebibytes for _, _, mebibytes in results)
+    if most > RESIDENT_MIB:
+        wrong.append(f"fuzz: {most} MiB resident")
+    print("\n".join(wrong), end="\n" if wrong else "", flush=True)
+    tried = sum(number for number, _, _ in results)
+    return not wrong, f"fuzzed {tried} inputs: {len(wrong)} tracebacks or other wrongs"
+
+
 class Slice(NamedTuple):
     """Some of the power cuts of a recording: each `of`-th, from the `part`-th on."""
 
@@ -217,4 +250,5 @@ FORMS: dict[str, Callable[[argparse.Namespace], tuple[bool, str]]] = {
     "powercut": powercut,
     "faults": faults,
     "soak": soaking,
+    "fuzz": fuzz,
 }
