@@ -6,6 +6,7 @@ Whatever comes in goes one way: staged without the lock, then admitted in one du
 from __future__ import annotations
 
 import os
+import time
 
 from casstore.errors import Locked, RegistryError
 from casstore.opening import OpenStore
@@ -205,6 +206,7 @@ class ExchangingStore(OpenStore):
                 change.publish_blobs(ingest)
                 images = admit_arrivals(change.index, arrivals)
                 change.commit()
+                self.disk.uses.note((image.id for image in images), time.time_ns())
         except (RegistryError, Locked, KeyboardInterrupt, SystemExit):
             keep = True  # trying again can work, and goes on with what has come
             raise

@@ -27,7 +27,9 @@ class KeepingStore(OpenStore):
         from casstore.leases import Lease
 
         with self._change() as change:
-            return Lease(self.disk, change, images, name)
+            lease = Lease(self.disk, change, images, name)
+        self.disk.uses.note(lease.images, time.time_ns())
+        return lease
 
     def leases(self) -> list[LeaseInfo]:
         """All live leases: hard ones first."""
@@ -45,8 +47,10 @@ class KeepingStore(OpenStore):
         expires = None if ttl_seconds is None else now + int(ttl_seconds * 1e9)
         with self._change() as change:
             change.index.drop_expired(now)
-            change.index.set_lease(name, resolve(change.index, image).image, expires)
+            held = resolve(change.index, image).image
+            change.index.set_lease(name, held, expires)
             change.commit()
+        self.disk.uses.note((held,), now)
 
     def remove_lease(self, *names: str) -> None:
         """End soft leases: all of them, or none where one is not there. Raises NotFound."""

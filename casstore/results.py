@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from casstore.errors import CasstoreError
     from casstore.model.digest import Digest
     from casstore.model.reference import Reference
+    from casstore.rules.collection import Aim, CollectionPlan, Spared, Step
     from casstore.rules.removal import Removed
     from casstore.rules.view import BlobState
 
@@ -98,6 +99,7 @@ class ImageSummary(Value):
     own_size: int  # file bytes of the layers it adds to its parent
     children: int
     labels: tuple[tuple[str, str], ...]
+    pinned: bool = False
 
 
 class Outcome(Value):
@@ -135,6 +137,51 @@ class GcResult(Value):
     removed_files: int  # staging that no live process holds
     freed: int  # bytes on disk
     findings: tuple[str, ...]
+    from_trash: int = 0  # bytes of those freed that the trash had held
+
+
+class StoreFigures(Value):
+    """A store in a few numbers."""
+
+    used: int  # bytes of all blobs, as stored
+    blobs: int
+    images: int
+    references: int
+    dangling: int  # images without a reference and without a child
+    disk_total: int  # bytes of the file system that may be used, in use or free
+    disk_free: int
+
+
+class Collected(Value):
+    """What became of one image that a policy chose."""
+
+    step: Step
+    freed: int  # bytes of blobs, as stored
+    deleted: tuple[Digest, ...]  # the image and the ancestors that went along
+
+
+class CollectionResult(Value):
+    """What gc with a policy did, or would do."""
+
+    policy: tuple[dict[str, object], ...]  # the settings of each rule
+    plan: CollectionPlan
+    before: StoreFigures
+    after: StoreFigures  # of a dry run: as it would be
+    freed: int  # bytes on disk: blobs of images, and what nothing referred to
+    garbage: GcResult  # of the latter
+    removed: tuple[Collected, ...]
+    kept: tuple[Spared, ...]
+    aims: tuple[Aim, ...]
+    ended: str  # "done", "stopped" (it was asked to) or "locked" (another process kept the store)
+    duration: int  # ns
+    turns: int  # how often the lock was taken for removals
+    longest_turn: int  # ns that it was held at most
+    warnings: tuple[str, ...]
+
+    @property
+    def reached(self) -> bool:
+        """Whether every goal of the policy is met."""
+        return all(aim.reached for aim in self.aims)
 
 
 class Finding(Value):

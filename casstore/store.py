@@ -14,6 +14,7 @@ from casstore.copying import CopyingStore
 from casstore.keeping import KeepingStore
 from casstore.looking import LookingStore
 from casstore.trustedstore import TrustedStore
+from casstore.upkeep import Upkeep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,9 +25,7 @@ if TYPE_CHECKING:
     from casstore.model.digest import Digest
     from casstore.model.record import Arrival
     from casstore.results import (
-        CheckResult,
         DiskUsage,
-        GcResult,
         HistoryRow,
         Image,
         ImageSummary,
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     )
 
 
-class Store(TrustedStore, CopyingStore, KeepingStore, LookingStore):
+class Store(TrustedStore, CopyingStore, KeepingStore, LookingStore, Upkeep):
     """A store in a directory. Use it as a context manager, in one thread at a time."""
 
     # Ways in
@@ -143,7 +142,21 @@ class Store(TrustedStore, CopyingStore, KeepingStore, LookingStore):
             top = change.index.top_named(found.name.reference) if found.name else None
             if top is None:
                 top = change.index.tops_of(found.image)[0]
-            change.index.attach(name, found.image, top.digest, tagged=time.time_ns())
+            now = time.time_ns()
+            change.index.attach(name, found.image, top.digest, tagged=now)
+            change.commit()
+            self.disk.uses.note((found.image,), now)
+
+    def pin(self, *images: str, pinned: bool = True) -> None:
+        """Protect images from every removal that is not forced; or, not `pinned`, no more.
+
+        All of them or none. Raises NotFound.
+        """
+        from casstore.rules.resolve import resolve
+
+        with self._change() as change:
+            for image in [resolve(change.index, name).image for name in images]:
+                change.index.set_pin(image, pinned=pinned)
             change.commit()
 
     # Ways out
@@ -307,64 +320,9 @@ class Store(TrustedStore, CopyingStore, KeepingStore, LookingStore):
 
         write_page(out, take_inventory(self.disk, self._view(), time.time_ns()))
 
-    # Care
+    def use(self, *images: str) -> None:
+        """Say that images are in use now, for policies that go by the last use. Raises NotFound."""
+        from casstore.rules.resolve import resolve
 
-    def gc(self, *, dry_run: bool = False, empty_trash: bool = False) -> GcResult:
-        """Finish what crashes left, remove blobs that nothing needs and staging nobody holds.
-
-        Args:
-            dry_run: change nothing, return what would happen.
-            empty_trash: remove all of the trash, not only what has expired.
-        """
-        from casstore.care.garbage import collect_garbage
-
-        return self._change_that_frees(
-            lambda change: collect_garbage(
-                self.disk, change, dry_run=dry_run, empty_trash=empty_trash
-            )
-        )
-
-    def check(
-        self,
-        *,
-        repair: bool = False,
-        repair_from: Sequence[str] = (),
-        rebuild: bool = False,
-        content: bool = True,
-    ) -> CheckResult:
-        """Verify the store (fsck).
-
-        Args:
-            repair: mend what can be mended; the last copy of anything is never removed.
-            repair_from: archives, layout directories and stores to take good bytes from.
-            rebuild: make the database anew from index.json and the blobs first.
-            content: read every blob and compare its digest; False looks at sizes only.
-        """
-        from casstore.care.fsck import check_store, repair_store
-
-        self.disk.require()
-        repaired: list[str] = []
-        if rebuild:
-            repaired += self._rebuild()
-        if repair_from:
-            from casstore.care.mending import mend_from
-
-            sources = [str(source) for source in repair_from]
-            mended, doubts = mend_from(self.disk, self._change, sources, content=content)
-            repaired += mended
-            self.notices += doubts
-        if repair:
-            with self._change() as change:
-                repaired += repair_store(self.disk, change, content=content)
-        return check_store(self.disk, repaired, content=content, progress=self.progress)
-
-    def clone(self, path: str) -> None:
-        """Make a store at `path` with the same content, blobs shared by hard link where possible.
-
-        Raises:
-            NotAStore: `path` is there and not empty.
-        """
-        from casstore.care.cloning import clone_store
-
-        with self._change() as change:
-            clone_store(self.disk, change, str(path))
+        view = self._view()
+        self.disk.uses.note([resolve(view, image).image for image in images], time.time_ns())

@@ -13,7 +13,7 @@ _casstore_options() {
         'df') echo '--format --help --verbose -v' ;;
         'encrypt') echo '--help --layer --recipient' ;;
         'fsck') echo '--format --help --progress --quick --rebuild --repair --repair-from' ;;
-        'gc') echo '--dry-run --empty-trash --format --help' ;;
+        'gc') echo '--dry-run --empty-trash --filter --format --help --high-water --keep --low-water --max-used-space --metrics --min-age --min-free-space --nice --only --plan --policy --protect --reserved-space --save-plan --until --unused-for' ;;
         'history') echo '--format --help --human -H --no-trunc --quiet -q' ;;
         'images') echo '--all -a --digests --filter -f --format --help --no-trunc --quiet -q --tree' ;;
         'import') echo '--change -c --compression --help --message -m --parent --platform --progress' ;;
@@ -29,6 +29,7 @@ _casstore_options() {
         'load') echo '--compression --help --input -i --link --policy --progress --quiet -q' ;;
         'login') echo '--help --password-stdin --plain-http --username -u' ;;
         'logout') echo '--help' ;;
+        'pin') echo '--help' ;;
         'prune') echo '--all -a --dry-run --filter --force -f --format --help --keep' ;;
         'publish') echo '--help --mode' ;;
         'pull') echo '--all-platforms --all-tags -a --help --plain-http --platform --policy --progress --quiet -q --referrers' ;;
@@ -43,6 +44,7 @@ _casstore_options() {
         'trash empty') echo '--help' ;;
         'trash ls') echo '--format --help --no-trunc --quiet -q' ;;
         'tree') echo '--by --format --help --no-trunc' ;;
+        'unpin') echo '--help' ;;
         'verify') echo '--annotations -a --help --identity --key' ;;
         'why') echo '--format --help --no-trunc' ;;
     esac
@@ -63,7 +65,24 @@ _casstore_value() {
         'fsck --format') echo 'words json' ;;
         'fsck --progress') echo 'words auto plain none json tty' ;;
         'fsck --repair-from') echo 'file' ;;
+        'gc --max-used-space') echo 'nothing' ;;
+        'gc --min-free-space') echo 'nothing' ;;
+        'gc --reserved-space') echo 'nothing' ;;
+        'gc --high-water') echo 'nothing' ;;
+        'gc --low-water') echo 'nothing' ;;
+        'gc --unused-for') echo 'nothing' ;;
+        'gc --until') echo 'nothing' ;;
+        'gc --keep') echo 'nothing' ;;
+        'gc --protect') echo 'nothing' ;;
+        'gc --only') echo 'nothing' ;;
+        'gc --filter') echo 'nothing' ;;
+        'gc --min-age') echo 'nothing' ;;
         'gc --format') echo 'words json' ;;
+        'gc --metrics') echo 'file' ;;
+        'gc --nice') echo 'nothing' ;;
+        'gc --plan') echo 'file' ;;
+        'gc --policy') echo 'file' ;;
+        'gc --save-plan') echo 'file' ;;
         'history --format') echo 'nothing' ;;
         'images --filter') echo 'nothing' ;;
         'images -f') echo 'nothing' ;;
@@ -140,11 +159,13 @@ _casstore_argument() {
         'lease rm') echo lease ;;
         'lease run') echo image ;;
         'load') echo file ;;
+        'pin') echo image ;;
         'push') echo image ;;
         'rmi') echo image ;;
         'save') echo image ;;
         'sign') echo image ;;
         'tag') echo image ;;
+        'unpin') echo image ;;
         'verify') echo image ;;
         'why') echo image ;;
     esac
@@ -209,7 +230,7 @@ _casstore() {
     elif [[ $cur == -* ]]; then
         kind="words $(_casstore_options "$command")"
     elif [[ -z $command ]]; then
-        kind="words config copy decrypt df encrypt fsck gc history image images import inspect key lease load login logout prune publish pull push report restore rmi save sign system tag trash tree verify why"
+        kind="words config copy decrypt df encrypt fsck gc history image images import inspect key lease load login logout pin prune publish pull push report restore rmi save sign system tag trash tree unpin verify why"
     elif [[ -n $(_casstore_subcommands "$command") ]]; then
         kind="words $(_casstore_subcommands "$command")"
     else

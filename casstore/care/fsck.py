@@ -367,7 +367,7 @@ def hurt_by(view: SqliteView, digest: Digest) -> str:
 def is_ours(name: str) -> bool:
     """Whether a name in a store's root belongs to the store."""
     return name in ("oci-layout", "blobs", "ingest", QUARANTINE, TRUST_POLICY, RESERVE) or (
-        name.startswith(("casstore.db", "casstore.lock", "index.json"))
+        name.startswith(("casstore.db", "casstore.lock", "casstore.uses", "index.json"))
     )
 
 

@@ -2,6 +2,8 @@
 
 Blobs go by reachability from the index, decided under the lock: a load that relies on an existing
 blob holds its own link to it (disk/ingest.py), so there is no grace period and nothing to break.
+The search for them takes no lock; what it finds is looked up again before it goes, some at a time,
+so that no writer waits for a large clean-up.
 What another tool's index.json or an unreadable document could still need is never removed here:
 the index is complete, or the sweep does not run.
 """
@@ -17,24 +19,71 @@ from casstore.results import GcResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol, TypeVar
+
     from casstore.commit import Change
     from casstore.disk.local import LocalStore
+    from casstore.disk.sqliteview import SqliteView
+    from casstore.model.digest import Digest
 
+    T = TypeVar("T")
+
+    class Turn(Protocol):
+        """Takes the lock, begins a change, acts, and gives the lock back; acts again if need be."""
+
+        def __call__(self, act: Callable[[Change], T]) -> T: ...
+
+
+BATCH = 100  # blobs that one turn with the lock unlinks
+PAUSE = 0.01  # seconds between two turns: waiting writers look every 2 ms
 FOREVER = (1 << 63) - 1  # ns: every entry of the trash has expired then
 MANY = 1 << 62
 
 
 def collect_garbage(
-    disk: LocalStore, change: Change, *, dry_run: bool, empty_trash: bool
+    disk: LocalStore,
+    look: Callable[[], SqliteView],
+    turn: Turn,
+    *,
+    dry_run: bool,
+    empty_trash: bool,
 ) -> GcResult:
     """Remove orphaned blobs, dead staging, expired leases, and what of the trash has expired.
 
-    The lock is held; what a crash interrupted was finished when the change began.
+    Args:
+        disk: the store's directory.
+        look: gives a look at the store as it is then.
+        turn: makes a change that frees space; what a crash interrupted is finished before.
+        dry_run: change nothing, return what would happen.
+        empty_trash: remove all of the trash.
 
     Raises:
         Damaged: an image that may hold blobs could not be read when the database was rebuilt.
     """
-    index = change.index
+    first = turn(lambda change: _first_turn(disk, change, dry_run=dry_run, all_=empty_trash))
+    findings = list(first.findings)
+    removed, size = first.removed_blobs, first.freed
+    orphans: list[tuple[Digest, int]] = []
+    for name, digest, status in disk.blobs.strangers(look().all_blob_names()):
+        if digest is None:
+            findings.append(f"foreign file in blobs/sha256: {quote(name)}")
+        else:
+            orphans.append((digest, status.st_size if status.st_nlink == 1 else 0))
+    for at in range(0, len(orphans), BATCH):
+        batch = orphans[at : at + BATCH]
+        if not dry_run:
+            if at:
+                time.sleep(PAUSE)
+            batch, problems = turn(lambda change, some=batch: _unlink(disk, change, some))  # type: ignore[misc]
+            findings += problems
+        removed += len(batch)
+        size += sum(freed for _, freed in batch)
+    return GcResult(removed, first.removed_files, size, tuple(findings), first.from_trash)
+
+
+def _first_turn(disk: LocalStore, change: Change, *, dry_run: bool, all_: bool) -> GcResult:
+    """All but orphaned blobs: leases and the trash, then staging of processes that are gone."""
     kept = kept_files(disk)
     if kept:
         raise Damaged(
@@ -42,29 +91,30 @@ def collect_garbage(
             " --repair tries again; if nothing in it is needed, remove it"
         )
     findings: list[str] = []
-    expired = index.drop_expired(time.time_ns())
+    expired = change.index.drop_expired(time.time_ns())
     if expired:
         findings.append(f"{expired} expired leases removed")
-    emptied = index.drop_expired_trash(FOREVER if empty_trash else change.now, most=MANY)
+    emptied = change.index.drop_expired_trash(FOREVER if all_ else change.now, most=MANY)
     if emptied:
         findings.append(f"{emptied} entries of the trash removed")
-    orphans, freed, strays = [], 0, []
-    for name, digest, status in disk.blobs.strangers(index.all_blob_names()):
-        if digest is None:
-            findings.append(f"foreign file in blobs/sha256: {quote(name)}")
-        else:
-            orphans.append(digest)
-            freed += status.st_size if status.st_nlink == 1 else 0
-    strays = leftovers(disk.root)
+    doomed = change.index.doomed()
+    trashed = sum(disk.blobs.size(blob) or 0 for blob in doomed)
     if dry_run:
-        return GcResult(len(orphans), len(strays), freed, tuple(findings))
+        strays = len(leftovers(disk.root))
+        return GcResult(len(doomed), strays, trashed, tuple(findings), trashed)
     change.commit()
-    findings += change.warnings
-    findings += disk.blobs.discard(orphans)
     files, size = remove_leftovers(disk.root)
-    freed += size
     _checkpoint(change)
-    return GcResult(len(orphans), files, freed, tuple(findings))
+    findings += change.warnings
+    return GcResult(len(doomed), files, trashed + size, tuple(findings), trashed)
+
+
+def _unlink(
+    disk: LocalStore, change: Change, orphans: list[tuple[Digest, int]]
+) -> tuple[list[tuple[Digest, int]], list[str]]:
+    """Unlink those that are orphans still: a load may have brought some since."""
+    left = [one for one in orphans if change.index.blob_size(one[0]) is None]
+    return left, disk.blobs.discard(digest for digest, _ in left)
 
 
 def _checkpoint(change: Change) -> None:

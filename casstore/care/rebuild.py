@@ -14,7 +14,7 @@ import os
 
 from casstore.care.published import DAMAGED, given_name, keep_aside, layout_of, listed, read_file
 from casstore.disk import durable, schema
-from casstore.disk.layoutfile import PARENT
+from casstore.disk.layoutfile import PARENT, PINNED
 from casstore.disk.sqliteindex import SqliteIndex
 from casstore.errors import CasstoreError, Damaged, Refused
 from casstore.model.digest import Digest
@@ -133,6 +133,8 @@ def _fill(disk: LocalStore, connection: schema.Connection, *, writable: bool) ->
         name = given_name(entry.annotations, descriptor.digest)
         if name is not None:
             index.attach(name, image.id, descriptor.digest, tagged=0)
+        if entry.annotations.get(PINNED) == "true":
+            index.set_pin(image.id, pinned=True)
         if PARENT in entry.annotations:
             parents.append((image.id, Digest.parse(entry.annotations[PARENT])))
     for child, parent in parents:

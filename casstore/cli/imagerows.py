@@ -22,6 +22,7 @@ HEADERS = {
     "Labels": "LABELS",
     "OwnSizeBytes": "OWN SIZE BYTES",
     "Parent": "PARENT",
+    "Pinned": "PINNED",
     "Repository": "REPOSITORY",
     "SharedSize": "SHARED SIZE",
     "Size": "SIZE",
@@ -78,6 +79,8 @@ class ImageRow(Struct):
                 return dict(image.labels)
             case "Parent":
                 return "" if image.parent is None else image.parent.hex
+            case "Pinned":
+                return image.pinned
             case "Containers" | "SharedSize" | "UniqueSize":
                 return UNKNOWN
             case _:

@@ -41,6 +41,13 @@ class BlobDirectory:
             return None
         return status.st_size if stat.S_ISREG(status.st_mode) else None
 
+    def written(self, digest: Digest) -> int | None:
+        """When the file's content was written (ns); None if there is no such file."""
+        try:
+            return os.lstat(self.path(digest)).st_mtime_ns
+        except FileNotFoundError:
+            return None
+
     def open(self, digest: Digest) -> BinaryIO:
         """Open a blob. The reader verifies the content as it streams.
 

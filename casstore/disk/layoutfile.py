@@ -29,6 +29,7 @@ LAYOUT = b'{"imageLayoutVersion":"1.0.0"}\n'
 REF_NAME = "org.opencontainers.image.ref.name"
 IMAGE_NAME = "io.containerd.image.name"
 PARENT = "io.casstore.image.parent"
+PINNED = "io.casstore.image.pinned"
 GENERATION = "io.casstore.index.generation"
 
 # What is there while nothing is published: an index of no manifests, valid for every other tool.
@@ -57,6 +58,8 @@ def record(row: Published) -> bytes:
         annotations.append(f'"{IMAGE_NAME}":"{row.name}"')
     if row.parent is not None:
         annotations.append(f'"{PARENT}":"{row.parent}"')
+    if row.pinned:
+        annotations.append(f'"{PINNED}":"true"')
     ending = f',"annotations":{{{",".join(annotations)}}}' if annotations else ""
     media_type, digest, size = row.top
     return f'{{"mediaType":"{media_type}","digest":"{digest}","size":{size}{ending}}}'.encode()

@@ -14,6 +14,7 @@ import stat
 from casstore.disk import durable
 from casstore.disk.blobdir import BlobDirectory
 from casstore.disk.filelocking import Token, tokens
+from casstore.disk.lastuse import LastUses
 from casstore.disk.layoutfile import LAYOUT, LayoutFile
 from casstore.disk.reserve import NAME, Reserve
 from casstore.errors import Damaged, NotAStore, StorageError, quote
@@ -30,7 +31,16 @@ LEASE = "lease"
 _DIRECTORY_MODE = 0o700
 TRUST_POLICY = "trust-policy.json"  # a person puts it there; casstore only reads it
 _PARTS = frozenset(
-    ("blobs", "ingest", "casstore.db", "casstore.lock", "index.json", TRUST_POLICY, NAME)
+    (
+        "blobs",
+        "ingest",
+        "casstore.db",
+        "casstore.lock",
+        "casstore.uses",
+        "index.json",
+        TRUST_POLICY,
+        NAME,
+    )
 )
 _DATABASE_EXTRAS = ("-wal", "-shm", "-journal")
 
@@ -55,6 +65,7 @@ class LocalStore:
         self.lock = os.path.join(self.root, "casstore.lock")
         layout = os.path.join(self.root, "index.json")
         self.reserve = Reserve(self.root, (self.database, layout))
+        self.uses = LastUses(self.root, os.path.join(self.ingest, "casstore.uses"))
         self.layout = LayoutFile(self.root, os.path.join(self.ingest, "index.json"))
 
     def exists(self) -> bool:

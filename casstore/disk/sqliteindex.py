@@ -53,6 +53,7 @@ EDITS = {
     "drop_holdings": "DELETE FROM holding WHERE image = ?",
     "drop_leases": "DELETE FROM lease WHERE image = ?",
     "drop_pin": "DELETE FROM pin WHERE image = ?",
+    "add_pin": "INSERT OR IGNORE INTO pin (image) VALUES (?)",
     "drop_image": "DELETE FROM image WHERE id = ?",
     "orphan_children": "UPDATE image SET parent = NULL WHERE parent = ?",
     "drop_edges": "DELETE FROM edge WHERE parent = ?",
@@ -80,11 +81,12 @@ _DROP_IMAGE = ("drop_holdings", "drop_leases", "drop_pin", "orphan_children", "d
 
 
 class Published(Value):
-    """One descriptor of index.json: a name (or none), what it names, and the parent link."""
+    """One descriptor of index.json: a name (or none), what it names, what is known of the image."""
 
     name: Reference | None
     top: Descriptor
     parent: Digest | None
+    pinned: bool = False
     place: float = 1.0  # about where in the list the record is: 0 its start, 1 its end
 
 
@@ -277,6 +279,12 @@ class SqliteIndex(SqliteView):
             self._touch(child)
             self._do("set_parent", parent.raw, child.raw)
 
+    def set_pin(self, image: Digest, *, pinned: bool) -> None:
+        """Pin an image that is in the store, or unpin it; harmless where it is so already."""
+        if self.is_pinned(image) is not pinned:
+            self._touch(image)
+            self._do("add_pin" if pinned else "drop_pin", self._id("id_of_image", image))
+
     # Removal
 
     def apply(self, plan: RemovalPlan) -> None:
@@ -343,11 +351,12 @@ class SqliteIndex(SqliteView):
 
 
 def _published(row: Any, place: float = 1.0) -> Published:
-    name, media_type, raw, size, parent, _ = row
+    name, media_type, raw, size, parent, _, pinned = row
     return Published(
         Reference(name) if name is not None else None,
         Descriptor(media_type, Digest.of_bytes(raw), size),
         Digest.of_bytes(parent) if parent is not None else None,
+        bool(pinned),
         place,
     )
 

@@ -23,16 +23,16 @@ _STATE = (
 )
 LABEL_SEPARATOR = "\x00"  # between keys and values of image.labels: legal in neither
 
-# Records of index.json: name, media type, digest, size, parent, id of the reference.
+# Records of index.json: name, media type, digest, size, parent, id of the reference, pinned.
 PUBLISHED_NAMES = (
     "SELECT reference.name, holding.media_type, blob.digest, blob.size, parent.digest, reference.id"
-    " FROM reference JOIN image ON image.id = reference.image"
+    ", image.id IN pin FROM reference JOIN image ON image.id = reference.image"
     " JOIN holding ON holding.image = image.id AND holding.manifest = reference.manifest"
     " JOIN blob ON blob.id = reference.manifest"
     " LEFT JOIN image AS parent ON parent.id = image.parent {} ORDER BY reference.id"
 )
 PUBLISHED_NAMELESS = (
-    "SELECT NULL, holding.media_type, blob.digest, blob.size, parent.digest, 0"
+    "SELECT NULL, holding.media_type, blob.digest, blob.size, parent.digest, 0, image.id IN pin"
     " FROM image JOIN holding ON holding.image = image.id JOIN blob ON blob.id = holding.manifest"
     " LEFT JOIN image AS parent ON parent.id = image.parent WHERE {} NOT EXISTS (SELECT 1"
     " FROM reference WHERE reference.image = image.id AND reference.manifest = blob.id)"
@@ -172,8 +172,9 @@ class SqliteView:
         row = self._one("parent_of", image.raw)
         return Digest.of_bytes(row[0]) if row else None
 
-    def children_of(self, image: Digest) -> Sequence[Digest]:
-        return [Digest.of_bytes(row[0]) for row in self._rows("children_of", image.raw)]
+    def children_of(self, image: Digest) -> Iterator[Digest]:
+        rows = self.connection.execute(STATEMENTS["children_of"], (image.raw,))
+        return (Digest.of_bytes(row[0]) for row in rows)  # a base may have thousands
 
     def referrers_of(self, manifest: Digest) -> Sequence[Digest]:
         rows = self._rows("referrers_of", manifest.raw)
@@ -265,7 +266,7 @@ class SqliteView:
         return [(Digest.of_bytes(raw), entry, expires) for raw, entry, expires in rows]
 
     def is_pinned(self, image: Digest) -> bool:
-        """Whether no policy of gc may choose the image."""
+        """Whether somebody pinned the image."""
         return self._one("is_pinned", image.raw) is not None
 
     def all_pins(self) -> set[Digest]:

@@ -96,6 +96,7 @@ def inspect_image(
             for artifact in view.referrers_of(document)
             for shape in _referrer(view, blobs, artifact, document)
         ],
+        "Pinned": view.is_pinned(image),
     }
     if not variant:
         del shape["Variant"]

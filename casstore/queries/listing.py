@@ -25,6 +25,7 @@ def list_images(view: SqliteView, filters: Filters, *, everything: bool) -> list
     try:
         images = view.named_images()
         referrers = view.all_referrers()
+        pinned = view.all_pins()
     finally:
         view.connection.execute("ROLLBACK")
     children: dict[Digest, int] = {}
@@ -51,7 +52,9 @@ def list_images(view: SqliteView, filters: Filters, *, everything: bool) -> list
         if visible and (all_pass or filters.accepts(facts)):
             own = max(size - sizes[parent], 0) if parent is not None else size
             shown.append(
-                ImageSummary._make((image, names, parent, created, size, own, count, labels))
+                ImageSummary._make(
+                    (image, names, parent, created, size, own, count, labels, image in pinned)
+                )
             )
     return shown
 

@@ -7,6 +7,7 @@ and `?` stop at a slash. `**` crosses slashes (ours).
 from __future__ import annotations
 
 from casstore.errors import CasstoreError, UsageError, quote
+from casstore.model.amount import parse_duration
 from casstore.model.value import Value
 
 TYPE_CHECKING = False
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 _NAMES = frozenset(("dangling", "label", "label!", "before", "since", "until", "reference"))
 _TRUE = frozenset(("true",))
 _FALSE = frozenset(("false",))
-_UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9,
-          "h": 3600 * 10**9, "d": 86400 * 10**9, "w": 7 * 86400 * 10**9}  # fmt: skip
 
 
 class BadFilter(CasstoreError):
@@ -156,23 +155,6 @@ def parse_moment(text: str, now: int) -> int:
     if moment is None:
         raise BadFilter(f"failed to parse value as time or duration: {quote(text)}")
     return moment
-
-
-def parse_duration(text: str) -> int | None:
-    """Go's duration text (`1h30m`, also `d` and `w`) in ns; None if it is none."""
-    total, number, at = 0, "", 0
-    while at < len(text):
-        if text[at] in "0123456789.":
-            number += text[at]
-            at += 1
-            continue
-        unit = next((u for u in sorted(_UNITS, key=len, reverse=True) if text[at:].startswith(u)),
-                    None)  # fmt: skip
-        if unit is None or not number.replace(".", "", 1).isdigit():
-            return None
-        total += int(float(number) * _UNITS[unit])
-        number, at = "", at + len(unit)
-    return total if text and not number else None
 
 
 def _date(text: str) -> int | None:

@@ -1,4 +1,4 @@
-"""rmi: what one IMAGE argument untags and deletes, or the conflict that forbids it.
+"""What a removal untags and deletes, or the conflict that forbids it: rmi's and every other.
 
 Pure: reads a view, returns a plan. The caller holds the lock, so the plan stays true until it is
 applied. Source: dockerd's image deletion (the algorithm has not changed from 1.13 to 20.10), as
@@ -24,7 +24,7 @@ from casstore.rules.resolve import resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from casstore.model.digest import Digest
     from casstore.model.reference import Name, Reference
@@ -81,6 +81,24 @@ def plan_removal(
     return removal.plan()
 
 
+def plan_deletion(
+    view: StoreView, image: Digest, *, spare: Callable[[Digest], bool]
+) -> RemovalPlan:
+    """Plan that an image goes with all its names, because a policy chose it; nothing is forced.
+
+    Args:
+        view: the store, or what earlier plans left of it.
+        image: its ID.
+        spare: ancestors that do not go along with their last child, though nothing needs them.
+
+    Raises:
+        Conflict: it has children, a lease or a pin.
+    """
+    removal = _Removal(view, image.short, force=False, prune=True, spare=spare)
+    removal.by_id(image, whole=True)
+    return removal.plan()
+
+
 def is_single(names: Sequence[Reference]) -> bool:
     """Whether references are so few that an ID may stand for them without force.
 
@@ -92,10 +110,29 @@ def is_single(names: Sequence[Reference]) -> bool:
     return bool(names) and tags <= 1 and len({name.repository for name in names}) == 1
 
 
+def names_of_its_own(names: Sequence[Reference]) -> list[Reference]:
+    """The names of an artifact that say more than what it refers to."""
+    scheme = {name.repository for name in names if subject_of(name) is not None}
+    return [
+        name
+        for name in names
+        if subject_of(name) is None and (name.tag is not None or name.repository not in scheme)
+    ]
+
+
 class _Removal:
     """One removal as it is thought through; it keeps its own account of what has gone."""
 
-    def __init__(self, view: StoreView, argument: str, *, force: bool, prune: bool) -> None:
+    def __init__(
+        self,
+        view: StoreView,
+        argument: str,
+        *,
+        force: bool,
+        prune: bool,
+        spare: Callable[[Digest], bool] | None = None,
+    ) -> None:
+        self._spare = spare
         self._view = view
         self._argument = argument
         self._force = force
@@ -119,7 +156,7 @@ class _Removal:
         attached = self._view.references_of(image)
         names = [one.name for one in attached]
         if not self._force and is_single(names):
-            self._refuse_leased_last_name(image)
+            self._refuse_held_last_name(image)
         target = name.reference
         going = [target]
         if target.tag is not None:
@@ -135,9 +172,10 @@ class _Removal:
         else:
             self._delete_image(image, quiet=True, names=())
 
-    def by_id(self, image: Digest) -> None:
+    def by_id(self, image: Digest, *, whole: bool = False) -> None:
+        """Remove an image; with `whole`, all its names too, in however many repositories."""
         names = [one.name for one in self._view.references_of(image)]
-        if is_single(names):
+        if whole or is_single(names):
             conflict = self._conflict(image, names=(), force=self._force)
             if conflict is not None:
                 raise conflict
@@ -163,13 +201,15 @@ class _Removal:
 
     def _is_unneeded(self, image: Digest) -> bool:
         """Whether an ancestor goes with its last child: never forced, so any lease keeps it."""
+        if self._spare is not None and self._spare(image):
+            return False
         names = [one.name for one in self._view.references_of(image)]
         return self._conflict(image, names=names, force=False) is None
 
     def _conflict(
         self, image: Digest, *, names: Sequence[Reference], force: bool
     ) -> Conflict | None:
-        """The first reason not to delete an image: children, hard lease, names, soft lease."""
+        """The first reason not to delete an image: children, hard lease, names, pin, soft lease."""
         said = f"cannot delete image {self._argument} because it"
         if any(child not in self._delete for child in self._view.children_of(image)):
             return Conflict(f"{said} has dependent child images", forceable=False)
@@ -180,13 +220,20 @@ class _Removal:
             return Conflict(
                 f"{said} is tagged in multiple repositories, use -f to force", forceable=True
             )
+        if not force and self._view.is_pinned(image):
+            return Conflict(f"{said} is pinned, use -f to force", forceable=True)
         if leases and not force:
             return Conflict(
                 f"{said} is held by soft lease {leases[0].name}, use -f to force", forceable=True
             )
         return None
 
-    def _refuse_leased_last_name(self, image: Digest) -> None:
+    def _refuse_held_last_name(self, image: Digest) -> None:
+        if self._view.is_pinned(image):
+            raise Conflict(
+                f"cannot delete image {self._argument} because it is pinned, use -f to force",
+                forceable=True,
+            )
         for lease in self._view.leases_on(image):
             raise Conflict(
                 f"cannot delete image {self._argument} because its last reference is held by"
@@ -238,12 +285,7 @@ class _Removal:
             return False
         names = [one.name for one in self._view.references_of(artifact)]
         names = [name for name in names if name not in self._untag]
-        scheme = {name.repository for name in names if subject_of(name) is not None}
-        own = [
-            name
-            for name in names
-            if subject_of(name) is None and (name.tag is not None or name.repository not in scheme)
-        ]
+        own = names_of_its_own(names)
         return not own and self._conflict(artifact, names=(), force=False) is None
 
     def _report_layers(self, image: Digest, freed: Iterable[BlobState]) -> None:

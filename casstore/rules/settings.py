@@ -32,7 +32,7 @@ class Setting(Value):
 
 def parse_keep(text: str) -> int | None:
     """How long the trash keeps what is removed, in ns; 0 for not at all; None for bad text."""
-    from casstore.rules.filters import parse_duration
+    from casstore.model.amount import parse_duration
 
     if text == "0":
         return 0

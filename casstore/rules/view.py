@@ -6,7 +6,7 @@ from casstore.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Protocol
 
     from casstore.model.digest import Digest
@@ -67,8 +67,8 @@ if TYPE_CHECKING:
         def parent_of(self, image: Digest) -> Digest | None:
             """The recorded parent."""
 
-        def children_of(self, image: Digest) -> Sequence[Digest]:
-            """Images whose recorded parent is `image`."""
+        def children_of(self, image: Digest) -> Iterable[Digest]:
+            """Images whose recorded parent is `image`; looking for one costs no more than that."""
 
         def referrers_of(self, manifest: Digest) -> Sequence[Digest]:
             """Images that refer to a manifest or index (as their subject), oldest first."""
@@ -78,6 +78,9 @@ if TYPE_CHECKING:
 
         def leases_on(self, image: Digest) -> Sequence[LeaseOn]:
             """Live leases, hard ones first."""
+
+        def is_pinned(self, image: Digest) -> bool:
+            """Whether somebody pinned the image."""
 
         def manifests_of(self, image: Digest) -> Sequence[BlobState]:
             """Manifests (or the index) that the image holds."""

@@ -29,7 +29,8 @@ from tests.crash.scenarios import Scenario
 
 PARTS = {
     "oci-layout", "index.json", "index.json.last", "blobs", "ingest", "casstore.db",
-    "casstore.db-wal", "casstore.db-shm", "casstore.lock", "casstore.reserve", "quarantine",
+    "casstore.db-wal", "casstore.db-shm", "casstore.lock", "casstore.uses", "casstore.reserve",
+    "quarantine",
 }  # fmt: skip
 
 

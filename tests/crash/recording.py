@@ -78,6 +78,7 @@ class Recorder:
         self._entries: dict[int, dict[str, int]] = {}
         self._content: dict[int, bytearray] = {}
         self._offsets: dict[tuple[str, str], int] = {}
+        self._appending: set[tuple[str, str]] = set()  # descriptors open with O_APPEND
         self._read(folder, 0)
         self.start = Files(
             {inode: bytes(data) for inode, data in self._content.items()},
@@ -173,6 +174,9 @@ class Recorder:
         flags = "O_CREAT|O_TRUNC" if call == "creat" else arguments[2 if call == "openat" else 1]
         if "O_WRONLY" in flags or "O_RDWR" in flags:
             self._offsets[str(result), path] = 0
+            self._appending.discard((str(result), path))
+            if "O_APPEND" in flags:
+                self._appending.add((str(result), path))
         inode = self._find(path)
         if inode is None and "O_CREAT" in flags:
             inode = self._number()
@@ -199,6 +203,8 @@ class Recorder:
             self._write(inode, int(arguments[3]), _bytes(arguments[1])[:result])
         else:
             offset = self._offset(number, path)
+            if (number, path) in self._appending:
+                offset = len(self._content[inode])
             data = b"".join(map(_bytes, re.findall(r'"[^"]*"', ",".join(arguments[1:]))))
             self._write(inode, offset, data[:result])
             self._offsets[number, path] = offset + result

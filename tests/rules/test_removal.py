@@ -470,3 +470,33 @@ def test_an_artifact_of_two_subjects_goes_with_the_last() -> None:
     world.remove("other:1")
 
     assert not world.has_image(signature)
+
+
+# Pins
+
+
+def test_a_pinned_image_goes_by_id_only_by_force(world: World) -> None:
+    image = world.image("one", tags="one:1")
+    world.pins.add(image)
+
+    assert str(refused(world, image.short)) == (
+        f"Conflict, cannot delete image {image.short} because it is pinned, use -f to force"
+    )
+    assert world.remove(image.short, force=True)[-1] == f"Deleted: {image.hex}"
+
+
+def test_the_last_name_of_a_pinned_image_goes_only_by_force(world: World) -> None:
+    image = world.image("one", tags="one:1 one:2")
+    world.pins.add(image)
+
+    assert world.remove("one:1") == ["Untagged: one:1"]
+    assert refused(world, "one:2").forceable
+    assert world.remove("one:2", force=True)[-1] == f"Deleted: {image.hex}"
+
+
+def test_a_pinned_parent_does_not_go_along_even_by_force(world: World) -> None:
+    base = world.image("base")
+    child = world.image("child", tags="child", parent=base)
+    world.pins.add(base)
+
+    assert world.remove(child.short, force=True) == ["Untagged: child:latest", *deleted(child)]

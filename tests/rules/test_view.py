@@ -35,6 +35,7 @@ def worlds(draw: st.DrawFn) -> World:
         images.append(image)
     for name in draw(st.lists(st.sampled_from(NAMES), unique=True)):
         world.name(draw(st.sampled_from(images)), name)
+    world.pins.update(draw(st.lists(st.sampled_from(images), max_size=2)))
     for lease in draw(st.lists(st.sampled_from("xyz"), unique=True)):
         world.lease(draw(st.sampled_from(images)), lease, hard=draw(st.booleans()))
     return world
@@ -99,6 +100,7 @@ def answers(view: ListingView, world: World) -> dict[str, object]:
             list(view.references_of(image)), view.parent_of(image), list(view.children_of(image)),
             list(view.leases_on(image)), list(view.manifests_of(image)), view.facts_of(image),
             list(view.subjects_of(image)),
+            view.is_pinned(image),
         ]  # fmt: skip
     for blob in world.blobs:
         said[f"needs_of {blob}"] = list(view.needs_of(blob))

@@ -56,6 +56,7 @@ class World:
         self.names: dict[Reference, tuple[Digest, Digest]] = {}  # image, manifest
         self.leases: dict[Digest, list[LeaseOn]] = {}
         self.subjects: dict[Digest, list[Digest]] = {}  # by manifest
+        self.pins: set[Digest] = set()
 
     # Making it
 
@@ -150,6 +151,7 @@ class World:
         for image in plan.delete:
             del self.facts[image], self.holdings[image]
             self.leases.pop(image, None)
+            self.pins.discard(image)
             for child in self.children_of(image):
                 self.facts[child] = self.facts[child]._replace(parent=None)
         for blob in plan.free:
@@ -171,6 +173,8 @@ class World:
                 index.link_parent(record.id, parent)
         for name, (image, manifest) in self.names.items():
             index.attach(name, image, manifest, tagged=0)
+        for image in self.pins:
+            index.set_pin(image, pinned=True)
         for image, leases in self.leases.items():
             for lease in leases:
                 if not lease.hard:
@@ -212,6 +216,9 @@ class World:
 
     def leases_on(self, image: Digest) -> Sequence[LeaseOn]:
         return self.leases.get(image, [])
+
+    def is_pinned(self, image: Digest) -> bool:
+        return image in self.pins
 
     def manifests_of(self, image: Digest) -> Sequence[BlobState]:
         age = list(self.blobs)

@@ -308,7 +308,7 @@ def test_a_removal_that_is_refused_leaves_no_entry(store: Store) -> None:
 def test_a_pin_comes_back_with_its_image(store: Store) -> None:
     connection = store._view().connection
     connection.execute("INSERT INTO pin SELECT image FROM reference WHERE name LIKE '%/other:1'")
-    store.remove(["other:1"], keep=DAY)
+    store.remove(["other:1"], keep=DAY, force=True)
     assert connection.execute("SELECT count(*) FROM pin").fetchone()[0] == 0
 
     store.restore("other:1")
@@ -367,6 +367,7 @@ def test_a_rebuild_carries_the_trash_settings_leases_and_pins_over(store: Store)
     assert store._view().connection.execute(pins).fetchone()[0] == 1
     store.gc()
     store.restore("app:1")
+    store.pin("other:1", pinned=False)
     assert store.images(all=True) == before
     assert store.check().clean
 

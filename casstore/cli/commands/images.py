@@ -66,7 +66,8 @@ REPOSITORY may be a shell pattern; * and ? do not match a slash. Filters: dangli
 label=KEY[=VALUE], before=IMAGE, since=IMAGE, reference=PATTERN.
 
 Fields of a template: .Containers .CreatedAt .CreatedSince .CreatedUnix .Digest .ID .Labels
-.OwnSizeBytes .Parent .Repository .SharedSize .Size .SizeBytes .Tag .UniqueSize .VirtualSize""",
+.OwnSizeBytes .Parent .Pinned .Repository .SharedSize .Size .SizeBytes .Tag .UniqueSize
+.VirtualSize""",
     completes="image",
 )
 

@@ -1,0 +1,33 @@
+"""unpin: take the protection of pin from images."""
+
+from __future__ import annotations
+
+from casstore.cli.options import DAMAGED, LOCKED, NO_STORE, WRONG_USAGE, Args, Command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.cli.app import App
+
+HELP = Command(
+    name="unpin",
+    arguments="IMAGE [IMAGE...]",
+    summary="Take the protection of pin from images",
+    least=1,
+    exits=(
+        (0, "all of them are free to go"),
+        (1, "one of them is not there; nothing is changed"),
+        WRONG_USAGE,
+        NO_STORE,
+        LOCKED,
+        DAMAGED,
+    ),
+    description="""\
+Harmless for an image that is not pinned.""",
+    completes="image",
+)
+
+
+def run(args: Args, app: App) -> int:
+    """Unpin; silent when it worked."""
+    app.store.pin(*args.positional, pinned=False)
+    return 0

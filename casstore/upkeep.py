@@ -1,0 +1,125 @@
+"""Keeping a store in order, as methods of `Store`: collecting garbage, checking, cloning."""
+
+from __future__ import annotations
+
+import time
+
+from casstore.opening import OpenStore
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from casstore.collecting.running import Stop
+    from casstore.results import CheckResult, CollectionResult, GcResult, StoreFigures
+    from casstore.rules.collection import CollectionPlan
+    from casstore.rules.policy import Rule
+
+
+class Upkeep(OpenStore):
+    """The part of `Store` that looks after what is there."""
+
+    def gc(self, *, dry_run: bool = False, empty_trash: bool = False) -> GcResult:
+        """Finish what crashes left, remove blobs that nothing needs and staging nobody holds.
+
+        Args:
+            dry_run: change nothing, return what would happen.
+            empty_trash: remove all of the trash, not only what has expired.
+        """
+        from casstore.care.garbage import collect_garbage
+
+        return collect_garbage(
+            self.disk,
+            self._view,
+            self._change_that_frees,
+            dry_run=dry_run,
+            empty_trash=empty_trash,
+        )
+
+    def collect(
+        self,
+        policy: Mapping[str, object] | Sequence[Rule],
+        *,
+        dry_run: bool = False,
+        plan: CollectionPlan | None = None,
+        empty_trash: bool = False,
+        stop: Stop | None = None,
+    ) -> CollectionResult:
+        """Remove the images that a policy chooses (`gc` with a policy), in short turns.
+
+        Args:
+            policy: settings as in a policy file: `{"max-used-space": "50GB", "keep": 5}`.
+            dry_run: change nothing, return what would happen.
+            plan: carry out this plan of an earlier result, exactly.
+            empty_trash: empty it first; what a policy removes does not go there.
+            stop: lets a signal handler end the run.
+
+        Raises:
+            UsageError: the policy has mistakes.
+            PlanOutdated: the store is not any more what `plan` was made for; nothing is changed.
+        """
+        from casstore.collecting.policyfile import policy_rules
+        from casstore.collecting.running import Access, Stop, collect
+
+        rules = policy_rules(policy, now=time.time_ns())
+        access = Access(self.disk, self._view, self._change_that_frees)
+        return collect(
+            access,
+            rules,
+            dry_run=dry_run,
+            saved=plan,
+            empty_trash=empty_trash,
+            stop=stop or Stop(),
+        )
+
+    def figures(self) -> StoreFigures:
+        """The store in a few numbers: bytes, blobs, images, references, the file system."""
+        from casstore.collecting.facts import figures, read_facts
+
+        snapshot, _ = read_facts(self.disk, self._view())
+        return figures(self.disk, snapshot)
+
+    def check(
+        self,
+        *,
+        repair: bool = False,
+        repair_from: Sequence[str] = (),
+        rebuild: bool = False,
+        content: bool = True,
+    ) -> CheckResult:
+        """Verify the store (fsck).
+
+        Args:
+            repair: mend what can be mended; the last copy of anything is never removed.
+            repair_from: archives, layout directories and stores to take good bytes from.
+            rebuild: make the database anew from index.json and the blobs first.
+            content: read every blob and compare its digest; False looks at sizes only.
+        """
+        from casstore.care.fsck import check_store, repair_store
+
+        self.disk.require()
+        repaired: list[str] = []
+        if rebuild:
+            repaired += self._rebuild()
+        if repair_from:
+            from casstore.care.mending import mend_from
+
+            sources = [str(source) for source in repair_from]
+            mended, doubts = mend_from(self.disk, self._change, sources, content=content)
+            repaired += mended
+            self.notices += doubts
+        if repair:
+            with self._change() as change:
+                repaired += repair_store(self.disk, change, content=content)
+        return check_store(self.disk, repaired, content=content, progress=self.progress)
+
+    def clone(self, path: str) -> None:
+        """Make a store at `path` with the same content, blobs shared by hard link where possible.
+
+        Raises:
+            NotAStore: `path` is there and not empty.
+        """
+        from casstore.care.cloning import clone_store
+
+        with self._change() as change:
+            clone_store(self.disk, change, str(path))
