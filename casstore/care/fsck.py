@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from casstore.care.adoption import forget_kept, retry_kept, unknown_images
+from casstore.care.content import UNREADABLE, content_problem, unreadable
 from casstore.care.published import kept_files
 from casstore.care.rebuild import StoredTree
 from casstore.commit import ON_DEMAND, PUBLISH
@@ -35,15 +36,15 @@ if TYPE_CHECKING:
     from casstore.disk.sqliteindex import SqliteIndex
     from casstore.disk.sqliteview import SqliteView
     from casstore.model.record import Descriptor, LayerRecord
-    from casstore.progress import Progress, Task
+    from casstore.progress import Progress
     from casstore.rules.view import BlobState
 
 ERROR, WARN, NOTE = "error", "warn", "note"
 QUARANTINE = "quarantine"
 MISSING = "blob-missing"
 MODE = "blob-mode"
-BAD_BLOB = frozenset((MISSING, "blob-corrupt", "blob-size", "blob-not-file"))
-_READ = 1 << 20
+_WRONG_BLOB = frozenset(("blob-corrupt", "blob-size", "blob-not-file"))
+BAD_BLOB = _WRONG_BLOB | {MISSING, UNREADABLE}
 _RECOUNT = """
 SELECT blob.digest, blob.refcount,
     (SELECT count(*) FROM edge WHERE edge.child = blob.id)
@@ -117,7 +118,7 @@ def repair_store(disk: LocalStore, change: Change, *, content: bool) -> list[str
         if finding.code == MODE:
             durable.protect(disk.blobs.path(Digest(finding.object)))
             done.append(f"{finding.object} made read-only")
-        if finding.code in BAD_BLOB and finding.code != MISSING:
+        if finding.code in _WRONG_BLOB:
             quarantine(disk, Digest(finding.object))
             done.append(f"{finding.object} moved to {QUARANTINE}/: load its image again")
     return done
@@ -230,7 +231,7 @@ class _Check:
             )
             for state, verdict in zip(readable, verdicts, strict=True):
                 if verdict is not None:
-                    self._blob(view, ("blob-corrupt", verdict), state.digest)
+                    self._blob(view, verdict, state.digest)
         if task is not None:
             task.finish()
 
@@ -240,7 +241,7 @@ class _Check:
         except FileNotFoundError:
             return MISSING, "the file is missing"
         except OSError as error:
-            return "blob-corrupt", f"cannot be read: {os.strerror(error.errno or 0).lower()}"
+            return unreadable(error)
         if not stat.S_ISREG(status.st_mode):
             return "blob-not-file", "not a regular file"
         if status.st_size != state.size:
@@ -376,22 +377,3 @@ def _holds(view: SqliteView, document: Digest, thing: str) -> bool:
     if document == thing:
         return True
     return any(_holds(view, need.digest, thing) for need in view.needs_of(document))
-
-
-def content_problem(blobs: BlobDirectory, digest: Digest, task: Task | None = None) -> str | None:
-    """What is wrong with a blob's content; None if it has its digest."""
-    import hashlib
-
-    state = hashlib.sha256()
-    try:
-        with blobs.open(digest) as file:
-            buffer = memoryview(bytearray(min(_READ, os.fstat(file.fileno()).st_size + 1)))
-            while count := file.readinto(buffer):  # type: ignore[attr-defined]
-                state.update(buffer[:count])
-                if task is not None:
-                    task.advance(count)
-    except Damaged as error:
-        return str(error)
-    except OSError as error:
-        return f"cannot be read: {os.strerror(error.errno or 0).lower()}"
-    return None if state.hexdigest() == digest.hex else "its content has another digest"

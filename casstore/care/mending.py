@@ -14,7 +14,8 @@ import stat
 from typing import TYPE_CHECKING
 
 from casstore.care.adoption import forget_kept, retry_kept
-from casstore.care.fsck import BAD_BLOB, content_problem, findings_of, hurt_by, quarantine
+from casstore.care.content import content_problem
+from casstore.care.fsck import BAD_BLOB, findings_of, hurt_by, quarantine
 from casstore.care.published import kept_descriptors
 from casstore.disk import durable, schema
 from casstore.disk.ingest import Ingest
