@@ -244,6 +244,15 @@ def test_signatures_survive_save_and_load(store: Store, tmp_path: Path) -> None:
         assert second.verify("reg.io/x/base:2", PUBLIC).digest == signed.digest
 
 
+def test_an_index_is_signed_as_a_whole(store: Store) -> None:
+    store.load(str(SIGNED.parent / "podman" / "index-oci"))
+    (name,) = (n.familiar for i in store.images() for n in i.names if "index-oci" in n)
+    (signed,) = store.sign([name], PRIVATE)
+
+    assert signed.digest == store.get(name).id
+    assert store.verify(name, PUBLIC).digest == signed.digest
+
+
 # Removal: signatures go with their image
 
 
