@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,34 @@ def test_a_read_only_file_system_is_called_a_read_only_store() -> None:
     error = durable.storage_error(OSError(errno.EROFS, "x"), "cannot load")
 
     assert str(error) == "cannot load: the store is read-only"
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
+def test_a_new_file_has_its_mode_and_leaves_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr(durable, "share", lambda _source, _target: False)
+    durable.create_file(str(tmp_path / "key"), b"secret", 0o600)
+
+    assert os.listdir(tmp_path) == ["key"]
+    assert (tmp_path / "key").read_bytes() == b"secret"
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
+@pytest.mark.parametrize("dangling", [True, False], ids=["a link to nothing", "a file"])
+def test_a_new_file_never_replaces_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, links: bool, dangling: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr(durable, "share", lambda _source, _target: False)
+    if dangling:
+        (tmp_path / "key").symlink_to("nowhere")
+    else:
+        (tmp_path / "key").write_bytes(b"precious")
+    with pytest.raises(FileExistsError):
+        durable.create_file(str(tmp_path / "key"), b"secret", 0o600)
+
+    assert os.listdir(tmp_path) == ["key"]
+    assert dangling or (tmp_path / "key").read_bytes() == b"precious"
