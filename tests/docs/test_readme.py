@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from casstore import Store
 from casstore.cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,6 +18,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 DOCUMENTS = (
     "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "tests/README.md", "casstore/disk/FORMAT.md",
+    "docs/gc.md", "docs/trust.md",
 )  # fmt: skip
 
 
@@ -51,7 +53,7 @@ def test_every_exit_status_is_explained(status: int) -> None:
 @pytest.mark.parametrize("path", DOCUMENTS)
 def test_files_that_a_document_names_are_there(path: str) -> None:
     text = (ROOT / path).read_text(encoding="utf-8")
-    named = re.findall(r"`((?:casstore|tests|tools|fixtures|man|completions)/[\w./-]*)`", text)
+    named = re.findall(r"`((?:casstore|docs|tests|tools|fixtures|man|completions)/[\w./-]*)`", text)
 
     missing = [name for name in named if not (ROOT / name).exists()]
 
@@ -70,3 +72,20 @@ def test_the_demo_builds_from_all_that_setup_names() -> None:
 
     assert copied
     assert wanted - set(copied[1].split()) == set()
+
+
+def test_every_method_of_store_is_in_the_readme() -> None:
+    methods = [name for name in dir(Store) if not name.startswith("_")]
+    told = README.partition("## From Python")[2].partition("## In tests")[0]
+
+    assert [name for name in methods if f"`{name}`" not in told and f".{name}(" not in told] == []
+
+
+def test_no_item_and_no_heading_stands_twice() -> None:
+    for path in DOCUMENTS:
+        lines = [
+            line for line in (ROOT / path).read_text(encoding="utf-8").splitlines()
+            if line.startswith(("- ", "## "))
+        ]  # fmt: skip
+        doubled = {line for line in lines if lines.count(line) > 1}
+        assert doubled == set(), path
