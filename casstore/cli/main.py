@@ -79,7 +79,7 @@ COMMANDS = {
     "logout": "Log out from a registry",
     "pin": "Protect images from gc and from every removal that is not forced",
     "prune": "Remove unused images",
-    "publish": "Write index.json, which other OCI tools read, and say when it is written",
+    "publish": "Write index.json for other OCI tools, and set when it is written",
     "pull": "Download an image from a registry",
     "push": "Upload an image to a registry",
     "report": "Write a page that shows where the space goes",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 HELP = Command(
     name="publish",
     arguments="",
-    summary="Write index.json, which other OCI tools read, and say when it is written",
+    summary="Write index.json for other OCI tools, and set when it is written",
     options=(
         Option(
             "mode",
