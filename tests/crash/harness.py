@@ -110,14 +110,18 @@ class Bench:
             raise AssertionError(f"{self.scenario.name}: {done.stderr}")
         points: dict[Point, None] = {}
         running = False
+        early: set[tuple[str, int]] = set()  # a thread's first calls have the numbers of these
         counts: dict[tuple[str, str], int] = {}
         for line in log.read_text().splitlines():
             if found := re.match(r"(\d+)\s+(\w+)\(", line):
                 counts[found.groups()] = counts.get(found.groups(), 0) + 1
                 opened = line if found[2] == "openat" else ""
                 running = running or COMMANDS in opened
+                if not running:
+                    early.add((found[2], counts[found.groups()]))
                 here = f'"{self.folder}/' in opened or bool(running and MODULE.search(opened))
                 here = here or (not opened and str(self.folder) in line)
+                here = here and (found[2], counts[found.groups()]) not in early
                 points[Point(found[2], counts[found.groups()], here, opened)] = None
         return list(points)
 
@@ -179,7 +183,7 @@ class Bench:
         if "Traceback" in done.stderr or "internal error" in done.stderr:
             return said
         lines = [line for line in done.stderr.splitlines() if not line.startswith("Warning: ")]
-        if done.returncode == self.status:
+        if done.returncode == self.status == 0:
             return said if lines else ""
         silent = silent or (self.scenario.command.startswith("fsck") and done.returncode == 12)
         return "" if len(lines) == 1 or (silent and not lines) else said
