@@ -78,7 +78,17 @@ def measure(python: str, folder: Path, images: int) -> None:
     writer = Writer(python, store)
     time.sleep(5)
     print(f"{'a tag alone':<44} {figures(writer.end())}")
-    options = ["gc", "--max-used-space", str(size // 2), "--min-age", "0s", "--format", "json"]
+    options = [
+        "gc",
+        "--max-used-space",
+        str(size // 2),
+        "--min-age",
+        "0s",
+        "--nice",
+        "0",
+        "--format",
+        "json",
+    ]
     started = time.perf_counter()
     subprocess.run(
         [python, "-m", "casstore", "--store", str(store), *options, "--dry-run"],
