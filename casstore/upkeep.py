@@ -34,6 +34,7 @@ class Upkeep(OpenStore):
             self._change_that_frees,
             dry_run=dry_run,
             empty_trash=empty_trash,
+            progress=self.progress,
         )
 
     def collect(
@@ -70,6 +71,7 @@ class Upkeep(OpenStore):
             saved=plan,
             empty_trash=empty_trash,
             stop=stop or Stop(),
+            progress=self.progress,
         )
 
     def figures(self) -> StoreFigures:

@@ -13,7 +13,7 @@ _casstore_options() {
         'df') echo '--format --help --verbose -v' ;;
         'encrypt') echo '--help --layer --recipient' ;;
         'fsck') echo '--format --help --progress --quick --rebuild --repair --repair-from' ;;
-        'gc') echo '--dry-run --empty-trash --filter --format --help --high-water --keep --low-water --max-used-space --metrics --min-age --min-free-space --nice --only --plan --policy --protect --reserved-space --save-plan --until --unused-for' ;;
+        'gc') echo '--dry-run --empty-trash --filter --format --help --high-water --keep --low-water --max-used-space --metrics --min-age --min-free-space --nice --only --plan --policy --progress --protect --reserved-space --save-plan --until --unused-for' ;;
         'history') echo '--format --help --human -H --no-trunc --quiet -q' ;;
         'images') echo '--all -a --digests --filter -f --format --help --no-trunc --quiet -q --tree' ;;
         'import') echo '--change -c --compression --help --message -m --parent --platform --progress' ;;
@@ -82,6 +82,7 @@ _casstore_value() {
         'gc --nice') echo 'nothing' ;;
         'gc --plan') echo 'file' ;;
         'gc --policy') echo 'file' ;;
+        'gc --progress') echo 'words auto plain none json tty' ;;
         'gc --save-plan') echo 'file' ;;
         'history --format') echo 'nothing' ;;
         'images --filter') echo 'nothing' ;;

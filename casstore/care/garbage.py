@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from casstore.disk.local import LocalStore
     from casstore.disk.sqliteview import SqliteView
     from casstore.model.digest import Digest
+    from casstore.progress import Progress
 
     T = TypeVar("T")
 
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
         def __call__(self, act: Callable[[Change], T]) -> T: ...
 
 
-BATCH = 100  # blobs that one turn with the lock unlinks
-PAUSE = 0.01  # seconds between two turns: waiting writers look every 2 ms
+BATCH = 500  # blobs that one turn with the lock unlinks: 10 to 50 ms
+PAUSE = 0.005  # seconds between two turns: waiting writers look every 2 ms
 FOREVER = (1 << 63) - 1  # ns: every entry of the trash has expired then
 MANY = 1 << 62
 
@@ -48,6 +49,7 @@ def collect_garbage(
     *,
     dry_run: bool,
     empty_trash: bool,
+    progress: Progress | None = None,
 ) -> GcResult:
     """Remove orphaned blobs, dead staging, expired leases, and what of the trash has expired.
 
@@ -57,6 +59,7 @@ def collect_garbage(
         turn: makes a change that frees space; what a crash interrupted is finished before.
         dry_run: change nothing, return what would happen.
         empty_trash: remove all of the trash.
+        progress: gets a task `Collecting` of blobs.
 
     Raises:
         Damaged: an image that may hold blobs could not be read when the database was rebuilt.
@@ -70,6 +73,9 @@ def collect_garbage(
             findings.append(f"foreign file in blobs/sha256: {quote(name)}")
         else:
             orphans.append((digest, status.st_size if status.st_nlink == 1 else 0))
+    task = None
+    if progress is not None:
+        task = progress.task("Collecting", len(orphans), unit="blobs")
     for at in range(0, len(orphans), BATCH):
         batch = orphans[at : at + BATCH]
         if not dry_run:
@@ -79,6 +85,10 @@ def collect_garbage(
             findings += problems
         removed += len(batch)
         size += sum(freed for _, freed in batch)
+        if task is not None:
+            task.done = min(at + BATCH, len(orphans))
+    if task is not None:
+        task.finish()
     return GcResult(removed, first.removed_files, size, tuple(findings), first.from_trash)
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from casstore.disk.sqliteindex import SqliteIndex
     from casstore.disk.sqliteview import SqliteView
     from casstore.model.digest import Digest
+    from casstore.progress import Progress
     from casstore.rules.collection import Aim, Moment, Step
     from casstore.rules.filters import Filters
     from casstore.rules.policy import Rule
@@ -92,6 +93,7 @@ def collect(
     saved: CollectionPlan | None,
     empty_trash: bool,
     stop: Stop,
+    progress: Progress | None = None,
 ) -> CollectionResult:
     """Remove what a policy chooses; or carry out a saved plan, exactly as it is.
 
@@ -100,14 +102,21 @@ def collect(
         Stopped: it was asked to stop before it removed any image.
         Damaged, Locked: as for every change, before any image was removed.
     """
-    return _Run(access, rules, saved, stop).run(dry_run=dry_run, empty_trash=empty_trash)
+    run = _Run(access, rules, saved, stop, progress)
+    return run.run(dry_run=dry_run, empty_trash=empty_trash)
 
 
 class _Run:
     def __init__(
-        self, access: Access, rules: Sequence[Rule], saved: CollectionPlan | None, stop: Stop
+        self,
+        access: Access,
+        rules: Sequence[Rule],
+        saved: CollectionPlan | None,
+        stop: Stop,
+        progress: Progress | None,
     ) -> None:
         self._access = access
+        self._progress = progress
         self._rules = rules
         self._saved = saved
         self._stop = stop
@@ -123,7 +132,12 @@ class _Run:
         started = time.monotonic_ns()
         disk = self._access.disk
         garbage = collect_garbage(
-            disk, self._access.look, self._access.turn, dry_run=dry_run, empty_trash=empty_trash
+            disk,
+            self._access.look,
+            self._access.turn,
+            dry_run=dry_run,
+            empty_trash=empty_trash,
+            progress=self._progress,
         )
         snapshot, moment = self._read()
         if dry_run:
@@ -195,6 +209,9 @@ class _Run:
 
     def _carry_out(self, plan: CollectionPlan) -> str:
         pending = deque(plan.steps)
+        task = None
+        if self._progress is not None:
+            task = self._progress.task("Removing", len(pending), unit="images")
         enough: dict[int, int] = {}  # by rule: what it may leave in the store
         for aim in plan.aims:
             enough[aim.rule] = min(enough.get(aim.rule, aim.goal.most), aim.goal.most)
@@ -205,6 +222,8 @@ class _Run:
                     lambda change, left=left: self._turn(change, deque(left), enough)  # type: ignore[misc]
                 )
                 self._stop.in_turn = False
+                if task is not None:
+                    task.done = task.total - len(pending) if task.total else 0
                 if outdated:
                     return OUTDATED
                 if pending:

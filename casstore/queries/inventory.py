@@ -28,7 +28,11 @@ def take_inventory(disk: LocalStore, view: SqliteView, now: int) -> Inventory:
         rules = SqliteView(view.connection, now=now, hard=space.hard)
         place = {facts.id: number for number, facts in enumerate(space.listed)}
         number = {blob: number for number, blob in enumerate(space.blobs)}
-        images = [_image(space, rules, facts, place, number) for facts in space.listed]
+        used = disk.uses.read(now)
+        images = [
+            _image(space, rules, facts, place, number)._replace(used=used.get(facts.id))
+            for facts in space.listed
+        ]
     finally:
         view.connection.execute("ROLLBACK")
     blobs = tuple(space.blobs.values())

@@ -281,3 +281,18 @@ def test_what_counts_is_not_asked_for_where_nobody_looks_on() -> None:
 
     with open_archive(io.BytesIO(ARCHIVE), FakeIntake()) as archive:
         assert archive._bytes._task is None  # type: ignore[attr-defined]
+
+
+def test_gc_counts_what_it_removes(tmp_path: Path) -> None:
+    run(tmp_path, "load", data=ARCHIVE)
+    orphan = tmp_path / "store" / "blobs" / "sha256" / ("0" * 64)
+    orphan.write_bytes(b"nothing needs it")
+    done = run(tmp_path, "gc", "--progress=json", "--max-used-space=0", "--min-age=0s", "--nice=0")
+    last = {
+        event["name"]: event for event in map(json.loads, done.stderr.splitlines())
+        if event["completed"]
+    }  # fmt: skip
+
+    assert done.returncode == 0
+    assert (last["Collecting"]["current"], last["Collecting"]["unit"]) == (1, "blobs")
+    assert (last["Removing"]["current"], last["Removing"]["unit"]) == (1, "images")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +86,17 @@ def test_a_tree_shows_each_image_once_and_each_row_adds_to_what_is_above(
             assert row.depth == len(above)
             assert row.size == row.own + (above[-1] if above else 0)
             above.append(row.size)
+
+
+def test_the_last_use_of_an_image_is_in_the_inventory(tmp_path: Path) -> None:
+    with Store(tmp_path / "store") as store:
+        store.load(io.BytesIO(archive([(-1, [0], True, False), (-1, [1], True, False)])))
+        moment = time.time_ns()
+        store.use("image/0:1")
+        used = {
+            image.names[0].familiar: image.used
+            for image in take_inventory(store.disk, store._view(), time.time_ns()).images
+        }
+
+    assert (used["image/0:1"] or 0) >= moment
+    assert (used["image/1:1"] or 0) < moment

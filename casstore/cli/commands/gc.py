@@ -16,6 +16,7 @@ from casstore.cli.options import (
     Option,
     WrongUsage,
 )
+from casstore.cli.progress import AUTO, PROGRESS, Show
 from casstore.cli.render import size
 
 TYPE_CHECKING = False
@@ -71,6 +72,7 @@ HELP = Command(
                completes="file"),
         Option("policy", "Read the policy from a TOML file; options override it", kind=TEXT,
                value="file", completes="file"),
+        PROGRESS,
         Option("save-plan", "Remove nothing; save the plan", kind=TEXT, value="file",
                completes="file"),
     ),
@@ -112,7 +114,8 @@ def run(args: Args, app: App) -> int:
     if args.text("nice") is not None:
         _be_nice(args)
     started = time.monotonic()
-    result = app.store.gc(dry_run=dry_run, empty_trash=args.flag("empty-trash"))
+    with Show(app, args.text("progress") or AUTO):
+        result = app.store.gc(dry_run=dry_run, empty_trash=args.flag("empty-trash"))
     if args.text("metrics") is not None and not dry_run:
         seconds = time.monotonic() - started
         _write_metrics(args, app, app.store.figures(), freed=result.freed, seconds=seconds)
@@ -159,7 +162,7 @@ def _run_policy(args: Args, app: App, given: dict[str, object]) -> int:
         return error.exit_code
     _be_nice(args)
     stop = Stop()
-    with _Signals(stop) as signals:
+    with _Signals(stop) as signals, Show(app, args.text("progress") or AUTO):
         result = app.store.collect(
             rules,
             dry_run=dry_run,
