@@ -105,6 +105,7 @@ complete -c casstore -n '__fish_seen_subcommand_from gc' -l nice -r -f -d 'Lower
 complete -c casstore -n '__fish_seen_subcommand_from gc' -l only -r -f -d 'Only images all of whose names fit'
 complete -c casstore -n '__fish_seen_subcommand_from gc' -l plan -r -F -d 'Carry out a saved plan, exactly'
 complete -c casstore -n '__fish_seen_subcommand_from gc' -l policy -r -F -d 'Read the policy from a TOML file; options override it'
+complete -c casstore -n '__fish_seen_subcommand_from gc' -l progress -r -f -a 'auto plain none json tty' -d 'How progress is shown on stderr: auto (a bar, on a terminal), plain'
 complete -c casstore -n '__fish_seen_subcommand_from gc' -l protect -r -f -d 'Never an image with a name that fits'
 complete -c casstore -n '__fish_seen_subcommand_from gc' -l reserved-space -r -f -d 'Never remove what would leave less than this in the store'
 complete -c casstore -n '__fish_seen_subcommand_from gc' -l save-plan -r -F -d 'Remove nothing; save the plan'

@@ -113,7 +113,7 @@ class _Run:
         rules: Sequence[Rule],
         saved: CollectionPlan | None,
         stop: Stop,
-        progress: Progress | None,
+        progress: Progress | None = None,
     ) -> None:
         self._access = access
         self._progress = progress

@@ -17,9 +17,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT / "tools"))
+    sys.dont_write_bytecode = True
+
+from benchmarks.measure import Contender, Row, compare  # noqa: E402
+from benchmarks.workloads import Bench  # noqa: E402
 
 # Tags the newest image in turn by two names, until its input ends; prints milliseconds of each tag.
 WRITER = """
@@ -113,6 +120,26 @@ def measure(python: str, folder: Path, images: int) -> None:
     subprocess.run(
         [python, "-m", "casstore", "--store", str(store), "fsck", "--quick"], check=True, cwd=ROOT
     )
+
+
+def policy(bench: Bench) -> Iterator[Row]:
+    """A policy brings 10 000 images to half of their bytes, while a writer tags beside it."""
+    own = bench.casstore("policy")
+    size = make_store(own.store, 10_000)
+    writer = Writer(bench.python, own.store)
+    time.sleep(3)
+    alone = statistics.median(writer.end())
+    writer = Writer(bench.python, own.store)
+    words = own.words("gc", "--max-used-space", str(size // 2), "--min-age", "0s")
+    rows = compare("gc of 10000 images to half of the bytes", [Contender("casstore", words)], 1)
+    times = writer.end()
+    for row in rows:
+        row.note = (
+            f"a tag beside it: {statistics.median(times):.1f} ms, at most {max(times):.0f} ms;"
+            f" alone: {alone:.1f} ms"
+        )
+    yield from rows
+    own.reset()
 
 
 def main() -> None:
