@@ -11,6 +11,5 @@ from casstore.errors import Unsupported
 
 if find_spec("cryptography") is None:
     raise Unsupported(
-        "signatures and encryption need the Python package cryptography: "
-        "install casstore[trust], or that package"
+        "signatures and encryption need the Python package cryptography, which is not installed"
     )
