@@ -140,10 +140,23 @@ def selection(
     Args:
         each_manifest: one entry for each manifest that is named, not one for each image.
     """
-    from casstore.transfer.saved import SavedImage
-
     if not arguments:
         raise UsageError("no image given")
+    connection = view.connection
+    if connection.in_transaction:
+        return _selected(view, arguments, each_manifest=each_manifest)
+    connection.execute("BEGIN")  # one snapshot: an image may go between two looks
+    try:
+        return _selected(view, arguments, each_manifest=each_manifest)
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _selected(
+    view: SqliteView, arguments: Sequence[str], *, each_manifest: bool
+) -> list[SavedImage]:
+    from casstore.transfer.saved import SavedImage
+
     names: dict[tuple[Digest, Digest], list[Reference]] = {}
     for argument in arguments:
         for image, manifest, name in _meant(view, argument, each_manifest=each_manifest):
