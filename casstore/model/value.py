@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NamedTuple as Value
 else:
-    from operator import itemgetter
+    from _operator import itemgetter  # `operator` is a cover of Python on this
 
     class _ValueType(type):
         def __new__(mcs, name, bases, namespace):

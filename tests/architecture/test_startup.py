@@ -18,12 +18,13 @@ from tests.architecture.sources import ROOT, modules
 # Each costs milliseconds of start-up (BENCHMARKS.md).
 HEAVY = frozenset(
     """
-    argparse ast asyncio base64 bz2 concurrent contextlib copy cryptography csv dataclasses datetime
-    email enum filelock fnmatch gettext gzip hashlib hmac http importlib.metadata inspect ipaddress
-    json logging lzma multiprocessing pathlib pickle platform queue random re secrets selectors
-    shlex shutil socket sqlite3 ssl string subprocess tarfile tempfile textwrap threading traceback
-    typing urllib uuid zipfile zstandard
-    """.split()  # noqa: SIM905 - thirty names a line read better than one
+    argparse ast asyncio base64 bz2 collections concurrent contextlib copy cryptography csv
+    dataclasses datetime email enum filelock fnmatch functools gettext gzip hashlib heapq hmac http
+    importlib.metadata inspect ipaddress json keyword logging lzma multiprocessing operator pathlib
+    pickle platform queue random re reprlib secrets selectors shlex shutil signal socket sqlite3 ssl
+    string subprocess tarfile tempfile textwrap threading traceback types typing urllib uuid weakref
+    zipfile zstandard
+    """.split()  # noqa: SIM905 - names a line read better than one
 )
 
 IMPORT_EACH_ALONE = """
