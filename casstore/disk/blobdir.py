@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
+import time
+from itertools import islice
 
 from casstore.disk import durable
 from casstore.errors import Damaged
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 DOCUMENT_LIMIT = 4 << 20
+_AT_ONCE = 8192  # names of a discard that are in memory
+# By so many unlinks is the disk judged, and seconds for one from which on it makes them wait.
+_SAMPLE = 16
+_WAITING = 50e-6
 
 
 class BlobDirectory:
@@ -28,6 +34,7 @@ class BlobDirectory:
 
     def __init__(self, root: str) -> None:
         self.directory = os.path.join(root, "blobs", "sha256")
+        self._waits = False  # unlinks take their time here
 
     def path(self, digest: Digest) -> str:
         """The file of a blob, whether it is there or not."""
@@ -97,21 +104,36 @@ class BlobDirectory:
             directory = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             return [str(durable.storage_error(error, "cannot open the blob directory"))]
+        ahead = iter(digests)
         try:
-            for digest in digests:
-                try:
-                    os.unlink(digest.hex, dir_fd=directory)
-                except FileNotFoundError:
-                    pass
-                except IsADirectoryError:
-                    problems += self._discard_directory(digest)
-                except OSError as error:
-                    problems.append(
-                        str(durable.storage_error(error, f"cannot remove blob {digest}"))
-                    )
+            while names := [digest.hex for digest in islice(ahead, _AT_ONCE)]:
+                for name, reason in self._unlink(directory, names):
+                    digest = Digest.of_hex(name)
+                    if isinstance(reason, IsADirectoryError):
+                        problems += self._discard_directory(digest)
+                    else:
+                        problems.append(
+                            str(durable.storage_error(reason, f"cannot remove blob {digest}"))
+                        )
         finally:
             os.close(directory)
         return problems
+
+    def _unlink(self, directory: int, names: list[str]) -> list[tuple[str, OSError]]:
+        """Unlink names; returns those that could not be, and why."""
+        failed: list[tuple[str, OSError]] = []
+        ahead = iter(names)
+        if not self._waits:
+            begun = time.perf_counter()
+            _unlink_each(directory, islice(ahead, _SAMPLE), failed)
+            self._waits = time.perf_counter() - begun > _SAMPLE * _WAITING
+        if self._waits and len(names) > 2 * _SAMPLE:
+            from casstore.disk.unlinking import side_by_side
+
+            side_by_side(lambda some: _unlink_each(directory, some, failed), ahead)
+        else:
+            _unlink_each(directory, ahead, failed)
+        return failed
 
     def _discard_directory(self, digest: Digest) -> list[str]:
         """Remove a directory in a blob's place if it is empty: its content is not ours."""
@@ -142,3 +164,13 @@ class BlobDirectory:
                     yield entry.name, digest, entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue  # an rmi beside us took it
+
+
+def _unlink_each(directory: int, names: Iterable[str], failed: list[tuple[str, OSError]]) -> None:
+    for name in names:
+        try:
+            os.unlink(name, dir_fd=directory)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            failed.append((name, error))

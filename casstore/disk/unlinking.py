@@ -1,0 +1,71 @@
+"""Many files at a time by several threads, where the disk makes each one wait.
+
+An unlink takes 3 to 20 us where the file system only notes it. Where it waits for the disk (ext4
+without a journal that tells the disk of every freed block) it takes 100 us or more, and the waits
+of several threads go side by side: ten thousand files go in a tenth of the time. The threads are
+the interpreter's own: the module `threading` costs more to import than a small removal takes.
+"""
+
+from __future__ import annotations
+
+import _thread
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Self
+
+HELPERS = 15  # threads beside the first; more than 16 in all gain nothing
+
+
+class _Shared:
+    """An iterator that threads take from in turn, until it is stopped."""
+
+    def __init__(self, names: Iterator[str]) -> None:
+        self._names = names
+        self.stopped = False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        if self.stopped:
+            raise StopIteration
+        return next(self._names)
+
+
+def side_by_side(work: Callable[[Iterator[str]], None], names: Iterator[str]) -> None:
+    """Let several threads work through names, each taking the next one.
+
+    When it returns, or raises, none of them is running any more.
+
+    Args:
+        work: handles what it takes from the iterator that it is given, and raises nothing.
+        names: the iterator of a list, whose next item is taken in one step of the interpreter.
+    """
+    shared = _Shared(names)
+    helpers: list[_thread.LockType] = []
+    try:
+        for _ in range(HELPERS):
+            helpers.append(_thread.allocate_lock())
+            try:
+                _thread.start_new_thread(_help, (helpers[-1], work, shared))
+            except RuntimeError:
+                break  # no more threads for this user: it takes longer without
+        work(shared)
+    finally:
+        # also after an interruption, for the caller is about to give up the lock that covers this
+        shared.stopped = True
+        for running in helpers:
+            running.acquire()
+
+
+def _help(
+    running: _thread.LockType, work: Callable[[Iterator[str]], None], names: Iterator[str]
+) -> None:
+    """A thread: it holds its lock as long as it runs. If somebody else has that, it is too late."""
+    if running.acquire(blocking=False):
+        try:
+            work(names)
+        finally:
+            running.release()
