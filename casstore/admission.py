@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from casstore.errors import Refused
-from casstore.results import LoadedImage, Renamed
+from casstore.results.exchange import LoadedImage, Renamed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

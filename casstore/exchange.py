@@ -10,7 +10,7 @@ import time
 
 from casstore.errors import Locked, RegistryError
 from casstore.opening import OpenStore
-from casstore.results import LoadResult, PullResult
+from casstore.results.exchange import LoadResult, PullResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from casstore.model.record import Arrival
     from casstore.registry.access import Access
     from casstore.registry.http import Transport
-    from casstore.results import PushedTag
+    from casstore.results.exchange import PushedTag
 
     Tell = Callable[[str, str], None]
 

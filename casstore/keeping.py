@@ -10,7 +10,13 @@ from casstore.opening import OpenStore
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.leases import Lease
-    from casstore.results import EmptiedTrash, LeaseInfo, RestoreResult, SettingValue, TrashEntry
+    from casstore.results.keeping import (
+        EmptiedTrash,
+        LeaseInfo,
+        RestoreResult,
+        SettingValue,
+        TrashEntry,
+    )
 
 
 class KeepingStore(OpenStore):
@@ -109,7 +115,7 @@ class KeepingStore(OpenStore):
 
     def settings(self) -> list[SettingValue]:
         """Every setting of the store, by name, with the value in force."""
-        from casstore.results import SettingValue
+        from casstore.results.keeping import SettingValue
         from casstore.rules.settings import SETTINGS, key_of, value_of
 
         view = self._view()

@@ -6,7 +6,7 @@ import os
 import sys
 
 from casstore.errors import UsageError, quote
-from casstore.results import LeaseInfo
+from casstore.results.keeping import LeaseInfo
 from casstore.rules.resolve import resolve
 
 TYPE_CHECKING = False

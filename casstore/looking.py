@@ -1,4 +1,4 @@
-"""The part of Store that looks closely at one image."""
+"""The part of Store that looks at images: listings, and one image closely."""
 
 from __future__ import annotations
 
@@ -6,13 +6,52 @@ from casstore.opening import OpenStore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
-    from casstore.results import PlatformRow
+    from casstore.results.images import HistoryRow, Image, ImageSummary, PlatformRow
 
 
 class LookingStore(OpenStore):
-    """A store whose images can be inspected."""
+    """A store whose images can be listed and inspected."""
+
+    def images(
+        self, *, all: bool = False, filters: Sequence[str] = (), patterns: Sequence[str] = ()
+    ) -> list[ImageSummary]:
+        """List images, newest first.
+
+        Args:
+            all: untagged parents too.
+            filters: `dangling=`, `label=`, `before=`, `since=`, `reference=`, `until=` ...
+            patterns: reference patterns; an image is listed with the names that fit any.
+        """
+        from casstore.queries.listing import list_images
+
+        view = self._view()
+        chosen = None
+        if filters or patterns:
+            from casstore.removing import parsed_filters
+
+            chosen = parsed_filters(view, filters, patterns=patterns)
+        return list_images(view, chosen, everything=all)
+
+    def names(self, prefix: str = "", most: int = 1000) -> list[str]:
+        """Names (in their familiar form) that start with `prefix`, sorted, at most so many."""
+        from casstore.queries.completion import names_starting
+
+        return names_starting(self._view(), prefix, most)
+
+    def get(self, image: str) -> Image:
+        """One image by name, ID or ID prefix. Raises NotFound."""
+        from casstore.queries.listing import get_image
+
+        return get_image(self._view(), image)
+
+    def history(self, image: str) -> list[HistoryRow]:
+        """The steps an image was made of, newest first. Raises NotFound."""
+        from casstore.queries.inspection import image_history
+
+        return image_history(self._view(), self.disk.blobs, image)
 
     def inspect(self, image: str, *, platform: str | None = None) -> dict[str, Any]:
         """An image in the shape of `docker inspect`.

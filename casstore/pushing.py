@@ -10,7 +10,7 @@ from casstore.queries.inspection import documents_of
 from casstore.registry.referrers import add_to_list, fallback_tag
 from casstore.registry.remote import Registry, Repository
 from casstore.registry.send import FOREIGN, Bundle, send
-from casstore.results import PushedTag
+from casstore.results.exchange import PushedTag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

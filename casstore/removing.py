@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from casstore.errors import CasstoreError, Conflict, NotFound, quote
-from casstore.results import Outcome, PruneResult, RemovalResult
+from casstore.results.removal import Outcome, PruneResult, RemovalResult
 from casstore.rules.removal import plan_removal, without_freeing
 
 TYPE_CHECKING = False

@@ -17,7 +17,7 @@ from casstore.model.mediatype import OCI_MANIFEST, is_manifest
 from casstore.model.record import Descriptor
 from casstore.model.reference import DEFAULT_DOMAIN, LEGACY_DEFAULT_DOMAIN, Reference
 from casstore.model.value import Value
-from casstore.results import Signed, Verified
+from casstore.results.trust import Signed, Verified
 from casstore.rules.removal import plan_removal
 from casstore.rules.resolve import resolve
 from casstore.transfer.stagedtree import StagedTree

@@ -13,6 +13,7 @@ import time
 from casstore.copying import CopyingStore
 from casstore.keeping import KeepingStore
 from casstore.looking import LookingStore
+from casstore.naming import NamingStore
 from casstore.trustedstore import TrustedStore
 from casstore.upkeep import Upkeep
 
@@ -24,20 +25,11 @@ if TYPE_CHECKING:
     from casstore.disk.ingest import Ingest
     from casstore.model.digest import Digest
     from casstore.model.record import Arrival
-    from casstore.results import (
-        DiskUsage,
-        HistoryRow,
-        Image,
-        ImageSummary,
-        Kept,
-        LoadResult,
-        PruneResult,
-        RemovalResult,
-        TreeRow,
-    )
+    from casstore.results.exchange import LoadResult
+    from casstore.results.space import DiskUsage, Kept, TreeRow
 
 
-class Store(TrustedStore, CopyingStore, KeepingStore, LookingStore, Upkeep):
+class Store(NamingStore, LookingStore, TrustedStore, CopyingStore, KeepingStore, Upkeep):
     """A store in a directory. Use it as a context manager, in one thread at a time."""
 
     # Ways in
@@ -124,102 +116,7 @@ class Store(TrustedStore, CopyingStore, KeepingStore, LookingStore, Upkeep):
 
         return self._take_in(read, origin=None).images[0].id
 
-    # Names
-
-    def tag(self, source: str, target: str) -> None:
-        """Let the name `target` point to the image `source`.
-
-        Raises:
-            InvalidReference: `target` is no name for a tag.
-            NotFound: no such image.
-        """
-        from casstore.model.reference import parse_target
-        from casstore.rules.resolve import resolve
-
-        name = parse_target(target)
-        with self._change() as change:
-            found = resolve(change.index, source)
-            top = change.index.top_named(found.name.reference) if found.name else None
-            if top is None:
-                top = change.index.tops_of(found.image)[0]
-            now = time.time_ns()
-            change.index.attach(name, found.image, top.digest, tagged=now)
-            change.commit()
-            self.disk.uses.note((found.image,), now)
-
-    def pin(self, *images: str, pinned: bool = True) -> None:
-        """Protect images from every removal that is not forced; or, not `pinned`, no more.
-
-        All of them or none. Raises NotFound.
-        """
-        from casstore.rules.resolve import resolve
-
-        with self._change() as change:
-            for image in [resolve(change.index, name).image for name in images]:
-                change.index.set_pin(image, pinned=pinned)
-            change.commit()
-
     # Ways out
-
-    def remove(
-        self,
-        images: Sequence[str],
-        *,
-        force: bool = False,
-        prune: bool = True,
-        dry_run: bool = False,
-        glob: bool = False,
-        verbose: bool = False,
-        keep: float | None = None,
-    ) -> RemovalResult:
-        """Remove names, images and every blob that nothing needs any more (`rmi`).
-
-        Each argument succeeds or fails on its own; all that succeed are one durable change.
-
-        Args:
-            images: names, IDs, ID prefixes, or `repository@digest`.
-            force: remove all references of an image named by ID; override soft leases.
-            prune: delete untagged parents too.
-            dry_run: change nothing, return what would happen.
-            glob: arguments with `*`, `?` or `[` are patterns, and mean the references they fit.
-            verbose: fill `Outcome.kept`.
-            keep: seconds for which the trash keeps what goes, 0 for not at all; by default as the
-                store's setting `trash.keep` says.
-        """
-        from casstore.removing import remove_images
-
-        kept = None if keep is None else int(keep * 1e9)
-        return self._change_that_frees(
-            lambda change: remove_images(
-                change, images, force=force, prune=prune, dry_run=dry_run, glob=glob,
-                verbose=verbose, keep=kept,
-            )
-        )  # fmt: skip
-
-    def prune(
-        self,
-        *,
-        all: bool = False,
-        filters: Sequence[str] = (),
-        dry_run: bool = False,
-        keep: float | None = None,
-    ) -> PruneResult:
-        """Remove dangling images (with `all`: every image), skipping what is in use.
-
-        Args:
-            all: not only dangling images.
-            filters: `until=`, `label=`, `label!=`, `reference=` and the other filters of images.
-            dry_run: change nothing, return what would happen.
-            keep: as for `remove`.
-        """
-        from casstore.removing import prune_images
-
-        kept = None if keep is None else int(keep * 1e9)
-        return self._change_that_frees(
-            lambda change: prune_images(
-                change, everything=all, filters=filters, dry_run=dry_run, keep=kept
-            )
-        )
 
     def save(self, images: Sequence[str], out: str | BinaryIO, *, format: str = "docker") -> None:
         """Write images to an archive or a layout directory.
@@ -239,40 +136,6 @@ class Store(TrustedStore, CopyingStore, KeepingStore, LookingStore, Upkeep):
             save_images(self.disk, view, images, out, format, progress=self.progress)
 
     # Looking
-
-    def images(
-        self, *, all: bool = False, filters: Sequence[str] = (), patterns: Sequence[str] = ()
-    ) -> list[ImageSummary]:
-        """List images, newest first.
-
-        Args:
-            all: untagged parents too.
-            filters: `dangling=`, `label=`, `before=`, `since=`, `reference=`, `until=` ...
-            patterns: reference patterns; an image is listed with the names that fit any.
-        """
-        from casstore.queries.listing import list_images
-        from casstore.removing import parsed_filters
-
-        view = self._view()
-        return list_images(view, parsed_filters(view, filters, patterns=patterns), everything=all)
-
-    def names(self, prefix: str = "", most: int = 1000) -> list[str]:
-        """Names (in their familiar form) that start with `prefix`, sorted, at most so many."""
-        from casstore.queries.completion import names_starting
-
-        return names_starting(self._view(), prefix, most)
-
-    def get(self, image: str) -> Image:
-        """One image by name, ID or ID prefix. Raises NotFound."""
-        from casstore.queries.listing import get_image
-
-        return get_image(self._view(), image)
-
-    def history(self, image: str) -> list[HistoryRow]:
-        """The steps an image was made of, newest first. Raises NotFound."""
-        from casstore.queries.inspection import image_history
-
-        return image_history(self._view(), self.disk.blobs, image)
 
     def open_layer(self, layer: Digest | str) -> IO[bytes]:
         """A stored layer (by blob digest or diff ID) as its uncompressed tar, for reading.

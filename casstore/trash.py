@@ -9,7 +9,7 @@ from __future__ import annotations
 from casstore.disk.sqlitetrash import TrashTables
 from casstore.errors import Conflict, Damaged, InvalidReference, NotFound, quote
 from casstore.model.reference import parse_name
-from casstore.results import EmptiedTrash, RestoreResult, TrashEntry
+from casstore.results.keeping import EmptiedTrash, RestoreResult, TrashEntry
 from casstore.rules.removal import release
 
 TYPE_CHECKING = False

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from casstore.disk.ingest import Ingest
     from casstore.model.digest import Digest
     from casstore.model.record import Arrival
-    from casstore.results import Signed, Verified
+    from casstore.results.trust import Signed, Verified
 
 
 class TrustedStore(ExchangingStore):

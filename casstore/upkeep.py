@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from casstore.collecting.running import Stop
-    from casstore.results import CheckResult, CollectionResult, GcResult, StoreFigures
+    from casstore.results.upkeep import CheckResult, CollectionResult, GcResult, StoreFigures
     from casstore.rules.collection import CollectionPlan
     from casstore.rules.policy import Rule
 

@@ -25,7 +25,7 @@ from casstore.model.digest import Digest
 from casstore.model.imagetree import read_tree
 from casstore.model.mediatype import is_encrypted
 from casstore.model.record import INDEX, MANIFEST
-from casstore.results import CheckResult, Finding
+from casstore.results.upkeep import CheckResult, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ import time
 from casstore.care.published import kept_files
 from casstore.disk.leftovers import leftovers, remove_leftovers
 from casstore.errors import Damaged, quote
-from casstore.results import GcResult
+from casstore.results.upkeep import GcResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,15 +16,20 @@ from casstore.errors import printable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import IO, BinaryIO
+    from typing import IO, Any, BinaryIO, TypeVar
 
+    from casstore.looking import LookingStore
+    from casstore.naming import NamingStore
+    from casstore.opening import OpenStore
     from casstore.store import Store
+
+    Part = TypeVar("Part", bound=OpenStore)
 
 
 class App:
     """One run of the program."""
 
-    __slots__ = ("_open", "_store", "command", "lock_timeout", "path")
+    __slots__ = ("_make", "_store", "command", "lock_timeout", "path")
 
     def __init__(
         self,
@@ -35,15 +40,32 @@ class App:
         self.path = path
         self.lock_timeout = lock_timeout
         self.command = ""  # the command's name, set by main
-        self._open = open_store or self._open_store
-        self._store: Store | None = None
+        self._make = open_store  # instead of ours
+        self._store: Any = None  # Store, or the part of it that the command works with
 
     @property
     def store(self) -> Store:
         """The store at `path`, opened once. Nothing is read or locked before it is used."""
-        if self._store is None:
-            self._store = self._open(self.path, self.lock_timeout)
-        return self._store
+        from casstore.store import Store
+
+        return self._opened(Store)
+
+    # What is typed all day opens only its part of the store: to import all the others would take
+    # as long as the work. A command keeps to one of the three.
+
+    @property
+    def naming(self) -> NamingStore:
+        """The part of the store that tags, pins and removes."""
+        from casstore.naming import NamingStore
+
+        return self._opened(NamingStore)
+
+    @property
+    def looking(self) -> LookingStore:
+        """The part of the store that lists and inspects images."""
+        from casstore.looking import LookingStore
+
+        return self._opened(LookingStore)
 
     def close(self) -> None:
         """Close the store, if a command has used it."""
@@ -103,9 +125,13 @@ class App:
         sys.stdout.flush()
         return sys.stdout.buffer
 
-    def _open_store(self, path: str, lock_timeout: float) -> Store:
-        from casstore.store import Store
-
-        store = Store(path, lock_timeout=lock_timeout, command=f"casstore {self.command}")
-        store.warn_of_network = os.environ.get("CASSTORE_NETWORK_FS") != "allow"
-        return store
+    def _opened(self, part: type[Part]) -> Part:
+        if self._store is None and self._make is not None:
+            self._store = self._make(self.path, self.lock_timeout)
+        elif self._store is None:
+            self._store = part(
+                self.path, lock_timeout=self.lock_timeout, command=f"casstore {self.command}"
+            )
+            self._store.warn_of_network = os.environ.get("CASSTORE_NETWORK_FS") != "allow"
+        opened: Part = self._store
+        return opened

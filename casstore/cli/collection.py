@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from casstore.model.reference import Reference
-    from casstore.results import CollectionResult, StoreFigures
+    from casstore.results.upkeep import CollectionResult, StoreFigures
 
 _HEAD = ("IMAGE ID", "NAMES", "FREES", "WHY")
 

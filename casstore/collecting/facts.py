@@ -6,7 +6,7 @@ import os
 import time
 
 from casstore.disk.sqlitesnapshot import read_snapshot
-from casstore.results import StoreFigures
+from casstore.results.upkeep import StoreFigures
 from casstore.rules.collection import Moment
 from casstore.rules.policy import Disk
 

@@ -12,7 +12,7 @@ from casstore.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from casstore.results import StoreFigures
+    from casstore.results.upkeep import StoreFigures
 
 MAX_FILE = 1 << 20
 _SUCCESS = "casstore_gc_last_success_timestamp_seconds"

@@ -19,7 +19,7 @@ from casstore.disk.sqlitesnapshot import stored_bytes
 from casstore.errors import CasstoreError, Conflict, Locked
 from casstore.model.value import Value
 from casstore.removing import parsed_filters
-from casstore.results import Collected, CollectionResult
+from casstore.results.upkeep import Collected, CollectionResult
 from casstore.rules.collection import (
     CollectionPlan,
     Spared,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from casstore.pytest_plugin.cache import Cache
-    from casstore.results import Image
+    from casstore.results.images import Image
     from casstore.store import Store
 
     class Load(Protocol):

@@ -19,7 +19,7 @@ from casstore.store import Store
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from casstore.results import Image
+    from casstore.results.images import Image
 
 LISTING = "images.json"  # IDs of an archive's images, in load order
 EMPTY = "empty"  # the entry without an archive

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from casstore.model.digest import Digest
-    from casstore.results import Image
+    from casstore.results.images import Image
     from casstore.store import Store
 
 EPOCH = "2000-01-01T00:00:00Z"

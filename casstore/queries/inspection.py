@@ -7,7 +7,7 @@ from casstore.model.manifest import Manifest, parse_document
 from casstore.model.record import CONFIG, INDEX, MANIFEST
 from casstore.model.rfc3339 import format_time, go_time
 from casstore.queries.platforms import choose_platform
-from casstore.results import HistoryRow
+from casstore.results.images import HistoryRow
 from casstore.rules.resolve import resolve
 
 TYPE_CHECKING = False

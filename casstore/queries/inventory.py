@@ -10,7 +10,7 @@ from casstore.disk.sqliteview import SqliteView
 from casstore.errors import Conflict
 from casstore.queries.spacemap import SpaceMap
 from casstore.queries.usage import usage_of
-from casstore.results import Inventory, InventoryImage
+from casstore.results.space import Inventory, InventoryImage
 from casstore.rules.removal import plan_removal
 
 TYPE_CHECKING = False

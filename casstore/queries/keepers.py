@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from casstore.errors import InvalidReference, NotFound, quote
 from casstore.model.digest import PREFIX, Digest, is_hex, is_hex64
-from casstore.results import Keeper, Kept
+from casstore.results.space import Keeper, Kept
 from casstore.rules.resolve import resolve
 
 TYPE_CHECKING = False

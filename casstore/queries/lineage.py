@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from casstore.errors import UsageError, quote
 from casstore.queries.spacemap import SpaceMap
-from casstore.results import TreeRow
+from casstore.results.space import TreeRow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

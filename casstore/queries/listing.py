@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from casstore.model.record import INDEX, LAYER, MANIFEST
-from casstore.results import Image, ImageSummary
+from casstore.results.images import Image, ImageSummary
 from casstore.rules.resolve import resolve
 
 TYPE_CHECKING = False
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from casstore.rules.filters import Filters
 
 
-def list_images(view: SqliteView, filters: Filters, *, everything: bool) -> list[ImageSummary]:
+def list_images(
+    view: SqliteView, filters: Filters | None, *, everything: bool
+) -> list[ImageSummary]:
     """Images to show, each with the names to show.
 
     Without `everything` (`-a`) untagged images that have children, or that refer to an image that
@@ -33,11 +35,13 @@ def list_images(view: SqliteView, filters: Filters, *, everything: bool) -> list
         if facts.parent is not None:
             children[facts.parent] = children.get(facts.parent, 0) + 1
     sizes = {facts.id: facts.size for facts, _ in images if facts.id in children}
-    dangling, patterns, all_pass = filters.dangling, filters.patterns, filters.everything
+    dangling = filters.dangling if filters is not None else None
+    by_name = filters if filters is not None and filters.patterns else None
+    by_facts = filters if filters is not None and not filters.everything else None
     shown = []
     for facts, all_names in images:
         image, parent, created, size, labels = facts
-        names = filters.names(all_names) if patterns else tuple(all_names)
+        names = tuple(all_names) if by_name is None else by_name.names(all_names)
         count = children.get(image, 0) if children else 0
         if dangling is True:
             needed = count or image in referrers
@@ -47,9 +51,9 @@ def list_images(view: SqliteView, filters: Filters, *, everything: bool) -> list
         else:
             needed = count or image in referrers
             visible = dangling is None and bool(everything or not needed)
-        if patterns and not names:
+        if by_name is not None and not names:
             continue  # names that do not fit disappear, and so do images without names
-        if visible and (all_pass or filters.accepts(facts)):
+        if visible and (by_facts is None or by_facts.accepts(facts)):
             own = max(size - sizes[parent], 0) if parent is not None else size
             shown.append(
                 ImageSummary._make(

@@ -7,7 +7,7 @@ from casstore.model import mediatype
 from casstore.model.manifest import Index, Manifest, Platform, parse_document
 from casstore.model.platform import choose, normal, runs, shown
 from casstore.model.record import LAYER
-from casstore.results import PlatformRow
+from casstore.results.images import PlatformRow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from casstore.model.record import LAYER
 from casstore.queries.spacemap import SpaceMap
-from casstore.results import DiskUsage, DiskUsageRow
+from casstore.results.space import DiskUsage, DiskUsageRow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from casstore.disk import durable
 from casstore.errors import StorageError, quote
 
 if TYPE_CHECKING:
-    from casstore.results import Inventory, InventoryImage
+    from casstore.results.space import Inventory, InventoryImage
 
 SCRIPTS = ("data.js", "treemap.js", "tables.js", "main.js")
 MAX_LABELS = 40  # of an image, and characters of each: the page shall stay small

@@ -20,7 +20,7 @@ FLOORS = (
     ("gatekeeping",),
     ("opening",),
     ("keeping",),
-    ("exchange", "looking", "upkeep"),
+    ("exchange", "looking", "naming", "upkeep"),
     ("copying", "trustedstore"),
     ("store",),
     ("pytest_plugin",),

@@ -124,6 +124,38 @@ def test_inspect_loads_nothing_heavy(options: str, store: Path, tmp_path: Path) 
     assert loaded & HEAVY == set()
 
 
+# What each everyday command has no use for. Store is put together of parts, and the command opens
+# the part it needs.
+OTHER_PARTS = frozenset(
+    f"casstore.{name}"
+    for name in """
+    copying exchange keeping leases ports progress store transfer trash trustedstore upkeep
+    results.exchange results.keeping results.space results.trust results.upkeep
+    """.split()  # noqa: SIM905
+)
+LOOKS = OTHER_PARTS | {"casstore.commit", "casstore.naming", "casstore.disk.sqliteindex"}
+NEEDLESS = {
+    "images": LOOKS | {"casstore.removing", "casstore.rules.filters", "casstore.rules.removal"},
+    "inspect 9b2e777a498d": LOOKS | {"casstore.removing", "casstore.rules.removal"},
+    "__complete images shop/": LOOKS | {"casstore.removing", "casstore.rules.removal"},
+    "tag shop/committed:1 new:1": OTHER_PARTS | {"casstore.looking", "casstore.removing"},
+    "rmi shop/committed:1": OTHER_PARTS | {"casstore.looking", "casstore.rules.filters"},
+}
+
+
+@pytest.mark.parametrize("command", NEEDLESS)
+def test_an_everyday_command_loads_its_own_part_of_the_store_alone(
+    command: str, store: Path, tmp_path: Path
+) -> None:
+    loaded = _loads(tmp_path, "--store", str(store), *command.split())
+
+    assert loaded & NEEDLESS[command] == set()
+
+
+def test_the_parts_that_a_command_must_not_load_are_there() -> None:
+    assert set().union(*NEEDLESS.values()) <= {module.name for module in modules()}
+
+
 def test_a_refused_rmi_loads_nothing_heavy(store: Path, tmp_path: Path) -> None:
     assert _loads(tmp_path, "--store", str(store), "rmi", "nosuch", status=1) & HEAVY == set()
 

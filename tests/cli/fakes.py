@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from casstore.model.digest import Digest
 from casstore.model.reference import Reference, parse_name
-from casstore.results import ImageSummary, Outcome, RemovalResult
+from casstore.results.images import ImageSummary
+from casstore.results.removal import Outcome, RemovalResult
 from casstore.rules.removal import Removed
 
 NOW = 1_386_741_600_000_000_000  # 2013-12-11T06:00:00Z

@@ -9,7 +9,7 @@ import pytest
 
 from casstore.errors import Damaged, Refused
 from casstore.model.digest import Digest
-from casstore.results import Signed, Verified
+from casstore.results.trust import Signed, Verified
 from tests.cli.fakes import FakeStore, Result, ref
 
 Run = Callable[..., Result]

@@ -10,15 +10,8 @@ import pytest
 
 from casstore.errors import NotFound, UsageError
 from casstore.model.digest import Digest
-from casstore.results import (
-    EmptiedTrash,
-    Outcome,
-    PruneResult,
-    RemovalResult,
-    RestoreResult,
-    SettingValue,
-    TrashEntry,
-)
+from casstore.results.keeping import EmptiedTrash, RestoreResult, SettingValue, TrashEntry
+from casstore.results.removal import Outcome, PruneResult, RemovalResult
 from tests.cli.fakes import ID, NOW, FakeStore, Result, deleted, ref, untagged
 
 Run = Callable[..., Result]
@@ -141,7 +134,7 @@ def test_rmi_in_json_names_the_entry_of_the_trash(run: Run, store: FakeStore) ->
 
 
 def test_gc_can_empty_the_trash(run: Run, store: FakeStore) -> None:
-    from casstore.results import GcResult
+    from casstore.results.upkeep import GcResult
 
     store.will("gc", GcResult(1, 0, 10, ("2 entries of the trash removed",)))
 

@@ -18,7 +18,7 @@ from casstore.collecting.policyfile import policy_rules
 from casstore.collecting.running import PlanOutdated, Stop
 from casstore.errors import Refused
 from casstore.model.digest import Digest, sha256
-from casstore.results import CollectionResult
+from casstore.results.upkeep import CollectionResult
 from casstore.store import Store
 from tests.transfer.building import config_of, docker_archive, layer
 

@@ -10,7 +10,7 @@ import pytest
 
 from casstore.collecting.metrics import Run, write_metrics
 from casstore.errors import StorageError
-from casstore.results import StoreFigures
+from casstore.results.upkeep import StoreFigures
 
 FIGURES = StoreFigures(1000, 30, 10, 12, 2, 10**12, 10**11)
 RUN = Run(

@@ -8,7 +8,7 @@ from casstore.cli.render import NONE, SECOND, UNKNOWN, age, go_time, image_size,
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.cli.app import App
-    from casstore.results import DiskUsage, DiskUsageRow
+    from casstore.results.space import DiskUsage, DiskUsageRow
 
 HELP = Command(
     name="df",

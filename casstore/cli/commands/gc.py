@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from casstore.cli.app import App
     from casstore.collecting.running import Stop
-    from casstore.results import CollectionResult, StoreFigures
+    from casstore.results.upkeep import CollectionResult, StoreFigures
     from casstore.rules.collection import CollectionPlan
     from casstore.rules.policy import Rule
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from casstore.cli.app import App
-    from casstore.results import HistoryRow
+    from casstore.results.images import HistoryRow
 
 HELP = Command(
     name="history",
@@ -60,7 +60,7 @@ CREATED_BY_WIDTH = 45
 
 def run(args: Args, app: App) -> int:
     """Print the rows."""
-    rows = app.store.history(args.positional[0])
+    rows = app.looking.history(args.positional[0])
     full, human = args.flag("no-trunc"), args.flag("human")
     form = args.text("format") or "table"
     if form not in ("table", "json") or (form == "json" and not args.flag("quiet")):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from casstore.cli.app import App
-    from casstore.results import ImageSummary
+    from casstore.results.images import ImageSummary
 
 FILTER = Option(
     "filter",
@@ -80,7 +80,7 @@ def run(args: Args, app: App) -> int:
     """List."""
     form = args.text("format") or "table"
     filters = checked_filters(args, FILTER)
-    images = app.store.images(all=args.flag("all"), filters=filters, patterns=args.positional)
+    images = app.looking.images(all=args.flag("all"), filters=filters, patterns=args.positional)
     digests, full = args.flag("digests"), args.flag("no-trunc")
     if args.flag("tree"):
         if form != "table" or digests or args.flag("quiet"):
@@ -165,7 +165,7 @@ def _tree(images: list[ImageSummary], app: App, *, full: bool) -> str:
         name = NONE if repository == NONE else f"{repository}:{tag}"
         size = image_size(image.size, image.size)
         lines.append([name, _id(image, full), age(image.created, app.now()), size])
-        platforms = app.store.platforms(image.id)
+        platforms = app.looking.platforms(image.id)
         for number, one in enumerate(platforms, 1):
             branch = "└─" if number == len(platforms) else "├─"
             own = one.id.hex if full else one.id.short

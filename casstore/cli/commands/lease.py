@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from casstore.cli.app import App
-    from casstore.results import LeaseInfo
+    from casstore.results.keeping import LeaseInfo
 
 HELP = Command(
     name="lease",

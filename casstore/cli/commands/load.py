@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from casstore.cli.app import App
-    from casstore.results import LoadedImage
+    from casstore.results.exchange import LoadedImage
 
 COMPRESSION = Option(
     "compression",

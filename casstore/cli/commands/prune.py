@@ -20,7 +20,7 @@ from casstore.cli.render import size
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.cli.app import App
-    from casstore.results import PruneResult
+    from casstore.results.removal import PruneResult
 
 FILTER = Option(
     "filter",
@@ -76,7 +76,7 @@ def run(args: Args, app: App) -> int:
         if not as_json:
             app.out(f"Total reclaimed space: {size(0)}")
         return 0
-    result = app.store.prune(all=everything, filters=filters, dry_run=dry_run, keep=keep)
+    result = app.naming.prune(all=everything, filters=filters, dry_run=dry_run, keep=keep)
     if as_json:
         _write_json(result, app)
     else:

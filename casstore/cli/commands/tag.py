@@ -43,5 +43,5 @@ def run(args: Args, app: App) -> int:
             f"Error parsing reference: {quote(target)} is not a valid repository/tag: {reason}"
         )
         return error.exit_code
-    app.store.tag(source, target)
+    app.naming.tag(source, target)
     return 0

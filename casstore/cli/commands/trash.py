@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from casstore.cli.app import App
-    from casstore.results import TrashEntry
+    from casstore.results.keeping import TrashEntry
 
 HELP = Command(
     name="trash",

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.cli.app import App
     from casstore.cli.terminal import Terminal
-    from casstore.results import TreeRow
+    from casstore.results.space import TreeRow
 
 HELP = Command(
     name="tree",

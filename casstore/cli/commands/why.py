@@ -9,7 +9,7 @@ from casstore.errors import CasstoreError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.cli.app import App
-    from casstore.results import Kept
+    from casstore.results.space import Kept
 
 HELP = Command(
     name="why",

@@ -1,0 +1,110 @@
+"""The part of Store that gives names and takes them, and with the last name the image."""
+
+from __future__ import annotations
+
+import time
+
+from casstore.opening import OpenStore
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from casstore.results.removal import PruneResult, RemovalResult
+
+
+class NamingStore(OpenStore):
+    """A store whose images can be tagged, pinned and removed."""
+
+    def tag(self, source: str, target: str) -> None:
+        """Let the name `target` point to the image `source`.
+
+        Raises:
+            InvalidReference: `target` is no name for a tag.
+            NotFound: no such image.
+        """
+        from casstore.model.reference import parse_target
+        from casstore.rules.resolve import resolve
+
+        name = parse_target(target)
+        with self._change() as change:
+            found = resolve(change.index, source)
+            top = change.index.top_named(found.name.reference) if found.name else None
+            if top is None:
+                top = change.index.tops_of(found.image)[0]
+            now = time.time_ns()
+            change.index.attach(name, found.image, top.digest, tagged=now)
+            change.commit()
+            self.disk.uses.note((found.image,), now)
+
+    def pin(self, *images: str, pinned: bool = True) -> None:
+        """Protect images from every removal that is not forced; or, not `pinned`, no more.
+
+        All of them or none. Raises NotFound.
+        """
+        from casstore.rules.resolve import resolve
+
+        with self._change() as change:
+            for image in [resolve(change.index, name).image for name in images]:
+                change.index.set_pin(image, pinned=pinned)
+            change.commit()
+
+    def remove(
+        self,
+        images: Sequence[str],
+        *,
+        force: bool = False,
+        prune: bool = True,
+        dry_run: bool = False,
+        glob: bool = False,
+        verbose: bool = False,
+        keep: float | None = None,
+    ) -> RemovalResult:
+        """Remove names, images and every blob that nothing needs any more (`rmi`).
+
+        Each argument succeeds or fails on its own; all that succeed are one durable change.
+
+        Args:
+            images: names, IDs, ID prefixes, or `repository@digest`.
+            force: remove all references of an image named by ID; override soft leases.
+            prune: delete untagged parents too.
+            dry_run: change nothing, return what would happen.
+            glob: arguments with `*`, `?` or `[` are patterns, and mean the references they fit.
+            verbose: fill `Outcome.kept`.
+            keep: seconds for which the trash keeps what goes, 0 for not at all; by default as the
+                store's setting `trash.keep` says.
+        """
+        from casstore.removing import remove_images
+
+        kept = None if keep is None else int(keep * 1e9)
+        return self._change_that_frees(
+            lambda change: remove_images(
+                change, images, force=force, prune=prune, dry_run=dry_run, glob=glob,
+                verbose=verbose, keep=kept,
+            )
+        )  # fmt: skip
+
+    def prune(
+        self,
+        *,
+        all: bool = False,
+        filters: Sequence[str] = (),
+        dry_run: bool = False,
+        keep: float | None = None,
+    ) -> PruneResult:
+        """Remove dangling images (with `all`: every image), skipping what is in use.
+
+        Args:
+            all: not only dangling images.
+            filters: `until=`, `label=`, `label!=`, `reference=` and the other filters of images.
+            dry_run: change nothing, return what would happen.
+            keep: as for `remove`.
+        """
+        from casstore.removing import prune_images
+
+        kept = None if keep is None else int(keep * 1e9)
+        return self._change_that_frees(
+            lambda change: prune_images(
+                change, everything=all, filters=filters, dry_run=dry_run, keep=kept
+            )
+        )
