@@ -6,6 +6,7 @@ is looked at afterwards is in checks.py.
 
 from __future__ import annotations
 
+import compileall
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 from casstore import Store
 from tests.crash.checks import Expectation, output_problems, state_of, verify
 from tests.crash.scenarios import Scenario
+from tests.crash.trees import fingerprint, read_tree, write_tree
 
 CALLS = (
     "write,pwrite64,writev,rename,renameat,renameat2,link,linkat,unlink,unlinkat,fsync,fdatasync,"
@@ -28,6 +30,7 @@ COMMANDS = "/casstore/cli/commands/"  # once one is loaded, it is we who tell of
 MODULE = re.compile(r'\.(pyc?|so)"')
 NOISE = "ERROR:root:code for hash"  # hashlib's own word when its modules cannot be loaded
 ROOT = Path(__file__).parents[2]
+# Of the commands. PYTHONPATH says which casstore runs: a sweep runs a copy that is compiled.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -63,23 +66,20 @@ class Bench:
         self.original = folder / "original"
         with Store(str(self.original)) as store:
             scenario.prepare(store)
-        before = state_of(self._copy("look"))
+        self._prepared = read_tree(self.original)
         self.store = folder / "store"
         self.out = folder / "out"
+        self.reset()
+        before = state_of(self.store)
         self.calls = self._count(CALLS)
         self.expected = Expectation(scenario, before, state_of(self.store))
-
-    def _copy(self, name: str) -> Path:
-        path = self.folder / name
-        shutil.rmtree(path, ignore_errors=True)
-        if self.original.exists():
-            shutil.copytree(self.original, path, symlinks=True)
-        return path
+        self._verdicts: dict[tuple[bytes, bool, bool], str] = {}
 
     def reset(self) -> None:
         """A fresh copy of the prepared store."""
-        self._copy("store")
-        shutil.rmtree(self.out, ignore_errors=True)
+        write_tree(self._prepared, self.store)
+        if self.out.is_dir():
+            shutil.rmtree(self.out)
         self.out.unlink(missing_ok=True)
 
     def command(self) -> list[str]:
@@ -87,13 +87,18 @@ class Bench:
         words = self.scenario.words(self.out)
         return [sys.executable, "-m", "casstore", "--store", str(self.store), *words]
 
-    def run(self, *inject: str, calls: str = CALLS) -> subprocess.CompletedProcess[str]:
-        """Run the command on a fresh copy under strace with an injection."""
+    def run(self, call: str, effect: str) -> subprocess.CompletedProcess[str]:
+        """Run the command on a fresh copy, and let strace have an effect on a call of it.
+
+        With a filter in the kernel it runs at its own speed up to that call. A signal needs strace
+        to stop it at each call: after the filter's stop strace cannot deliver one.
+        """
         self.reset()
-        rules = [f"--inject={rule}" for rule in inject]
-        trace = ["-f", "-qq", "-o", "/dev/null", "-e", f"trace={calls}", *rules]
+        speed = ["--seccomp-bpf"] if "signal=" not in effect else []
+        rules = ["-e", f"trace={call}", f"--inject={call}:{effect}"]
         return subprocess.run(
-            ["env", "--default-signal", "strace", *trace, *self.command()],
+            ["env", "--default-signal", "strace", "-f", *speed, "-qq", "-o", "/dev/null", *rules,
+             *self.command()],
             capture_output=True, text=True, check=False, cwd=self.folder, env=ENVIRONMENT,
         )  # fmt: skip
 
@@ -131,7 +136,7 @@ class Bench:
 
     def kill(self, point: Point, name: str = "SIGKILL") -> subprocess.CompletedProcess[str]:
         """Run the command and send it a signal on entry to a changing call."""
-        return self.run(f"{point.call}:signal={name}:when={point.count}")
+        return self.run(point.call, f"signal={name}:when={point.count}")
 
     def killed(self, point: Point, name: str = "SIGKILL") -> str:
         """What is wrong after a signal at a point; an empty text if nothing is."""
@@ -160,7 +165,7 @@ class Bench:
     def failed(self, fault: Fault) -> str:
         """What is wrong after an error at a call; an empty text if nothing is."""
         when = f"{fault.point.count}{'+' if fault.forever else ''}"
-        done = self.run(f"{fault.point.call}:error={fault.cause}:when={when}", calls=FAILING)
+        done = self.run(fault.point.call, f"error={fault.cause}:when={when}")
         finished = done.returncode == self.status
         if wrong := self._complaint(done, silent=fault.point.call == "write" and fault.forever):
             return wrong
@@ -195,16 +200,39 @@ class Bench:
             finished: only the state after will do.
             failed: only the state before will do.
         """
-        expected = self.expected
-        allowed = [expected.before] * (not finished) + [expected.after] * (not failed)
         for part in self._parts():  # nobody but the killed save knows of its output's
             part.unlink()
+        state = fingerprint(self.store, self.out), finished, failed
+        if state not in self._verdicts:
+            self._verdicts[state] = self._verify(finished=finished, failed=failed)
+        return self._verdicts[state]
+
+    def _verify(self, *, finished: bool, failed: bool) -> str:
+        expected = self.expected
+        allowed = [expected.before] * (not finished) + [expected.after] * (not failed)
         if self.out.is_file() and (bad := output_problems(self.out)):
             return bad
         return verify(self.store, self.out, expected, allowed=allowed)
 
+    @property
+    def states(self) -> int:
+        """How many different states were looked at."""
+        return len(self._verdicts)
+
     def _parts(self) -> list[Path]:
         return list(self.folder.glob("out.*.part"))
+
+
+def compiled(folder: Path) -> str:
+    """A copy of casstore with its bytecode, as it is installed: what PYTHONPATH is to be.
+
+    Without bytecode a command compiles itself first, which takes twice as long as all the rest.
+    """
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "casstore", folder / "casstore", ignore=ignored)
+    if not compileall.compile_dir(folder, quiet=1):
+        raise AssertionError("casstore does not compile")
+    return str(folder)
 
 
 def causes(point: Point) -> tuple[str, ...]:

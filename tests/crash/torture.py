@@ -14,12 +14,13 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from tests.crash.harness import Bench, Fault, Point, spread
+from tests.crash.harness import ENVIRONMENT, Bench, Fault, Point, compiled, spread
 from tests.crash.powercut import SEQUENCES, PowerCut
 from tests.crash.scenarios import SCENARIOS, Scenario, named
 from tests.crash.soak import soak
 from tests.property.mutation import RESIDENT_MIB, Victim, resident
 
+TOLD = 1000  # so often a sweep says how far it is
 ASKED_TO_END = ("SIGTERM", "SIGINT", "SIGHUP")
 
 
@@ -76,6 +77,8 @@ def tally(verdicts: Iterable[Verdict]) -> tuple[int, int]:
     for what, wrong in verdicts:
         count += 1
         good += not wrong
+        if count % TOLD == 0:
+            print(f"{count} tried, {good} ok", flush=True)
         if wrong:
             print(f"{what}: {wrong.strip()}", flush=True)
     return count, good
@@ -83,13 +86,17 @@ def tally(verdicts: Iterable[Verdict]) -> tuple[int, int]:
 
 def over_processes(work: Callable[[Any], Any], things: Iterable[Any], jobs: int) -> Iterator[Any]:
     """Do the work in several processes, each with a temporary folder of its own."""
-    with multiprocessing.get_context("spawn").Pool(jobs, _begin) as pool:
-        yield from pool.imap_unordered(work, things, chunksize=1)
+    with tempfile.TemporaryDirectory(prefix="casstore-compiled-") as folder:
+        ENVIRONMENT["PYTHONPATH"] = compiled(Path(folder))
+        begin = [ENVIRONMENT["PYTHONPATH"]]
+        with multiprocessing.get_context("spawn").Pool(jobs, _begin, begin) as pool:
+            yield from pool.imap_unordered(work, things, chunksize=1)
 
 
-def _begin() -> None:
+def _begin(package: str) -> None:
     global _folder  # noqa: PLW0603 - one a worker, removed with it
     _folder = tempfile.TemporaryDirectory(prefix="casstore-torture-")
+    ENVIRONMENT["PYTHONPATH"] = package
 
 
 _folder: tempfile.TemporaryDirectory[str]
