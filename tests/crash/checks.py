@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 from casstore import Store
 from casstore.care.rebuild import index_in_memory
@@ -208,8 +209,11 @@ def _quietly() -> Iterator[io.StringIO]:
 
 
 def run_here(words: list[str]) -> tuple[int, str]:
-    """Run a command in this process: its exit status, and what it said on stderr."""
-    with _quietly() as said:
+    """Run a command in this process: its exit status, and what it said on stderr.
+
+    A gc with a policy lowers the priority of its process, which is a whole sweep here.
+    """
+    with _quietly() as said, patch("os.nice"):
         status = main(words)
     return status, said.getvalue()
 
