@@ -25,6 +25,7 @@ from casstore.care.rebuild import index_in_memory
 from casstore.cli.main import main
 from casstore.disk.sqliteview import SqliteView
 from casstore.errors import CasstoreError, NotAStore
+from casstore.rules.settings import SETTINGS, key_of
 from casstore.trash import list_trash
 from tests.crash.scenarios import Scenario
 
@@ -40,19 +41,21 @@ class State(NamedTuple):
 
     names: tuple[tuple[str, str], ...]
     parents: tuple[tuple[str, str | None], ...]
+    pins: tuple[str, ...]
     leases: tuple[tuple[str, str], ...]
     trash: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+    settings: tuple[tuple[str, object], ...]
 
     def without_ids(self) -> tuple[object, ...]:
         """For images whose IDs depend on the clock."""
         return tuple(name for name, _ in self.names), len(self.parents), self.leases
 
 
-NO_STORE = State((), (), (), ())
+NO_STORE = State((), (), (), (), (), ())
 
 
 def state_of(path: Path) -> State:
-    """Every name with its image, every image with its parent, every soft lease."""
+    """Every name with its image, every image with its parent, and all else that is kept."""
     try:
         with Store(str(path)) as store:
             return _seen(store._view())
@@ -64,8 +67,10 @@ def _seen(view: SqliteView) -> State:
     return State(
         tuple(sorted((str(r), image) for image, rs in _references(view) for r in rs)),
         tuple(sorted((facts.id, facts.parent) for facts in view.all_images())),
+        tuple(sorted(facts.id for facts in view.all_images() if view.is_pinned(facts.id))),
         tuple(sorted((name, image) for name, image, _ in view.all_leases())),
         tuple((e.names, e.images) for e in list_trash(view) if e.expires > time.time_ns()),
+        tuple((name, view.meta(key_of(name))) for name in SETTINGS if view.meta(key_of(name))),
     )
 
 
@@ -88,30 +93,34 @@ class Expectation(NamedTuple):
         return state in allowed
 
 
-def verify(path: Path, out: Path, expected: Expectation, *, allowed: list[State]) -> str:
+def verify(
+    path: Path, out: Path, expected: Expectation, *, allowed: list[State], done: bool = False
+) -> str:
     """What is wrong with the store after an interruption; an empty text if nothing is.
 
     Args:
         path: the store.
         out: where a save was to write.
         allowed: the states that the store may be in.
+        done: the command has said that all is well, so that no damage is forgiven any more.
     """
     scenario = expected.scenario
-    raw = "" if "blob-missing" in scenario.damaged else published_problems(path)
+    forgiven = frozenset() if done and not scenario.status else scenario.damaged
+    raw = "" if "blob-missing" in forgiven else published_problems(path)
     if raw:
         return raw
     try:
         return (
-            _use(path, expected, allowed)
+            _use(path, expected, allowed, forgiven)
             or _rebuilt(path)
             or (_again(path, out, expected) if scenario.command else "")
-            or leftovers(path)
+            or leftovers(path, parts=scenario.needs_registry)
         )
     except CasstoreError as error:
         return f"{type(error).__name__}: {error}"
 
 
-def _use(path: Path, expected: Expectation, allowed: list[State]) -> str:
+def _use(path: Path, expected: Expectation, allowed: list[State], forgiven: frozenset[str]) -> str:
     seen = state_of(path)  # a reader, before anybody has changed anything
     if not expected.fits(seen, allowed):
         return f"a reader sees neither before nor after: {seen}"
@@ -119,7 +128,7 @@ def _use(path: Path, expected: Expectation, allowed: list[State]) -> str:
         if not store.disk.exists():
             return "" if NO_STORE in allowed else "there is no store"
         store.remove(["nosuch:1"], force=True)  # an ordinary writing command
-        if bad := _fsck(store, expected.scenario.damaged):
+        if bad := _fsck(store, forgiven):
             return bad
     state = state_of(path)
     return "" if expected.fits(state, allowed) else f"neither before nor after: {state}"
@@ -131,7 +140,7 @@ def _fsck(store: Store, forgiven: frozenset[str]) -> str:
 
 
 def _rebuilt(path: Path) -> str:
-    """index.json and the blobs alone give the same images, names and parents."""
+    """index.json and the blobs alone give the same images, names, parents and pins."""
     with Store(str(path)) as store:
         if not store.disk.exists():
             return ""
@@ -143,18 +152,18 @@ def _rebuilt(path: Path) -> str:
             there = _seen(SqliteView(connection, now=0, hard={}))
         finally:
             connection.close()
-    return "" if there[:2] == here[:2] else f"index.json gives {there}, the database {here}"
+    return "" if there[:3] == here[:3] else f"index.json gives {there}, the database {here}"
 
 
 def _again(path: Path, out: Path, expected: Expectation) -> str:
     """The command is repeated: it ends in the state after."""
     scenario = expected.scenario
-    if scenario.command.startswith("save --format oci-dir") and out.exists():
-        shutil.rmtree(out)  # a layout directory is made, never written over
+    if scenario.makes_layout and out.exists():
+        shutil.rmtree(out)
     status, said = run_here(["--store", str(path), *scenario.words(out)])
     if status not in (0, 1, 12) or "Traceback" in said:
         return f"again: {status}: {said}"
-    if scenario.command.startswith("save"):
+    if scenario.writes_output:
         if status or (bad := output_problems(out)):
             return f"again: {said or bad}"
     elif scenario.new_ids:
@@ -163,11 +172,11 @@ def _again(path: Path, out: Path, expected: Expectation) -> str:
     if state != expected.after:
         return f"the command again does not end in the state after but {state}: {said}"
     with Store(str(path)) as store:
-        return _fsck(store, scenario.damaged if "blob-missing" in scenario.damaged else frozenset())
+        return _fsck(store, scenario.damaged if scenario.status else frozenset())
 
 
-def leftovers(path: Path) -> str:
-    """After gc there is nothing that nobody needs."""
+def leftovers(path: Path, *, parts: bool = False) -> str:
+    """After gc there is nothing that nobody needs, but for `parts` that a pull comes back to."""
     with Store(str(path)) as store:
         store.gc()
         known = {blob.digest.hex for blob in store._view().all_blobs()}
@@ -175,7 +184,8 @@ def leftovers(path: Path) -> str:
     missing = set() if not (path / "quarantine").exists() else known - found
     if found != known - missing:
         return f"after gc: {sorted(found ^ known)}"
-    if left := os.listdir(path / "ingest"):
+    left = os.listdir(path / "ingest")
+    if left := [name for name in left if not (parts and name.startswith("part-"))]:
         return f"after gc in ingest: {left}"
     strange = [
         name
@@ -186,10 +196,13 @@ def leftovers(path: Path) -> str:
 
 
 def output_problems(out: Path) -> str:
-    """What is wrong with the output of a save, archive or layout."""
+    """What is wrong with the output of a command: archive, layout or report."""
     try:
         if out.is_dir():
             return published_problems(out)
+        data = out.read_bytes()
+        if data.startswith(b"<!"):
+            return "" if data.endswith(b"</html>\n") else "the report is not whole"
         with tarfile.open(out) as archive:
             for member in archive:
                 if member.isreg():

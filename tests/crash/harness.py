@@ -111,7 +111,7 @@ class Bench:
             capture_output=True, text=True, check=False, cwd=self.folder, env=ENVIRONMENT,
         )  # fmt: skip
         self.status = done.returncode
-        if self.status != (12 if "blob-missing" in self.scenario.damaged else 0):
+        if self.status != self.scenario.status:
             raise AssertionError(f"{self.scenario.name}: {done.stderr}")
         points: dict[Point, None] = {}
         running = False
@@ -212,7 +212,7 @@ class Bench:
         allowed = [expected.before] * (not finished) + [expected.after] * (not failed)
         if self.out.is_file() and (bad := output_problems(self.out)):
             return bad
-        return verify(self.store, self.out, expected, allowed=allowed)
+        return verify(self.store, self.out, expected, allowed=allowed, done=finished)
 
     @property
     def states(self) -> int:

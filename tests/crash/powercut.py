@@ -282,13 +282,13 @@ class PowerCut:
         done = cut.exited == len(self._states) - 1
         allowed = self._states[0 if self._killed and not done else cut.exited : cut.exited + 2]
         scenario = self.scenario
-        written = out.is_file() or (done and scenario.command.startswith("save"))
+        written = out.is_file() or (done and scenario.writes_output)
         if written and (wrong := output_problems(out)):
             return wrong
         expected = Expectation(scenario, self._states[0], self._states[-1])
         if not self._single:
             expected = expected._replace(scenario=scenario._replace(command=""))
-        return verify(store, out, expected, allowed=allowed)
+        return verify(store, out, expected, allowed=allowed, done=done and self._single)
 
     def describe(self, cut: Cut) -> str:
         """A cut in words."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -15,13 +16,14 @@ from casstore import Store
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 ARCHIVES = FIXTURES / "transcripts" / "archives"
 KEYS = FIXTURES / "images" / "encrypted" / "keys"
+REGISTRY = "CASSTORE_CRASH_REGISTRY"  # in the environment: host and port of a registry
 
 
 class Scenario(NamedTuple):
     """A command to interrupt, on a store made by `prepare`.
 
-    In `command`, `A/` is the folder of archives, `K/` that of keys, and `OUT` a path beside the
-    store.
+    In `command`, `A/` is the folder of archives, `K/` that of keys, `R/` a registry, and `OUT` a
+    path beside the store.
     """
 
     name: str
@@ -29,16 +31,34 @@ class Scenario(NamedTuple):
     prepare: Callable[[Store], None]
     new_ids: bool = False  # the IDs of new images depend on the clock
     damaged: frozenset[str] = frozenset()  # fsck's words for what the store has before it
+    status: int = 0  # that of the command when nothing disturbs it
 
     def words(self, out: Path) -> list[str]:
         """The command's words."""
-        real = {"OUT": str(out)}
-        return [
-            str(ARCHIVES / word[2:])
-            if word.startswith("A/")
-            else real.get(word, word.replace("K/", f"{KEYS}/"))
-            for word in self.command.split()
-        ]
+        return [self._word(word, out) for word in self.command.split()]
+
+    @staticmethod
+    def _word(word: str, out: Path) -> str:
+        if word.startswith("R/"):
+            return _in_registry(word[2:])
+        if word.endswith("OUT"):
+            return word.removesuffix("OUT") + str(out)
+        return re.sub(r"(^|:)A/", rf"\1{ARCHIVES}/", word).replace("K/", f"{KEYS}/")
+
+    @property
+    def writes_output(self) -> bool:
+        """Whether it writes a file or a layout beside the store, and the store is left alone."""
+        return "OUT" in self.command
+
+    @property
+    def makes_layout(self) -> bool:
+        """Whether that is a directory, which is made and never written over."""
+        return self.writes_output and ("oci-dir" in self.command or "oci:OUT" in self.command)
+
+    @property
+    def needs_registry(self) -> bool:
+        """Whether it talks to a registry."""
+        return " R/" in self.command
 
 
 def _nothing(store: Store) -> None:
@@ -136,9 +156,18 @@ def _log_left(store: Store) -> None:
     (root / "casstore.db-wal").write_bytes(log)
 
 
-def _trashed(store: Store) -> None:
+def _pinned(store: Store) -> None:
     _chain(store)
-    store.remove(["app:1", "other:2"], keep=3600.0)
+    store.pin("app:1")
+
+
+def _to_push(store: Store) -> None:
+    _chain(store)
+    store.tag("app:1", _in_registry("pushed:1"))
+
+
+def _in_registry(name: str) -> str:
+    return f"{os.environ[REGISTRY]}/{name}"
 
 
 SCENARIOS = (
@@ -166,6 +195,8 @@ SCENARIOS = (
     Scenario("fsck --repair of counts", "fsck --repair", _wrong_counts,
              damaged=frozenset({"refcount-wrong"})),
     Scenario("fsck --repair of a blob", "fsck --repair", _corrupt_layer,
+             damaged=frozenset({"blob-corrupt", "blob-missing"}), status=12),
+    Scenario("fsck --repair-from", "fsck --repair-from A/chain.tar", _corrupt_layer,
              damaged=frozenset({"blob-corrupt", "blob-missing"})),
     Scenario("fsck --rebuild", "fsck --rebuild", _chain),
     Scenario("fsck --rebuild after a kill", "fsck --rebuild", _log_left),
@@ -177,11 +208,22 @@ SCENARIOS = (
     Scenario("load of what is in the trash", "load -i A/chain.tar", _trashed),
     Scenario("gc of what has expired", "gc", _expired),
     Scenario("pin", "pin app:1", _chain),
+    Scenario("unpin", "unpin app:1", _pinned),
+    Scenario("config set", "config set trash.keep 24h", _chain),
+    Scenario("config unset", "config unset publish", _on_demand),
     Scenario("lease add", "lease add keep app:1", _chain),
     Scenario("lease rm", "lease rm held", _leased),
+    Scenario("lease run", "lease run app:1 -- true", _chain),
     Scenario("sign", "sign --key K/jwe-ec.key.der app:1", _chain, new_ids=True),
     Scenario("encrypt", "encrypt --recipient jwe:K/jwe-ec.pub.pem app:1 sealed:1", _chain),
     Scenario("decrypt", "decrypt --key K/jwe-ec.key.der sealed:1 opened:1", _sealed),
+    Scenario("copy out", "copy app:1 oci-archive:OUT", _chain),
+    Scenario("copy to a layout", "copy app:1 oci:OUT", _chain),
+    Scenario("copy in", "copy docker-archive:A/fork.tar:app2:1 copied:1", _chain),
+    Scenario("report", "report -o OUT", _chain),
+    Scenario("pull", "pull -q R/app:1", _nothing),
+    Scenario("pull beside", "pull -q R/base:1", lambda s: _load(s, "fork.tar")),
+    Scenario("push", "push -q R/pushed:1", _to_push),
 )  # fmt: skip
 
 

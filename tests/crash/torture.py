@@ -10,12 +10,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
 from tests.crash.harness import ENVIRONMENT, Bench, Fault, Point, compiled, spread
 from tests.crash.powercut import SEQUENCES, PowerCut
+from tests.crash.registry import available, serving
 from tests.crash.scenarios import SCENARIOS, Scenario, named
 from tests.crash.soak import soak
 from tests.property.mutation import RESIDENT_MIB, Victim, resident
@@ -67,7 +69,9 @@ def main(description: str) -> int:
 def scenarios(options: argparse.Namespace) -> Iterator[tuple[int, Scenario]]:
     """The scenarios asked for, with their numbers."""
     return (
-        (at, one) for at, one in enumerate(SCENARIOS) if options.only.lower() in one.name.lower()
+        (at, one)
+        for at, one in enumerate(SCENARIOS)
+        if options.only.lower() in one.name.lower() and (available() or not one.needs_registry)
     )
 
 
@@ -86,7 +90,8 @@ def tally(verdicts: Iterable[Verdict]) -> tuple[int, int]:
 
 def over_processes(work: Callable[[Any], Any], things: Iterable[Any], jobs: int) -> Iterator[Any]:
     """Do the work in several processes, each with a temporary folder of its own."""
-    with tempfile.TemporaryDirectory(prefix="casstore-compiled-") as folder:
+    registry = serving() if available() else nullcontext()
+    with tempfile.TemporaryDirectory(prefix="casstore-compiled-") as folder, registry:
         ENVIRONMENT["PYTHONPATH"] = compiled(Path(folder))
         begin = [ENVIRONMENT["PYTHONPATH"]]
         with multiprocessing.get_context("spawn").Pool(jobs, _begin, begin) as pool:
