@@ -1,6 +1,7 @@
 """What the rooms ask of each other across the seams. Protocols only: nothing here runs.
 
-`Intake` is all that a source of images may ask of the store; `StoredBlobs` all that a sink may.
+`Intake` is all that a source of images may ask of the store; `StoredBlobs` all that a sink may,
+which writes to a stream or to a `Placed` file.
 """
 
 from __future__ import annotations
@@ -72,6 +73,13 @@ class Intake(Protocol):
 
     def scratch(self) -> IO[bytes]:
         """An unnamed temporary file on the store's file system, gone when closed."""
+
+
+class Placed(Protocol):
+    """A file that is all zeros, whose bytes come in any order."""
+
+    def place(self, offset: int, data: memoryview) -> None:
+        """Write `data` at `offset`; any thread may."""
 
 
 class StoredBlobs(Protocol):

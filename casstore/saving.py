@@ -13,7 +13,7 @@ from casstore.rules.resolve import resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import IO, BinaryIO
 
     from casstore.disk.blobdir import BlobDirectory
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from casstore.disk.sqliteview import SqliteView
     from casstore.model.record import Descriptor, LayerRecord
     from casstore.model.reference import Reference
-    from casstore.progress import Progress
+    from casstore.progress import Progress, Task
     from casstore.transfer.saved import SavedImage
+    from casstore.transfer.tarout import Member
 
 DOCKER, OCI, OCI_DIRECTORY = "docker", "oci", "oci-dir"
+LARGE = 8 << 20  # bytes of an archive from which several threads are worth their start
 FORMATS = (DOCKER, OCI, OCI_DIRECTORY)
 
 
@@ -75,33 +77,54 @@ def write_saved(
             write_oci_directory(out, saved, blobs, link=durable.share, task=task)
             durable.sync_tree(out)
             return
-        archive: Callable[[IO[bytes], Sequence[SavedImage], StoredFiles], None]
         if format == OCI:
-            from casstore.transfer.ocilayout_out import write_oci_archive as archive
+            from casstore.transfer.ocilayout_out import oci_members as members_of
         else:
-            from casstore.transfer.dockerarchive_out import write_docker_archive as archive
+            from casstore.transfer.dockerarchive_out import docker_members as members_of
 
-        def write(file: IO[bytes]) -> None:
-            if task is not None:
-                from casstore.transfer.counted import CountedWriter
+        from casstore.transfer.tarout import tar_size
 
-                file = CountedWriter(file, task)  # type: ignore[assignment]
-            archive(file, saved, blobs)
-
+        members = members_of(saved, blobs)
         if not isinstance(out, str):
-            write(out)
+            _stream(out, members, blobs, task)
             return
         if os.path.exists(out) and not os.path.isfile(out):
             with open(out, "wb") as device:  # /dev/stdout, a fifo: nothing to rename over
-                write(device)
+                _stream(device, members, blobs, task)
             return
         staging = f"{out}.{os.getpid()}-{os.urandom(4).hex()}.part"
         with durable.replace_file(os.path.abspath(out), staging) as new:
-            write(new.file)
+            if tar_size(members) < LARGE:
+                _stream(new.file, members, blobs, task)
+            else:
+                _place(staging, new.file.fileno(), members, blobs, task)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
         raise durable.storage_error(error, f"cannot save to {quote(out)}") from None
+
+
+def _stream(
+    out: IO[bytes], members: Sequence[Member], blobs: StoredFiles, task: Task | None
+) -> None:
+    if task is not None:
+        from casstore.transfer.counted import CountedWriter
+
+        out = CountedWriter(out, task)  # type: ignore[assignment]
+    from casstore.transfer.tarout import stream_tar
+
+    stream_tar(out, members, blobs)
+
+
+def _place(
+    path: str, descriptor: int, members: Sequence[Member], blobs: StoredFiles, task: Task | None
+) -> None:
+    from casstore.disk.placedfile import PlacedFile
+    from casstore.transfer.counted import CountedTarget
+    from casstore.transfer.tarout import place_tar, tar_size
+
+    with PlacedFile(path, descriptor, tar_size(members)) as file:
+        place_tar(file if task is None else CountedTarget(file, task), members, blobs)
 
 
 def _expected(view: SqliteView, saved: Sequence[SavedImage], *, plain: bool) -> int:

@@ -10,6 +10,7 @@ from casstore.transfer.reading import read_into
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from casstore.ports import Placed
     from casstore.progress import Task
 
 
@@ -65,3 +66,14 @@ class CountedWriter:
     def writelines(self, pieces: Iterable[bytes]) -> None:
         for piece in pieces:
             self.write(piece)
+
+
+class CountedTarget:
+    """What is placed through it is counted."""
+
+    def __init__(self, target: Placed, task: Task) -> None:
+        self._place, self._task = target.place, task
+
+    def place(self, offset: int, data: memoryview) -> None:
+        self._place(offset, data)
+        self._task.advance(len(data))

@@ -368,6 +368,18 @@ class FrameDecompressor:
         except self._errors as error:
             raise Refused(f"corrupt zstd data: {_cause(error)}") from None
 
+    def decompress_into(self, frame: memoryview, into: memoryview) -> None:
+        """The content of one frame, which is `len(into)` bytes, into a buffer of the caller's.
+
+        libzstd decompresses straight into it, for both are there whole.
+        """
+        try:
+            count = self._context.stream_reader(frame).readinto(into)
+        except self._errors as error:
+            raise Refused(f"corrupt zstd data: {_cause(error)}") from None
+        if count != len(into):
+            raise Refused("corrupt zstd data: a frame is shorter than it says")
+
 
 def _cause(error: BaseException) -> str:
     return str(error).removeprefix("zstd decompress error: ") or "no memory"

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 from casstore.errors import Damaged, Refused, quote
@@ -21,8 +20,8 @@ from casstore.model.digest import Digest
 from casstore.model.manifest import Manifest, parse_document
 from casstore.model.record import Descriptor
 from casstore.ports import StoredBlobs
-from casstore.transfer.dockerarchive_out import TarWriter
 from casstore.transfer.saved import SavedImage
+from casstore.transfer.tarout import Member, stream_tar, verified
 
 if TYPE_CHECKING:
     from casstore.progress import Task
@@ -34,7 +33,6 @@ PARENT = "io.casstore.image.parent"
 OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 BLOBS = "blobs/sha256"
 
-_READ = 1 << 20
 _FICLONE = 0x40049409  # linux/fs.h
 
 
@@ -44,18 +42,22 @@ def write_oci_archive(out: IO[bytes], images: Sequence[SavedImage], blobs: Store
     Raises:
         Damaged: a blob is missing or is not its digest; `out` is then good for nothing.
     """
-    tree = _tree(images, blobs)
-    archive = TarWriter(out)
-    archive.add("oci-layout", OCI_LAYOUT)
-    archive.add("index.json", _index_json(images))
-    for directory in ("blobs/", BLOBS + "/"):
-        archive.add_directory(directory)
-    for descriptor in tree:
-        archive.begin(f"{BLOBS}/{descriptor.digest.hex}", descriptor.size)
-        for piece in _verified(descriptor, blobs):
-            archive.write(piece)
-        archive.end()
-    archive.close()
+    stream_tar(out, oci_members(images, blobs), blobs)
+
+
+def oci_members(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Member]:
+    """What is in the tar of a layout, in order.
+
+    Raises:
+        Damaged: a document is missing or is not its digest.
+    """
+    return [
+        Member("oci-layout", OCI_LAYOUT),
+        Member("index.json", _index_json(images)),
+        Member("blobs/"),
+        Member(BLOBS + "/"),
+        *(Member(f"{BLOBS}/{x.digest.hex}", blob=x) for x in _tree(images, blobs)),
+    ]
 
 
 def write_oci_directory(
@@ -139,7 +141,7 @@ def _place(
         return
     with open(target, "xb", buffering=0) as file:
         if not _reflink(file, blobs, descriptor.digest):
-            file.writelines(_verified(descriptor, blobs))
+            file.writelines(verified(descriptor, blobs))
 
 
 def _reflink(target: IO[bytes], blobs: StoredBlobs, digest: Digest) -> bool:
@@ -149,20 +151,6 @@ def _reflink(target: IO[bytes], blobs: StoredBlobs, digest: Digest) -> bool:
         except OSError:
             return False
     return True
-
-
-def _verified(descriptor: Descriptor, blobs: StoredBlobs) -> Iterator[bytes]:
-    """The pieces of a blob; fails at its end unless they were what the descriptor says."""
-    content, left = hashlib.sha256(), descriptor.size
-    with blobs.open(descriptor.digest) as file:
-        while piece := file.read(min(_READ, left + 1)):
-            left -= len(piece)
-            if left < 0:
-                break
-            content.update(piece)
-            yield piece
-    if left or Digest.of_bytes(content.digest()) != descriptor.digest:
-        raise Damaged(f"blob {descriptor.digest} is damaged: its content has another digest")
 
 
 def _tree(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Descriptor]:

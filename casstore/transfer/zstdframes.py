@@ -92,6 +92,34 @@ def parse_header(head: bytes) -> FrameHeader:
     )
 
 
+def whole_frame(data: memoryview) -> tuple[int, FrameHeader] | None:
+    """The frame that `data` begins with, if it is there to its end: its length, and its header.
+
+    Raises:
+        Refused: it is no zstd frame.
+    """
+    end = len(data)
+    wanted = header_length(bytes(data[:_LONGEST_HEADER]))
+    if wanted > end:
+        return None
+    header = parse_header(bytes(data[:wanted]))
+    at = wanted
+    if header.skippable:
+        at += header.content_size or 0
+        return (at, header) if at <= end else None
+    last = 0
+    while not last:
+        if at + 3 > end:
+            return None
+        word = data[at] | data[at + 1] << 8 | data[at + 2] << 16
+        last, kind, size = word & 1, word >> 1 & 3, word >> 3
+        if kind == _RESERVED or size > MAX_BLOCK:
+            raise Refused("corrupt zstd data: bad block header")
+        at += 3 + (1 if kind == _RLE else size)
+    at += 4 * header.checksum
+    return (at, header) if at <= end else None
+
+
 class FrameTracker:
     """Follows one frame through the chunks of a stream, to its exact end."""
 

@@ -1,15 +1,20 @@
-"""save chooses its images in one look at the store, whatever others change meanwhile."""
+"""save chooses its images in one look at the store; what it writes is whole or not there."""
 
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import pytest
 
 from casstore import saving
+from casstore.errors import Damaged, StorageError
+from casstore.model.digest import sha256
+from casstore.progress import Progress
 from casstore.store import Store
-from tests.transfer.building import docker_archive, layer
+from tests.transfer.building import docker_archive, layer, tar_of
+from tests.transfer.noise import noise
 
 
 def test_an_image_that_goes_while_save_looks_is_chosen_as_it_was(
@@ -30,3 +35,72 @@ def test_an_image_that_goes_while_save_looks_is_chosen_as_it_was(
     monkeypatch.setattr(saving, "resolve", slow)
     with Store(path) as store:
         assert saving.chosen_images(store._view(), ["app:1"]) == [image]
+
+
+LARGE = [tar_of({"first": noise(5 << 20)}), tar_of({"second": noise(6 << 20, seed=2)}), layer("x")]
+each_format = pytest.mark.parametrize("format", ["docker", "oci"])
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Store:
+    """A store with an image of 11 MiB in three layers."""
+    store = Store(str(tmp_path / "store"))
+    store.load(io.BytesIO(docker_archive({"layers": LARGE, "tags": ["large:1"]})))
+    return store
+
+
+@each_format
+def test_a_large_archive_in_a_file_is_the_one_in_a_stream(
+    large: Store, tmp_path: Path, format: str
+) -> None:
+    stream, out = io.BytesIO(), tmp_path / "out.tar"
+    large.progress = progress = Progress()
+
+    large.save(["large:1"], str(out), format=format)
+    large.save(["large:1"], stream, format=format)
+
+    assert len(stream.getvalue()) > saving.LARGE
+    assert out.read_bytes() == stream.getvalue()
+    assert sorted(os.listdir(tmp_path)) == ["out.tar", "store"]
+    assert [task.total for task in progress.tasks] == [progress.tasks[0].total] * 2
+    for task in progress.tasks:
+        assert task.total is not None
+        assert task.total <= task.done <= out.stat().st_size
+
+
+@each_format
+@pytest.mark.parametrize("number", range(len(LARGE)))
+def test_a_damaged_blob_leaves_the_output_as_it_was(
+    large: Store, tmp_path: Path, format: str, number: int
+) -> None:
+    record = large._view().layer_with_diff_id(sha256(LARGE[number]))
+    assert record is not None
+    digest = record.digest
+    blob = Path(large.path, "blobs", "sha256", digest.removeprefix("sha256:"))
+    blob.chmod(0o644)
+    out = tmp_path / "out.tar"
+    out.write_bytes(b"before")
+    good = blob.read_bytes()
+
+    for at in range(0, len(good), max(len(good) // 5, 1)):
+        blob.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+        with pytest.raises(Damaged, match=f"blob {digest} is damaged"):
+            large.save(["large:1"], str(out), format=format)
+        assert out.read_bytes() == b"before"
+        assert sorted(os.listdir(tmp_path)) == ["out.tar", "store"]
+
+
+def test_a_full_disk_leaves_no_output(
+    large: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int, data: memoryview, offset: int) -> int:
+        if len(data) < saving.LARGE // 8:
+            return pwrite(descriptor, data, offset)
+        raise OSError(28, "No space left on device")
+
+    pwrite = os.pwrite
+    monkeypatch.setattr(os, "pwrite", full)
+
+    with pytest.raises(StorageError, match=r"^cannot save to .*out.tar\": no space left on device"):
+        large.save(["large:1"], str(tmp_path / "out.tar"))
+    assert os.listdir(tmp_path) == ["store"]

@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from casstore.errors import Refused
-from casstore.transfer.zstdframes import MAGIC, FrameTracker, header_length, parse_header
+from casstore.transfer.zstdframes import (
+    MAGIC,
+    FrameTracker,
+    header_length,
+    parse_header,
+    whole_frame,
+)
 
 SKIPPABLE = b"\x5f\x2a\x4d\x18" + struct.pack("<I", 3) + b"abc"
 
@@ -41,6 +47,36 @@ def test_frames_are_found_whatever_the_chunks(
     frames.insert(1, SKIPPABLE)
 
     assert split(b"".join(frames), step) == [len(frame) for frame in frames]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    content=st.binary(max_size=3000) | st.sampled_from([bytes(1 << 20), b"ab" * 300_000]),
+    cut=st.integers(0, 4000),
+    options=st.fixed_dictionaries(
+        {"write_checksum": st.booleans(), "write_content_size": st.booleans()}
+    ),
+)
+def test_a_frame_is_known_to_be_whole_when_all_of_it_is_there(
+    content: bytes, cut: int, options: dict[str, bool]
+) -> None:
+    frame = zstandard.ZstdCompressor(**options).compress(content)
+
+    for one in (frame, SKIPPABLE):
+        found = whole_frame(memoryview(one + b"behind"))
+        assert found is not None
+        assert found[0] == len(one)
+        assert found[1] == parse_header(one[: header_length(one)])
+        assert whole_frame(memoryview(one)[: min(cut, len(one) - 1)]) is None
+
+
+@pytest.mark.parametrize("word", [0b110, (128 << 10) + 1 << 3])
+def test_a_frame_with_an_impossible_block_is_refused_as_a_whole(word: int) -> None:
+    frame = zstandard.ZstdCompressor().compress(b"content")
+    at = header_length(frame)
+
+    with pytest.raises(Refused, match="bad block header"):
+        whole_frame(memoryview(frame[:at] + word.to_bytes(3, "little") + frame[at + 3 :]))
 
 
 def test_a_frame_of_many_blocks_and_runs_is_followed_to_its_end() -> None:

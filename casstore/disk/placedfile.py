@@ -1,0 +1,111 @@
+"""A large new file whose bytes come in any order, past the page cache where that can be done.
+
+Copied into the page cache, an archive of a gigabyte costs as much processor time as decompressing
+it, and pushes out what others have there; and all of it would still be waiting when the file is
+flushed at the end. So whole blocks are written by direct I/O, straight from the caller's buffer,
+and only their ragged ends through the cache. Where the file system or the device takes no direct
+I/O (EINVAL), writing goes through the cache, and write-back starts at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
+
+_ALIGN = os.sysconf("SC_PAGESIZE") if hasattr(os, "sysconf") else 4096
+_WORTH = 64 << 10  # less goes through the page cache
+_PROBE = 64 << 10
+_DIRECT = getattr(os, "O_DIRECT", 0)
+
+
+class PlacedFile:
+    """Any thread may call `place`; close it, or use `with`. Nothing is durable before a flush."""
+
+    def __init__(self, path: str, descriptor: int, size: int) -> None:
+        """`descriptor` is that of the empty new file at `path`, which gets `size` zeros.
+
+        Raises:
+            OSError: there is no space for it.
+        """
+        self._file = descriptor
+        self._direct = self._second = _open_direct(path)
+        os.ftruncate(descriptor, size)
+        if self._direct is not None and _reserves(descriptor, size):
+            try:
+                os.posix_fallocate(descriptor, 0, size)
+            except BaseException:
+                self.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """No more will be placed."""
+        if self._second is not None:
+            os.close(self._second)
+        self._direct = self._second = None
+
+    def place(self, offset: int, data: memoryview) -> None:
+        """Write `data` at `offset`.
+
+        Without a copy, if it begins in a page of memory where `offset` begins in one of a file.
+        """
+        direct = self._direct
+        if direct is None or len(data) < _WORTH:
+            self._through_cache(offset, data)
+            return
+        first = -offset % _ALIGN
+        last = len(data) - (offset + len(data)) % _ALIGN
+        if first:
+            _write(self._file, offset, data[:first])
+        try:
+            _write(direct, offset + first, data[first:last])
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            self._direct = None
+            self._through_cache(offset + first, data[first:last])
+        if last < len(data):
+            _write(self._file, offset + last, data[last:])
+
+    def _through_cache(self, offset: int, data: memoryview) -> None:
+        _write(self._file, offset, data)
+        if len(data) >= _WORTH:
+            # Linux starts write-back of the dirty pages when told that they are not needed.
+            os.posix_fadvise(self._file, offset, len(data), os.POSIX_FADV_DONTNEED)
+
+
+def _open_direct(path: str) -> int | None:
+    if not _DIRECT:
+        return None
+    try:
+        return os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | _DIRECT)
+    except OSError:
+        return None
+
+
+def _reserves(descriptor: int, size: int) -> bool:
+    """Whether the file system can reserve space; if not, the C library would write every block."""
+    if size <= _PROBE:
+        return False
+    os.posix_fallocate(descriptor, 0, _PROBE)
+    try:
+        os.lseek(descriptor, 0, os.SEEK_DATA)
+    except OSError:
+        return True  # space, and no data in it
+    return False
+
+
+def _write(descriptor: int, offset: int, data: memoryview) -> None:
+    while data:
+        count = os.pwrite(descriptor, data, offset)
+        data = data[count:]
+        offset += count
