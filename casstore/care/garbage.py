@@ -36,7 +36,8 @@ if TYPE_CHECKING:
         def __call__(self, act: Callable[[Change], T]) -> T: ...
 
 
-BATCH = 500  # blobs that one turn with the lock unlinks: 10 to 50 ms
+TURN = 0.04  # seconds for which one turn with the lock unlinks, whatever the disk makes of it
+MOST = 4000  # blobs that a turn looks up before it unlinks: 5 ms
 PAUSE = 0.005  # seconds between two turns: waiting writers look every 2 ms
 FOREVER = (1 << 63) - 1  # ns: every entry of the trash has expired then
 MANY = 1 << 62
@@ -76,17 +77,21 @@ def collect_garbage(
     task = None
     if progress is not None:
         task = progress.task("Collecting", len(orphans), unit="blobs")
-    for at in range(0, len(orphans), BATCH):
-        batch = orphans[at : at + BATCH]
-        if not dry_run:
+    at = 0
+    while at < len(orphans):
+        if dry_run:
+            gone, at = orphans, len(orphans)
+        else:
             if at:
                 time.sleep(PAUSE)
-            batch, problems = turn(lambda change, some=batch: _unlink(disk, change, some))  # type: ignore[misc]
+            some = orphans[at : at + MOST]
+            count, gone, problems = turn(lambda change, some=some: _unlink(disk, change, some))  # type: ignore[misc]
             findings += problems
-        removed += len(batch)
-        size += sum(freed for _, freed in batch)
+            at += count
+        removed += len(gone)
+        size += sum(freed for _, freed in gone)
         if task is not None:
-            task.done = min(at + BATCH, len(orphans))
+            task.done = at
     if task is not None:
         task.finish()
     return GcResult(removed, first.removed_files, size, tuple(findings), first.from_trash)
@@ -121,10 +126,17 @@ def _first_turn(disk: LocalStore, change: Change, *, dry_run: bool, all_: bool) 
 
 def _unlink(
     disk: LocalStore, change: Change, orphans: list[tuple[Digest, int]]
-) -> tuple[list[tuple[Digest, int]], list[str]]:
-    """Unlink those that are orphans still: a load may have brought some since."""
-    left = [one for one in orphans if change.index.blob_size(one[0]) is None]
-    return left, disk.blobs.discard(digest for digest, _ in left)
+) -> tuple[int, list[tuple[Digest, int]], list[str]]:
+    """Unlink those that are orphans still, for a load may have brought some since, until TURN ends.
+
+    Returns:
+        How many of `orphans` are done with, those of them that were unlinked, and what went wrong.
+    """
+    known = change.index.known_among([digest for digest, _ in orphans])
+    left = [one for one in orphans if one[0] not in known] if known else orphans
+    count, problems = disk.blobs.discard_some([digest for digest, _ in left], TURN)
+    done = orphans.index(left[count]) if count < len(left) else len(orphans)
+    return done, left[:count], problems
 
 
 def _checkpoint(change: Change) -> None:

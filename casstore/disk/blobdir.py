@@ -10,6 +10,7 @@ import os
 import stat
 import time
 from itertools import islice
+from operator import length_hint
 
 from casstore.disk import durable
 from casstore.errors import Damaged
@@ -17,7 +18,7 @@ from casstore.model.digest import Digest, is_hex64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
     from typing import BinaryIO
 
@@ -27,6 +28,7 @@ _AT_ONCE = 8192  # names of a discard that are in memory
 # By so many unlinks is the disk judged, and seconds for one from which on it makes them wait.
 _SAMPLE = 16
 _WAITING = 50e-6
+_FOREVER = float("inf")
 
 
 class BlobDirectory:
@@ -99,40 +101,69 @@ class BlobDirectory:
         Returns:
             A line for each file that could not be removed.
         """
+        ahead, problems = iter(digests), []
+        while some := list(islice(ahead, _AT_ONCE)):
+            problems += self.discard_some(some)[1]
+        return problems
+
+    def discard_some(
+        self, digests: Sequence[Digest], seconds: float = _FOREVER
+    ) -> tuple[int, list[str]]:
+        """Unlink blobs, in order, until so many seconds are over.
+
+        Returns:
+            How many of them this has come to, and a line for each file that could not be removed.
+        """
+        until = time.monotonic() + seconds
         problems = []
         try:
             directory = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            return [str(durable.storage_error(error, "cannot open the blob directory"))]
-        ahead = iter(digests)
+            return len(digests), [
+                str(durable.storage_error(error, "cannot open the blob directory"))
+            ]
+        names = [digest.hex for digest in digests]
+        ahead = iter(names)
         try:
-            while names := [digest.hex for digest in islice(ahead, _AT_ONCE)]:
-                for name, reason in self._unlink(directory, names):
-                    digest = Digest.of_hex(name)
-                    if isinstance(reason, IsADirectoryError):
-                        problems += self._discard_directory(digest)
-                    else:
-                        problems.append(
-                            str(durable.storage_error(reason, f"cannot remove blob {digest}"))
-                        )
+            for name, reason in self._unlink(directory, ahead, until):
+                digest = Digest.of_hex(name)
+                if isinstance(reason, IsADirectoryError):
+                    problems += self._discard_directory(digest)
+                else:
+                    problems.append(
+                        str(durable.storage_error(reason, f"cannot remove blob {digest}"))
+                    )
         finally:
             os.close(directory)
-        return problems
+        return len(names) - length_hint(ahead), problems
 
-    def _unlink(self, directory: int, names: list[str]) -> list[tuple[str, OSError]]:
-        """Unlink names; returns those that could not be, and why."""
+    def _unlink(
+        self, directory: int, names: Iterator[str], until: float
+    ) -> list[tuple[str, OSError]]:
+        """Unlink what a list's iterator gives; returns what could not be, and why."""
         failed: list[tuple[str, OSError]] = []
-        ahead = iter(names)
+
+        def unlink_each(some: Iterator[str]) -> None:
+            for name in some:
+                try:
+                    os.unlink(name, dir_fd=directory)
+                except FileNotFoundError:
+                    pass
+                except OSError as error:
+                    failed.append((name, error))
+                if time.monotonic() > until:
+                    return
+
         if not self._waits:
             begun = time.perf_counter()
-            _unlink_each(directory, islice(ahead, _SAMPLE), failed)
+            unlink_each(islice(names, _SAMPLE))
             self._waits = time.perf_counter() - begun > _SAMPLE * _WAITING
-        if self._waits and len(names) > 2 * _SAMPLE:
+        if self._waits and length_hint(names) > _SAMPLE:
             from casstore.disk.unlinking import side_by_side
 
-            side_by_side(lambda some: _unlink_each(directory, some, failed), ahead)
+            side_by_side(unlink_each, names)
         else:
-            _unlink_each(directory, ahead, failed)
+            unlink_each(names)
         return failed
 
     def _discard_directory(self, digest: Digest) -> list[str]:
@@ -164,13 +195,3 @@ class BlobDirectory:
                     yield entry.name, digest, entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue  # an rmi beside us took it
-
-
-def _unlink_each(directory: int, names: Iterable[str], failed: list[tuple[str, OSError]]) -> None:
-    for name in names:
-        try:
-            os.unlink(name, dir_fd=directory)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            failed.append((name, error))

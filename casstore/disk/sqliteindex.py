@@ -22,12 +22,15 @@ from casstore.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
     from casstore.rules.removal import RemovalPlan
 
+BLOBS_AT_ONCE = 500  # that one statement looks up
+_AMONG = "SELECT digest FROM blob WHERE digest IN ({})"
 EDITS = {
+    "known_among": _AMONG.format(",".join("?" * BLOBS_AT_ONCE)),
     "ages": "SELECT (SELECT min(id) FROM reference), (SELECT max(id) FROM reference)",
     "published_names": PUBLISHED_NAMES.format("WHERE image.digest = ?"),
     "published_nameless": PUBLISHED_NAMELESS.format("image.digest = ? AND"),
@@ -116,6 +119,15 @@ class SqliteIndex(SqliteView):
     def _id(self, edit: str, digest: Digest) -> int | None:
         row = self._do(edit, digest.raw).fetchone()
         return row[0] if row else None
+
+    def known_among(self, blobs: Sequence[Digest]) -> set[Digest]:
+        """Those of the blobs that the index knows."""
+        known: set[Digest] = set()
+        for at in range(0, len(blobs), BLOBS_AT_ONCE):
+            raw = [blob.raw for blob in blobs[at : at + BLOBS_AT_ONCE]]
+            raw += raw[:1] * (BLOBS_AT_ONCE - len(raw))  # one statement, whatever their number
+            known.update(Digest.of_bytes(row[0]) for row in self._do("known_among", *raw))
+        return known
 
     # What other tools see
 
