@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 GENERATION = "generation"
 PUBLISH = "setting.publish"  # meta: when index.json is published
 ALWAYS, ON_DEMAND = "always", "on-demand"
+MANY = 10_000  # blobs
 
 
 class Change:
@@ -119,7 +120,7 @@ class Change:
         generation = self.index.meta(GENERATION)
         self._on_demand = self.index.meta(PUBLISH) == ON_DEMAND
         stale = self._disk.layout.generation() != generation
-        doomed = self.index.doomed()
+        doomed = self.index.has_doomed()
         if stale or doomed:
             # Who committed it may have died before it was on the disk: nothing follows from a
             # commit that a power cut can still take back.
@@ -128,7 +129,7 @@ class Change:
             # First of all: until it is published anew, index.json may name doomed blobs.
             self._publish((), (), generation)
         if doomed:
-            self._disk.blobs.discard(doomed)
+            self._disk.blobs.discard(self.index.doomed())
             self.index.forget_doomed()
         remove_leftovers(self._disk.root)
 
@@ -179,13 +180,14 @@ class Change:
 
     def commit(self) -> None:
         """Make the change durable, publish it, and discard what it doomed."""
-        edits, added = self.index.changes()
-        visible = bool(edits or added)
+        changes = self.index.changes()
+        edits, added = changes or ((), ())
+        visible = changes is None or bool(edits or added)
         generation = self.index.meta(GENERATION)
         if visible:
             generation += 1
             self.index.set_meta(GENERATION, generation)
-        doomed = self.index.doomed()
+        doomed = self.index.has_doomed()
         self.index.commit()
         self._committed = True
         try:
@@ -199,4 +201,15 @@ class Change:
             )
             return
         if doomed:
-            self.warnings += self._disk.blobs.discard(doomed)
+            self.warnings += self._disk.blobs.discard(self.index.doomed())
+            if self.index.freed >= MANY and not self.warnings:
+                self._forget_doomed()
+
+    def _forget_doomed(self) -> None:
+        """Do what else the next change does: so many would cost it seconds to look for again."""
+        try:
+            self.index.begin()
+            self.index.forget_doomed()
+            self.index.commit()
+        except Error:
+            self.index.rollback()

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from casstore.disk.sqliteview import SqliteView
     from casstore.model.digest import Digest
     from casstore.rules.filters import Filters
-    from casstore.rules.removal import RemovalPlan, Removed
+    from casstore.rules.removal import RemovalPlan
 
 _KEEP_SETTING = "setting.trash.keep"  # as rules/settings.py has it, which costs an import
 _NO_TIME = -(1 << 63)
+_MANY = 10  # removals, from which on it pays to look what the store has at all
 
 
 def remove_images(
@@ -39,6 +40,8 @@ def remove_images(
     bin_ = _Bin(change, keep)
     outcomes: list[Outcome] = []
     freed = 0
+    if glob or len(images) >= _MANY:
+        view.expect_many()
     for argument in images:
         try:
             fitting = _fitting(view, argument) if glob else [argument]
@@ -100,6 +103,7 @@ def prune_images(
     change: Change, *, everything: bool, filters: Sequence[str], dry_run: bool, keep: int | None
 ) -> PruneResult:
     """Remove what retention picks, skipping what is in use; see `Store.prune`. `keep` is in ns."""
+    from casstore.results.removedlines import RemovedLines
     from casstore.rules.filters import BadFilter
     from casstore.rules.retention import prune_arguments
 
@@ -109,22 +113,18 @@ def prune_images(
         # Docker takes it for -a and empties the store
         raise BadFilter("Invalid filter 'dangling=[false]': use -a to remove all images")
     bin_ = _Bin(change, keep)
-    removed: list[Removed] = []
+    removed = RemovedLines()
+    view.expect_many()
     for argument in list(prune_arguments(view, chosen, everything=everything)):
         try:
             plan = plan_removal(view, argument)
         except (Conflict, NotFound):
             continue
         plan, _ = bin_.carry_out(plan)
-        removed += plan.lines
+        removed.extend(plan.lines)
     if not dry_run:
         change.commit()
-    return PruneResult(
-        tuple(removed),
-        sum(line.file_bytes for line in removed),
-        sum(line.size for line in removed),
-        tuple(change.warnings),
-    )
+    return PruneResult(removed, removed.file_bytes, removed.size, tuple(change.warnings))
 
 
 def parsed_filters(

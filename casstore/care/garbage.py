@@ -112,7 +112,7 @@ def _first_turn(disk: LocalStore, change: Change, *, dry_run: bool, all_: bool) 
     emptied = change.index.drop_expired_trash(FOREVER if all_ else change.now, most=MANY)
     if emptied:
         findings.append(f"{emptied} entries of the trash removed")
-    doomed = change.index.doomed()
+    doomed = list(change.index.doomed())
     trashed = sum(disk.blobs.size(blob) or 0 for blob in doomed)
     if dry_run:
         strays = len(leftovers(disk.root))

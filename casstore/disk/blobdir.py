@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import stat
 import time
+from _operator import length_hint  # of which `operator` would be a costlier import
 from itertools import islice
-from operator import length_hint
 
 from casstore.disk import durable
 from casstore.errors import Damaged

@@ -7,14 +7,13 @@ is not zero is refused here, whatever a plan says.
 from __future__ import annotations
 
 from casstore.disk.schema import KINDS
+from casstore.disk.sqliteleaving import RemovalIndex
 from casstore.disk.sqliteview import (
     LISTINGS,
     PUBLISHED_NAMELESS,
     PUBLISHED_NAMES,
-    SqliteView,
     encode_labels,
 )
-from casstore.errors import Damaged
 from casstore.model.digest import Digest
 from casstore.model.record import LAYER, Descriptor, ImageRecord, LayerRecord
 from casstore.model.reference import Reference, subject_of
@@ -54,21 +53,16 @@ EDITS = {
     "drop_holding": "DELETE FROM holding WHERE image = (SELECT id FROM image WHERE digest = ?)"
     " AND manifest = (SELECT id FROM blob WHERE digest = ?)",
     "drop_holdings": "DELETE FROM holding WHERE image = ?",
-    "drop_leases": "DELETE FROM lease WHERE image = ?",
     "drop_pin": "DELETE FROM pin WHERE image = ?",
     "add_pin": "INSERT OR IGNORE INTO pin (image) VALUES (?)",
     "drop_image": "DELETE FROM image WHERE id = ?",
-    "orphan_children": "UPDATE image SET parent = NULL WHERE parent = ?",
     "drop_edges": "DELETE FROM edge WHERE parent = ?",
-    "drop_blob": "DELETE FROM blob WHERE id = ? AND refcount = 0",
-    "drop_layer": "DELETE FROM layer WHERE blob = ?",
-    "doom": "INSERT OR IGNORE INTO doomed (digest) VALUES (?)",
     "pardon": "DELETE FROM doomed WHERE digest = ?",
+    "any_doomed": "SELECT 1 FROM doomed LIMIT 1",
     "forget_doomed": "DELETE FROM doomed",
     "set_parent": "UPDATE image SET parent = (SELECT id FROM image WHERE digest = ?)"
     " WHERE digest = ?",
     "add_subject": "INSERT OR IGNORE INTO subject (manifest, digest) VALUES (?, ?)",
-    "drop_subjects": "DELETE FROM subject WHERE manifest = ?",
     "set_meta": "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
     "any_expired_trash": "SELECT 1 FROM trash WHERE expires <= ? LIMIT 1",
     "drop_meta": "DELETE FROM meta WHERE key = ?",
@@ -80,7 +74,9 @@ EDITS = {
 
 # So many expired entries of the trash does a change empty that was asked for something else.
 EXPIRED_AT_ONCE = 16
-_DROP_IMAGE = ("drop_holdings", "drop_leases", "drop_pin", "orphan_children", "drop_image")
+# Images whose records a change can tell from those before: with more, and 10 MB of them, it is
+# cheaper to write index.json whole.
+MOST_TOLD = 10_000
 
 
 class Published(Value):
@@ -93,20 +89,23 @@ class Published(Value):
     place: float = 1.0  # about where in the list the record is: 0 its start, 1 its end
 
 
-class SqliteIndex(SqliteView):
+class SqliteIndex(RemovalIndex):
     """The view, and the edits of one transaction."""
 
     _touched: dict[Digest, list[Published]]
     _ages: tuple[int, int] | None  # reference.id of the oldest and the newest name
+    _too_many: bool  # more images are touched than are told
 
     def begin(self) -> None:
         """Start the write transaction; the store lock is held."""
         self.connection.execute("BEGIN IMMEDIATE")
-        self._touched, self._ages = {}, None
+        self._touched, self._ages, self._too_many = {}, None, False
 
     def commit(self) -> None:
         """Make the transaction durable: the point of no return."""
+        self._let_go()
         self.connection.execute("COMMIT")
+        self._end_of_many()
 
     def rollback(self) -> None:
         """Take everything since `begin` back."""
@@ -150,11 +149,19 @@ class SqliteIndex(SqliteView):
 
     def _touch(self, image: Digest) -> None:
         """Remember how index.json shows an image, before the first edit of it."""
-        if image not in self._touched:
-            self._touched[image] = self.published(image) if self.has_image(image) else []
+        if image in self._touched or self._too_many:
+            return
+        self._touched[image] = self.published(image) if self.has_image(image) else []
+        if len(self._touched) > MOST_TOLD:
+            self._touched, self._too_many = {}, True
 
-    def changes(self) -> tuple[list[tuple[Published, Published | None]], list[Published]]:
-        """What this transaction changes in index.json: (old, new or None) pairs, and additions."""
+    def changes(self) -> tuple[list[tuple[Published, Published | None]], list[Published]] | None:
+        """What this transaction changes in index.json: (old, new or None) pairs, and additions.
+
+        None where that is so much that the whole is sooner written than told.
+        """
+        if self._too_many:
+            return None
         edits: list[tuple[Published, Published | None]] = []
         added: list[Published] = []
         for image, before in self._touched.items():
@@ -280,7 +287,7 @@ class SqliteIndex(SqliteView):
             row = self._do("size_and_count", blob.raw).fetchone()
             if row is not None and row[1] == 0:
                 needs = [state.digest for state in self.needs_of(blob)]
-                self._free(blob)
+                self._leave((), (blob,))
                 freed += row[0]
                 todo += dict.fromkeys(needs)
         return freed
@@ -309,22 +316,20 @@ class SqliteIndex(SqliteView):
         for image, manifest in plan.detach:
             self._touch(image)
             self._do("drop_holding", image.raw, manifest.raw)
+        gone = []
         for image in plan.delete:
             self._touch(image)
             own = self._id("id_of_image", image)
-            for edit in _DROP_IMAGE:
-                self._do(edit, own)
-        for blob in plan.free:
-            self._free(blob)
+            if own is not None:
+                self._do("drop_holdings", own)
+                self._do("drop_image", own)
+                gone.append(own)
+        self._leave(gone, plan.free)
 
-    def _free(self, blob: Digest) -> None:
-        own = self._id("id_of_blob", blob)
-        self._do("drop_edges", own)
-        if self._do("drop_blob", own).rowcount != 1:
-            raise Damaged(f"blob {blob} is still needed; run: casstore fsck")
-        self._do("drop_layer", own)
-        self._do("drop_subjects", own)
-        self._do("doom", blob.raw)
+    def has_doomed(self) -> bool:
+        """Whether there are blobs that left the index and whose files may still be there."""
+        self._let_go()
+        return self._do("any_doomed").fetchone() is not None
 
     def forget_doomed(self) -> None:
         """The files of all doomed blobs are gone."""

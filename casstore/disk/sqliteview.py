@@ -346,10 +346,10 @@ class SqliteView:
         rows = self.connection.execute(LISTINGS["all_leases"])
         return [(name, Digest.of_bytes(raw), expires) for name, raw, expires in rows]
 
-    def doomed(self) -> list[Digest]:
+    def doomed(self) -> Iterator[Digest]:
         """Blobs that left the index and whose files may still be there."""
         rows = self.connection.execute(LISTINGS["doomed"])
-        return [Digest.of_bytes(row[0]) for row in rows]
+        return (Digest.of_bytes(row[0]) for row in rows)
 
 
 def encode_labels(labels: Sequence[tuple[str, str]]) -> str | None:

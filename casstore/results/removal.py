@@ -6,6 +6,8 @@ from casstore.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from casstore.errors import CasstoreError
     from casstore.rules.removal import Removed
 
@@ -32,7 +34,7 @@ class RemovalResult(Value):
 class PruneResult(Value):
     """What a prune did, or would do."""
 
-    removed: tuple[Removed, ...]
+    removed: Sequence[Removed]
     reclaimed: int  # file bytes of the freed layers, as Docker counts them
     freed: int  # bytes on disk
     warnings: tuple[str, ...] = ()

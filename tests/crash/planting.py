@@ -40,7 +40,7 @@ UNSYNCED = (
 EXCHANGED = (
     Bug("blobs are unlinked before the commit", "commit.py",
         "        self.index.commit()\n        self._committed = True",
-        "        self._disk.blobs.discard(doomed)\n        self.index.commit()\n"
+        "        self._disk.blobs.discard(self.index.doomed())\n        self.index.commit()\n"
         "        self._committed = True", "rmi"),
     Bug("blobs get their names after the commit", "commit.py",
         "        blobs.publish(moves + back)\n",

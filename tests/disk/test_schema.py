@@ -11,17 +11,18 @@ import pytest
 
 from casstore.disk import schema
 from casstore.disk.sqliteindex import EDITS
+from casstore.disk.sqliteleaving import LEAVING
 from casstore.disk.sqlitetrash import TRASH
 from casstore.disk.sqliteview import LISTINGS, STATEMENTS
 from casstore.errors import Damaged, NotAStore
 
 # The whole of a table that holds only what one change touches, or the leases.
-SMALL = {"forget_doomed", "drop_expired"}
+SMALL = {"forget_doomed", "any_doomed", "drop_expired"}
 
 
-@pytest.mark.parametrize("name", sorted((STATEMENTS | EDITS | TRASH).keys() - SMALL))
+@pytest.mark.parametrize("name", sorted((STATEMENTS | EDITS | LEAVING | TRASH).keys() - SMALL))
 def test_no_statement_reads_a_whole_table(name: str) -> None:
-    statement = (STATEMENTS | EDITS | TRASH)[name]
+    statement = (STATEMENTS | EDITS | LEAVING | TRASH)[name]
     with closing(schema.memory()) as connection:
         plan = connection.execute(
             f"EXPLAIN QUERY PLAN {statement}", [None] * statement.count("?")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,12 +58,19 @@ def test_both_views_answer_every_question_alike(world: World) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(worlds(), st.lists(st.tuples(ARGUMENTS, st.booleans(), st.booleans()), max_size=4))
+@given(
+    world=worlds(),
+    removals=st.lists(st.tuples(ARGUMENTS, st.booleans(), st.booleans()), max_size=4),
+)
+@pytest.mark.parametrize("many", [False, True], ids=["few", "many"])
 def test_both_views_lead_to_the_same_plans_and_stay_alike_when_these_are_applied(
-    world: World, removals: list[tuple[str, bool, bool]]
+    world: World, removals: list[tuple[str, bool, bool]], *, many: bool
 ) -> None:
     index = world.in_sqlite()
     with closing(index.connection):
+        doomed: set[Digest] = set()
+        if many:
+            index.expect_many()
         for argument, force, prune in removals:
             plan = planned(index, argument, force=force, prune=prune)
 
@@ -70,7 +78,11 @@ def test_both_views_lead_to_the_same_plans_and_stay_alike_when_these_are_applied
             if isinstance(plan, RemovalPlan):
                 index.apply(plan)
                 world.apply(plan)
+                doomed.update(plan.free)
         assert answers(index, world) == answers(world, world)
+        index.commit()
+        assert set(index.doomed()) == doomed
+        assert not index.known_among(sorted(doomed))
 
 
 def planned(view: ListingView, argument: str, *, force: bool, prune: bool) -> RemovalPlan | str:
