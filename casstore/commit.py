@@ -141,17 +141,19 @@ class Change:
         away meanwhile comes back from the ingest's own link.
         """
         blobs = self._disk.blobs
+        staged = ingest.staged()
+        known = self.index.known_among([digest for _, digest, _ in staged])
         moves = [
             (path, digest)
-            for path, digest, size in ingest.staged()
-            if self.index.blob_size(digest) is None or blobs.size(digest) != size
+            for path, digest, size in staged
+            if digest not in known or blobs.size(digest) != size
         ]
         back = [
             (path, digest) for path, digest, size in ingest.pinned() if blobs.size(digest) != size
         ]
         if back:
             durable.sync_files(path for path, _ in back)
-        self._named = [digest for _, digest in moves if self.index.blob_size(digest) is None]
+        self._named = [digest for _, digest in moves if digest not in known]
         blobs.publish(moves + back)
 
     def _publish(self, edits: Edits, added: Sequence[Published], generation: int) -> None:

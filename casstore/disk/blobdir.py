@@ -159,7 +159,7 @@ class BlobDirectory:
             unlink_each(islice(names, _SAMPLE))
             self._waits = time.perf_counter() - begun > _SAMPLE * _WAITING
         if self._waits and length_hint(names) > _SAMPLE:
-            from casstore.disk.unlinking import side_by_side
+            from casstore.disk.sidebyside import side_by_side
 
             side_by_side(unlink_each, names)
         else:

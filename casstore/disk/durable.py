@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import errno
 import os
+import time
+from itertools import islice
 
 from casstore.errors import StorageError
 
@@ -28,6 +30,9 @@ _NO_LINKS = frozenset(
     (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
 )
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+# By so many flushes is the disk judged, and seconds for one from which on it makes them wait.
+_SAMPLE = 8
+_WAITING = 50e-6
 
 
 def is_full(error: OSError) -> bool:
@@ -71,7 +76,7 @@ def sync_files(paths: Iterable[str]) -> None:
     """Make the content of files durable, all of them together.
 
     Write-back is started for all before any is waited for, so that the disk sees one queue and
-    not one round trip for each file.
+    not one round trip for each file; and the waits go side by side where they take their time.
     """
     descriptors: list[int] = []
     try:
@@ -89,9 +94,28 @@ def _flush(descriptors: list[int]) -> None:
     for descriptor in descriptors if len(descriptors) > 1 else ():
         # Linux starts write-back of the dirty pages when told that they are not needed.
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    failed: list[OSError] = []
+    ahead = iter(descriptors)
+    begun = time.perf_counter()
+    _sync_each(islice(ahead, _SAMPLE), failed)
+    if len(descriptors) > 2 * _SAMPLE and time.perf_counter() - begun > _SAMPLE * _WAITING:
+        from casstore.disk.sidebyside import side_by_side
+
+        side_by_side(lambda some: _sync_each(some, failed), ahead)
+    else:
+        _sync_each(ahead, failed)
+    if failed:
+        raise failed[0]
     while descriptors:
-        os.fsync(descriptors[-1])
         os.close(descriptors.pop())
+
+
+def _sync_each(descriptors: Iterable[int], failed: list[OSError]) -> None:
+    try:
+        for descriptor in descriptors:
+            os.fsync(descriptor)
+    except OSError as error:
+        failed.append(error)
 
 
 def sync_tree(root: str) -> None:

@@ -95,11 +95,13 @@ class SqliteIndex(RemovalIndex):
     _touched: dict[Digest, list[Published]]
     _ages: tuple[int, int] | None  # reference.id of the oldest and the newest name
     _too_many: bool  # more images are touched than are told
+    _admitted: dict[Digest, int]  # ids of layers brought by this change, until blobs leave
 
     def begin(self) -> None:
         """Start the write transaction; the store lock is held."""
         self.connection.execute("BEGIN IMMEDIATE")
         self._touched, self._ages, self._too_many = {}, None, False
+        self._admitted = {}
 
     def commit(self) -> None:
         """Make the transaction durable: the point of no return."""
@@ -193,6 +195,10 @@ class SqliteIndex(RemovalIndex):
         ids: dict[Digest, int] = {}
         fuller = []
         for blob in image.blobs:
+            known = self._admitted.get(blob.digest)
+            if known is not None:  # by an image before this one
+                ids[blob.digest] = known
+                continue
             known = self._id("id_of_blob", blob.digest)
             if known is None:
                 known = self._do(
@@ -207,9 +213,12 @@ class SqliteIndex(RemovalIndex):
             ids[blob.digest] = known
             if blob.kind == LAYER and blob.digest in layers:
                 self._add_layer(known, layers[blob.digest])
+                self._admitted[blob.digest] = known
         for blob in fuller:
-            for position, child in enumerate(blob.children):
-                self._do("add_edge", ids[blob.digest], position, ids[child])
+            self.connection.executemany(
+                EDITS["add_edge"],
+                [(ids[blob.digest], at, ids[child]) for at, child in enumerate(blob.children)],
+            )
         own = self._id("id_of_image", image.id)
         if own is None:
             own = self._do(
@@ -287,6 +296,7 @@ class SqliteIndex(RemovalIndex):
             row = self._do("size_and_count", blob.raw).fetchone()
             if row is not None and row[1] == 0:
                 needs = [state.digest for state in self.needs_of(blob)]
+                self._admitted.clear()
                 self._leave((), (blob,))
                 freed += row[0]
                 todo += dict.fromkeys(needs)
@@ -324,6 +334,7 @@ class SqliteIndex(RemovalIndex):
                 self._do("drop_holdings", own)
                 self._do("drop_image", own)
                 gone.append(own)
+        self._admitted.clear()
         self._leave(gone, plan.free)
 
     def has_doomed(self) -> bool:

@@ -139,11 +139,15 @@ def _history(fields: Fields) -> tuple[HistoryEntry, ...]:
     if len(steps) > MAX_HISTORY:
         raise Refused(f"{fields.name} has a history that exceeds the limit of {MAX_HISTORY} steps")
     history: list[HistoryEntry] = []
+    times: dict[str, int | None] = {}  # most steps of a build were made in few different seconds
     for number, step in enumerate(steps, 1):
         entry = Fields(step, f"step {number} of the history of {fields.name}")
+        created = entry.text("created")
+        if created not in times:
+            times[created] = _time(entry, "created")
         history.append(
             HistoryEntry(
-                created=_time(entry, "created"),
+                created=times[created],
                 created_by=entry.text("created_by"),
                 author=entry.text("author"),
                 comment=entry.text("comment"),

@@ -85,6 +85,34 @@ def test_a_thousand_files_are_flushed_with_few_of_them_open(tmp_path: Path) -> N
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.parametrize("waiting", [-1.0, 1e9], ids=["a slow disk", "a fast disk"])
+def test_each_file_is_flushed_once_and_a_failure_among_many_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waiting: float
+) -> None:
+    monkeypatch.setattr(durable, "_WAITING", waiting)
+    paths = [str(tmp_path / str(number)) for number in range(100)]
+    for path in paths:
+        Path(path).touch()
+    flushed: list[str] = []
+
+    def flush(descriptor: int) -> None:
+        name = os.readlink(f"/proc/self/fd/{descriptor}")
+        flushed.append(name)
+        if name == failing:
+            raise OSError(errno.EIO, "a bad sector")
+
+    monkeypatch.setattr(os, "fsync", flush)
+    failing = ""
+    durable.sync_files(paths)
+    assert sorted(flushed) == sorted(paths)
+
+    failing = paths[60]
+    opened = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match="a bad sector"):
+        durable.sync_files(paths)
+    assert len(os.listdir("/proc/self/fd")) == opened
+
+
 def test_sharing_gives_a_second_name(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x")
 

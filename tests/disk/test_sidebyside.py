@@ -12,7 +12,7 @@ import pytest
 
 from casstore.disk import blobdir
 from casstore.disk.blobdir import BlobDirectory
-from casstore.disk.unlinking import HELPERS, side_by_side
+from casstore.disk.sidebyside import HELPERS, side_by_side
 from casstore.model.digest import sha256
 
 NAMES = [str(number) for number in range(500)]
