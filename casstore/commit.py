@@ -173,7 +173,10 @@ class Change:
                 layout.write(self.index.all_published(), generation)
 
     def publish(self) -> None:
-        """Publish index.json whole, after the commit, in a store that does so on demand, too."""
+        """Publish index.json whole as it stands, in a store that does so on demand, too.
+
+        Of a change that makes nothing that index.json shows: it may come before the commit.
+        """
         generation = self.index.meta(GENERATION)
         if self._disk.layout.generation() != generation:
             self._disk.layout.write(self.index.all_published(), generation)

@@ -45,8 +45,8 @@ class ExchangingStore(OpenStore):
         with self._change() as change:
             if on_demand is not None:
                 change.index.set_meta(PUBLISH, ON_DEMAND if on_demand else ALWAYS)
+            change.publish()  # first: where that fails, the setting is as it was
             change.commit()
-            change.publish()
 
     def pull(
         self,

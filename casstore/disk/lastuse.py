@@ -9,11 +9,13 @@ line for each image, when it has grown well beyond that.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
 
 from casstore.disk import durable
+from casstore.errors import StorageError
 from casstore.model.digest import HEX_LENGTH, Digest, is_hex64
 
 TYPE_CHECKING = False
@@ -86,12 +88,22 @@ class LastUses:
         Args:
             now: lines that claim a time well after it are passed over.
             since: only what was written after this `mark`.
+
+        Raises:
+            StorageError: it is there and cannot be read: that is not the same as never used.
         """
-        uses: dict[Digest, int] = {}
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:
-            return uses
+            return self._read(now, since)
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return {}  # a link is not followed
+            raise durable.storage_error(error, f"cannot read {NAME}") from None
+
+    def _read(self, now: int, since: tuple[int, int]) -> dict[Digest, int]:
+        uses: dict[Digest, int] = {}
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             os.close(descriptor)
@@ -119,7 +131,7 @@ class LastUses:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._replace({i: at for i, at in self.read(now).items() if i in images})
-        except OSError:
+        except (OSError, StorageError):
             pass  # it stays as it is; somebody is writing, or nothing can be written
         finally:
             os.close(descriptor)

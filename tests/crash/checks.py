@@ -68,10 +68,14 @@ def _seen(view: SqliteView) -> State:
         tuple(sorted((str(r), image) for image, rs in _references(view) for r in rs)),
         tuple(sorted((facts.id, facts.parent) for facts in view.all_images())),
         tuple(sorted(facts.id for facts in view.all_images() if view.is_pinned(facts.id))),
-        tuple(sorted((name, image) for name, image, _ in view.all_leases())),
-        tuple((e.names, e.images) for e in list_trash(view) if e.expires > time.time_ns()),
+        tuple(sorted((name, image) for name, image, end in view.all_leases() if _lasts(end))),
+        tuple((e.names, e.images) for e in list_trash(view) if _lasts(e.expires)),
         tuple((name, view.meta(key_of(name))) for name in SETTINGS if view.meta(key_of(name))),
     )
+
+
+def _lasts(end: int | None) -> bool:
+    return end is None or end > time.time_ns()
 
 
 def _references(view: SqliteView) -> Iterator[tuple[str, list[str]]]:

@@ -175,7 +175,7 @@ class Bench:
         # Where no write works any more, the answer is lost too: after a commit that is an error.
         # fsck mends, then checks: what it cannot check it may have mended.
         checked = self.scenario.command.startswith("fsck") and done.returncode == 12
-        deaf = checked or (fault.point.call == "write" and fault.forever)
+        deaf = checked or self.scenario.in_turns or (fault.point.call == "write" and fault.forever)
         return self.verify(finished=finished, failed=not finished and not deaf)
 
     def _complaint(self, done: subprocess.CompletedProcess[str], *, silent: bool) -> str:

@@ -3,6 +3,7 @@
 Each process has names of its own, which must always be what it last made them, and all share some
 names and all blobs. Every command is a process, as for a user. What may be answered besides success
 is written down: a name that somebody else has just removed, an image that somebody just leased.
+Where there is a registry (registry.py), they pull from it and push to it as well.
 """
 
 from __future__ import annotations
@@ -23,16 +24,20 @@ from typing import NamedTuple
 from casstore import Store
 from tests.crash.checks import leftovers, output_problems, published_problems
 from tests.crash.harness import ENVIRONMENT
+from tests.crash.scenarios import REGISTRY
 from tests.transfer.building import docker_archive, layer
 
 KILLED = 0.15  # of the commands, by SIGKILL at a random moment
 SHARED = ("shared:1", "shared:2", "shared:3")
 LAYERS = 6
+SELDOM = 0.2  # a rebuild, which takes the lock for long
 # What a command on a shared name may answer, for somebody else works on the same names.
 CONFLICTS = re.compile(
     r"No such image|No such lease|image has dependent child images|is leased|is held|in use"
-    r"|must be forced|No such object|unable to (delete|remove)"
+    r"|must be forced|No such object|unable to (delete|remove)|does not exist locally"
 )
+NOT_IN_TRASH = re.compile(r"is not in the trash")  # somebody has emptied it
+NOT_RESTORED = re.compile(r"is not in the trash|is the name of image")
 
 
 class Report(NamedTuple):
@@ -54,6 +59,7 @@ class Worker:
         self._out = folder / f"out-{number}"
         self._mine: str | None = None  # the image that the own name leads to
         self._unsure = False  # a command about it was killed
+        self._kept: str | None = None  # what the trash has of that name
         self._commands = self._killed = 0
         self._wrong: list[str] = []
 
@@ -63,7 +69,11 @@ class Worker:
         steps: list[Callable[[], None]] = [
             self.load_own, self.load_shared, self.tag_own, self.look, self.look, self.remove_own,
             self.remove_shared, self.prune, self.gc, self.save, self.inspect, self.lease,
+            self.keep_own, self.restore_own, self.keep_shared, self.restore_shared,
+            self.empty_trash, self.lease_run, self.rebuild, self.copy,
         ]  # fmt: skip
+        if REGISTRY in os.environ:
+            steps += [self.pull, self.pull, self.push]
         while time.monotonic() < end and len(self._wrong) < 5:
             self._chance.choice(steps)()
         return Report(self._commands, self._killed, self._wrong)
@@ -124,10 +134,57 @@ class Worker:
         if self._mine is not None and not self._unsure:
             self._do(["lease", "add", f"by-{os.getpid()}", "--ttl", "1s", self._name])
 
+    def keep_own(self) -> None:
+        if self._mine is not None and not self._unsure:
+            kept = self._mine
+            self._about_own(["rmi", "--keep", "1h", self._name], None)
+            self._kept = None if self._unsure else kept
+
+    def restore_own(self) -> None:
+        if self._mine is None and not self._unsure and self._kept is not None:
+            kept, self._kept = self._kept, None
+            self._about_own(["restore", self._name], kept, NOT_IN_TRASH)
+
+    def keep_shared(self) -> None:
+        self._do(["rmi", "--keep", "1h", self._chance.choice(SHARED)], CONFLICTS)
+
+    def restore_shared(self) -> None:
+        self._do(["restore", self._chance.choice(SHARED)], NOT_RESTORED)
+
+    def empty_trash(self) -> None:
+        self._do(["trash", "empty"])
+
+    def lease_run(self) -> None:
+        """The command that runs under the lease looks at the image: it is there."""
+        name = self._name if self._mine and not self._unsure else self._chance.choice(SHARED)
+        look = [sys.executable, "-m", "casstore", "--store", self._store, "history", "-q", name]
+        self._do(["lease", "run", name, "--", *look], None if name == self._name else CONFLICTS)
+
+    def rebuild(self) -> None:
+        if self._chance.random() < SELDOM:
+            self._do(["fsck", "--rebuild"])
+
+    def copy(self) -> None:
+        if self._mine is not None and not self._unsure:
+            self._do(["copy", self._name, f"copy-of-{self._name}"])
+            self._do(["rmi", "-f", f"copy-of-{self._name}"])
+
+    def pull(self) -> None:
+        self._do(["pull", "-q", self._remote()])
+
+    def push(self) -> None:
+        self._do(["push", "-q", self._remote()], CONFLICTS)
+        self._do(["rmi", self._remote()], CONFLICTS)
+
+    def _remote(self) -> str:
+        return f"{os.environ[REGISTRY]}/{self._chance.choice(('app:1', 'base:1'))}"
+
     # How a command is run
 
-    def _about_own(self, words: list[str], image: str | None) -> None:
-        done = self._do(words)
+    def _about_own(
+        self, words: list[str], image: str | None, allowed: re.Pattern[str] | None = None
+    ) -> None:
+        done = self._do(words, allowed)
         if done is None:
             self._unsure = True
         elif done.returncode == 0:
@@ -237,4 +294,8 @@ def _at_the_end(store: Path) -> list[str]:
         findings = [str(one) for one in last.check().findings if one.level != "note"]
         if "first:1" not in {str(n.familiar) for image in last.images() for n in image.names}:
             findings.append("a name that nobody touched is gone")
-    return findings + [one for one in (published_problems(store), leftovers(store)) if one]
+    return findings + [
+        one
+        for one in (published_problems(store), leftovers(store, parts=REGISTRY in os.environ))
+        if one
+    ]

@@ -171,7 +171,8 @@ def faults(options: argparse.Namespace) -> tuple[bool, str]:
 def soaking(options: argparse.Namespace) -> tuple[bool, str]:
     """Many processes on one store for minutes, some of them killed."""
     seed = options.seed
-    with tempfile.TemporaryDirectory(prefix="casstore-soak-") as folder:
+    registry = serving() if available() else nullcontext()
+    with tempfile.TemporaryDirectory(prefix="casstore-soak-") as folder, registry:
         commands, killed, wrong = soak(
             Path(folder), seconds=options.minutes * 60, processes=options.processes, seed=seed
         )

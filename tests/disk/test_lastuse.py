@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from casstore.disk.lastuse import LastUses
+from casstore.errors import StorageError
 from casstore.model.digest import Digest, sha256
 
 ONE, TWO = sha256(b"one"), sha256(b"two")
@@ -121,6 +123,20 @@ def test_what_is_no_regular_file_is_left_alone(uses: LastUses, make: object) -> 
     uses.note([ONE], NOW)
 
     assert uses.read(NOW) == {}
+
+
+def test_a_file_that_cannot_be_read_is_not_taken_for_no_use_at_all(
+    uses: LastUses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uses.note([ONE], NOW - 5)
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", fail)
+        with pytest.raises(StorageError, match=r"cannot read casstore\.uses: too many open files"):
+            uses.read(NOW)
 
 
 def test_a_directory_that_cannot_be_written_is_no_reason_to_fail(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from casstore import Damaged, Store
+from casstore import Damaged, StorageError, Store
 from casstore.disk.blobdir import BlobDirectory
 from casstore.disk.layoutfile import LayoutFile
 
@@ -197,3 +197,18 @@ def test_without_hard_links_the_last_list_is_a_copy(
 
     assert Path(store.path, "index.json.last").read_bytes() == published
     shutil.rmtree(store.path)
+
+
+def test_a_publishing_that_fails_leaves_the_setting_as_it_was(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    store.remove(["app:1"], force=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(LayoutFile, "write", fail)
+        with pytest.raises(StorageError):
+            store.publish(on_demand=False)
+
+    assert {one.name: one.value for one in store.settings()}["publish"] == "on-demand"
