@@ -92,12 +92,11 @@ def write_saved(
             with open(out, "wb") as device:  # /dev/stdout, a fifo: nothing to rename over
                 _stream(device, members, blobs, task)
             return
-        staging = f"{out}.{os.getpid()}-{os.urandom(4).hex()}.part"
-        with durable.replace_file(os.path.abspath(out), staging) as new:
+        with durable.replace_output(out) as new:
             if tar_size(members) < LARGE:
                 _stream(new.file, members, blobs, task)
             else:
-                _place(staging, new.file.fileno(), members, blobs, task)
+                _place(new.file.fileno(), members, blobs, task)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
@@ -117,12 +116,13 @@ def _stream(
 
 
 def _place(
-    path: str, descriptor: int, members: Sequence[Member], blobs: StoredFiles, task: Task | None
+    descriptor: int, members: Sequence[Member], blobs: StoredFiles, task: Task | None
 ) -> None:
     from casstore.disk.placedfile import PlacedFile
     from casstore.transfer.counted import CountedTarget
     from casstore.transfer.tarout import place_tar, tar_size
 
+    path = f"/proc/self/fd/{descriptor}"  # it may have no name
     with PlacedFile(path, descriptor, tar_size(members)) as file:
         place_tar(file if task is None else CountedTarget(file, task), members, blobs)
 

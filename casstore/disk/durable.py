@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import time
 from itertools import islice
 
@@ -29,6 +30,9 @@ _COPY = 1 << 20
 _NO_LINKS = frozenset(
     (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
 )
+# No O_TMPFILE: the file system, the kernel, or a kernel that takes it for opening a directory.
+_NO_UNNAMED = frozenset((errno.ENOTSUP, errno.EINVAL, errno.EISDIR, errno.ENOSYS))
+_DESCRIPTORS = "/proc/self/fd"
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 # By so many flushes is the disk judged, and seconds for one from which on it makes them wait.
 _SAMPLE = 8
@@ -145,13 +149,31 @@ def replace_file(target: str, staging: str, mode: int = 0o644) -> _Replacement:
     return _Replacement(target, staging, mode)
 
 
+def replace_output(target: str, mode: int = 0o644) -> _Replacement:
+    """Write a file outside the store whole or not at all: use as `replace_file`.
+
+    It has no name before it is complete, so that a process that is killed leaves nothing of it.
+    Where the file system can not do that, it is `target` with a suffix and `.part` until then.
+    """
+    staging = f"{target}.{os.getpid()}-{os.urandom(4).hex()}.part"
+    return _Output(os.path.abspath(target), staging, mode)
+
+
 class _Replacement:
     def __init__(self, target: str, staging: str, mode: int) -> None:
         self._target, self._staging = target, staging
-        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-        descriptor = os.open(staging, flags, mode)
+        descriptor = self._open(mode)
         self.file = os.fdopen(descriptor, "w+b")
         share_with_group(descriptor, target)
+
+    def _open(self, mode: int) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        return os.open(self._staging, flags, mode)
+
+    def _install(self) -> None:
+        """Give the file, which is flushed, its name."""
+        self.file.close()
+        os.rename(self._staging, self._target)
 
     def __enter__(self) -> Self:
         return self
@@ -161,8 +183,7 @@ class _Replacement:
             if kind is None:
                 self.file.flush()
                 os.fsync(self.file.fileno())
-                self.file.close()
-                os.rename(self._staging, self._target)
+                self._install()
                 sync_directory(os.path.dirname(self._target) or ".")
                 return
         except BaseException:  # an interruption too
@@ -176,6 +197,58 @@ class _Replacement:
                 step()
             except OSError:
                 pass  # the first error is the one to tell
+
+
+class _Output(_Replacement):
+    _named = False  # it has a name in the file system, the one of its staging
+
+    def _open(self, mode: int) -> int:
+        try:
+            folder = os.path.dirname(self._target)
+            descriptor = os.open(folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, mode)
+        except OSError as error:
+            if error.errno not in _NO_UNNAMED:
+                raise
+        else:
+            if os.path.exists(f"{_DESCRIPTORS}/{descriptor}"):
+                return descriptor
+            os.close(descriptor)  # without /proc it could never get a name
+        self._named = True
+        return super()._open(mode)
+
+    def _install(self) -> None:
+        if not self._named:
+            try:
+                self._link(self._target)
+            except FileExistsError:  # a link replaces nothing, a rename does
+                self._link(self._staging)
+                self._named = True
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                self._copy()
+        if self._named:
+            super()._install()
+        self.file.close()
+
+    def _link(self, name: str) -> None:
+        """link(2) of an open file, as open(2) describes it under O_TMPFILE."""
+        descriptors = os.open(_DESCRIPTORS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.link(str(self.file.fileno()), name, src_dir_fd=descriptors, follow_symlinks=True)
+        finally:
+            os.close(descriptors)
+
+    def _copy(self) -> None:
+        """Write the content again, under a name: where no link can be made."""
+        unnamed = self.file
+        status = os.fstat(unnamed.fileno())
+        self.file = os.fdopen(super()._open(stat.S_IMODE(status.st_mode)), "w+b")
+        self._named = True
+        with unnamed:
+            copy_part(unnamed.fileno(), 0, status.st_size, self.file)
+        self.file.flush()
+        os.fsync(self.file.fileno())
 
 
 def protect(path: str) -> None:

@@ -26,7 +26,10 @@ class PlacedFile:
     """Any thread may call `place`; close it, or use `with`. Nothing is durable before a flush."""
 
     def __init__(self, path: str, descriptor: int, size: int) -> None:
-        """`descriptor` is that of the empty new file at `path`, which gets `size` zeros.
+        """`descriptor` is that of a new file, empty, which gets `size` zeros.
+
+        `path` opens it once more; it is followed, for the descriptor's own entry in /proc is a
+        symbolic link.
 
         Raises:
             OSError: there is no space for it.
@@ -87,7 +90,7 @@ def _open_direct(path: str) -> int | None:
     if not _DIRECT:
         return None
     try:
-        return os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | _DIRECT)
+        return os.open(path, os.O_WRONLY | os.O_CLOEXEC | _DIRECT)
     except OSError:
         return None
 

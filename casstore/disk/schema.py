@@ -59,7 +59,7 @@ else:
 
 __all__ = [
     "Connection", "Error", "check_not_newer", "connect", "create", "database_error", "fill",
-    "is_current", "memory",
+    "forget_commit", "is_current", "memory",
 ]  # fmt: skip
 
 FORMAT_VERSION = 2
@@ -303,6 +303,25 @@ def is_current(connection: Connection) -> bool:
     """Whether an open database has this version, now: another process may have upgraded it."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     return version == FORMAT_VERSION
+
+
+def forget_commit(connection: Connection) -> None:
+    """Take back a commit that is in SQLite's log, and whose flush has failed.
+
+    SQLite forgets it, but leaves it in the log: if the log cannot be flushed later either, so that
+    it stays, who opens the database next finds it whole there, and takes it for a change that was
+    made. Another commit, which changes nothing and is not flushed, is written over it.
+    """
+    try:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")  # as it is
+        connection.execute("COMMIT")
+    except Error:
+        if connection.in_transaction:  # nothing can be written at all
+            connection.execute("ROLLBACK")
+    finally:
+        connection.execute("PRAGMA synchronous = FULL")
 
 
 def check_not_newer(path: str) -> None:

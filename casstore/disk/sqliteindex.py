@@ -6,7 +6,7 @@ is not zero is refused here, whatever a plan says.
 
 from __future__ import annotations
 
-from casstore.disk.schema import FORMAT_VERSION, KINDS, Error
+from casstore.disk.schema import KINDS, Error, forget_commit
 from casstore.disk.sqliteleaving import RemovalIndex
 from casstore.disk.sqliteview import (
     LISTINGS,
@@ -109,27 +109,10 @@ class SqliteIndex(RemovalIndex):
         try:
             self.connection.execute("COMMIT")
         except Error:
-            self._forget_commit()
+            self.rollback()
+            forget_commit(self.connection)
             raise
         self._end_of_many()
-
-    def _forget_commit(self) -> None:
-        """Take a commit back that is in SQLite's log, and whose flush has failed.
-
-        SQLite forgets it, but leaves it in the log: if the log cannot be flushed later either, so
-        that it stays, who opens the database next finds it whole there, and takes it for a change
-        that was made. Another commit, which changes nothing and is not flushed, is written over it.
-        """
-        self.rollback()
-        try:
-            self.connection.execute("PRAGMA synchronous = OFF")
-            self.connection.execute("BEGIN IMMEDIATE")
-            self.connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")  # as it is
-            self.connection.execute("COMMIT")
-        except Error:
-            self.rollback()  # nothing can be written at all
-        finally:
-            self.connection.execute("PRAGMA synchronous = FULL")
 
     def rollback(self) -> None:
         """Take everything since `begin` back."""

@@ -42,8 +42,7 @@ def write_page(out: str, inventory: Inventory) -> None:
             with open(target, "wb") as device:  # /dev/stdout, a fifo: nothing to rename over
                 device.write(page)
             return
-        staging = f"{target}.{os.getpid()}-{os.urandom(4).hex()}.part"
-        with durable.replace_file(target, staging) as new:
+        with durable.replace_output(target) as new:
             new.file.write(page)
     except BrokenPipeError:
         raise

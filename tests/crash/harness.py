@@ -146,7 +146,7 @@ class Bench:
             return f"exit status {done.returncode}: {done.stderr}"
         if "Traceback" in done.stderr:
             return done.stderr
-        if name != "SIGKILL" and (parts := self._parts()):
+        if parts := self._parts():
             self.verify(finished=False)  # which removes them
             return f"left beside the output: {parts}"
         return self.verify(finished=done.returncode == self.status)
@@ -200,7 +200,7 @@ class Bench:
             finished: only the state after will do.
             failed: only the state before will do.
         """
-        for part in self._parts():  # nobody but the killed save knows of its output's
+        for part in self._parts():
             part.unlink()
         state = fingerprint(self.store, self.out), finished, failed
         if state not in self._verdicts:

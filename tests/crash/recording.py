@@ -20,6 +20,7 @@ CALLS = (
     "copy_file_range,sendfile"
 )
 # SQLite's shared memory is built anew from the log; the text in a lock file is for people.
+DESCRIPTOR = re.compile(r"/proc/\d+/fd/(\d+)")
 UNIMPORTANT = ("-shm", "casstore.lock")
 
 
@@ -79,6 +80,7 @@ class Recorder:
         self._content: dict[int, bytearray] = {}
         self._offsets: dict[tuple[str, str], int] = {}
         self._appending: set[tuple[str, str]] = set()  # descriptors open with O_APPEND
+        self._unnamed: dict[str, int] = {}  # descriptor -> inode of a file made with O_TMPFILE
         self._read(folder, 0)
         self.start = Files(
             {inode: bytes(data) for inode, data in self._content.items()},
@@ -111,6 +113,7 @@ class Recorder:
             capture_output=True, text=True, check=False, env=environment, cwd=self._folder,
         )  # fmt: skip
         self._offsets.clear()
+        self._unnamed.clear()
         for call, arguments, result in _calls(log):
             self._call(call, arguments, result)
         log.unlink()
@@ -158,7 +161,8 @@ class Recorder:
             self._name(_paths(arguments)[0], inode)
         elif call in ("link", "linkat"):
             old, new = _paths(arguments)
-            self._name(new, self._find(old))
+            descriptor = DESCRIPTOR.fullmatch(old)
+            self._name(new, self._unnamed[descriptor[1]] if descriptor else self._find(old))
         elif call in ("rename", "renameat", "renameat2"):
             old, new = _paths(arguments)
             inode = self._find(old)
@@ -169,6 +173,12 @@ class Recorder:
 
     def _open(self, call: str, arguments: list[str], result: int) -> None:
         path = _paths(arguments)[0]
+        self._unnamed.pop(str(result), None)
+        if "O_TMPFILE" in arguments[-2] and (path == str(self._folder) or self._inside(path)):
+            inode = self._unnamed[str(result)] = self._number()
+            self._content[inode] = bytearray()
+            self._offsets[str(result), ""] = 0
+            return
         if not self._inside(path):
             return
         flags = "O_CREAT|O_TRUNC" if call == "creat" else arguments[2 if call == "openat" else 1]
@@ -187,9 +197,10 @@ class Recorder:
 
     def _data(self, call: str, arguments: list[str], result: int) -> None:
         number, path = _descriptor(arguments[0])
-        if not self._inside(path):
+        unnamed = self._unnamed.get(number) if not path else None
+        if unnamed is None and not self._inside(path):
             return
-        inode = self._find(path)
+        inode = self._find(path) if unnamed is None else unnamed
         if inode is None or inode not in self._content:
             return  # it has no name any more, and so no future
         if call == "lseek":
@@ -240,7 +251,9 @@ class Recorder:
         return path.startswith(f"{self._folder}/")
 
     def _inode_of(self, argument: str) -> int | None:
-        path = _descriptor(argument)[1]
+        number, path = _descriptor(argument)
+        if not path and number in self._unnamed:
+            return self._unnamed[number]
         known = path == str(self._folder) or self._inside(path)
         return self._find(path) if known else None
 
@@ -279,7 +292,7 @@ def _calls(log: Path) -> Iterator[tuple[str, list[str], int]]:
             continue
         if resumed := re.match(r"<\.\.\. \w+ resumed>", text):
             text = begun.pop(process) + text[resumed.end() :]
-        if found := re.fullmatch(r"(\w+)\((.*)\)\s*= (\d+)(?:<.*>)?", text):
+        if found := re.fullmatch(r"(\w+)\((.*)\)\s*= (\d+)(?:<.*>(?:\(deleted\))?)?", text):
             yield found[1], _split(found[2]), int(found[3])
 
 

@@ -163,3 +163,59 @@ def test_a_new_file_never_replaces_what_is_there(
 
     assert os.listdir(tmp_path) == ["key"]
     assert dangling or (tmp_path / "key").read_bytes() == b"precious"
+
+
+def test_an_output_has_no_name_before_it_is_complete(tmp_path: Path) -> None:
+    with durable.replace_output(str(tmp_path / "target")) as new:
+        new.file.write(b"new")
+        new.file.flush()
+        assert os.listdir(tmp_path) == []
+
+    assert (tmp_path / "target").read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["target"]
+
+
+def test_an_output_takes_the_place_of_a_file_and_leaves_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_bytes(b"old")
+    with durable.replace_output(str(target), 0o600) as new:
+        new.file.write(b"new")
+        assert target.read_bytes() == b"old"
+
+    assert (target.read_bytes(), stat.S_IMODE(target.stat().st_mode)) == (b"new", 0o600)
+    assert os.listdir(tmp_path) == ["target"]
+
+
+def test_an_output_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"old")
+    new = durable.replace_output(str(tmp_path / "target"))
+    new.file.write(b"new")
+    new.__exit__(ValueError, ValueError(), None)
+
+    assert (tmp_path / "target").read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["target"]
+
+
+@pytest.mark.parametrize("lacks", ["unnamed files", "links"])
+def test_an_output_is_written_where_the_file_system_can_do_less(
+    lacks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.open
+
+    def named_only(path: str, flags: int, *rest: int) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+        return real(path, flags, *rest)
+
+    def no_link(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if lacks == "links":
+        monkeypatch.setattr(os, "link", no_link)
+    else:
+        monkeypatch.setattr(os, "open", named_only)
+    with durable.replace_output(str(tmp_path / "target")) as new:
+        new.file.write(b"new")
+
+    assert (tmp_path / "target").read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["target"]
