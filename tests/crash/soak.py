@@ -137,7 +137,7 @@ class Worker:
     def keep_own(self) -> None:
         if self._mine is not None and not self._unsure:
             kept = self._mine
-            self._about_own(["rmi", "--keep", "1h", self._name], None)
+            self._about_own(["rmi", "-f", "--keep", "1h", self._name], None)
             self._kept = None if self._unsure else kept
 
     def restore_own(self) -> None:
