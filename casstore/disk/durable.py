@@ -248,7 +248,7 @@ class _Output(_Replacement):
         with unnamed:
             copy_part(unnamed.fileno(), 0, status.st_size, self.file)
         self.file.flush()
-        os.fsync(self.file.fileno())
+        sync_files([self._staging])
 
 
 def protect(path: str) -> None:
