@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import os
 import stat
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 from casstore.care.adoption import forget_kept, retry_kept, unknown_images
-from casstore.care.content import UNREADABLE, content_problem, unreadable
+from casstore.care.content import UNREADABLE, ContentCheck, unreadable
 from casstore.care.published import kept_files
 from casstore.care.rebuild import StoredTree
 from casstore.commit import ON_DEMAND, PUBLISH
@@ -27,6 +25,7 @@ from casstore.model.mediatype import is_encrypted
 from casstore.model.record import INDEX, MANIFEST
 from casstore.results.upkeep import CheckResult, Finding
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -225,13 +224,13 @@ class _Check:
         task = None
         if self._progress is not None:
             task = self._progress.task("Checking", self.bytes)
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            verdicts = pool.map(
-                lambda s: content_problem(self._disk.blobs, s.digest, task), readable
-            )
-            for state, verdict in zip(readable, verdicts, strict=True):
-                if verdict is not None:
-                    self._blob(view, verdict, state.digest)
+        check = ContentCheck(self._disk.blobs, ((s.digest, s.size) for s in readable), task)
+        try:
+            problems = check.problems()
+        finally:
+            check.stop()
+        for digest, problem in problems.items():
+            self._blob(view, problem, digest)
         if task is not None:
             task.finish()
 

@@ -1,0 +1,105 @@
+"""fsck's reading of many blobs: every one, by several threads, the largest first."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from casstore.care import content
+from casstore.care.content import ContentCheck
+from casstore.disk.blobdir import BlobDirectory
+from casstore.model.digest import Digest, sha256
+from casstore.progress import Progress
+from tests.transfer.noise import noise
+
+SIZES = [0, 1, 70_000, 128 << 10, 300_000, 128 << 11, 5]
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> BlobDirectory:
+    (tmp_path / "blobs" / "sha256").mkdir(parents=True)
+    return BlobDirectory(str(tmp_path))
+
+
+def add(blobs: BlobDirectory, data: bytes) -> tuple[Digest, int]:
+    digest = sha256(data)
+    Path(blobs.path(digest)).write_bytes(data)
+    return digest, len(data)
+
+
+def threads() -> list[str]:
+    return [x.name for x in threading.enumerate() if x.name.startswith("casstore")]
+
+
+def test_every_wrong_blob_is_found_and_every_byte_counted(blobs: BlobDirectory) -> None:
+    sizes = [add(blobs, noise(size, seed=size)) for size in SIZES]
+    wrong = {digest for digest, size in sizes if size > 4}
+    for digest, size in sizes:
+        if digest in wrong:
+            data = bytearray(Path(blobs.path(digest)).read_bytes())
+            data[size * 2 // 3] ^= 1
+            Path(blobs.path(digest)).write_bytes(data)
+    missing = sha256(b"missing")
+    task = Progress().task("Checking")
+
+    problems = ContentCheck(blobs, [*sizes, (missing, 7)], task).problems()
+
+    assert {digest for digest, (code, _) in problems.items() if code == "blob-corrupt"} == wrong
+    assert problems.keys() - wrong == {missing}
+    assert problems[missing] == ("blob-unreadable", f"blob {missing} is missing")
+    assert task.done == sum(SIZES)
+    assert threads() == []
+
+
+def test_the_largest_is_read_first(blobs: BlobDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    sizes = [add(blobs, noise(size)) for size in SIZES]
+    opened: list[Digest] = []
+    monkeypatch.setattr(
+        content, "content_problem", lambda _blobs, digest, *_: opened.append(digest)
+    )
+
+    ContentCheck(blobs, sizes).problems()
+
+    assert opened == [digest for digest, _ in sorted(sizes, key=lambda one: -one[1])]
+
+
+def test_what_goes_wrong_in_a_thread_is_told(
+    blobs: BlobDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError("no memory")
+
+    monkeypatch.setattr(content, "content_problem", fail)
+
+    check = ContentCheck(blobs, [add(blobs, b"data")])
+
+    with pytest.raises(MemoryError, match="no memory"):
+        check.problems()
+    check.stop()
+    assert threads() == []
+
+
+def test_a_check_that_is_stopped_reads_no_further_blob(
+    blobs: BlobDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    begun, go_on, opened = threading.Event(), threading.Event(), []
+
+    def slow(_blobs: object, digest: Digest, *_: object) -> None:
+        opened.append(digest)
+        begun.set()
+        go_on.wait()
+
+    monkeypatch.setattr(content, "content_problem", slow)
+    check = ContentCheck(blobs, [add(blobs, noise(size)) for size in SIZES])
+    begun.wait()
+    threading.Timer(0.05, go_on.set).start()
+
+    check.stop()
+
+    assert len(opened) == 1
+    assert threads() == []
