@@ -96,8 +96,7 @@ def sync_files(paths: Iterable[str]) -> None:
 
 def _flush(descriptors: list[int]) -> None:
     for descriptor in descriptors if len(descriptors) > 1 else ():
-        # Linux starts write-back of the dirty pages when told that they are not needed.
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        start_writeback(descriptor, 0, 0)
     failed: list[OSError] = []
     ahead = iter(descriptors)
     begun = time.perf_counter()
@@ -120,6 +119,15 @@ def _sync_each(descriptors: Iterable[int], failed: list[OSError]) -> None:
             os.fsync(descriptor)
     except OSError as error:
         failed.append(error)
+
+
+def start_writeback(descriptor: int, offset: int, length: int) -> None:
+    """Let the disk begin with bytes that were written, and wait for nothing; 0 means to the end.
+
+    For large files whose flush would else find the disk idle so far and all of them to write.
+    """
+    # Linux starts write-back of the dirty pages when told that they are not needed.
+    os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_DONTNEED)
 
 
 def sync_tree(root: str) -> None:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
+_WRITEBACK = 16 << 20  # bytes of a blob that may wait for the flush at the end
+
 
 class Ingest:
     """The staging directory of one load; the `Intake` that sources write to."""
@@ -275,6 +277,7 @@ class _Draft:
         self._file: IO[bytes] = _open_part(path) if part else ingest.try_writing(FileIO, path, "x")
         self.offset = self._file.seek(0, os.SEEK_END) if part else 0
         self._done = False
+        self._unflushed = 0  # bytes that the disk has not been told to write
 
     def reread(self) -> IO[bytes]:
         return open(self._path, "rb", buffering=0)
@@ -284,6 +287,11 @@ class _Draft:
         view = memoryview(data)
         while written < len(view):
             written += self._ingest.try_writing(self._file.write, view[written:])
+        self._unflushed += written
+        if self._unflushed >= _WRITEBACK:
+            end = self._file.tell()
+            durable.start_writeback(self._file.fileno(), end - self._unflushed, self._unflushed)
+            self._unflushed = 0
         return written
 
     def seal(self, digest: Digest, size: int) -> None:

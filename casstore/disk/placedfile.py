@@ -12,6 +12,8 @@ from __future__ import annotations
 import errno
 import os
 
+from casstore.disk import durable
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
@@ -82,8 +84,7 @@ class PlacedFile:
     def _through_cache(self, offset: int, data: memoryview) -> None:
         _write(self._file, offset, data)
         if len(data) >= _WORTH:
-            # Linux starts write-back of the dirty pages when told that they are not needed.
-            os.posix_fadvise(self._file, offset, len(data), os.POSIX_FADV_DONTNEED)
+            durable.start_writeback(self._file, offset, len(data))
 
 
 def _open_direct(path: str) -> int | None:

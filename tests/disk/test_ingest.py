@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from casstore.disk import durable
+from casstore.disk import ingest as ingest_module
 from casstore.disk.filelocking import Token
 from casstore.disk.ingest import Ingest
 from casstore.disk.leftovers import remove_leftovers
@@ -128,3 +130,20 @@ def test_a_token_locked_after_it_was_thought_dead_keeps_its_staging(
     token.release()
     remove_leftovers(str(tmp_path))
     assert not staging.exists()
+
+
+def test_the_disk_begins_with_a_large_blob_while_it_is_written(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    monkeypatch.setattr(ingest_module, "_WRITEBACK", 1000)
+    monkeypatch.setattr(durable, "start_writeback", lambda _, at, size: told.append((at, size)))
+    with store:
+        ingest = staging(store)
+        draft = ingest.draft()
+        for size in (400, 400, 400, 3000, 999):
+            draft.write(bytes(size))
+        draft.discard()
+        ingest.close()
+
+    assert told == [(0, 1200), (1200, 3000)]
