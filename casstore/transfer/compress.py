@@ -14,6 +14,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import IO
 
 from casstore.errors import Refused, UsageError, quote
@@ -22,10 +23,10 @@ from casstore.model.record import LayerRecord
 from casstore.model.value import Value
 from casstore.ports import Intake
 from casstore.transfer.keeping import KeepJob, check_diff_id, describe_layer, keep_layers
-from casstore.transfer.layerstream import open_uncompressed
+from casstore.transfer.layerstream import is_plain, open_uncompressed
 from casstore.transfer.openlayer import open_layer
 from casstore.transfer.piecework import PIECE, Codec, LayerWork, Packer, Pipeline, pool_width
-from casstore.transfer.reading import read_into
+from casstore.transfer.reading import AT_ONCE, read_into
 
 __all__ = [
     "DEFAULT",
@@ -205,6 +206,19 @@ def _fill(buffer: memoryview, stream: IO[bytes], job: LayerJob) -> int:
         raise Refused(f"layer {job.position}: {error}") from None
 
 
+def _fill_hashed(layer: LayerWork, buffer: memoryview, stream: IO[bytes], job: LayerJob) -> int:
+    """The same, hashed in steps that are then still in the core's own cache: a third less."""
+    filled = 0
+    while filled < len(buffer):
+        room = buffer[filled : filled + AT_ONCE]
+        count = _fill(room, stream, job)
+        layer.add_plain(room[:count])
+        filled += count
+        if count < len(room):
+            break
+    return filled
+
+
 class _Packing:
     """One call of `pack_layers`. Small layers are packed in place, others by the pipeline."""
 
@@ -253,21 +267,27 @@ class _Packing:
         layer = LayerWork(self._intake.draft(), self._codec)
         self._open[layer] = (number, job)
         if filled < SMALL:
+            layer.add_plain(self._small[:filled])
             self._pack_here(layer, self._small[:filled])
             self._seal(layer)
             return
         if self._pipeline is None:
             self._pipeline = Pipeline(self._codec, self._width or pool_width(self._codec))
+        # Decompressing keeps this thread busy enough.
+        hashed = is_plain(stream)
+        fill = partial(_fill_hashed, layer) if hashed else _fill
+        if hashed:
+            layer.add_plain(self._small)
         buffer = self._pipeline.buffer()
         buffer[:filled] = self._small
-        filled += _fill(buffer[filled:], stream, job)
+        filled += fill(buffer[filled:], stream, job)
         while filled:
-            self._pipeline.submit(layer, buffer, filled)
+            self._pipeline.submit(layer, buffer, filled, hashed=hashed)
             if filled < PIECE:
                 break
             self._settle(wait=False)
             buffer = self._pipeline.buffer()
-            filled = _fill(buffer, stream, job)
+            filled = fill(buffer, stream, job)
         else:
             self._pipeline.give_back(buffer)
         self._pipeline.end(layer)
@@ -275,7 +295,6 @@ class _Packing:
     def _pack_here(self, layer: LayerWork, data: memoryview) -> None:
         if self._pack is None:
             self._pack = self._codec.packer()
-        layer.add_plain(data)
         packed = self._pack(data) if len(data) else b""
         layer.write(b"".join((self._codec.head, packed, self._codec.tail(len(data), layer.crc))))
 

@@ -82,6 +82,11 @@ def open_uncompressed(
     return cast("IO[bytes]", _Decompressed(decoder, source, compressed_size, limit))
 
 
+def is_plain(stream: IO[bytes]) -> bool:
+    """Whether a reader that `open_uncompressed` gave has nothing to decompress."""
+    return isinstance(stream, _Plain)
+
+
 class _Plain(io.RawIOBase):
     """The stream itself, with the bytes that were looked at put back in front."""
 

@@ -93,12 +93,12 @@ class _Piece:
 
     __slots__ = ("buffer", "packed", "ready", "users", "view")
 
-    def __init__(self, buffer: memoryview, length: int) -> None:
+    def __init__(self, buffer: memoryview, length: int, users: int) -> None:
         self.buffer = buffer
         self.view = buffer[:length]
         self.packed: bytes | memoryview = b""
         self.ready = threading.Event()
-        self.users = 2
+        self.users = users
 
 
 def cores() -> int:
@@ -150,11 +150,17 @@ class Pipeline:
         """A buffer that was not submitted."""
         self._free.put(buffer)
 
-    def submit(self, layer: LayerWork, buffer: memoryview, length: int) -> None:
-        """The next piece of `layer`: `length` bytes of a buffer from `buffer()`."""
-        piece = _Piece(buffer, length)
+    def submit(
+        self, layer: LayerWork, buffer: memoryview, length: int, *, hashed: bool = False
+    ) -> None:
+        """The next piece of `layer`: `length` bytes of a buffer from `buffer()`.
+
+        Either the caller has given all pieces of a layer to `add_plain` (`hashed`), or none.
+        """
+        piece = _Piece(buffer, length, users=1 if hashed else 2)
         self._to_pack.put(piece)
-        self._to_hash.put((layer, piece))
+        if not hashed:
+            self._to_hash.put((layer, piece))
         self._to_write.put((layer, piece))
 
     def end(self, layer: LayerWork) -> None:

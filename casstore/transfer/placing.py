@@ -27,7 +27,7 @@ from casstore.model.value import Value
 from casstore.ports import Placed, StoredBlobs
 from casstore.transfer.layerstream import ZSTD, FrameDecompressor, compression_of, open_uncompressed
 from casstore.transfer.piecework import MAX_WIDTH, PIECE, cores
-from casstore.transfer.reading import read_into
+from casstore.transfer.reading import AT_ONCE, read_into
 from casstore.transfer.zstdframes import whole_frame
 
 SMALL = 64 << 10  # a blob this small is done by the caller's thread
@@ -172,10 +172,9 @@ class _Placing:
             content, total, at = hashlib.sha256(), 0, place.offset
             held, source = 0, self._input()
             while True:
-                count = read_into(file, source.view[held:])
+                count = _read_hashed(file, source.view[held:], content)
                 if not total and compression_of(bytes(source.view[:6])) != ZSTD:
                     return self._give_up(source)
-                content.update(source.view[held : held + count])
                 total += count
                 used, at = self._cut(place, source, held + count, at)
                 held += count - used
@@ -294,9 +293,8 @@ class _Raw:
     def readinto(self, buffer: memoryview) -> int:
         # One byte more than there should be shows that there are too many.
         room = buffer[: max(self._place.size + 1 - self._count, 0)]
-        count = read_into(self._file, room)
+        count = _read_hashed(self._file, room, self._hash)
         self._count += count
-        self._hash.update(room[:count])
         return count
 
     def read(self, size: int = -1) -> bytes:
@@ -312,6 +310,19 @@ class _Raw:
         while self.read(PIECE):
             pass
         _check_content(self._place, self._hash.digest(), self._count)
+
+
+def _read_hashed(file: IO[bytes], buffer: memoryview, content: hashlib._Hash) -> int:
+    """Fill a buffer, and hash what comes while it is still in the core's own cache."""
+    filled = 0
+    while filled < len(buffer):
+        room = buffer[filled : filled + AT_ONCE]
+        count = read_into(file, room)
+        content.update(room[:count])
+        filled += count
+        if count < len(room):
+            break
+    return filled
 
 
 def _check_content(place: BlobPlace, digest: bytes, size: int) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from typing import IO
 
+AT_ONCE = 128 << 10  # what is read in such steps can be hashed from the core's own cache
+
 
 def read_fully(stream: IO[bytes], size: int) -> bytes:
     """`size` bytes, or fewer at the end of the stream."""
