@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from casstore.disk import durable
 from casstore.disk.filelocking import StoreLock
-from casstore.disk.leftovers import remove_leftovers
 from casstore.disk.schema import Error, database_error
 from casstore.disk.sqliteindex import SqliteIndex
 
@@ -131,7 +130,10 @@ class Change:
         if doomed:
             self._disk.blobs.discard(self.index.doomed())
             self.index.forget_doomed()
-        remove_leftovers(self._disk.root)
+        if not self._disk.is_ingest_empty():
+            from casstore.disk.leftovers import remove_leftovers
+
+            remove_leftovers(self._disk.root)
 
     def publish_blobs(self, ingest: Ingest) -> None:
         """Give the blobs of an ingest their names, before the transaction that refers to them.

@@ -96,9 +96,13 @@ class StoreLock:
         # whole command line, which can hold a password.
         since = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         text = f"pid {os.getpid()} ({self._command[:100]}) on {_where()} since {since}\n"
+        data = text.encode(errors="replace")
         try:
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, text.encode(errors="replace"), 0)
+            # Over what is there: to empty the file first would give its block back and take a new
+            # one, and ext4 writes a file that was emptied to the disk as soon as it is closed.
+            os.pwrite(self._descriptor, data, 0)
+            if os.fstat(self._descriptor).st_size > len(data):
+                os.ftruncate(self._descriptor, len(data))
         except OSError:
             pass  # a full disk must not keep an rmi from freeing space
 
@@ -106,9 +110,10 @@ class StoreLock:
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             with os.fdopen(descriptor, "rb", buffering=0) as file:
-                text = file.read(_HOLDER_LIMIT).decode(errors="replace").strip()
+                said = file.read(_HOLDER_LIMIT).decode(errors="replace")
         except OSError:
             return ""
+        text = said.partition("\n")[0].strip()  # more is of the one before, being cut off just now
         if not text:
             return ""
         here = f" on {_where()} "

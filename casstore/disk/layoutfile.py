@@ -43,6 +43,7 @@ _TAIL = b'\n],"annotations":{"' + GENERATION.encode() + b'":"%020d"}}\n'
 _TAIL_LENGTH = len(_TAIL % 0)
 # From this many edits on, one pass over all lines is cheaper than a search for each.
 _MANY = 16
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WINDOW = 256 << 10  # what a search or a pass reads at a time
 _BATCH = 4096  # records that `write` joins at a time
 
@@ -77,15 +78,18 @@ class LayoutFile:
     def generation(self) -> int | None:
         """The generation published; None where the file is missing or not of our form."""
         try:
-            with open(self.path, "rb", buffering=0, opener=_open) as file:
-                head = file.read(len(_HEAD))
-                size = file.seek(0, os.SEEK_END)
-                if head != _HEAD or size < len(_HEAD) + _TAIL_LENGTH:
-                    return None
-                file.seek(size - _TAIL_LENGTH)
-                return _generation_in(file.read(_TAIL_LENGTH))
+            file = os.open(self.path, _READ)
         except OSError:
             return None
+        try:
+            size = os.fstat(file).st_size
+            if size < len(_HEAD) + _TAIL_LENGTH or os.pread(file, len(_HEAD), 0) != _HEAD:
+                return None
+            return _generation_in(os.pread(file, _TAIL_LENGTH, size - _TAIL_LENGTH))
+        except OSError:
+            return None
+        finally:
+            os.close(file)
 
     def is_foreign(self) -> bool:
         """Whether there is a file that is not of our form: another tool wrote it."""
@@ -244,10 +248,6 @@ def _places_of_many(file: int, end: int, edits: dict[bytes, bytes | None]) -> li
                 places.append((at, at + len(line), edits.pop(line)))
             at += len(line) + len(_SEPARATOR)
     return None if edits else places
-
-
-def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _generation_in(tail: bytes) -> int | None:

@@ -14,7 +14,6 @@ import stat
 from casstore.disk import durable
 from casstore.disk.blobdir import BlobDirectory
 from casstore.disk.filelocking import Token, tokens
-from casstore.disk.lastuse import LastUses
 from casstore.disk.layoutfile import LAYOUT, LayoutFile
 from casstore.disk.reserve import NAME, Reserve
 from casstore.errors import Damaged, NotAStore, StorageError, quote
@@ -25,6 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from casstore.disk.lastuse import LastUses
     from casstore.disk.schema import Connection
 
 LEASE = "lease"
@@ -65,8 +65,14 @@ class LocalStore:
         self.lock = os.path.join(self.root, "casstore.lock")
         layout = os.path.join(self.root, "index.json")
         self.reserve = Reserve(self.root, (self.database, layout))
-        self.uses = LastUses(self.root, os.path.join(self.ingest, "casstore.uses"))
         self.layout = LayoutFile(self.root, os.path.join(self.ingest, "index.json"))
+
+    @property
+    def uses(self) -> LastUses:
+        """When its images were last used."""
+        from casstore.disk.lastuse import LastUses
+
+        return LastUses(self.root, os.path.join(self.ingest, "casstore.uses"))
 
     def exists(self) -> bool:
         """Whether there is a store (or an OCI image layout) here."""
@@ -235,6 +241,13 @@ class LocalStore:
         return os.access(self.root, os.W_OK) and (
             not os.path.exists(self.database) or os.access(self.database, os.W_OK)
         )
+
+    def is_ingest_empty(self) -> bool:
+        """Whether nothing is arriving, held or left over."""
+        try:
+            return not os.listdir(self.ingest)
+        except OSError:
+            return False  # whoever looks closer says so
 
     # Hard leases: files in ingest/, locked by the process that holds them
 

@@ -56,6 +56,28 @@ def test_locked_names_the_holder_after_the_time_allowed(path: Path) -> None:
     assert 0.3 <= time.monotonic() - start < 3
 
 
+def test_the_holder_is_all_that_the_file_says(path: Path) -> None:
+    path.write_text("somebody whose name is so long that it goes on and on " * 9 + "\nend\n")
+    lock = StoreLock(str(path), 1, "casstore tag")
+    lock.acquire()
+    lock.release()
+
+    assert path.read_text().startswith(f"pid {os.getpid()} (casstore tag) on ")
+    assert path.read_text().count("\n") == 1
+
+
+def test_what_is_left_of_the_holder_before_is_not_told(path: Path) -> None:
+    holder = StoreLock(str(path), 1, "casstore tag")
+    holder.acquire()
+    with path.open("a") as file:  # as between the two writes of a holder with a shorter name
+        file.write("d namespace 7, since 2020\n")
+    with pytest.raises(Locked, match=r"since \S+; gave up") as refusal:
+        StoreLock(str(path), 0.05).acquire()
+    holder.release()
+
+    assert "2020" not in str(refusal.value)
+
+
 def test_a_wait_longer_than_our_own_polling_ends_too(path: Path) -> None:
     holder = StoreLock(str(path), 1)
     holder.acquire()

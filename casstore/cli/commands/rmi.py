@@ -12,7 +12,6 @@ from casstore.cli.options import (
     Command,
     Option,
 )
-from casstore.cli.render import log_time, size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,8 +103,12 @@ def run(args: Args, app: App) -> int:
         app.write(_object({"Freed": result.freed}))
     app.warn(result.warnings)
     if result.exit_code == 1:
+        from casstore.cli.render import log_time
+
         app.note(f"{log_time()} Error: failed to remove one or more images")
     if dry_run:
+        from casstore.cli.render import size
+
         app.note(f"Would free {size(result.freed)}")
     return result.exit_code
 
