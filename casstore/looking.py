@@ -63,10 +63,13 @@ class LookingStore(OpenStore):
         Raises:
             NotFound: no such image, or it is not there for the platform.
         """
-        from casstore.model.platform import parse_platform
         from casstore.queries.inspection import inspect_image
 
-        wanted = parse_platform(platform) if platform else None
+        wanted = None
+        if platform:
+            from casstore.model.platform import parse_platform
+
+            wanted = parse_platform(platform)
         return inspect_image(self._view(), self.disk.blobs, image, wanted)
 
     def platforms(self, image: str) -> list[PlatformRow]:

@@ -102,7 +102,9 @@ class OpenStore:
         from casstore.commit import Change
 
         if create:
-            self.disk.create()
+            from casstore.disk.making import create as create_store
+
+            create_store(self.disk)
         else:
             self.disk.require()
         if self.warn_of_network:
@@ -177,10 +179,12 @@ class OpenStore:
             if is_current(self._connection):
                 return
             self.close()  # older: to be upgraded; newer since we opened it: to be refused
-        if create and not self.disk.exists() and not os.path.exists(self.disk.database):
-            self.disk.make_database()
         if create:
-            self.disk.finish()
+            from casstore.disk.making import finish, make_database
+
+            if not self.disk.exists() and not os.path.exists(self.disk.database):
+                make_database(self.disk)
+            finish(self.disk)
         try:
             if os.path.exists(self.disk.database):
                 self._connection = self.disk.connect(writable=True, upgrade=True)
@@ -217,8 +221,9 @@ class OpenStore:
                 self.disk.database
             ):
                 from casstore.care.salvage import write_salvaged_index
+                from casstore.disk.making import make_directories
 
-                self.disk.make_directories()
+                make_directories(self.disk)
                 lines.append(write_salvaged_index(self.disk))
             problems = rebuild_database(self.disk)
         with self._change() as change:

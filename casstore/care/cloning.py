@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from casstore.disk import durable
+from casstore.disk import durable, making
 from casstore.disk.layoutfile import LAYOUT
 from casstore.disk.local import LocalStore
 from casstore.errors import NotAStore, quote
@@ -23,7 +23,7 @@ def clone_store(disk: LocalStore, change: Change, path: str) -> None:
         raise NotAStore(f"{quote(path)} is not empty")
     copy = LocalStore(path)
     try:
-        copy.create()
+        making.create(copy)
         for state in change.index.all_blobs():
             source, target = disk.blobs.path(state.digest), copy.blobs.path(state.digest)
             if not durable.share(source, target):

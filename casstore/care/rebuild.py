@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 
 from casstore.care.published import DAMAGED, given_name, keep_aside, layout_of, listed, read_file
-from casstore.disk import durable, schema
+from casstore.disk import durable, making, schema
 from casstore.disk.layoutfile import PARENT, PINNED
 from casstore.disk.sqliteindex import SqliteIndex
 from casstore.errors import CasstoreError, Damaged, Refused
@@ -49,8 +49,8 @@ def rebuild_database(disk: LocalStore) -> list[str]:
         NotAStore: a newer casstore made the database; it is left as it is.
     """
     schema.check_not_newer(disk.database)
-    disk.make_directories()
-    staging = disk.staging_database()
+    making.make_directories(disk)
+    staging = making.staging_database(disk)
     try:
         _publish_pending(disk)
         schema.create(staging)
@@ -60,7 +60,7 @@ def rebuild_database(disk: LocalStore) -> list[str]:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         finally:
             connection.close()
-        disk.install_database(staging)
+        making.install_database(disk, staging)
     except OSError as error:
         raise durable.storage_error(error, "cannot rebuild the database") from None
     except schema.Error as error:

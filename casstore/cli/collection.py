@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.cli.govalues import json_text
+from casstore.cli.jsontext import json_text
 from casstore.cli.render import NONE, size, table
 from casstore.errors import printable
 

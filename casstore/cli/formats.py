@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from casstore.cli.gotemplate import Template
-from casstore.cli.govalues import Struct, json_text
+from casstore.cli.jsontext import Struct, json_text
 from casstore.cli.render import table
 
 TYPE_CHECKING = False

@@ -10,12 +10,12 @@ from casstore.cli.govalues import (
     FUNCTIONS,
     HEADER_FUNCTIONS,
     Fault,
-    Struct,
     call,
     kind,
     printed,
     truth,
 )
+from casstore.cli.jsontext import Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

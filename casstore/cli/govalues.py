@@ -1,15 +1,14 @@
 """Go's values as templates see them: how they print, and the functions that work on them.
 
-A document from JSON has lost the difference between Go's structs, maps, nil slices and nil maps;
-`Struct`, `NilSlice` and `NilMap` bring it back where it shows: an unknown field of a struct is an
-error, an unknown key of a map is `<no value>`, a nil slice prints `[]` but is `null` in JSON.
+The types of jsontext.py show here: an unknown field of a struct is an error, an unknown key of a
+map is `<no value>`, a nil slice prints `[]` but is `null` in JSON.
 """
 
 from __future__ import annotations
 
 import sys
 
-from casstore.cli.jsontext import encode
+from casstore.cli.jsontext import Struct, json_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,26 +20,6 @@ MAX_WIDTH = 10_000  # of printf and pad: a template may come from a script's var
 
 class Fault(Exception):
     """Evaluation went wrong; the template adds where."""
-
-
-class Struct(dict[str, object]):
-    """A record with fixed fields: any other field is an error. Prints as Go prints a struct."""
-
-    def field(self, name: str) -> object:
-        """The value of a field; KeyError if there is none."""
-        return self[name]
-
-    def complete(self) -> dict[str, object]:
-        """All fields, for JSON."""
-        return self
-
-
-class NilSlice(list[object]):
-    """A list that is null in JSON."""
-
-
-class NilMap(dict[str, object]):
-    """A map that is null in JSON."""
 
 
 def printed(value: object, *, nested: bool = False) -> str:
@@ -70,30 +49,6 @@ def harmless(text: str) -> str:
     return "".join(
         c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text
     )
-
-
-def json_text(value: object, indent: int | None = None) -> str:
-    """JSON in UTF-8 where all of it can be shown, else in ASCII with escapes."""
-    plain = _plain(value)
-    text = encode(plain, indent)
-    if text.replace("\n", "").isprintable():
-        return text
-    import json  # 5 ms: only for what a terminal cannot show
-
-    return json.dumps(plain, indent=indent, separators=(",", ":" if indent is None else ": "))
-
-
-def _plain(value: object) -> object:
-    # maps are sorted as Go's encoder sorts them; structs keep the order of their fields
-    if isinstance(value, (NilSlice, NilMap)):
-        return None
-    if isinstance(value, Struct):
-        return {k: _plain(v) for k, v in value.complete().items()}
-    if isinstance(value, dict):
-        return {k: _plain(value[k]) for k in sorted(value)}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    return value
 
 
 def truth(value: object) -> bool:

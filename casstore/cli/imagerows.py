@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from casstore.cli.formats import render_records
-from casstore.cli.govalues import Struct
+from casstore.cli.jsontext import Struct
 from casstore.cli.render import SECOND, UNKNOWN, age, go_time, image_size, size
 
 TYPE_CHECKING = False

@@ -1,4 +1,8 @@
-"""JSON text of plain values, byte for byte what `json.dumps` writes.
+"""JSON text of Go's values and of plain ones, byte for byte what `json.dumps` writes.
+
+A document from JSON has lost the difference between Go's structs, maps, nil slices and nil maps;
+`Struct`, `NilSlice` and `NilMap` bring it back. In JSON a struct keeps the order of its fields, a
+map is sorted, and what is nil is null.
 
 Importing json costs as much as all else that `inspect` does, because it brings `re`. What a
 command prints is strings, numbers, lists and objects: forty lines. A test compares them with json.
@@ -17,6 +21,50 @@ _ESCAPES = {
     ord("\f"): "\\f",
     ord("\b"): "\\b",
 }
+
+
+class Struct(dict[str, object]):
+    """A record with fixed fields: any other field is an error. Prints as Go prints a struct."""
+
+    def field(self, name: str) -> object:
+        """The value of a field; KeyError if there is none."""
+        return self[name]
+
+    def complete(self) -> dict[str, object]:
+        """All fields, for JSON."""
+        return self
+
+
+class NilSlice(list[object]):
+    """A list that is null in JSON."""
+
+
+class NilMap(dict[str, object]):
+    """A map that is null in JSON."""
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """JSON in UTF-8 where all of it can be shown, else in ASCII with escapes."""
+    plain = _plain(value)
+    text = encode(plain, indent)
+    if text.replace("\n", "").isprintable():
+        return text
+    import json  # 5 ms: only for what a terminal cannot show
+
+    return json.dumps(plain, indent=indent, separators=(",", ":" if indent is None else ": "))
+
+
+def _plain(value: object) -> object:
+    # maps are sorted as Go's encoder sorts them; structs keep the order of their fields
+    if isinstance(value, (NilSlice, NilMap)):
+        return None
+    if isinstance(value, Struct):
+        return {k: _plain(v) for k, v in value.complete().items()}
+    if isinstance(value, dict):
+        return {k: _plain(value[k]) for k in sorted(value)}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value
 
 
 def encode(value: object, indent: int | None = None) -> str:

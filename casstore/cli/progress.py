@@ -256,7 +256,7 @@ def _plain(sight: Sight, rate: float | None, seconds: float) -> str:
 
 
 def _json(sight: Sight, rate: float | None) -> str:
-    from casstore.cli.govalues import json_text
+    from casstore.cli.jsontext import json_text
 
     return json_text(
         {

@@ -1,4 +1,4 @@
-"""A store on one machine: where its parts are, whether it is one, and how it is made.
+"""A store on one machine: where its parts are, whether it is one, and how it is opened.
 
     STORE/oci-layout  index.json  blobs/sha256/  ingest/  casstore.db  casstore.lock
 
@@ -11,38 +11,41 @@ from __future__ import annotations
 import os
 import stat
 
-from casstore.disk import durable
-from casstore.disk.blobdir import BlobDirectory
-from casstore.disk.filelocking import Token, tokens
-from casstore.disk.layoutfile import LAYOUT, LayoutFile
-from casstore.disk.reserve import NAME, Reserve
 from casstore.errors import Damaged, NotAStore, StorageError, quote
 from casstore.model.digest import Digest
 from casstore.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from functools import cached_property
 
+    from casstore.disk.blobdir import BlobDirectory
+    from casstore.disk.filelocking import Token
     from casstore.disk.lastuse import LastUses
+    from casstore.disk.layoutfile import LayoutFile
+    from casstore.disk.reserve import Reserve
     from casstore.disk.schema import Connection
+else:
+
+    class cached_property:  # noqa: N801 - its name in functools
+        """As in functools, whose import would cost more than all else that a look does."""
+
+        def __init__(self, make: Callable[[LocalStore], object]) -> None:
+            self._make = make
+            self._name = make.__name__
+            self.__doc__ = make.__doc__
+
+        def __get__(self, store: LocalStore | None, owner: type) -> object:
+            if store is None:
+                return self
+            part = store.__dict__[self._name] = self._make(store)
+            return part
+
 
 LEASE = "lease"
-_DIRECTORY_MODE = 0o700
+INDEX_JSON = "index.json"
 TRUST_POLICY = "trust-policy.json"  # a person puts it there; casstore only reads it
-_PARTS = frozenset(
-    (
-        "blobs",
-        "ingest",
-        "casstore.db",
-        "casstore.lock",
-        "casstore.uses",
-        "index.json",
-        TRUST_POLICY,
-        NAME,
-    )
-)
-_DATABASE_EXTRAS = ("-wal", "-shm", "-journal")
 
 
 class HardLease(Value):
@@ -54,20 +57,37 @@ class HardLease(Value):
 
 
 class LocalStore:
-    """The parts of a store's directory."""
+    """The parts of a store's directory. What a look has no use for is not even imported for it."""
 
     def __init__(self, root: str) -> None:
         self.root = os.path.abspath(root)
-        self.blobs = BlobDirectory(self.root)
         self.ingest = os.path.join(self.root, "ingest")
         self.database = os.path.join(self.root, "casstore.db")
         self.policy = os.path.join(self.root, TRUST_POLICY)
         self.lock = os.path.join(self.root, "casstore.lock")
-        layout = os.path.join(self.root, "index.json")
-        self.reserve = Reserve(self.root, (self.database, layout))
-        self.layout = LayoutFile(self.root, os.path.join(self.ingest, "index.json"))
 
-    @property
+    @cached_property
+    def blobs(self) -> BlobDirectory:
+        """Its blobs."""
+        from casstore.disk.blobdir import BlobDirectory
+
+        return BlobDirectory(self.root)
+
+    @cached_property
+    def layout(self) -> LayoutFile:
+        """Its index.json."""
+        from casstore.disk.layoutfile import LayoutFile
+
+        return LayoutFile(self.root, os.path.join(self.ingest, INDEX_JSON))
+
+    @cached_property
+    def reserve(self) -> Reserve:
+        """The space it keeps back."""
+        from casstore.disk.reserve import Reserve
+
+        return Reserve(self.root, (self.database, os.path.join(self.root, INDEX_JSON)))
+
+    @cached_property
     def uses(self) -> LastUses:
         """When its images were last used."""
         from casstore.disk.lastuse import LastUses
@@ -90,10 +110,10 @@ class LocalStore:
     def _check_parts(self) -> None:
         """Raises Damaged if a part of the store is a link to elsewhere, or no file at all."""
         for path, kind in (
-            (os.path.dirname(self.blobs.directory), stat.S_IFDIR),
-            (self.blobs.directory, stat.S_IFDIR),
+            (os.path.join(self.root, "blobs"), stat.S_IFDIR),
+            (os.path.join(self.root, "blobs", "sha256"), stat.S_IFDIR),
             (self.ingest, stat.S_IFDIR),
-            (self.layout.path, stat.S_IFREG),
+            (os.path.join(self.root, INDEX_JSON), stat.S_IFREG),
             (self.database, stat.S_IFREG),
         ):
             try:
@@ -111,84 +131,11 @@ class LocalStore:
             with open(os.path.join(self.root, "oci-layout"), "rb", buffering=0) as file:
                 text = file.read(4096)
         except OSError as error:
+            from casstore.disk import durable
+
             raise durable.storage_error(error, "cannot read oci-layout") from None
         if b'"1.0.0"' not in text:
             raise NotAStore(f"{quote(self.root)} is no OCI image layout of version 1.0.0")
-
-    def create(self) -> None:
-        """Make the store, or finish making it; harmless where it is there.
-
-        The caller holds no lock: every step is safe beside another process that does the same,
-        except the database, which `make_database` makes under the lock. `oci-layout` comes last.
-
-        Raises:
-            NotAStore: the directory holds something else.
-        """
-        if self.exists():
-            self.check_layout()
-        elif os.path.isdir(self.root) and not _PARTS.issuperset(
-            name for name in os.listdir(self.root) if not name.startswith("casstore.db-")
-        ):
-            raise NotAStore(f"{quote(self.root)} is not empty and not a casstore store")
-        try:
-            fresh = not os.path.isdir(self.root)
-            if fresh:
-                durable.make_directories(os.path.dirname(self.root))
-                try:
-                    os.mkdir(self.root, _DIRECTORY_MODE)
-                except FileExistsError:
-                    pass  # another process was quicker
-            self.make_directories()
-            if fresh:
-                durable.sync_directory(os.path.dirname(self.root) or "/")
-        except OSError as error:
-            raise durable.storage_error(
-                error, f"cannot make a store at {quote(self.root)}"
-            ) from None
-
-    def make_directories(self) -> None:
-        """Make the directories of the store, durably, where they are missing. Raises OSError."""
-        for path in (os.path.dirname(self.blobs.directory), self.blobs.directory, self.ingest):
-            if durable.make_directory(path):
-                durable.sync_directory(os.path.dirname(path))
-
-    def make_database(self) -> None:
-        """Make an empty database; the lock is held."""
-        from casstore.disk import schema
-
-        try:
-            schema.create(self.staging_database())
-            self.install_database(self.staging_database(clear=False))
-        except schema.Error as error:
-            raise schema.database_error(error, self.database) from None
-        except OSError as error:
-            raise durable.storage_error(error, "cannot make casstore.db") from None
-
-    def staging_database(self, *, clear: bool = True) -> str:
-        """Where a new database is built; with `clear`, what a crash left there is removed."""
-        staging = os.path.join(self.ingest, "casstore.db")
-        for leftover in (staging, *(staging + extra for extra in _DATABASE_EXTRAS)):
-            if clear and os.path.lexists(leftover):
-                os.unlink(leftover)
-        return staging
-
-    def install_database(self, path: str) -> None:
-        """Put a finished database file in place; one that is there is kept aside, with its log.
-
-        A log that stayed would be played into the new database: it has left its name for good
-        before the new one is there.
-        """
-        aside = f"{self.database}.damaged-{os.urandom(4).hex()}"
-        for extra in ("", *_DATABASE_EXTRAS):
-            if os.path.lexists(self.database + extra):
-                durable.move_aside(self.database + extra, aside + extra)
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            durable.share_with_group(descriptor, self.database)  # SQLite's own files follow it
-        finally:
-            os.close(descriptor)
-        durable.sync_files([path])
-        durable.publish([(path, self.database)], self.root)
 
     def sync_database(self) -> None:
         """Make durable what other processes have committed and this one sees.
@@ -197,21 +144,11 @@ class LocalStore:
         (To open and close casstore.db here would drop SQLite's locks: POSIX locks are the
         process's.)
         """
+        from casstore.disk import durable
+
         log = self.database + "-wal"
         if os.path.exists(log):
             durable.sync_files([log])
-
-    def finish(self) -> None:
-        """Write `index.json` and `oci-layout` where they are missing; the lock is held."""
-        if not os.path.exists(self.layout.path):
-            self.layout.write((), 0)
-        marker = os.path.join(self.root, "oci-layout")
-        if not os.path.exists(marker):
-            # Whoever made the directories may have died before their names were on the disk.
-            for directory in (self.root, self.blobs.directory):
-                durable.sync_directory(os.path.dirname(directory))
-            with durable.replace_file(marker, os.path.join(self.ingest, "oci-layout")) as new:
-                new.file.write(LAYOUT)
 
     def connect(self, *, writable: bool, upgrade: bool = False) -> Connection:
         """Open the tag index. Raises Damaged where it is missing or no database of ours.
@@ -253,11 +190,15 @@ class LocalStore:
 
     def hold(self, name: str, holder: str, images: Iterable[Digest]) -> Token:
         """Take a hard lease for this process (and children that inherit the descriptor)."""
+        from casstore.disk.filelocking import Token
+
         text = "\n".join((name, holder, *images))
         return Token(self.ingest, LEASE, text + "\n")
 
     def hard_leases(self) -> list[HardLease]:
         """Hard leases whose process lives."""
+        from casstore.disk.filelocking import tokens
+
         held = []
         for path, alive in tokens(self.ingest, LEASE):
             if not alive:

@@ -6,7 +6,6 @@ from casstore.model.imageconfig import is_child_history, parse_config
 from casstore.model.manifest import Manifest, parse_document
 from casstore.model.record import CONFIG, INDEX, MANIFEST
 from casstore.model.rfc3339 import format_time, go_time
-from casstore.queries.platforms import choose_platform
 from casstore.results.images import HistoryRow
 from casstore.rules.resolve import resolve
 
@@ -60,6 +59,8 @@ def inspect_image(
     tagged = view.last_tagged(image)
     os_name, architecture, variant = view.platform_of(image)
     if platform is not None:
+        from casstore.queries.platforms import choose_platform
+
         chosen = choose_platform(view, blobs, image, platform)
         config = parse_config(blobs.read(chosen.id), chosen.id)
         shown, size = chosen.id, chosen.size

@@ -4,7 +4,7 @@ import pytest
 
 from casstore.cli.gotemplate import Template
 from casstore.cli.gotokens import TemplateError
-from casstore.cli.govalues import NilMap, NilSlice, Struct
+from casstore.cli.jsontext import NilMap, NilSlice, Struct
 
 DATA = Struct(
     {

@@ -9,6 +9,7 @@ import pytest
 
 from casstore.disk import durable
 from casstore.disk.local import LocalStore
+from casstore.disk.making import install_database
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_a_database_put_aside_takes_its_log_with_it(tmp_path: Path) -> None:
     disk = LocalStore(str(tmp_path))
     for name, text in (("casstore.db", "old"), ("casstore.db-wal", "log"), ("new", "new")):
         (tmp_path / name).write_text(text)
-    disk.install_database(str(tmp_path / "new"))
+    install_database(disk, str(tmp_path / "new"))
 
     assert (tmp_path / "casstore.db").read_text() == "new"
     assert not (tmp_path / "casstore.db-wal").exists()

@@ -114,7 +114,7 @@ def ls(args: Args, app: App) -> int:
         app.write(table(("NAME", "VALUE", "DEFAULT", "DESCRIPTION"), rows) + "\n")
         return 0
     from casstore.cli.formats import render_records
-    from casstore.cli.govalues import Struct
+    from casstore.cli.jsontext import Struct
 
     records = (
         Struct(

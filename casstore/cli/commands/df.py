@@ -96,7 +96,7 @@ def run(args: Args, app: App) -> int:
     form = args.text("format") or "table"
     if form != "table":
         from casstore.cli.formats import render_records
-        from casstore.cli.govalues import Struct
+        from casstore.cli.jsontext import Struct
 
         if verbose:
             details = (Struct(_detail(row, app.now())) for row in usage.rows)

@@ -83,6 +83,6 @@ def _print(app: App, line: str, record: dict[str, object] | None) -> None:
     if record is None:
         app.out(line)
         return
-    from casstore.cli.govalues import json_text
+    from casstore.cli.jsontext import json_text
 
     app.write(json_text(record) + "\n")

@@ -120,7 +120,7 @@ def run(args: Args, app: App) -> int:
         seconds = time.monotonic() - started
         _write_metrics(args, app, app.store.figures(), freed=result.freed, seconds=seconds)
     if args.text("format") == "json":
-        from casstore.cli.govalues import json_text
+        from casstore.cli.jsontext import json_text
 
         record: dict[str, object] = {
             "RemovedBlobs": result.removed_blobs,

@@ -65,7 +65,7 @@ def run(args: Args, app: App) -> int:
     form = args.text("format") or "table"
     if form not in ("table", "json") or (form == "json" and not args.flag("quiet")):
         from casstore.cli.formats import render_records
-        from casstore.cli.govalues import Struct
+        from casstore.cli.jsontext import Struct
 
         headers = {
             "Comment": "COMMENT",

@@ -69,14 +69,14 @@ def run(args: Args, app: App) -> int:
 
 
 def _write_list(found: list[dict[str, object]], app: App) -> None:
-    from casstore.cli.govalues import json_text
+    from casstore.cli.jsontext import json_text
 
     app.write(json_text([as_document(image) for image in found], indent=4) + "\n")
 
 
 def _write_formatted(found: list[dict[str, object]], form: str, app: App) -> None:
     from casstore.cli.gotemplate import Template
-    from casstore.cli.govalues import json_text
+    from casstore.cli.jsontext import json_text
 
     if form == "json":
         app.write(json_text([as_document(image) for image in found]) + "\n")
@@ -95,7 +95,7 @@ _LISTS = frozenset(
 
 def as_document(value: object, key: str = "") -> object:
     """The document with Docker's types given back: see casstore.cli.govalues."""
-    from casstore.cli.govalues import NilMap, NilSlice, Struct
+    from casstore.cli.jsontext import NilMap, NilSlice, Struct
 
     if value is None:
         return NilMap() if key in _MAPS else NilSlice() if key in _LISTS else None

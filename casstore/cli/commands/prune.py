@@ -93,7 +93,7 @@ def run(args: Args, app: App) -> int:
 
 
 def _write_json(result: PruneResult, app: App) -> None:
-    from casstore.cli.govalues import json_text
+    from casstore.cli.jsontext import json_text
 
     for removed in result.removed:
         app.write(json_text({removed.kind.capitalize(): removed.text}) + "\n")

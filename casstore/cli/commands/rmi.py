@@ -134,6 +134,6 @@ def _record(kind: str, text: str, role: str, byte_count: int) -> str:
 
 
 def _object(record: dict[str, object]) -> str:
-    from casstore.cli.govalues import json_text
+    from casstore.cli.jsontext import json_text
 
     return json_text(record) + "\n"

@@ -103,7 +103,7 @@ def ls(args: Args, app: App) -> int:
     full, now = args.flag("no-trunc"), app.now()
     if form not in ("table", "json") or (form == "json" and not args.flag("quiet")):
         from casstore.cli.formats import render_records
-        from casstore.cli.govalues import Struct
+        from casstore.cli.jsontext import Struct
 
         records = (Struct(_record(entry, now=now, full=full)) for entry in entries)
         app.write(render_records(form, _HEADERS, records))

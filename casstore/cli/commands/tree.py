@@ -53,7 +53,7 @@ def run(args: Args, app: App) -> int:
     rows = app.store.tree(by=args.text("by") or "layers")
     full = args.flag("no-trunc")
     if args.text("format") == "json":
-        from casstore.cli.govalues import json_text
+        from casstore.cli.jsontext import json_text
 
         app.write("".join(json_text(_record(row)) + "\n" for row in rows))
         return 0

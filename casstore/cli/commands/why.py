@@ -57,7 +57,7 @@ def run(args: Args, app: App) -> int:
         if kept is None:
             status = 1
         elif args.text("format") == "json":
-            from casstore.cli.govalues import json_text
+            from casstore.cli.jsontext import json_text
 
             app.write(json_text(_record(kept)) + "\n")
         else:

@@ -1,0 +1,124 @@
+"""Making a store: its directories, its database, and at last the file that says it is one.
+
+Every step can be done again, or beside another process that does the same; a directory that holds
+something else is never touched.
+"""
+
+from __future__ import annotations
+
+import os
+
+from casstore.disk import durable, reserve
+from casstore.disk.layoutfile import LAYOUT
+from casstore.disk.local import TRUST_POLICY
+from casstore.errors import NotAStore, quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.disk.local import LocalStore
+
+_DIRECTORY_MODE = 0o700
+_PARTS = frozenset(
+    (
+        "blobs",
+        "ingest",
+        "casstore.db",
+        "casstore.lock",
+        "casstore.uses",
+        "index.json",
+        TRUST_POLICY,
+        reserve.NAME,
+    )
+)
+_DATABASE_EXTRAS = ("-wal", "-shm", "-journal")
+
+
+def create(store: LocalStore) -> None:
+    """Make the store, or finish making it; harmless where it is there.
+
+    The caller holds no lock: every step is safe beside another process that does the same,
+    except the database, which `make_database` makes under the lock. `oci-layout` comes last.
+
+    Raises:
+        NotAStore: the directory holds something else.
+    """
+    if store.exists():
+        store.check_layout()
+    elif os.path.isdir(store.root) and not _PARTS.issuperset(
+        name for name in os.listdir(store.root) if not name.startswith("casstore.db-")
+    ):
+        raise NotAStore(f"{quote(store.root)} is not empty and not a casstore store")
+    try:
+        fresh = not os.path.isdir(store.root)
+        if fresh:
+            durable.make_directories(os.path.dirname(store.root))
+            try:
+                os.mkdir(store.root, _DIRECTORY_MODE)
+            except FileExistsError:
+                pass  # another process was quicker
+        make_directories(store)
+        if fresh:
+            durable.sync_directory(os.path.dirname(store.root) or "/")
+    except OSError as error:
+        raise durable.storage_error(error, f"cannot make a store at {quote(store.root)}") from None
+
+
+def make_directories(store: LocalStore) -> None:
+    """Make the directories of the store, durably, where they are missing. Raises OSError."""
+    for path in (os.path.dirname(store.blobs.directory), store.blobs.directory, store.ingest):
+        if durable.make_directory(path):
+            durable.sync_directory(os.path.dirname(path))
+
+
+def make_database(store: LocalStore) -> None:
+    """Make an empty database; the lock is held."""
+    from casstore.disk import schema
+
+    try:
+        schema.create(staging_database(store))
+        install_database(store, staging_database(store, clear=False))
+    except schema.Error as error:
+        raise schema.database_error(error, store.database) from None
+    except OSError as error:
+        raise durable.storage_error(error, "cannot make casstore.db") from None
+
+
+def staging_database(store: LocalStore, *, clear: bool = True) -> str:
+    """Where a new database is built; with `clear`, what a crash left there is removed."""
+    staging = os.path.join(store.ingest, "casstore.db")
+    for leftover in (staging, *(staging + extra for extra in _DATABASE_EXTRAS)):
+        if clear and os.path.lexists(leftover):
+            os.unlink(leftover)
+    return staging
+
+
+def install_database(store: LocalStore, path: str) -> None:
+    """Put a finished database file in place; one that is there is kept aside, with its log.
+
+    A log that stayed would be played into the new database: it has left its name for good
+    before the new one is there.
+    """
+    aside = f"{store.database}.damaged-{os.urandom(4).hex()}"
+    for extra in ("", *_DATABASE_EXTRAS):
+        if os.path.lexists(store.database + extra):
+            durable.move_aside(store.database + extra, aside + extra)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        durable.share_with_group(descriptor, store.database)  # SQLite's own files follow it
+    finally:
+        os.close(descriptor)
+    durable.sync_files([path])
+    durable.publish([(path, store.database)], store.root)
+
+
+def finish(store: LocalStore) -> None:
+    """Write `index.json` and `oci-layout` where they are missing; the lock is held."""
+    if not os.path.exists(store.layout.path):
+        store.layout.write((), 0)
+    marker = os.path.join(store.root, "oci-layout")
+    if not os.path.exists(marker):
+        # Whoever made the directories may have died before their names were on the disk.
+        for directory in (store.root, store.blobs.directory):
+            durable.sync_directory(os.path.dirname(directory))
+        with durable.replace_file(marker, os.path.join(store.ingest, "oci-layout")) as new:
+            new.file.write(LAYOUT)
