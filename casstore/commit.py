@@ -54,6 +54,9 @@ class Change:
                  now: int) -> None:  # fmt: skip
         """`lock` is held; leaving the context releases it. `now` is in nanoseconds."""
         self._disk = disk
+        # Made, and so imported, now: with no descriptor left an import fails, and after the commit
+        # nothing must.
+        self._blobs, self._layout, self._reserve = disk.blobs, disk.layout, disk.reserve
         self._connection = connection
         self._lock = lock
         self.now = now
@@ -102,13 +105,13 @@ class Change:
         except Error:
             pass  # the transaction dies with the connection
         finally:
-            self._disk.reserve.restore()
+            self._reserve.restore()
             self._lock.release()
 
     def _take_back(self) -> None:
         """Remove the blobs that got their names for nothing: a full disk needs the space."""
         if self._named:
-            self._disk.blobs.discard(d for d in self._named if self.index.blob_size(d) is None)
+            self._blobs.discard(d for d in self._named if self.index.blob_size(d) is None)
 
     @staticmethod
     def _storage_error(error: OSError) -> CasstoreError:
@@ -118,7 +121,7 @@ class Change:
         """Finish what a crash interrupted, as part of this change."""
         generation = self.index.meta(GENERATION)
         self._on_demand = self.index.meta(PUBLISH) == ON_DEMAND
-        stale = self._disk.layout.generation() != generation
+        stale = self._layout.generation() != generation
         doomed = self.index.has_doomed()
         if stale or doomed:
             # Who committed it may have died before it was on the disk: nothing follows from a
@@ -128,7 +131,7 @@ class Change:
             # First of all: until it is published anew, index.json may name doomed blobs.
             self._publish((), (), generation)
         if doomed:
-            self._disk.blobs.discard(self.index.doomed())
+            self._blobs.discard(self.index.doomed())
             self.index.forget_doomed()
         if not self._disk.is_ingest_empty():
             from casstore.disk.leftovers import remove_leftovers
@@ -142,7 +145,7 @@ class Change:
         replaced by the fresh copy, for nobody vouches for its content. A blob that an rmi took
         away meanwhile comes back from the ingest's own link.
         """
-        blobs = self._disk.blobs
+        blobs = self._blobs
         staged = ingest.staged()
         known = self.index.known_among([digest for _, digest, _ in staged])
         moves = [
@@ -160,7 +163,7 @@ class Change:
 
     def _publish(self, edits: Edits, added: Sequence[Published], generation: int) -> None:
         """Bring index.json from the generation before to this one."""
-        layout, reserve = self._disk.layout, self._disk.reserve
+        layout, reserve = self._layout, self._reserve
         try:
             if self._on_demand:
                 layout.withdraw()
@@ -180,10 +183,10 @@ class Change:
         Of a change that makes nothing that index.json shows: it may come before the commit.
         """
         generation = self.index.meta(GENERATION)
-        if self._disk.layout.generation() != generation:
-            self._disk.layout.write(self.index.all_published(), generation)
+        if self._layout.generation() != generation:
+            self._layout.write(self.index.all_published(), generation)
         if self.index.meta(PUBLISH) != ON_DEMAND:
-            self._disk.layout.forget_last()
+            self._layout.forget_last()
 
     def commit(self) -> None:
         """Make the change durable, publish it, and discard what it doomed."""
@@ -208,7 +211,7 @@ class Change:
             )
             return
         if doomed:
-            self.warnings += self._disk.blobs.discard(self.index.doomed())
+            self.warnings += self._blobs.discard(self.index.doomed())
             if self.index.freed >= MANY and not self.warnings:
                 self._forget_doomed()
 

@@ -201,12 +201,13 @@ class ExchangingStore(OpenStore):
                 self.progress.finish()
                 self.progress.task("Committing")
             ingest.flush()
+            uses = self.disk.uses  # imported before the change: nothing may fail after it
             with self._change() as change:
                 change.index.drop_expired_trash(change.now)
                 change.publish_blobs(ingest)
                 images = admit_arrivals(change.index, arrivals)
                 change.commit()
-                self.disk.uses.note((image.id for image in images), time.time_ns())
+                uses.note((image.id for image in images), time.time_ns())
         except (RegistryError, Locked, KeyboardInterrupt, SystemExit):
             keep = True  # trying again can work, and goes on with what has come
             raise

@@ -32,9 +32,10 @@ class KeepingStore(OpenStore):
         """
         from casstore.leases import Lease
 
+        uses = self.disk.uses  # imported before the change: nothing may fail after it
         with self._change() as change:
             lease = Lease(self.disk, change, images, name)
-        self.disk.uses.note(lease.images, time.time_ns())
+        uses.note(lease.images, time.time_ns())
         return lease
 
     def leases(self) -> list[LeaseInfo]:
@@ -49,6 +50,7 @@ class KeepingStore(OpenStore):
         from casstore.rules.resolve import resolve
 
         check_lease_name(name)
+        uses = self.disk.uses  # imported before the change: nothing may fail after it
         now = time.time_ns()
         expires = None if ttl_seconds is None else now + int(ttl_seconds * 1e9)
         with self._change() as change:
@@ -56,7 +58,7 @@ class KeepingStore(OpenStore):
             held = resolve(change.index, image).image
             change.index.set_lease(name, held, expires)
             change.commit()
-        self.disk.uses.note((held,), now)
+        uses.note((held,), now)
 
     def remove_lease(self, *names: str) -> None:
         """End soft leases: all of them, or none where one is not there. Raises NotFound."""

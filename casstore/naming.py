@@ -27,6 +27,7 @@ class NamingStore(OpenStore):
         from casstore.rules.resolve import resolve
 
         name = parse_target(target)
+        uses = self.disk.uses  # imported before the change: nothing may fail after it
         with self._change() as change:
             found = resolve(change.index, source)
             top = change.index.top_named(found.name.reference) if found.name else None
@@ -35,7 +36,7 @@ class NamingStore(OpenStore):
             now = time.time_ns()
             change.index.attach(name, found.image, top.digest, tagged=now)
             change.commit()
-            self.disk.uses.note((found.image,), now)
+            uses.note((found.image,), now)
 
     def pin(self, *images: str, pinned: bool = True) -> None:
         """Protect images from every removal that is not forced; or, not `pinned`, no more.

@@ -57,6 +57,36 @@ from casstore.__main__ import main
 main()
 """
 
+RUN_AND_LIST_LATE_IMPORTS = """
+import os, sys
+root, listing, *argv = sys.argv[1:]
+sys.path.insert(0, root)
+sys.argv = ["casstore", *argv]
+
+from casstore.disk.sqliteindex import SqliteIndex
+commit, leave, late = SqliteIndex.commit, os._exit, []
+
+class Watch:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name not in sys.builtin_module_names:
+            late.append(name)
+
+def commit_and_watch(self):
+    commit(self)
+    sys.meta_path.insert(0, Watch)
+
+def list_and_leave(status):
+    with open(listing, "w") as file:
+        file.write("\\n".join(late))
+    leave(status)
+
+SqliteIndex.commit, os._exit = commit_and_watch, list_and_leave
+
+from casstore.__main__ import main
+main()
+"""
+
 ARCHIVE = ROOT / "fixtures" / "images" / "docker-save" / "commit.tar"
 
 
@@ -77,11 +107,13 @@ def store(loaded: Path, tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-def _loads(tmp_path: Path, *argv: str, status: int = 0) -> set[str]:
+def _loads(
+    tmp_path: Path, *argv: str, status: int = 0, program: str = RUN_AND_LIST_MODULES
+) -> set[str]:
     """The modules that one run of casstore imports."""
     listing = tmp_path / "modules"
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", RUN_AND_LIST_MODULES, ROOT, listing, *argv],
+        [sys.executable, "-I", "-S", "-c", program, ROOT, listing, *argv],
         capture_output=True, text=True, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == status, done.stderr
@@ -168,6 +200,26 @@ def test_an_everyday_command_loads_its_own_part_of_the_store_alone(
 
 def test_the_parts_that_a_command_must_not_load_are_there() -> None:
     assert set().union(*NEEDLESS.values()) <= {module.name for module in modules()}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "tag shop/committed:1 new:1",
+        "rmi shop/committed:1",
+        "rmi -f 9b2e777a498d",
+        "rmi --keep 24h shop/committed:1",
+        "prune -a -f",
+        "pin shop/committed:1",
+        "lease add keep shop/committed:1",
+        "config set trash.keep 24h",
+    ],
+)
+def test_nothing_is_imported_after_the_commit(command: str, store: Path, tmp_path: Path) -> None:
+    # with no descriptor left an import fails, and what is done would be told as a failure
+    argv = ("--store", str(store), *command.split())
+
+    assert _loads(tmp_path, *argv, program=RUN_AND_LIST_LATE_IMPORTS) == set()
 
 
 def test_a_refused_rmi_loads_nothing_heavy(store: Path, tmp_path: Path) -> None:
