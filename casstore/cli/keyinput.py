@@ -15,6 +15,7 @@ from casstore.errors import CasstoreError, quote
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
     from casstore.cli.options import Args
 
@@ -92,10 +93,16 @@ def _asked(prompt: str) -> bytes:
 
 def required(args: Args, option: str) -> str:
     """The value of an option that a command cannot do without."""
-    value = args.text(option)
-    if not value:
-        raise WrongUsage(f"'{args.command.called}' needs --{option}", args.command)
-    return value
+    return args.text(option) or _needed(args, option)
+
+
+def all_required(args: Args, option: str) -> tuple[str, ...]:
+    """The values of an option that must be given at least once."""
+    return args.texts(option) or _needed(args, option)
+
+
+def _needed(args: Args, option: str) -> NoReturn:
+    raise WrongUsage(f"'{args.command.called}' needs --{option}", args.command)
 
 
 def annotations_of(args: Args) -> dict[str, str]:

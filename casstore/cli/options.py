@@ -34,6 +34,8 @@ WRONG_USAGE = (2, "wrong usage")
 NO_STORE = (10, "there is no store, or a newer casstore wrote it")
 LOCKED = (11, "another process kept the store locked; trying again can work")
 DAMAGED = (12, "the store is damaged; see casstore fsck")
+OF_A_LOOK = (WRONG_USAGE, NO_STORE, DAMAGED)
+OF_A_CHANGE = (WRONG_USAGE, NO_STORE, LOCKED, DAMAGED)
 
 
 class Option(Value):

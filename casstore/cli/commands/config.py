@@ -6,8 +6,9 @@ from casstore.cli.options import (
     DAMAGED,
     LOCKED,
     NO_STORE,
+    OF_A_CHANGE,
+    OF_A_LOOK,
     TEXT,
-    WRONG_USAGE,
     Args,
     Command,
     Option,
@@ -42,7 +43,7 @@ GET = Command(
     summary="Print the value of a setting, or its default",
     least=1,
     most=1,
-    exits=((0, "it is printed"), (1, "no such setting"), WRONG_USAGE, NO_STORE, DAMAGED),
+    exits=((0, "it is printed"), (1, "no such setting"), *OF_A_LOOK),
 )
 
 LS = Command(
@@ -58,7 +59,7 @@ LS = Command(
         ),
     ),
     most=0,
-    exits=((0, "they are listed"), (1, "a template is wrong"), WRONG_USAGE, NO_STORE, DAMAGED),
+    exits=((0, "they are listed"), (1, "a template is wrong"), *OF_A_LOOK),
 )
 
 SET = Command(
@@ -83,7 +84,7 @@ UNSET = Command(
     summary="Let the default of a setting hold again",
     least=1,
     most=1,
-    exits=((0, "it is not set"), (1, "no such setting"), WRONG_USAGE, NO_STORE, LOCKED, DAMAGED),
+    exits=((0, "it is not set"), (1, "no such setting"), *OF_A_CHANGE),
 )
 
 _HEADERS = {

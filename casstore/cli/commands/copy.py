@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from casstore.cli.commands.load import COMPRESSION
-from casstore.cli.options import DAMAGED, LOCKED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
+from casstore.cli.options import OF_A_CHANGE, TEXT, Args, Command, Option
 from casstore.cli.registries import PLAIN_HTTP, transport
 
 TYPE_CHECKING = False
@@ -30,10 +30,7 @@ HELP = Command(
     exits=(
         (0, "the image is there; its digest is printed"),
         (1, "it could not be copied; the destination is as it was"),
-        WRONG_USAGE,
-        NO_STORE,
-        LOCKED,
-        DAMAGED,
+        *OF_A_CHANGE,
     ),
     description="""\
 SOURCE and DESTINATION are written as for skopeo: casstore:NAME or just NAME for the store,

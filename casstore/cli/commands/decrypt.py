@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from casstore.cli.keyinput import PASSWORD_FILE, key_with_password
-from casstore.cli.options import (
-    DAMAGED,
-    LIST,
-    LOCKED,
-    NO_STORE,
-    WRONG_USAGE,
-    Args,
-    Command,
-    Option,
-    WrongUsage,
-)
+from casstore.cli.keyinput import PASSWORD_FILE, all_required, key_with_password
+from casstore.cli.options import LIST, OF_A_CHANGE, Args, Command, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,10 +28,7 @@ HELP = Command(
     exits=(
         (0, "NEWNAME is the form in the clear"),
         (1, "no key fits, or a layer is not what was encrypted; nothing is changed"),
-        WRONG_USAGE,
-        NO_STORE,
-        LOCKED,
-        DAMAGED,
+        *OF_A_CHANGE,
     ),
     description="""\
 Decrypts what casstore, skopeo, podman, buildah or containerd have encrypted (ocicrypt: JWE and
@@ -56,9 +43,7 @@ Keys are PEM or DER. A password on the command line (pass=) is seen by everyone 
 def run(args: Args, app: App) -> int:
     """Decrypt, and print the digest of the manifest in the clear."""
     image, name = args.positional
-    texts = args.texts("key")
-    if not texts:
-        raise WrongUsage(f"'{HELP.called}' needs --key", HELP)
-    keys = [key_with_password(text, args.text("password-file")) for text in texts]
+    file = args.text("password-file")
+    keys = [key_with_password(text, file) for text in all_required(args, "key")]
     app.out(app.store.decrypt(image, name, keys))
     return 0

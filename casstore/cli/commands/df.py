@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import DAMAGED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
+from casstore.cli.options import OF_A_LOOK, TEXT, Args, Command, Option
 from casstore.cli.render import NONE, SECOND, UNKNOWN, age, go_time, image_size, size, table
 
 TYPE_CHECKING = False
@@ -30,9 +30,7 @@ HELP = Command(
     exits=(
         (0, "the figures are printed"),
         (1, "a template is wrong"),
-        WRONG_USAGE,
-        NO_STORE,
-        DAMAGED,
+        *OF_A_LOOK,
     ),
     description="""\
 SIZE is bytes on disk, of compressed layers and all documents; every blob counts once. ACTIVE images

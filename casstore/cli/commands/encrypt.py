@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from casstore.cli.keyinput import read_file
-from casstore.cli.options import (
-    DAMAGED,
-    LIST,
-    LOCKED,
-    NO_STORE,
-    WRONG_USAGE,
-    Args,
-    Command,
-    Option,
-    WrongUsage,
-)
+from casstore.cli.keyinput import all_required, read_file
+from casstore.cli.options import LIST, OF_A_CHANGE, Args, Command, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,10 +34,7 @@ HELP = Command(
     exits=(
         (0, "NEWNAME is the encrypted form"),
         (1, "no such image, or a key that cannot be used; nothing is changed"),
-        WRONG_USAGE,
-        NO_STORE,
-        LOCKED,
-        DAMAGED,
+        *OF_A_CHANGE,
     ),
     description="""\
 Encrypts layers as ocicrypt does, so that skopeo, podman, buildah and containerd decrypt them:
@@ -63,13 +50,11 @@ def run(args: Args, app: App) -> int:
     """Encrypt, and print the digest of the new manifest."""
     image, name = args.positional
     recipients = []
-    for text in args.texts("recipient"):
+    for text in all_required(args, "recipient"):
         scheme, colon, path = text.partition(":")
         if not colon or scheme not in ("jwe", "pkcs7") or not path:
             raise args.wrong("recipient", "jwe:FILE or pkcs7:FILE is needed")
         recipients.append((scheme, read_file(path, "recipient")))
-    if not recipients:
-        raise WrongUsage(f"'{HELP.called}' needs --recipient", HELP)
     app.out(app.store.encrypt(image, name, recipients, layers=_layers(args)))
     return 0
 

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import (
-    LIST,
-    LOCKED,
-    NO_STORE,
-    TEXT,
-    WRONG_USAGE,
-    Args,
-    Command,
-    Option,
-)
+from casstore.cli.options import LIST, LOCKED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
 from casstore.cli.progress import AUTO, PROGRESS, Show
 from casstore.errors import Damaged
 

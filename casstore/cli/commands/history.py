@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import DAMAGED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
+from casstore.cli.options import OF_A_LOOK, TEXT, Args, Command, Option
 from casstore.cli.render import SECOND, age, rfc3339, size, table
 from casstore.errors import printable
 
@@ -41,9 +41,7 @@ HELP = Command(
     exits=(
         (0, "the history is printed"),
         (1, "no such image, or a template is wrong"),
-        WRONG_USAGE,
-        NO_STORE,
-        DAMAGED,
+        *OF_A_LOOK,
     ),
     description="""\
 One row for each step. IMAGE is the ID of the image, then of each recorded ancestor, and <missing>

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import (
-    DAMAGED,
-    LIST,
-    NO_STORE,
-    TEXT,
-    WRONG_USAGE,
-    Args,
-    Command,
-    Option,
-    invalid_value,
-)
+from casstore.cli.options import LIST, OF_A_LOOK, TEXT, Args, Command, Option, invalid_value
 from casstore.cli.render import NONE, age, image_size, table
 
 TYPE_CHECKING = False
@@ -55,9 +45,7 @@ HELP = Command(
     exits=(
         (0, "also where nothing is listed"),
         (1, "a filter, a pattern or a template is wrong"),
-        WRONG_USAGE,
-        NO_STORE,
-        DAMAGED,
+        *OF_A_LOOK,
     ),
     description="""\
 Newest first. SIZE is what the image adds to its parent, then all of it (virtual), where it has one.

@@ -3,17 +3,7 @@
 from __future__ import annotations
 
 from casstore.cli.commands.load import COMPRESSION, standard_input
-from casstore.cli.options import (
-    DAMAGED,
-    LIST,
-    LOCKED,
-    NO_STORE,
-    TEXT,
-    WRONG_USAGE,
-    Args,
-    Command,
-    Option,
-)
+from casstore.cli.options import LIST, OF_A_CHANGE, TEXT, Args, Command, Option
 from casstore.cli.progress import AUTO, PROGRESS, Show
 
 TYPE_CHECKING = False
@@ -50,10 +40,7 @@ HELP = Command(
     exits=(
         (0, "the image is in the store; its ID is printed"),
         (1, "the tarball was refused; the store is as it was"),
-        WRONG_USAGE,
-        NO_STORE,
-        LOCKED,
-        DAMAGED,
+        *OF_A_CHANGE,
     ),
     description="""\
 Changes: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, USER, VOLUME, WORKDIR. A store that is not

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import DAMAGED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
+from casstore.cli.options import OF_A_LOOK, TEXT, Args, Command, Option
 from casstore.errors import CasstoreError, Locked, NotAStore, NotFound
 
 TYPE_CHECKING = False
@@ -35,9 +35,7 @@ HELP = Command(
     exits=(
         (0, "every IMAGE was found"),
         (1, "an IMAGE was not found; the others are printed"),
-        WRONG_USAGE,
-        NO_STORE,
-        DAMAGED,
+        *OF_A_LOOK,
     ),
     completes="image",
 )

@@ -6,6 +6,8 @@ from casstore.cli.options import (
     DAMAGED,
     LOCKED,
     NO_STORE,
+    OF_A_CHANGE,
+    OF_A_LOOK,
     TEXT,
     WRONG_USAGE,
     Args,
@@ -53,10 +55,7 @@ ADD = Command(
     exits=(
         (0, "the image is held"),
         (1, "no such image, or the name cannot be used"),
-        WRONG_USAGE,
-        NO_STORE,
-        LOCKED,
-        DAMAGED,
+        *OF_A_CHANGE,
     ),
     completes="image",
 )
@@ -79,9 +78,7 @@ LS = Command(
     exits=(
         (0, "also where there is none"),
         (1, "a template is wrong"),
-        WRONG_USAGE,
-        NO_STORE,
-        DAMAGED,
+        *OF_A_LOOK,
     ),
 )
 
@@ -93,10 +90,7 @@ RM = Command(
     exits=(
         (0, "they are gone"),
         (1, "there is no such lease; all of them stay"),
-        WRONG_USAGE,
-        NO_STORE,
-        LOCKED,
-        DAMAGED,
+        *OF_A_CHANGE,
     ),
     completes="lease",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from casstore.cli.keyinput import POLICY
-from casstore.cli.options import DAMAGED, LOCKED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
+from casstore.cli.options import OF_A_CHANGE, TEXT, Args, Command, Option
 from casstore.cli.progress import AUTO, PROGRESS, Show
 from casstore.errors import CasstoreError
 
@@ -44,10 +44,7 @@ HELP = Command(
     exits=(
         (0, "everything in the archive is in the store"),
         (1, "the archive was refused; the store is as it was"),
-        WRONG_USAGE,
-        NO_STORE,
-        LOCKED,
-        DAMAGED,
+        *OF_A_CHANGE,
     ),
     description="""\
 Reads what docker save, podman save, skopeo, buildah and others write: docker archives, OCI

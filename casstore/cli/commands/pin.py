@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import DAMAGED, LOCKED, NO_STORE, WRONG_USAGE, Args, Command
+from casstore.cli.options import OF_A_CHANGE, Args, Command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,10 +16,7 @@ HELP = Command(
     exits=(
         (0, "all of them are pinned"),
         (1, "one of them is not there; nothing is changed"),
-        WRONG_USAGE,
-        NO_STORE,
-        LOCKED,
-        DAMAGED,
+        *OF_A_CHANGE,
     ),
     description="""\
 A pinned image goes neither with gc nor with prune nor along with its last child; rmi needs -f, and

@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from casstore.cli.commands.images import checked_filters
 from casstore.cli.commands.rmi import KEEP, keep_seconds
-from casstore.cli.options import (
-    DAMAGED,
-    LIST,
-    LOCKED,
-    NO_STORE,
-    TEXT,
-    WRONG_USAGE,
-    Args,
-    Command,
-    Option,
-)
+from casstore.cli.options import LIST, OF_A_CHANGE, TEXT, Args, Command, Option
 from casstore.cli.render import size
 
 TYPE_CHECKING = False
@@ -45,10 +35,7 @@ HELP = Command(
     exits=(
         (0, "done, also where there was nothing to do or the answer was no"),
         (1, "a filter is wrong"),
-        WRONG_USAGE,
-        NO_STORE,
-        LOCKED,
-        DAMAGED,
+        *OF_A_CHANGE,
     ),
     description="""\
 Removes dangling images (no name, no child) and their parents that have no name either; with -a

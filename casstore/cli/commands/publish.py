@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import (
-    DAMAGED,
-    LOCKED,
-    NO_STORE,
-    TEXT,
-    WRONG_USAGE,
-    Args,
-    Command,
-    Option,
-)
+from casstore.cli.options import OF_A_CHANGE, TEXT, Args, Command, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +22,7 @@ HELP = Command(
         ),
     ),
     most=0,
-    exits=((0, "index.json is as the store is"), WRONG_USAGE, NO_STORE, LOCKED, DAMAGED),
+    exits=((0, "index.json is as the store is"), *OF_A_CHANGE),
     description="""\
 Each change writes index.json anew, which takes as long as copying it: at 100000 images as long as
 all else that rmi does. In a store that publishes on demand a change takes as long as in a small

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from casstore.cli.keyinput import POLICY
-from casstore.cli.options import DAMAGED, LOCKED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
+from casstore.cli.options import OF_A_CHANGE, TEXT, Args, Command, Option
 from casstore.cli.progress import AUTO, PROGRESS, Show
-from casstore.cli.registries import PLAIN_HTTP, transport
-from casstore.errors import CasstoreError, Locked, NotAStore
+from casstore.cli.registries import PLAIN_HTTP, QUIET, REFERRERS, each_name, means_latest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,21 +24,18 @@ HELP = Command(
             kind=TEXT,
             value="os/arch[/variant]",
         ),
-        Option("quiet", "Suppress verbose output", short="q"),
+        QUIET,
         Option("all-platforms", "Take an index with all its platforms", own=True),
         PLAIN_HTTP,
         POLICY,
         PROGRESS,
-        Option("referrers", "Also what refers to the image: signatures, SBOMs", own=True),
+        REFERRERS,
     ),
     least=1,
     exits=(
         (0, "every NAME is in the store"),
         (1, "a NAME was not pulled; the others were"),
-        WRONG_USAGE,
-        NO_STORE,
-        LOCKED,
-        DAMAGED,
+        *OF_A_CHANGE,
     ),
     description="""\
 A pull by tag records the tag and the digest that it stood for, a pull by digest the digest alone.
@@ -57,19 +53,9 @@ SSL_CERT_FILE and /etc/docker/certs.d are honoured.""",
 
 def run(args: Args, app: App) -> int:
     """Pull each NAME; one that fails does not stop the next."""
-    status = 0
     if args.flag("all-platforms") and args.text("platform"):
         raise args.wrong("platform", "--all-platforms takes every platform")
-    with transport(args) as via:
-        for name in args.positional:
-            try:
-                _pull(args, app, via, name)
-            except (NotAStore, Locked):
-                raise
-            except CasstoreError as error:
-                app.error(str(error))
-                status = max(status, error.exit_code)
-    return status
+    return each_name(args, app, _pull)
 
 
 def _pull(args: Args, app: App, via: Transport, name: str) -> None:
@@ -77,8 +63,7 @@ def _pull(args: Args, app: App, via: Transport, name: str) -> None:
 
     every_tag, quiet = args.flag("all-tags"), args.flag("quiet")
     parsed = parse_name(name)
-    last = name.rpartition("/")[2]
-    if not (quiet or every_tag or ":" in last or "@" in last):
+    if not quiet and means_latest(name, every_tag=every_tag):
         app.out(f"Using default tag: {parsed.tag}")
     with Show(app, args.text("progress") or AUTO, quiet=quiet) as show:
         result = app.store.pull(

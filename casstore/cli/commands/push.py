@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import DAMAGED, LOCKED, NO_STORE, WRONG_USAGE, Args, Command, Option
+from casstore.cli.options import OF_A_CHANGE, Args, Command, Option
 from casstore.cli.progress import AUTO, PROGRESS, Show
-from casstore.cli.registries import PLAIN_HTTP, transport
-from casstore.errors import CasstoreError, Locked, NotAStore
+from casstore.cli.registries import PLAIN_HTTP, QUIET, REFERRERS, each_name, means_latest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,19 +17,16 @@ HELP = Command(
     summary="Upload an image to a registry",
     options=(
         Option("all-tags", "Push all tags of the repository", short="a"),
-        Option("quiet", "Suppress verbose output", short="q"),
+        QUIET,
         PLAIN_HTTP,
         PROGRESS,
-        Option("referrers", "Also what refers to the image: signatures, SBOMs", own=True),
+        REFERRERS,
     ),
     least=1,
     exits=(
         (0, "every NAME is in its registry"),
         (1, "a NAME was not pushed; the others were"),
-        WRONG_USAGE,
-        NO_STORE,
-        LOCKED,
-        DAMAGED,
+        *OF_A_CHANGE,
     ),
     description="""\
 Manifests, indexes and blobs go out byte for byte, so the digest stays. What the registry has is not
@@ -42,22 +38,12 @@ it is sent. The digest reference that an image has in the registry is recorded."
 
 def run(args: Args, app: App) -> int:
     """Push each NAME; one that fails does not stop the next."""
-    status = 0
-    with transport(args) as via:
-        for name in args.positional:
-            try:
-                _push(args, app, via, name)
-            except (NotAStore, Locked):
-                raise
-            except CasstoreError as error:
-                app.error(str(error))
-                status = max(status, error.exit_code)
-    return status
+    return each_name(args, app, _push)
 
 
 def _push(args: Args, app: App, via: Transport, name: str) -> None:
     quiet, every_tag = args.flag("quiet"), args.flag("all-tags")
-    if not (quiet or every_tag or ":" in name.rpartition("/")[2] or "@" in name):
+    if not quiet and means_latest(name, every_tag=every_tag):
         app.out("Using default tag: latest")
     with Show(app, args.text("progress") or AUTO, quiet=quiet) as show:
         pushed = app.store.push(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import DAMAGED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
+from casstore.cli.options import OF_A_LOOK, TEXT, Args, Command, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ HELP = Command(
         ),
     ),
     most=0,
-    exits=((0, "the page is written"), (1, "it cannot be written"), WRONG_USAGE, NO_STORE, DAMAGED),
+    exits=((0, "the page is written"), (1, "it cannot be written"), *OF_A_LOOK),
     description="""\
 One HTML file for a browser, of this moment: what is on disk, what is shared, a map of repositories,
 images and layers by bytes, and a table of all images with age, last use and what the removal of

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import (
-    DAMAGED,
-    LOCKED,
-    NO_STORE,
-    TEXT,
-    WRONG_USAGE,
-    Args,
-    Command,
-    Option,
-    WrongUsage,
-)
+from casstore.cli.options import OF_A_CHANGE, TEXT, Args, Command, Option, WrongUsage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,10 +24,7 @@ HELP = Command(
     exits=(
         (0, "all of it is back"),
         (1, "not in the trash, or a name belongs to another image now; nothing has changed"),
-        WRONG_USAGE,
-        NO_STORE,
-        LOCKED,
-        DAMAGED,
+        *OF_A_CHANGE,
     ),
     description="""\
 ENTRY is the number of an entry (casstore trash ls), or a name or image ID in it, which means the

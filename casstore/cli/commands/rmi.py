@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import (
-    DAMAGED,
-    LOCKED,
-    NO_STORE,
-    TEXT,
-    WRONG_USAGE,
-    Args,
-    Command,
-    Option,
-)
+from casstore.cli.options import OF_A_CHANGE, TEXT, Args, Command, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,10 +40,7 @@ HELP = Command(
     exits=(
         (0, "everything went; with -f also where an image was not there"),
         (1, "an IMAGE could not be removed; the others were"),
-        WRONG_USAGE,
-        NO_STORE,
-        LOCKED,
-        DAMAGED,
+        *OF_A_CHANGE,
     ),
     description="""\
 Removes names, then the images that have no name left, then every blob that nothing needs any more.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import DAMAGED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
+from casstore.cli.options import OF_A_LOOK, TEXT, Args, Command, Option
 from casstore.cli.progress import AUTO, PROGRESS, Show
 from casstore.errors import CasstoreError
 
@@ -38,9 +38,7 @@ HELP = Command(
     exits=(
         (0, "the archive is written"),
         (1, "no such image, or it cannot be written; no file is left"),
-        WRONG_USAGE,
-        NO_STORE,
-        DAMAGED,
+        *OF_A_LOOK,
     ),
     description="""\
 A repository's name alone means all its tags. An ID or a digest saves the image without a name.

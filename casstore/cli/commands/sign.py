@@ -10,7 +10,7 @@ from casstore.cli.keyinput import (
     read_file,
     required,
 )
-from casstore.cli.options import DAMAGED, LOCKED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
+from casstore.cli.options import OF_A_CHANGE, TEXT, Args, Command, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,10 +38,7 @@ HELP = Command(
     exits=(
         (0, "all are signed"),
         (1, "no such image, or the key cannot be used; nothing is signed"),
-        WRONG_USAGE,
-        NO_STORE,
-        LOCKED,
-        DAMAGED,
+        *OF_A_CHANGE,
     ),
     description="""\
 Signs the manifest that IMAGE names, in the formats of cosign: what casstore signs, cosign verifies,

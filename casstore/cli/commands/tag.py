@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import DAMAGED, LOCKED, NO_STORE, WRONG_USAGE, Args, Command
+from casstore.cli.options import OF_A_CHANGE, Args, Command
 from casstore.errors import InvalidReference, quote
 from casstore.model.reference import parse_name
 
@@ -19,10 +19,7 @@ HELP = Command(
     exits=(
         (0, "TARGET_IMAGE refers to the image"),
         (1, "no such image, or a name that cannot be one"),
-        WRONG_USAGE,
-        NO_STORE,
-        LOCKED,
-        DAMAGED,
+        *OF_A_CHANGE,
     ),
     description="""\
 A name that was another image's moves; that image stays, and may be left without a name.

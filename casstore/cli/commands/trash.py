@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import (
-    DAMAGED,
-    LOCKED,
-    NO_STORE,
-    TEXT,
-    WRONG_USAGE,
-    Args,
-    Command,
-    Option,
-)
+from casstore.cli.options import OF_A_CHANGE, OF_A_LOOK, TEXT, Args, Command, Option
 from casstore.cli.render import NONE, SECOND, rfc3339, size, span, table
 from casstore.errors import printable
 
@@ -58,9 +49,7 @@ LS = Command(
     exits=(
         (0, "also where it is empty"),
         (1, "a template is wrong"),
-        WRONG_USAGE,
-        NO_STORE,
-        DAMAGED,
+        *OF_A_LOOK,
     ),
     description="""\
 ID is for restore and trash empty. SIZE is bytes on disk that nothing else holds, neither an image
@@ -74,10 +63,7 @@ EMPTY = Command(
     exits=(
         (0, "they are gone; also where there was none"),
         (1, "no such entry; nothing is removed"),
-        WRONG_USAGE,
-        NO_STORE,
-        LOCKED,
-        DAMAGED,
+        *OF_A_CHANGE,
     ),
     description="ENTRY is the number of an entry, or a name or image ID in it.",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from casstore.cli.options import DAMAGED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
+from casstore.cli.options import OF_A_LOOK, TEXT, Args, Command, Option
 from casstore.cli.render import NONE, SECOND, image_size, size
 from casstore.cli.terminal import BOLD, CYAN, DIM, terminal_of
 from casstore.errors import printable
@@ -33,7 +33,7 @@ HELP = Command(
         Option("no-trunc", "Don't truncate output"),
     ),
     most=0,
-    exits=((0, "also where there is no image"), WRONG_USAGE, NO_STORE, DAMAGED),
+    exits=((0, "also where there is no image"), *OF_A_LOOK),
     description="""\
 Each line is an image, or first layers that several images share without being an image themselves.
 Its size is the bytes of the files that it adds to what it stands under, then of all its files;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import DAMAGED, LOCKED, NO_STORE, WRONG_USAGE, Args, Command
+from casstore.cli.options import OF_A_CHANGE, Args, Command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,10 +16,7 @@ HELP = Command(
     exits=(
         (0, "all of them are free to go"),
         (1, "one of them is not there; nothing is changed"),
-        WRONG_USAGE,
-        NO_STORE,
-        LOCKED,
-        DAMAGED,
+        *OF_A_CHANGE,
     ),
     description="""\
 Harmless for an image that is not pinned.""",

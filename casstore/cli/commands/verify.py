@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from casstore.cli.keyinput import ANNOTATIONS, annotations_of, read_file, required
-from casstore.cli.options import DAMAGED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
+from casstore.cli.options import OF_A_LOOK, TEXT, Args, Command, Option
 from casstore.errors import CasstoreError
 
 TYPE_CHECKING = False
@@ -28,9 +28,7 @@ HELP = Command(
     exits=(
         (0, "each image has a good signature"),
         (1, "one has not, or is not there; the others were verified"),
-        WRONG_USAGE,
-        NO_STORE,
-        DAMAGED,
+        *OF_A_LOOK,
     ),
     description="""\
 A signature is good when the key made it, it is of this manifest, its identity is the repository of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import DAMAGED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
+from casstore.cli.options import OF_A_LOOK, TEXT, Args, Command, Option
 from casstore.cli.render import size
 from casstore.errors import CasstoreError
 
@@ -23,9 +23,7 @@ HELP = Command(
     exits=(
         (0, "each is in the store; what keeps it is printed"),
         (1, "one of them is not in the store (for a whole digest nothing is said)"),
-        WRONG_USAGE,
-        NO_STORE,
-        DAMAGED,
+        *OF_A_LOOK,
     ),
     description="""\
 For an image: its references, the images built on it, what it is about where it is an artifact with
