@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import sqlite3
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from casstore import Store
+from tests.transfer.building import docker_archive, layer
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 ARCHIVES = FIXTURES / "transcripts" / "archives"
@@ -84,6 +86,15 @@ def _withdrawn(store: Store) -> None:
 def _dangling(store: Store) -> None:
     _chain(store)
     store.load(str(ARCHIVES / "untagged.tar"))
+
+
+def _many(store: Store) -> None:
+    """So many blobs that they are flushed, and unlinked, by several threads."""
+    images = [
+        {"layers": [layer("common"), layer(str(number))], "tags": [f"many/{number}:1"]}
+        for number in range(20)
+    ]
+    store.load(io.BytesIO(docker_archive(*images)))
 
 
 def _leased(store: Store) -> None:
@@ -187,6 +198,7 @@ SCENARIOS = (
     Scenario("publish always", "publish --mode always", _withdrawn),
     Scenario("prune", "prune -f", _dangling),
     Scenario("prune of all", "prune -af", _dangling),
+    Scenario("prune of many", "prune -af", _many),
     Scenario("gc", "gc", _garbage),
     Scenario("gc with a policy", "gc --keep 0 --min-age 0s --protect other:2", _dangling,
              in_turns=True),
