@@ -206,7 +206,8 @@ class OpenStore:
             return False
         return True
 
-    def _rebuild(self) -> list[str]:
+    def _rebuild(self) -> tuple[list[str], bool]:
+        """Make the database anew: what is to be told, and whether all content was verified."""
         from casstore.care.rebuild import rebuild_database
 
         lines = []
@@ -225,8 +226,8 @@ class OpenStore:
 
                 make_directories(self.disk)
                 lines.append(write_salvaged_index(self.disk))
-            problems = rebuild_database(self.disk)
+            problems, verified = rebuild_database(self.disk)
         with self._change() as change:
             change.commit()
         lines.append("the database was rebuilt from index.json and the blobs")
-        return lines + problems
+        return lines + problems, verified

@@ -102,7 +102,9 @@ class Upkeep(OpenStore):
         self.disk.require()
         repaired: list[str] = []
         if rebuild:
-            repaired += self._rebuild()
+            lines, verified = self._rebuild()
+            repaired += lines
+            content = content and not verified  # once is enough
         if repair_from:
             from casstore.care.mending import mend_from
 

@@ -21,7 +21,7 @@ from casstore.care.published import (
     listed,
     read_file,
 )
-from casstore.care.rebuild import StoredTree
+from casstore.care.storedtree import StoredTree
 from casstore.disk import durable, schema
 from casstore.disk.layoutfile import GENERATION, PARENT
 from casstore.disk.sqliteindex import SqliteIndex

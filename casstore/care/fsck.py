@@ -11,17 +11,16 @@ import stat
 
 from casstore.care.adoption import forget_kept, retry_kept, unknown_images
 from casstore.care.content import UNREADABLE, ContentCheck, unreadable
+from casstore.care.indexedtree import IndexedTree
 from casstore.care.published import kept_files
-from casstore.care.rebuild import StoredTree
 from casstore.commit import ON_DEMAND, PUBLISH
 from casstore.disk import durable, schema
 from casstore.disk.leftovers import leftovers
 from casstore.disk.local import TRUST_POLICY
 from casstore.disk.reserve import NAME as RESERVE
-from casstore.errors import CasstoreError, Damaged, NotAStore, Refused, printable
-from casstore.model.digest import Digest
+from casstore.errors import CasstoreError, Damaged, NotAStore, printable
+from casstore.model.digest import Digest, sha256
 from casstore.model.imagetree import read_tree
-from casstore.model.mediatype import is_encrypted
 from casstore.model.record import INDEX, MANIFEST
 from casstore.results.upkeep import CheckResult, Finding
 
@@ -30,11 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from casstore.commit import Change
-    from casstore.disk.blobdir import BlobDirectory
     from casstore.disk.local import LocalStore
     from casstore.disk.sqliteindex import SqliteIndex
     from casstore.disk.sqliteview import SqliteView
-    from casstore.model.record import Descriptor, LayerRecord
     from casstore.progress import Progress
     from casstore.rules.view import BlobState
 
@@ -42,6 +39,7 @@ ERROR, WARN, NOTE = "error", "warn", "note"
 QUARANTINE = "quarantine"
 MISSING = "blob-missing"
 MODE = "blob-mode"
+SMALL = 64 << 10  # bytes: what is read at once, in the thread that asks
 _WRONG_BLOB = frozenset(("blob-corrupt", "blob-size", "blob-not-file"))
 BAD_BLOB = _WRONG_BLOB | {MISSING, UNREADABLE}
 _RECOUNT = """
@@ -161,10 +159,9 @@ class _Check:
         try:
             view.connection.execute("BEGIN")
             self._database(view)
-            states = list(view.all_blobs())
-            self._files(view, states, content=content)
+            self._files(view, content=content)
             self._trees(view)
-            self._directory({state.digest for state in states}, set(view.doomed()))
+            self._directory(view)
             self._published(view)
         except CasstoreError as error:
             self._found(ERROR, "db-bad", "casstore.db", str(error))
@@ -209,22 +206,27 @@ class _Check:
             if expires is not None and expires <= time.time_ns():
                 self._found(NOTE, "lease-expired", name, "gc removes it")
 
-    def _files(self, view: SqliteView, states: list[BlobState], *, content: bool) -> None:
-        """Every blob of the index: there, a regular file, of its size, of its content."""
-        readable = []
-        for state in states:
-            problem = self._shape(state)
-            if problem is None:
-                readable.append(state)
-            else:
-                self._blob(view, problem, state.digest)
-        self.blobs, self.bytes = len(readable), sum(state.size for state in readable)
-        if not content:
-            return
+    def _files(self, view: SqliteView, *, content: bool) -> None:
+        """Every blob of the index: there, a regular file, of its size, of its content.
+
+        Large ones are read side by side; for a small one a thread costs more than it saves.
+        """
         task = None
-        if self._progress is not None:
-            task = self._progress.task("Checking", self.bytes)
-        check = ContentCheck(self._disk.blobs, ((s.digest, s.size) for s in readable), task)
+        if content and self._progress is not None:
+            task = self._progress.task("Checking", view.stored_bytes())
+        large = []
+        for state in view.all_blobs():
+            if content and state.size <= SMALL and self._is_right(state):
+                if task is not None:
+                    task.advance(state.size)
+            elif (problem := self._shape(state)) is not None:
+                self._blob(view, problem, state.digest)
+                continue
+            elif content:
+                large.append((state.digest, state.size))
+            self.blobs += 1
+            self.bytes += state.size
+        check = ContentCheck(self._disk.blobs, large, task)
         try:
             problems = check.problems()
         finally:
@@ -233,6 +235,14 @@ class _Check:
             self._blob(view, problem, digest)
         if task is not None:
             task.finish()
+
+    def _is_right(self, state: BlobState) -> bool:
+        """Whether a small blob is there with its content; if not, others find out what is wrong."""
+        try:
+            data = self._disk.blobs.content(state.digest, state.size)
+        except CasstoreError:
+            return False
+        return data is not None and len(data) == state.size and sha256(data) == state.digest
 
     def _shape(self, state: BlobState) -> tuple[str, str] | None:
         try:
@@ -255,39 +265,38 @@ class _Check:
     def _trees(self, view: SqliteView) -> None:
         """Every image's documents say what the index says."""
         bad = {finding.object for finding in self.findings if finding.level == ERROR}
-        reader = _IndexedTree(self._disk.blobs, view)
-        for facts in view.all_images():
-            for top in view.tops_of(facts.id):
-                try:
-                    record = read_tree(top, reader)
-                except CasstoreError as error:
-                    if not any(_holds(view, top.digest, thing) for thing in bad):
-                        code = "diffid-mismatch" if "diffID" in str(error) else "manifest-bad"
-                        self._found(ERROR, code, top.digest, str(error))
-                    continue
-                if record.id != facts.id:
-                    self._found(ERROR, "config-bad", facts.id, f"the manifest means {record.id}")
-                for blob in record.blobs:
-                    needs = tuple(need.digest for need in view.needs_of(blob.digest))
-                    if blob.kind in (INDEX, MANIFEST) and needs != blob.children:
-                        self._found(
-                            ERROR, "edge-missing", blob.digest, "the index has other edges for it"
-                        )
+        reader = IndexedTree(self._disk.blobs, view)
+        for image, top in view.all_tops():
+            reader.expect(top.digest)
+            try:
+                record = read_tree(top, reader)
+            except CasstoreError as error:
+                if not any(_holds(view, top.digest, thing) for thing in bad):
+                    code = "diffid-mismatch" if "diffID" in str(error) else "manifest-bad"
+                    self._found(ERROR, code, top.digest, str(error))
+                continue
+            if record.id != image:
+                self._found(ERROR, "config-bad", image, f"the manifest means {record.id}")
+            for blob in record.blobs:
+                if blob.kind in (INDEX, MANIFEST) and reader.needs(blob.digest) != blob.children:
+                    self._found(
+                        ERROR, "edge-missing", blob.digest, "the index has other edges for it"
+                    )
         for digest in reader.encrypted:
             self._found(
                 NOTE, "layer-encrypted", digest, "its diff ID cannot be checked without a key"
             )
 
-    def _directory(self, known: set[Digest], doomed: set[Digest]) -> None:
+    def _directory(self, view: SqliteView) -> None:
+        doomed = set(view.doomed())
         bad = {finding.object for finding in self.findings if finding.level == ERROR}
         for name, digest, status in self._disk.blobs.walk():
             if digest is None:
                 self._found(WARN, "blob-name-bad", name, "no digest; not part of the store")
-            elif digest in known and status.st_mode & 0o222 and digest not in bad:
-                mode = stat.S_IMODE(status.st_mode)
-                self._found(NOTE, MODE, digest, f"mode {mode:04o}: it can be written to")
-            elif digest in known:
-                continue
+            elif view.blob_size(digest) is not None:
+                if status.st_mode & 0o222 and digest not in bad:
+                    mode = stat.S_IMODE(status.st_mode)
+                    self._found(NOTE, MODE, digest, f"mode {mode:04o}: it can be written to")
             else:
                 text = "a crash left it" if digest in doomed else "nothing needs it"
                 self._found(NOTE, "orphan-blob", digest, f"{status.st_size} bytes, {text}")
@@ -332,27 +341,6 @@ class _Check:
             return [f"{digest}" for digest in unknown_images(self._disk, view)]
         except (CasstoreError, OSError):
             return []
-
-
-class _IndexedTree(StoredTree):
-    """Documents from the blobs, layers from the index: their content is checked by its digest."""
-
-    def __init__(self, blobs: BlobDirectory, view: SqliteView) -> None:
-        super().__init__(blobs)
-        self._view = view
-        self.encrypted: dict[Digest, None] = {}
-
-    def layer(self, descriptor: Descriptor, diff_id: Digest | None) -> LayerRecord:
-        record = self._view.layer(descriptor.digest)
-        if record is None:
-            raise Refused(f"layer {descriptor.digest} is not known as a layer")
-        return record
-
-    def leaf(self, descriptor: Descriptor) -> None:
-        if is_encrypted(descriptor.media_type):
-            self.encrypted[descriptor.digest] = None
-        if self._view.blob_size(descriptor.digest) != descriptor.size:
-            raise Refused(f"blob {descriptor.digest} is not in the index with its size")
 
 
 def hurt_by(view: SqliteView, digest: Digest) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
+    from casstore.disk.layoutfile import LayoutFile
     from casstore.disk.local import LocalStore
     from casstore.model.manifest import Entry
     from casstore.model.record import Descriptor
@@ -41,6 +42,22 @@ def listed(data: bytes) -> tuple[list[tuple[Entry, Any]], dict[str, str]]:
         for number, item in enumerate(items, 1)
     ]
     return list(zip(entries, items, strict=True)), fields.text_mapping("annotations")
+
+
+def each_listed(layout: LayoutFile, path: str) -> Iterator[tuple[Entry, Any]]:
+    """As `listed`, of a file: one record at a time, where it has the form that casstore writes.
+
+    Raises:
+        Refused: something is wrong with it; what came before may be right.
+    """
+    lines = layout.lines(path)
+    if lines is None:
+        yield from listed(read_file(path))[0]
+        return
+    for number, line in enumerate(lines, 1):
+        name = f"manifest {number} of index.json"
+        item = document.parse(line, name, limit=len(line))
+        yield parse_entry(item, name), item
 
 
 def read_file(path: str) -> bytes:

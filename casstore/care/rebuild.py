@@ -12,23 +12,21 @@ from __future__ import annotations
 
 import os
 
-from casstore.care.published import DAMAGED, given_name, keep_aside, layout_of, listed, read_file
+from casstore.care.published import DAMAGED, each_listed, given_name, keep_aside, layout_of
+from casstore.care.storedtree import StoredTree
 from casstore.disk import durable, making, schema
 from casstore.disk.layoutfile import PARENT, PINNED
+from casstore.disk.sqlitebulk import BulkIndex
 from casstore.disk.sqliteindex import SqliteIndex
 from casstore.errors import CasstoreError, Damaged, Refused
 from casstore.model.digest import Digest
 from casstore.model.imagetree import read_tree
-from casstore.model.record import LayerRecord
-from casstore.transfer.keeping import describe_layer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from casstore.disk.blobdir import BlobDirectory
     from casstore.disk.local import LocalStore
-    from casstore.model.record import Descriptor
 
 
 # No list, so that nothing but a person removes it: until then gc removes no blob.
@@ -38,17 +36,18 @@ publishing are among the blobs without a name; load them again, then remove this
 """
 
 
-def rebuild_database(disk: LocalStore) -> list[str]:
+def rebuild_database(disk: LocalStore) -> tuple[list[str], bool]:
     """Build casstore.db anew and put it in place; the lock is held.
 
     Returns:
-        A line for each image of index.json that could not be read and was left out.
+        A line for each image of index.json that could not be read and was left out; and whether
+        every blob of the new index was read and has its digest.
 
     Raises:
         Damaged: index.json itself cannot be read.
         NotAStore: a newer casstore made the database; it is left as it is.
     """
-    schema.check_not_newer(disk.database)
+    disk.check_not_newer()
     making.make_directories(disk)
     staging = making.staging_database(disk)
     try:
@@ -56,8 +55,9 @@ def rebuild_database(disk: LocalStore) -> list[str]:
         schema.create(staging)
         connection = schema.connect(staging, writable=True)
         try:
-            problems = _fill(disk, connection, writable=True)
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            schema.write_unlogged(connection)
+            problems, verified = _fill(disk, connection, writable=True)
+            schema.write_logged(connection)
         finally:
             connection.close()
         making.install_database(disk, staging)
@@ -65,7 +65,7 @@ def rebuild_database(disk: LocalStore) -> list[str]:
         raise durable.storage_error(error, "cannot rebuild the database") from None
     except schema.Error as error:
         raise schema.database_error(error, staging) from None
-    return problems
+    return problems, verified
 
 
 def _publish_pending(disk: LocalStore) -> None:
@@ -75,7 +75,7 @@ def _publish_pending(disk: LocalStore) -> None:
     what that database says.
     """
     try:
-        connection = disk.connect(writable=False)
+        connection, _ = disk.connect_to_read()
     except CasstoreError:
         return
     try:
@@ -84,8 +84,7 @@ def _publish_pending(disk: LocalStore) -> None:
         if published is None or published >= generation:
             return
         if connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",):
-            rows = list(index.all_published())
-            disk.layout.write(rows, generation)
+            disk.layout.write(index.all_published(), generation)
     except (schema.Error, KeyError, TypeError):
         return  # it says nothing that could be published
     finally:
@@ -99,7 +98,9 @@ def index_in_memory(disk: LocalStore) -> schema.Connection:
     return connection
 
 
-def _fill(disk: LocalStore, connection: schema.Connection, *, writable: bool) -> list[str]:
+def _fill(
+    disk: LocalStore, connection: schema.Connection, *, writable: bool
+) -> tuple[list[str], bool]:
     if not os.path.lexists(disk.layout.path):
         raise Damaged(
             "both casstore.db and index.json are missing; casstore fsck --rebuild finds the images"
@@ -111,35 +112,16 @@ def _fill(disk: LocalStore, connection: schema.Connection, *, writable: bool) ->
             "casstore.db is missing and index.json was not published; nothing says what the blobs"
             " are"
         )
-    try:
-        entries, _ = listed(read_file(disk.layout.last if withdrawn else disk.layout.path))
-    except (Refused, OSError) as error:
-        raise Damaged(f"index.json cannot be read ({error}); nothing is changed") from None
-    index = SqliteIndex(connection, now=0, hard={})
-    reader = StoredTree(disk.blobs)
+    bulk = BulkIndex(connection)
+    reader = StoredTree(disk.blobs, bulk.layer)
     problems = ["index.json was published before the last changes"] if withdrawn else []
-    parents: list[tuple[Digest, Digest]] = []
+    bulk.begin()
+    unreadable = _read_images(disk, bulk, reader, problems, withdrawn=withdrawn)
+    bulk.finish()
+    index = SqliteIndex(connection, now=0, hard={})
     index.begin()
-    unreadable: list[Any] = []
-    for entry, item in entries:
-        descriptor = entry.descriptor
-        try:
-            image = read_tree(descriptor, reader)
-        except CasstoreError as error:
-            problems.append(f"{descriptor.digest}: {error}")
-            unreadable.append(item)
-            continue
-        index.admit(image)
-        name = given_name(entry.annotations, descriptor.digest)
-        if name is not None:
-            index.attach(name, image.id, descriptor.digest, tagged=0)
-        if entry.annotations.get(PINNED) == "true":
-            index.set_pin(image.id, pinned=True)
-        if PARENT in entry.annotations:
-            parents.append((image.id, Digest.parse(entry.annotations[PARENT])))
-    for child, parent in parents:
-        if index.has_image(parent):
-            index.link_parent(child, parent)
+    for name, image, manifest in bulk.names_given_again():
+        index.attach(name, image, manifest, tagged=0)
     if writable:
         # One more than was published, so that the next change publishes anew.
         index.set_meta("generation", (disk.layout.generation() or 0) + 1)
@@ -151,35 +133,36 @@ def _fill(disk: LocalStore, connection: schema.Connection, *, writable: bool) ->
 
         problems += carry_over(disk, index, reader)
     index.commit()
-    return problems
+    return problems, not reader.unverified
 
 
-class StoredTree:
-    """Reads image trees from blobs in place: a `TreeReader` that verifies all it reads."""
-
-    def __init__(self, blobs: BlobDirectory) -> None:
-        self._blobs = blobs
-        self._layers: dict[Digest, LayerRecord] = {}
-
-    def document(self, descriptor: Descriptor) -> bytes | None:
-        if self._blobs.size(descriptor.digest) is None:
-            return None
-        return self._blobs.read(descriptor.digest)
-
-    def layer(self, descriptor: Descriptor, diff_id: Digest | None) -> LayerRecord:
-        if descriptor.digest not in self._layers:
+def _read_images(
+    disk: LocalStore, bulk: BulkIndex, reader: StoredTree, problems: list[str], *, withdrawn: bool
+) -> list[Any]:
+    """All that index.json lists, into `bulk`; the records that could not be read."""
+    unreadable: list[Any] = []
+    path = disk.layout.last if withdrawn else disk.layout.path
+    records = each_listed(disk.layout, path)
+    while True:
+        try:
+            entry, item = next(records)
+        except StopIteration:
+            return unreadable
+        except (Refused, OSError) as error:
+            raise Damaged(f"index.json cannot be read ({error}); nothing is changed") from None
+        top = entry.descriptor
+        image = bulk.holder(top)
+        if image is None:
             try:
-                record = describe_layer(self._blobs.open(descriptor.digest), descriptor, diff_id)
-            except CasstoreError:
-                if diff_id is None:
-                    raise
-                # Missing or damaged: the image keeps its place and its name, fsck tells of this.
-                record = LayerRecord(
-                    descriptor.digest, descriptor.size, descriptor.media_type, diff_id, 0, 0
-                )
-            self._layers[descriptor.digest] = record
-        return self._layers[descriptor.digest]
-
-    def leaf(self, descriptor: Descriptor) -> None:
-        if self._blobs.size(descriptor.digest) != descriptor.size:
-            raise Damaged(f"blob {descriptor.digest} is missing or of another size")
+                image = bulk.add(read_tree(top, reader))
+            except CasstoreError as error:
+                problems.append(f"{top.digest}: {error}")
+                unreadable.append(item)
+                continue
+        name = given_name(entry.annotations, top.digest)
+        if name is not None:
+            bulk.attach(name, image, top.digest)
+        if entry.annotations.get(PINNED) == "true":
+            bulk.pin(image)
+        if PARENT in entry.annotations:
+            bulk.set_origin(image, Digest.parse(entry.annotations[PARENT]))

@@ -22,6 +22,7 @@ from casstore.disk import durable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from typing import BinaryIO
 
     from casstore.disk.sqliteindex import Published
 
@@ -114,6 +115,25 @@ class LayoutFile:
         with durable.replace_file(self.path, self._staging) as new:
             new.file.write(_WITHDRAWN)
 
+    def lines(self, path: str) -> Iterator[bytes] | None:
+        """The records of index.json, or of `last`, one after the other; None for another form.
+
+        A record is some bytes in braces; whether it is JSON is for a parser to say.
+        """
+        try:
+            with open(path, "rb", opener=_open) as file:
+                size = os.fstat(file.fileno()).st_size
+                if file.read(len(_HEAD)) != _HEAD or not all(
+                    line.startswith(b"{") and line.endswith((b"}\n", b"},\n"))
+                    for line in _until(file, size - _TAIL_LENGTH + 1)
+                ):
+                    return None
+                if _generation_in(b"\n" + file.read()) is None:
+                    return None
+        except OSError:
+            return None
+        return _records(path)
+
     def forget_last(self) -> None:
         """Remove what `withdraw` kept."""
         try:
@@ -137,13 +157,13 @@ class LayoutFile:
             new.file.write(_TAIL % generation)
 
     def is_current(self, rows: Iterable[Published], generation: int) -> bool:
-        """Whether the file lists exactly these descriptors, in any order of the nameless ones."""
-        with open(self.path, "rb") as file:
-            data = file.read()
-        body = data[len(_HEAD) : -_TAIL_LENGTH]
-        lines = body.split(_SEPARATOR) if body else []
-        whole = data == _HEAD + body + _TAIL % generation
-        return whole and sorted(lines) == sorted(map(record, rows))
+        """Whether the file lists exactly these descriptors, in any order."""
+        lines = self.lines(self.path)
+        if lines is None:  # another form, unless it lists nothing
+            with open(self.path, "rb") as file:
+                whole = file.read(len(_HEAD) + _TAIL_LENGTH + 1)
+            return whole == _HEAD + _TAIL % generation and not any(True for _ in rows)
+        return self.generation() == generation and _sum(lines) == _sum(map(record, rows))
 
     def splice(
         self,
@@ -179,6 +199,36 @@ class LayoutFile:
                     separator = _SEPARATOR
                 new.file.write(_TAIL % generation)
         return True
+
+
+def _sum(lines: Iterable[bytes]) -> tuple[int, int]:
+    """How many lines, and the sum of their hashes: the same for the same lines in any order."""
+    from hashlib import sha256
+
+    count = total = 0
+    for line in lines:
+        count += 1
+        total += int.from_bytes(sha256(line).digest(), "big")
+    return count, total
+
+
+def _records(path: str) -> Iterator[bytes]:
+    with open(path, "rb", opener=_open) as file:
+        end = os.fstat(file.fileno()).st_size - _TAIL_LENGTH + 1
+        file.seek(len(_HEAD))
+        for line in _until(file, end):
+            yield line[: -len(_SEPARATOR)] if line.endswith(_SEPARATOR) else line[:-1]
+
+
+def _until(file: BinaryIO, end: int) -> Iterator[bytes]:
+    """Whole lines up to an offset of the file."""
+    at = file.tell()
+    while at < end:
+        line = file.readline()
+        if not line:
+            return
+        at += len(line)
+        yield line
 
 
 def _pieces(

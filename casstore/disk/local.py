@@ -173,6 +173,17 @@ class LocalStore:
                 pass  # SQLite makes a file to read, for which there may be no space, and need not
         return self.connect(writable=False), False
 
+    def check_not_newer(self) -> None:
+        """Refuse a database that a newer casstore made, before anything is put in its place.
+
+        Raises:
+            NotAStore: it is of a newer version. One that cannot be read says nothing.
+        """
+        try:
+            self.connect_to_read()[0].close()
+        except (Damaged, StorageError):
+            pass
+
     def is_writable(self) -> bool:
         """Whether this process may change the store."""
         return os.access(self.root, os.W_OK) and (

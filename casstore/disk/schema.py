@@ -58,8 +58,8 @@ else:
     Connection, Error = sqlite3.Connection, sqlite3.Error
 
 __all__ = [
-    "Connection", "Error", "check_not_newer", "connect", "create", "database_error", "fill",
-    "forget_commit", "is_current", "memory",
+    "Connection", "Error", "connect", "create", "database_error", "fill",
+    "forget_commit", "is_current", "memory", "write_logged", "write_unlogged",
 ]  # fmt: skip
 
 FORMAT_VERSION = 2
@@ -233,6 +233,18 @@ def create(path: str) -> None:
         connection.close()
 
 
+def write_unlogged(connection: Connection) -> None:
+    """Write straight into a new database that nobody else knows yet: a crash leaves it useless."""
+    connection.execute("PRAGMA main.journal_mode = OFF").fetchall()
+    connection.execute("PRAGMA synchronous = OFF")
+
+
+def write_logged(connection: Connection) -> None:
+    """Make it a database in WAL mode again, complete in its file; it has yet to be flushed."""
+    connection.execute("PRAGMA main.journal_mode = WAL").fetchall()
+    connection.execute("PRAGMA main.wal_checkpoint(TRUNCATE)").fetchall()
+
+
 def fill(connection: Connection) -> None:
     """Create the tables in an empty database."""
     connection.executescript(
@@ -322,18 +334,6 @@ def forget_commit(connection: Connection) -> None:
             connection.execute("ROLLBACK")
     finally:
         connection.execute("PRAGMA synchronous = FULL")
-
-
-def check_not_newer(path: str) -> None:
-    """Refuse what a newer casstore made, before anything is put in its place.
-
-    Raises:
-        NotAStore: the database is of a newer version. One that cannot be read says nothing.
-    """
-    try:
-        connect(path, writable=False).close()
-    except (Damaged, StorageError):
-        pass
 
 
 def memory() -> Connection:

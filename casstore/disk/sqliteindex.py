@@ -98,8 +98,9 @@ class SqliteIndex(RemovalIndex):
     _admitted: dict[Digest, int]  # ids of layers brought by this change, until blobs leave
 
     def begin(self) -> None:
-        """Start the write transaction; the store lock is held."""
-        self.connection.execute("BEGIN IMMEDIATE")
+        """Start the write transaction, or go on with the one begun; the store lock is held."""
+        if not self.connection.in_transaction:
+            self.connection.execute("BEGIN IMMEDIATE")
         self._touched, self._ages, self._too_many = {}, None, False
         self._admitted = {}
 

@@ -62,6 +62,10 @@ STATEMENTS = {
         "blob AS document JOIN edge ON edge.parent = document.id JOIN blob ON blob.id = edge.child",
         "document.digest = ? ORDER BY edge.position",
     ),
+    "needs_and_layers_of": "SELECT blob.digest, blob.size, compression, diff_id, diff_size,"
+    " file_bytes FROM blob AS document JOIN edge ON edge.parent = document.id"
+    " JOIN blob ON blob.id = edge.child LEFT JOIN layer ON layer.blob = blob.id"
+    " WHERE document.digest = ? ORDER BY edge.position",
     "blob_size": "SELECT size FROM blob WHERE digest = ?",
     "layer": "SELECT blob.digest, blob.size, compression, diff_id, diff_size, file_bytes"
     " FROM blob JOIN layer ON layer.blob = blob.id WHERE blob.digest = ?",
@@ -106,9 +110,6 @@ STATEMENTS = {
 LISTINGS = {
     "all_images": "SELECT image.digest, parent.digest, image.created, image.size, image.labels"
     " FROM image LEFT JOIN image AS parent ON parent.id = image.parent",
-    "listed_images": "SELECT image.id, image.digest, parent.digest, image.created, image.size,"
-    " image.labels FROM image LEFT JOIN image AS parent ON parent.id = image.parent",
-    "listed_names": "SELECT image, name FROM reference ORDER BY id",
     "all_references": "SELECT image.digest, reference.name FROM reference"
     " JOIN image ON image.id = reference.image ORDER BY reference.id",
     "all_parents": "SELECT DISTINCT parent.digest FROM image"
@@ -132,6 +133,7 @@ LISTINGS = {
     "all_referrers": "SELECT image.digest FROM subject"
     " JOIN blob ON blob.digest = subject.digest"
     " JOIN holding ON holding.manifest = subject.manifest JOIN image ON image.id = holding.image",
+    "stored_bytes": "SELECT coalesce(sum(size), 0) FROM blob",
     "doomed": "SELECT digest FROM doomed",
 }
 
@@ -195,8 +197,13 @@ class SqliteView:
     def needs_of(self, blob: Digest) -> Sequence[BlobState]:
         return [blob_state(row) for row in self._rows("needs_of", blob.raw)]
 
+    def needs_and_layers_of(self, blob: Digest) -> list[tuple[Digest, LayerRecord | None]]:
+        """What a document needs in document order, each with the layer that it is, if it is one."""
+        rows = self._rows("needs_and_layers_of", blob.raw)
+        return [(Digest.of_bytes(row[0]), _layer(row) if row[3] else None) for row in rows]
+
     def facts_of(self, image: Digest) -> ImageFacts:
-        return _facts(self._one("facts_of", image.raw))
+        return facts(self._one("facts_of", image.raw))
 
     def names_between(self, low: str, high: str, most: int) -> list[Reference]:
         """References from `low` on and before `high`, the first `most`, sorted."""
@@ -279,20 +286,9 @@ class SqliteView:
         return row[0] if row else None
 
     def all_images(self) -> Sequence[ImageFacts]:
-        facts = [_facts(row) for row in self.connection.execute(LISTINGS["all_images"])]
-        facts.sort(key=_newest_first)
-        return facts
-
-    def named_images(self) -> list[tuple[ImageFacts, list[Reference]]]:
-        """Every image as in `all_images`, each with its references in attach order."""
-        names: dict[int, list[Reference]] = {}
-        for image, name in self.connection.execute(LISTINGS["listed_names"]):
-            names.setdefault(image, []).append(Reference(name))
-        none: list[Reference] = []
-        rows = self.connection.execute(LISTINGS["listed_images"])
-        listed = [(_facts(row[1:]), names.get(row[0], none)) for row in rows]
-        listed.sort(key=lambda pair: _newest_first(pair[0]))
-        return listed
+        images = [facts(row) for row in self.connection.execute(LISTINGS["all_images"])]
+        images.sort(key=newest_first)
+        return images
 
     def all_references(self) -> dict[Digest, list[Reference]]:
         """References by image, each image's in attach order."""
@@ -324,10 +320,15 @@ class SqliteView:
         """Every blob that the index knows."""
         return map(blob_state, self.connection.execute(LISTINGS["all_blobs"]))
 
-    def all_tops(self) -> list[tuple[Digest, Digest]]:
+    def all_tops(self) -> Iterator[tuple[Digest, Descriptor]]:
         """Image and the manifest or index that it holds, an image's oldest first."""
         rows = self.connection.execute(LISTINGS["all_tops"])
-        return [(Digest.of_bytes(row[0]), Digest.of_bytes(row[2])) for row in rows]
+        return ((Digest.of_bytes(row[0]), _descriptor(row[1:])) for row in rows)
+
+    def stored_bytes(self) -> int:
+        """Bytes of all blobs that the index knows."""
+        size: int = self.connection.execute(LISTINGS["stored_bytes"]).fetchone()[0]
+        return size
 
     def all_edges(self) -> Iterator[tuple[Digest, Digest]]:
         """Document and what it needs, each document's in document order."""
@@ -365,9 +366,9 @@ def decode_labels(text: str | None) -> tuple[tuple[str, str], ...]:
     return tuple(zip(parts, parts, strict=True))
 
 
-def _newest_first(facts: ImageFacts) -> tuple[int, Digest]:
-    # Docker compares whole seconds; an image without a date is the oldest there is.
-    return (-(facts.created // 1_000_000_000) if facts.created is not None else 1 << 62, facts.id)
+def newest_first(image: ImageFacts) -> tuple[int, Digest]:
+    """The order of lists: Docker compares whole seconds; an image without a date is the oldest."""
+    return (-(image.created // 1_000_000_000) if image.created is not None else 1 << 62, image.id)
 
 
 def blob_state(row: Any) -> BlobState:
@@ -376,7 +377,8 @@ def blob_state(row: Any) -> BlobState:
     return BlobState._make((Digest.of_bytes(raw), KINDS[kind], size, file_bytes or 0, refcount))
 
 
-def _facts(row: Any) -> ImageFacts:
+def facts(row: Any) -> ImageFacts:
+    """An image from a row of digest, parent's digest, creation time, size and labels."""
     raw, parent, created, size, labels = row
     origin = Digest.of_bytes(parent) if parent is not None else None
     pairs = decode_labels(labels) if labels is not None else ()

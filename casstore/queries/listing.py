@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from casstore.disk.imagelisting import named_images
 from casstore.model.record import INDEX, LAYER, MANIFEST
 from casstore.results.images import Image, ImageSummary
 from casstore.rules.resolve import resolve
@@ -25,7 +26,7 @@ def list_images(
     """
     view.connection.execute("BEGIN")  # one snapshot for all that follows
     try:
-        images = view.named_images()
+        images = named_images(view)
         referrers = view.all_referrers()
         pinned = view.all_pins()
     finally:

@@ -87,7 +87,7 @@ class SpaceMap:
         self.layers: dict[Digest, LayerRecord] = {one.digest: one for one in view.all_layers()}
         self._tops: dict[Digest, list[Digest]] = {}
         for image, top in view.all_tops():
-            self._tops.setdefault(image, []).append(top)
+            self._tops.setdefault(image, []).append(top.digest)
         self._needs: dict[Digest, list[Digest]] = {}
         for document, need in view.all_edges():
             self._needs.setdefault(document, []).append(need)

@@ -15,7 +15,7 @@ import pytest
 from casstore.disk.blobdir import BlobDirectory
 from casstore.disk.layoutfile import LayoutFile
 from casstore.errors import Damaged, NotAStore
-from casstore.model.digest import sha256
+from casstore.model.digest import Digest, sha256
 from casstore.store import Store
 from tests.transfer.building import config_of, docker_archive, layer
 
@@ -90,6 +90,66 @@ def test_a_damaged_database_is_kept_aside(store: Store) -> None:
 
     aside = list(Path(store.path).glob("casstore.db.damaged-*"))
     assert [path.read_bytes() for path in aside] == [DAMAGES["garbage"]]
+
+
+def test_a_list_of_more_images_than_a_document_may_have_values_is_read_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = store.images(all=True)
+    listed = Path(store.disk.layout.path).read_bytes()
+    values = sum(map(listed.count, (b",", b"[", b"{")))
+    monkeypatch.setattr("casstore.model.document.MAX_VALUES", values - 1)
+    damage(store, "lost")
+
+    assert store.images(all=True) == before
+
+
+def test_a_list_in_a_form_that_somebody_changed_by_hand_is_read_again(store: Store) -> None:
+    before = store.images(all=True)
+    damage(store, "lost")
+    path = Path(store.disk.layout.path)
+    path.write_text(path.read_text().replace('"size"', '\n"size"'))
+
+    assert store.images(all=True) == before
+
+
+def test_a_list_with_a_torn_record_is_refused_and_nothing_changes(store: Store) -> None:
+    damage(store, "lost")
+    path = Path(store.disk.layout.path)
+    path.write_text(path.read_text().replace('"size":', '"size"', 1))
+    files = sorted(os.listdir(store.path))
+
+    with pytest.raises(Damaged, match=r"index\.json cannot be read"):
+        store.gc()
+    assert sorted(os.listdir(store.path)) == files
+
+
+@pytest.mark.parametrize("how", ["good", "corrupt", "missing"])
+def test_an_explicit_rebuild_finds_a_bad_blob_in_the_one_time_that_it_reads_it(
+    store: Store, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = {state.kind: state.digest for state in store._view().all_blobs()}
+    layer_blob = Path(store.disk.blobs.path(kinds["layer"]))
+    if how == "missing":
+        layer_blob.unlink()
+    elif how == "corrupt":
+        layer_blob.chmod(0o644)
+        layer_blob.write_bytes(bytes(layer_blob.stat().st_size))
+    read: list[str] = []
+    once = BlobDirectory.content
+
+    def content(self: BlobDirectory, digest: Digest, limit: int) -> bytes | None:
+        read.append(digest)
+        return once(self, digest, limit)
+
+    monkeypatch.setattr(BlobDirectory, "content", content)
+
+    found = store.check(rebuild=True)
+
+    codes = [finding.code for finding in found.findings if finding.level == "error"]
+    assert codes == {"good": [], "corrupt": ["blob-corrupt"], "missing": ["blob-missing"]}[how]
+    # by fsck itself, after the rebuild, which decompresses it
+    assert (kinds["layer"] in read) is (how != "good")
 
 
 @pytest.mark.parametrize("how", ["lost", "rewritten", "garbage", "without names"])
