@@ -6,7 +6,7 @@ from casstore.opening import OpenStore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from casstore.results.images import HistoryRow, Image, ImageSummary, PlatformRow
@@ -25,6 +25,12 @@ class LookingStore(OpenStore):
             filters: `dangling=`, `label=`, `before=`, `since=`, `reference=`, `until=` ...
             patterns: reference patterns; an image is listed with the names that fit any.
         """
+        return list(self.each_image(all=all, filters=filters, patterns=patterns))
+
+    def each_image(
+        self, *, all: bool = False, filters: Sequence[str] = (), patterns: Sequence[str] = ()
+    ) -> Iterator[ImageSummary]:
+        """As `images`, one after the other; the store is to stay open meanwhile."""
         from casstore.queries.listing import list_images
 
         view = self._view()
@@ -34,6 +40,15 @@ class LookingStore(OpenStore):
 
             chosen = parsed_filters(view, filters, patterns=patterns)
         return list_images(view, chosen, everything=all)
+
+    def image_ids(self, *, all: bool = False, digits: int = 64) -> Iterator[list[str]] | None:
+        """The first hex digits of image IDs, one for each name, many at a time, newest first.
+
+        As `images` has them, and quickly. None where names by digest make rows and names differ.
+        """
+        from casstore.disk.imagelisting import listed_ids
+
+        return listed_ids(self._view(), digits=digits, everything=all)
 
     def names(self, prefix: str = "", most: int = 1000) -> list[str]:
         """Names (in their familiar form) that start with `prefix`, sorted, at most so many."""

@@ -10,12 +10,13 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 NONE = "<none>"
 UNKNOWN = "N/A"
 GAP = 3
 LEAST_WIDTH = 20
+_BETWEEN = "\0"
 SECOND = 1_000_000_000
 YEAR_TWO = -62_104_060_800  # before this a config says year 1, Go's zero time: it says nothing
 
@@ -100,24 +101,32 @@ def log_time() -> str:
 
 def table(
     header: Sequence[str],
-    rows: Sequence[Sequence[str]],
+    rows: Iterable[Sequence[str]],
     least: Sequence[int] = (),
 ) -> str:
     """Lines without a last newline; `least` gives the least widths where they are not 20."""
-    lines = [header, *rows]
+    return "\n".join(table_lines(header, rows, least))
+
+
+def table_lines(
+    header: Sequence[str], rows: Iterable[Sequence[str]], least: Sequence[int] = ()
+) -> Iterator[str]:
+    """The same line by line. Cells are kept as one text a line: there may be 100 000."""
+    last = len(header) - 1
     widths = [
-        max(
-            max(len(line[column]) for line in lines) + GAP,
-            least[column] if column < len(least) else LEAST_WIDTH,
-        )
-        for column in range(len(header) - 1)
+        max(len(title) + GAP, least[column] if column < len(least) else LEAST_WIDTH)
+        for column, title in enumerate(header[:-1])
     ]
-    return "\n".join(
-        "".join(
-            [cell.ljust(width) for cell, width in zip(line, widths, strict=False)] + [line[-1]]
-        ).rstrip(" ")
-        for line in lines
-    )
+    kept: list[str | tuple[str, ...]] = []
+    for line in rows:
+        for column in range(last):
+            widths[column] = max(widths[column], len(line[column]) + GAP)
+        text = _BETWEEN.join(line)
+        kept.append(text if text.count(_BETWEEN) == last else tuple(line))
+    form = "".join(f"{{:<{width}}}" for width in widths) + "{}"
+    yield form.format(*header).rstrip(" ")
+    for cells in kept:
+        yield form.format(*(cells.split(_BETWEEN) if isinstance(cells, str) else cells)).rstrip(" ")
 
 
 def _fields(moment: int | None, *, utc: bool) -> tuple[str, str, int, str] | None:

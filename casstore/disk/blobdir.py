@@ -19,7 +19,6 @@ from casstore.model.digest import Digest, is_hex64
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from collections.abc import Set as AbstractSet
     from typing import BinaryIO
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -200,16 +199,17 @@ class BlobDirectory:
         return []
 
     def strangers(
-        self, known: AbstractSet[str]
+        self, known: Iterable[str]
     ) -> Iterator[tuple[str, Digest | None, os.stat_result]]:
         """As `walk`, less the files whose hex digits are in `known`: these are not looked at."""
-        for name in os.listdir(self.directory):
-            if name not in known:
-                try:
-                    status = os.lstat(os.path.join(self.directory, name))
-                except FileNotFoundError:
-                    continue  # an rmi beside us took it
-                yield name, Digest.of_hex(name) if is_hex64(name) else None, status
+        names = set(os.listdir(self.directory))
+        names.difference_update(known)
+        for name in sorted(names):
+            try:
+                status = os.lstat(os.path.join(self.directory, name))
+            except FileNotFoundError:
+                continue  # an rmi beside us took it
+            yield name, Digest.of_hex(name) if is_hex64(name) else None, status
 
     def walk(self) -> Iterator[tuple[str, Digest | None, os.stat_result]]:
         """Each entry of the directory: its name, its digest if it has the form, its status."""

@@ -119,7 +119,7 @@ LISTINGS = {
     " ORDER BY image.id, blob.id",
     "all_published_names": PUBLISHED_NAMES.format(""),
     "all_published_nameless": PUBLISHED_NAMELESS.format(""),
-    "all_blob_names": "SELECT digest FROM blob",  # from the index alone
+    "all_blob_names": "SELECT lower(hex(digest)) FROM blob",  # from the index alone
     "all_blobs": "SELECT blob.digest, blob.kind, blob.size, layer.file_bytes, blob.refcount"
     " FROM blob LEFT JOIN layer ON layer.blob = blob.id ORDER BY blob.id",
     "all_pins": "SELECT image.digest FROM pin JOIN image ON image.id = pin.image",
@@ -286,9 +286,8 @@ class SqliteView:
         return row[0] if row else None
 
     def all_images(self) -> Sequence[ImageFacts]:
-        images = [facts(row) for row in self.connection.execute(LISTINGS["all_images"])]
-        images.sort(key=newest_first)
-        return images
+        rows = self.connection.execute(LISTINGS["all_images"])
+        return sorted(map(facts, rows), key=_newest_first)
 
     def all_references(self) -> dict[Digest, list[Reference]]:
         """References by image, each image's in attach order."""
@@ -312,9 +311,11 @@ class SqliteView:
         rows = self.connection.execute(LISTINGS["all_referrers"])
         return {Digest.of_bytes(row[0]) for row in rows}
 
-    def all_blob_names(self) -> set[str]:
+    def all_blob_names(self) -> Iterator[str]:
         """The hex digits of every blob that the index knows."""
-        return {raw.hex() for (raw,) in self.connection.execute(LISTINGS["all_blob_names"])}
+        from itertools import chain
+
+        return chain.from_iterable(self.connection.execute(LISTINGS["all_blob_names"]))
 
     def all_blobs(self) -> Iterator[BlobState]:
         """Every blob that the index knows."""
@@ -327,8 +328,7 @@ class SqliteView:
 
     def stored_bytes(self) -> int:
         """Bytes of all blobs that the index knows."""
-        size: int = self.connection.execute(LISTINGS["stored_bytes"]).fetchone()[0]
-        return size
+        return int(self.connection.execute(LISTINGS["stored_bytes"]).fetchone()[0])
 
     def all_edges(self) -> Iterator[tuple[Digest, Digest]]:
         """Document and what it needs, each document's in document order."""
@@ -366,8 +366,8 @@ def decode_labels(text: str | None) -> tuple[tuple[str, str], ...]:
     return tuple(zip(parts, parts, strict=True))
 
 
-def newest_first(image: ImageFacts) -> tuple[int, Digest]:
-    """The order of lists: Docker compares whole seconds; an image without a date is the oldest."""
+def _newest_first(image: ImageFacts) -> tuple[int, Digest]:
+    # Docker compares whole seconds; an image without a date is the oldest there is.
     return (-(image.created // 1_000_000_000) if image.created is not None else 1 << 62, image.id)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from casstore.disk.imagelisting import named_images
+from casstore.disk.imagelisting import listed_images, refers
 from casstore.model.record import INDEX, LAYER, MANIFEST
 from casstore.results.images import Image, ImageSummary
 from casstore.rules.resolve import resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from casstore.disk.sqliteview import SqliteView
     from casstore.model.digest import Digest
     from casstore.model.reference import Reference
@@ -17,51 +19,34 @@ if TYPE_CHECKING:
 
 def list_images(
     view: SqliteView, filters: Filters | None, *, everything: bool
-) -> list[ImageSummary]:
+) -> Iterator[ImageSummary]:
     """Images to show, each with the names to show.
 
     Without `everything` (`-a`) untagged images that have children, or that refer to an image that
     is there (a signature, say), are left out; with `dangling=true` only heads without a tag are
     shown, with `dangling=false` no untagged image.
     """
-    view.connection.execute("BEGIN")  # one snapshot for all that follows
-    try:
-        images = named_images(view)
-        referrers = view.all_referrers()
-        pinned = view.all_pins()
-    finally:
-        view.connection.execute("ROLLBACK")
-    children: dict[Digest, int] = {}
-    for facts, _ in images:
-        if facts.parent is not None:
-            children[facts.parent] = children.get(facts.parent, 0) + 1
-    sizes = {facts.id: facts.size for facts, _ in images if facts.id in children}
     dangling = filters.dangling if filters is not None else None
     by_name = filters if filters is not None and filters.patterns else None
     by_facts = filters if filters is not None and not filters.everything else None
-    shown = []
-    for facts, all_names in images:
-        image, parent, created, size, labels = facts
-        names = tuple(all_names) if by_name is None else by_name.names(all_names)
-        count = children.get(image, 0) if children else 0
+    for facts, all_names, own_size, children, pinned in listed_images(view):
+        names = all_names
+        if by_name is not None:
+            names = by_name.names(all_names)
+            if not names:
+                continue  # names that do not fit disappear, and so do images without names
         if dangling is True:
-            needed = count or image in referrers
-            visible = not needed and not any(name.tag for name in all_names)
+            visible = not children and not any(name.tag for name in all_names)
+            visible = visible and not refers(view, facts)
         elif all_names:
             visible = True
         else:
-            needed = count or image in referrers
-            visible = dangling is None and bool(everything or not needed)
-        if by_name is not None and not names:
-            continue  # names that do not fit disappear, and so do images without names
+            visible = dangling is None and (everything or not (children or refers(view, facts)))
         if visible and (by_facts is None or by_facts.accepts(facts)):
-            own = max(size - sizes[parent], 0) if parent is not None else size
-            shown.append(
-                ImageSummary._make(
-                    (image, names, parent, created, size, own, count, labels, image in pinned)
-                )
+            image, parent, created, size, labels = facts
+            yield ImageSummary._make(
+                (image, names, parent, created, size, own_size, children, labels, pinned)
             )
-    return shown
 
 
 def get_image(view: SqliteView, argument: str) -> Image:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _NAMES = frozenset(("dangling", "label", "label!", "before", "since", "until", "reference"))
 _TRUE = frozenset(("true",))
 _FALSE = frozenset(("false",))
+_COMPILED: dict[str, tuple[str, list[tuple[str, str, bool]]]] = {}  # as many as a person gives
 
 
 class BadFilter(CasstoreError):
@@ -174,6 +175,8 @@ def _date(text: str) -> int | None:
 
 def matches(pattern: str, familiar: str) -> bool:
     """Whether a pattern fits a familiar reference, or its name without the tag."""
+    if not familiar.startswith(_compiled(pattern)[0]):
+        return False  # nor does the name without the tag, which is its beginning
     name, _, _ = familiar.partition("@")
     head, slash, tail = name.rpartition("/")
     bare = head + slash + tail.partition(":")[0]
@@ -187,7 +190,21 @@ def check_pattern(pattern: str) -> None:
 
 def glob(pattern: str, text: str) -> bool:
     """Go's path.Match on the whole text, and `**` for anything, slashes included."""
-    return _match(_tokens(pattern), 0, text, 0, set())
+    return _match(_compiled(pattern)[1], 0, text, 0, set())
+
+
+def _compiled(pattern: str) -> tuple[str, list[tuple[str, str, bool]]]:
+    """The plain characters that a pattern starts with, and its parts; kept, for many names."""
+    known = _COMPILED.get(pattern)
+    if known is None:
+        tokens = _tokens(pattern)
+        plain = ""
+        for kind, what, _ in tokens:
+            if kind:
+                break
+            plain += what
+        known = _COMPILED[pattern] = plain, tokens
+    return known
 
 
 def _match(

@@ -20,7 +20,7 @@ def rows(result: Result) -> list[list[str]]:
 
 
 def test_three_tags_are_three_rows_in_the_order_they_were_made(run: Run, store: FakeStore) -> None:
-    store.will("images", [image("test1 test test2")])
+    store.will("each_image", [image("test1 test test2")])
     assert run("images") == (
         0,
         (
@@ -44,7 +44,7 @@ def test_the_digests_table_has_the_pages_narrower_columns(run: Run, store: FakeS
         size=2_430_000,
         own_size=2_430_000,
     )
-    store.will("images", [busybox])
+    store.will("each_image", [busybox])
     assert run("images", "--digests").out == (
         f"{'REPOSITORY':30}TAG       {'DIGEST':74}IMAGE ID        CREATED         SIZE\n"
         f"{BUSYBOX:30}<none>    {DIGEST:74}4986bf8c1536    9 weeks ago     2.43 MB\n"
@@ -52,7 +52,7 @@ def test_the_digests_table_has_the_pages_narrower_columns(run: Run, store: FakeS
 
 
 def test_nothing_to_list_is_a_header(run: Run, store: FakeStore) -> None:
-    store.will("images", [])
+    store.will("each_image", [])
     assert run("images").out == (
         "REPOSITORY          TAG                 IMAGE ID            CREATED             SIZE\n"
     )
@@ -60,14 +60,14 @@ def test_nothing_to_list_is_a_header(run: Run, store: FakeStore) -> None:
 
 def test_a_repository_with_only_digests_is_one_row_without_tag(run: Run, store: FakeStore) -> None:
     other = "sha256:" + "ab" * 32
-    store.will("images", [image(f"{BUSYBOX}@{DIGEST} {BUSYBOX}@{other}")])
+    store.will("each_image", [image(f"{BUSYBOX}@{DIGEST} {BUSYBOX}@{other}")])
     assert [row[:2] for row in rows(run("images"))[1:]] == [[BUSYBOX, "<none>"]]
 
 
 def test_digests_give_a_row_for_each_tag_with_each_digest_of_its_repository(
     run: Run, store: FakeStore
 ) -> None:
-    store.will("images", [image(f"a/b:1 a/b@{DIGEST} c:2 {BUSYBOX}@{DIGEST}")])
+    store.will("each_image", [image(f"a/b:1 a/b@{DIGEST} c:2 {BUSYBOX}@{DIGEST}")])
     assert [row[:3] for row in rows(run("images", "--digests"))[1:]] == [
         ["a/b", "1", DIGEST],
         ["c", "2", "<none>"],
@@ -76,29 +76,36 @@ def test_digests_give_a_row_for_each_tag_with_each_digest_of_its_repository(
 
 
 def test_an_image_without_names_is_one_row_of_nones(run: Run, store: FakeStore) -> None:
-    store.will("images", [image()])
+    store.will("each_image", [image()])
     assert rows(run("images"))[1][:3] == ["<none>", "<none>", "fd484f19954f"]
 
 
 def test_quiet_prints_an_id_for_each_row(run: Run, store: FakeStore) -> None:
-    store.will("images", [image("a b")])
+    store.will("each_image", [image("a b")])
     assert run("images", "-aq").out == "fd484f19954f\n" * 2
     assert store.calls[0][2]["all"] is True
 
 
 def test_full_ids_have_no_algorithm(run: Run, store: FakeStore) -> None:
-    store.will("images", [image("a")], [image("a")])
+    store.will("each_image", [image("a")], [image("a")])
     full = "fd484f19954f4920da7ff372b5067f5b7ddb2fd3830cecd17b96ea9e286ba5b8"
     assert rows(run("images", "--no-trunc"))[1][2] == full
     assert run("images", "-q", "--no-trunc").out == full + "\n"
 
 
+def test_a_plain_list_of_ids_is_printed_as_the_store_gives_it(run: Run, store: FakeStore) -> None:
+    store.will("image_ids", [["a", "b"], ["c"]])
+
+    assert run("images", "-q").out == "a\nb\nc\n"
+    assert store.calls == [("image_ids", (), {"all": False, "digits": 12})]
+
+
 def test_filters_and_the_pattern_reach_the_store(run: Run, store: FakeStore) -> None:
-    store.will("images", [])
+    store.will("each_image", [])
     run("images", "-f", "label=a", "lab*", "--filter=dangling=true")
     assert store.calls == [
         (
-            "images",
+            "each_image",
             (),
             {"all": False, "filters": ("label=a", "dangling=true"), "patterns": ("lab*",)},
         )
@@ -118,7 +125,7 @@ def test_a_filter_must_be_a_name_and_a_value(run: Run) -> None:
 
 
 def test_json_has_dockers_keys_and_the_raw_figures(run: Run, store: FakeStore) -> None:
-    store.will("images", [image("app:1", labels=(("k", "v"),))])
+    store.will("each_image", [image("app:1", labels=(("k", "v"),))])
     assert json.loads(run("images", "--format", "json").out) == {
         "Containers": "N/A",
         "CreatedAt": "2013-12-11 05:59:37 +0000 UTC",
@@ -157,17 +164,17 @@ def test_json_has_dockers_keys_and_the_raw_figures(run: Run, store: FakeStore) -
     ],
 )
 def test_a_template_is_run_for_each_row(run: Run, store: FakeStore, form: str, out: str) -> None:
-    store.will("images", [image("app:1 base:2")])
+    store.will("each_image", [image("app:1 base:2")])
     assert run("images", "-q", "--format", form).out == out
 
 
 def test_a_template_that_shows_digests_has_a_row_for_each(run: Run, store: FakeStore) -> None:
-    store.will("images", [image(f"a/b:1 a/b@{DIGEST}")])
+    store.will("each_image", [image(f"a/b:1 a/b@{DIGEST}")])
     assert run("images", "--format", "{{.Tag}} {{.Digest}}").out == f"1 {DIGEST}\n"
 
 
 def test_an_unknown_field_is_one_line(run: Run, store: FakeStore) -> None:
-    store.will("images", [image("a")])
+    store.will("each_image", [image("a")])
     assert run("images", "--format", "{{.Nope}}") == (
         1,
         "",
@@ -179,7 +186,7 @@ def test_an_unknown_field_is_one_line(run: Run, store: FakeStore) -> None:
 
 
 def test_where_there_is_no_store_the_status_is_10(run: Run, store: FakeStore) -> None:
-    store.will("images", NotAStore("there is no store at /x"))
+    store.will("each_image", NotAStore("there is no store at /x"))
     assert run("images") == (10, "", "Error: there is no store at /x\n")
 
 

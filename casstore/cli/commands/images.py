@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from casstore.cli.options import LIST, OF_A_LOOK, TEXT, Args, Command, Option, invalid_value
-from casstore.cli.render import NONE, age, image_size, table
+from casstore.cli.render import NONE, age, image_size, table, table_lines
+from casstore.model.digest import SHORT_LENGTH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from casstore.cli.app import App
     from casstore.results.images import ImageSummary
@@ -68,24 +69,32 @@ def run(args: Args, app: App) -> int:
     """List."""
     form = args.text("format") or "table"
     filters = checked_filters(args, FILTER)
-    images = app.looking.images(all=args.flag("all"), filters=filters, patterns=args.positional)
+    everything = args.flag("all")
     digests, full = args.flag("digests"), args.flag("no-trunc")
-    if args.flag("tree"):
-        if form != "table" or digests or args.flag("quiet"):
-            raise args.wrong("tree", "it has a table of its own")
+    quiet, tree = args.flag("quiet"), args.flag("tree")
+    if tree and (form != "table" or digests or quiet):
+        raise args.wrong("tree", "it has a table of its own")
+    if quiet and form in ("table", "json") and not (filters or args.positional or digests):
+        pieces = app.looking.image_ids(all=everything, digits=64 if full else SHORT_LENGTH)
+        if pieces is not None:
+            for ids in pieces:
+                app.write("\n".join(ids) + "\n")
+            return 0
+    images = app.looking.each_image(all=everything, filters=filters, patterns=args.positional)
+    if tree:
         app.write(_tree(images, app, full=full))
-        return 0
-    if form not in ("table", "json") or (form == "json" and not args.flag("quiet")):
+    elif form not in ("table", "json") or (form == "json" and not quiet):
         from casstore.cli.imagerows import render
 
         # A template that shows digests needs the rows that --digests gives, as in Docker.
         listed = rows(images, digests=digests or ".Digest" in form)
         app.write(render(form, listed, now=app.now(), full=full))
-    elif args.flag("quiet"):
-        lines = [_id(image, full) for image, *_ in rows(images, digests=digests)]
-        app.write("".join(f"{line}\n" for line in lines))
+    elif quiet:
+        for image, *_ in rows(images, digests=digests):
+            app.write(_id(image, full) + "\n")
     else:
-        app.write(_table(images, now=app.now(), digests=digests, full=full))
+        for line in _table(images, now=app.now(), digests=digests, full=full):
+            app.write(line + "\n")
     return 0
 
 
@@ -100,7 +109,7 @@ def checked_filters(args: Args, option: Option) -> tuple[str, ...]:
     return filters
 
 
-def rows(images: list[ImageSummary], *, digests: bool) -> Iterator[Row]:
+def rows(images: Iterable[ImageSummary], *, digests: bool) -> Iterator[Row]:
     """One row per tag, in the order in which the names were attached.
 
     A repository with digests and no tag has one row, TAG `<none>`. With `digests` there is a row
@@ -146,7 +155,7 @@ def _id(image: ImageSummary, full: bool) -> str:  # noqa: FBT001 - one caller ea
     return image.id.hex if full else image.id.short
 
 
-def _tree(images: list[ImageSummary], app: App, *, full: bool) -> str:
+def _tree(images: Iterable[ImageSummary], app: App, *, full: bool) -> str:
     """A row for each name, and under an index a row for each of its platforms."""
     lines = []
     for image, repository, tag, _ in rows(images, digests=False):
@@ -161,17 +170,19 @@ def _tree(images: list[ImageSummary], app: App, *, full: bool) -> str:
     return table(["IMAGE", "IMAGE ID", "CREATED", "SIZE"], lines) + "\n"
 
 
-def _table(images: list[ImageSummary], *, now: int, digests: bool, full: bool) -> str:
-    lines = []
-    for image, repository, tag, digest in rows(images, digests=digests):
-        line = [repository, tag, digest] if digests else [repository, tag]
-        line += [
+def _table(images: Iterable[ImageSummary], *, now: int, digests: bool, full: bool) -> Iterator[str]:
+    header = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"]
+    if digests:
+        header.insert(2, "DIGEST")
+    lines = (
+        [
+            repository,
+            tag,
+            *([digest] if digests else ()),
             _id(image, full),
             age(image.created, now),
             image_size(image.own_size, image.size),
         ]
-        lines.append(line)
-    header = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"]
-    if digests:
-        header.insert(2, "DIGEST")
-    return table(header, lines, LEAST_WITH_DIGESTS if digests else ()) + "\n"
+        for image, repository, tag, digest in rows(images, digests=digests)
+    )
+    return table_lines(header, lines, LEAST_WITH_DIGESTS if digests else ())
