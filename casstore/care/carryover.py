@@ -36,7 +36,7 @@ def carry_over(disk: LocalStore, index: SqliteIndex, reader: TreeReader) -> list
         A line for each entry of the trash that could not be read and was left out.
     """
     try:
-        connection, _ = disk.connect_to_read()
+        connection = disk.connect_as_is()
     except CasstoreError:
         return []
     try:

@@ -75,7 +75,7 @@ def _publish_pending(disk: LocalStore) -> None:
     what that database says.
     """
     try:
-        connection, _ = disk.connect_to_read()
+        connection = disk.connect_as_is()
     except CasstoreError:
         return
     try:

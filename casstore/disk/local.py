@@ -173,6 +173,17 @@ class LocalStore:
                 pass  # SQLite makes a file to read, for which there may be no space, and need not
         return self.connect(writable=False), False
 
+    def connect_as_is(self) -> Connection:
+        """Open the tag index for reading and leave it as it is; the lock is held.
+
+        Raises as `connect`.
+        """
+        from casstore.disk import schema
+
+        if not os.path.exists(self.database):
+            raise Damaged("casstore.db is missing")
+        return schema.connect_as_is(self.database)
+
     def check_not_newer(self) -> None:
         """Refuse a database that a newer casstore made, before anything is put in its place.
 
@@ -180,7 +191,7 @@ class LocalStore:
             NotAStore: it is of a newer version. One that cannot be read says nothing.
         """
         try:
-            self.connect_to_read()[0].close()
+            self.connect_as_is().close()
         except (Damaged, StorageError):
             pass
 

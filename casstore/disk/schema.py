@@ -58,7 +58,7 @@ else:
     Connection, Error = sqlite3.Connection, sqlite3.Error
 
 __all__ = [
-    "Connection", "Error", "connect", "create", "database_error", "fill",
+    "Connection", "Error", "connect", "connect_as_is", "create", "database_error", "fill",
     "forget_commit", "is_current", "memory", "write_logged", "write_unlogged",
 ]  # fmt: skip
 
@@ -286,6 +286,32 @@ def connect(path: str, *, writable: bool, upgrade: bool = False) -> Connection:
         raise database_error(error, path) from None
     except BaseException:
         connection.close()  # or its -wal and -shm would stay beside a database that is not ours
+        raise
+    return connection
+
+
+def connect_as_is(path: str) -> Connection:
+    """Open a database for reading and write nothing, nor copy it where that can be helped.
+
+    The store lock is held: nobody changes it meanwhile. What a killed process left in a log is
+    seen, and stays there. Raises as `connect`.
+    """
+    log = path + "-wal"
+    if os.path.exists(log) and os.path.getsize(log):
+        return connect(path, writable=False)
+    try:
+        connection = _open(path, "ro&immutable=1")
+    except Error as error:
+        raise database_error(error, path) from None
+    try:
+        version = _checked_version(connection, path)
+        if version < FORMAT_VERSION:
+            _overlay(connection, version)
+    except Error as error:
+        connection.close()
+        raise database_error(error, path) from None
+    except BaseException:
+        connection.close()
         raise
     return connection
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ class Failing(io.BytesIO):
         raise OSError(errno.EIO, "Input/output error")
 
 
+def fail(*_: Any) -> bytes:
+    raise OSError(errno.EIO, "Input/output error")
+
+
 def test_a_repair_leaves_a_blob_that_cannot_be_read_where_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -31,6 +36,7 @@ def test_a_repair_leaves_a_blob_that_cannot_be_read_where_it_is(
         store.load(io.BytesIO(docker_archive({"layers": [layer("a")], "tags": ["a:1"]})))
         with monkeypatch.context() as patched:
             patched.setattr(BlobDirectory, "open", lambda *_: Failing())
+            patched.setattr(os, "read", fail)
             found = store.check(repair=True)
 
         assert {finding.code for finding in found.findings} >= {"blob-unreadable"}
