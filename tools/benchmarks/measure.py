@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -88,12 +89,18 @@ def once(contender: Contender) -> Sample:
     environment = {**os.environ, **contender.environment}
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", LAUNCHER, str(writer), *contender.words],
-        env=environment, stderr=subprocess.PIPE, pass_fds=[writer], **QUIET,
+        env=environment, stderr=subprocess.PIPE, pass_fds=[writer], start_new_session=True, **QUIET,
     )  # fmt: skip
     os.close(writer)
     assert process.stderr is not None
-    said = process.stderr.read()
-    process.wait()
+    try:
+        said = process.stderr.read()
+        process.wait()
+    except BaseException:  # stopped: what is measured would go on, in a folder that goes
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        os.close(reader)
+        raise
     with open(reader) as answer:
         figures = answer.read().split()
     if len(figures) != 4 or figures[0] != "0":

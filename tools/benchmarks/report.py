@@ -82,6 +82,12 @@ def table(rows: Sequence[Row], facts: Mapping[str, str], versions: Sequence[str]
     return "\n".join(lines)
 
 
+def line(row: Row) -> str:
+    """One row as soon as it is there, for who waits."""
+    memory = f", {row.memory / 2**20:.0f} MiB" if row.memory else ""
+    return f"  {row.workload}, {row.contender}: {_time(row.wall)}, cpu {_time(row.cpu)}{memory}"
+
+
 def growth(rows: Sequence[Row]) -> list[str]:
     """How casstore's figures grow with the store: one line a command, and the log-log slope.
 
@@ -102,6 +108,9 @@ def growth(rows: Sequence[Row]) -> list[str]:
         points = [(math.log(size), math.log(row.cpu)) for size, row in taken.items() if row.cpu]
         slope = f"{statistics.linear_regression(*zip(*points, strict=True)).slope:.2f}"
         lines.append(f"| {verb} | " + " | ".join(cells) + f" | {slope} |")
+    memory = [(verb, taken[sizes[-1]].memory) for verb, taken in seen.items() if sizes[-1] in taken]
+    lines += ["", f"| memory with {sizes[-1]} images | |", "|---|---:|"]
+    lines += [f"| {verb} | {size / 2**20:.0f} MiB |" for verb, size in memory if size]
     return lines
 
 

@@ -201,64 +201,94 @@ def prune(bench: Bench) -> Iterator[Row]:
 
 
 def scale(bench: Bench) -> Iterator[Row]:
-    """rmi, tag, images, load, prune, gc and rebuild as the store grows."""
+    """Everyday commands, listings, gc, prune and rebuild as the store grows, published or not."""
     extra = bench.archive("extra", lambda path: archives.one_small(path, "extra"))
     for size in bench.sizes:
         own = bench.casstore(f"scale-{size}")
         grown(bench, own.store, size)
         tools: list[Tool] = [own]
-        for peer, most in (("docker", 10_000), ("podman", 300)):
+        for peer, most in (("docker", 1000), ("podman", 300)):
             tool = bench.tools.get(peer)
             if tool is not None and size <= most:
                 same = bench.archive(f"same{size}", partial(archives.same_layer, images=size))
                 tool.reset()
                 run(_load(tool, same))
                 tools.append(tool)
-
-        def source(tool: Tool) -> str:
-            return "large/3:1" if tool.name == "casstore" else "same/image3:1"
-
         label = f"{size} images: "
-        yield from compare(
-            label + "rmi",
-            [tool.contender("rmi", "extra:latest", before=_loaded(tool, extra)) for tool in tools],
-            bench.runs,
-        )
-        yield from compare(
-            label + "tag",
-            [tool.contender("tag", source(tool), "other:1") for tool in tools],
-            bench.runs,
-        )
-        yield from compare(
-            label + "images -q",
-            [tool.contender("images", "-q") for tool in tools], max(3, bench.long_runs),
-        )  # fmt: skip
-        yield from compare(
-            label + "images --filter",
-            [own.contender("images", "-q", "--filter", "reference=large/3*")],
-            bench.long_runs,
-        )
-        yield from compare(
-            label + "load of a small image",
-            [
-                own.contender(
-                    "load", "-q", "-i", str(extra),
-                    before=lambda: subprocess.run(
-                        own.words("rmi", "extra:latest"), check=False, capture_output=True  # noqa: B023
-                    ),
-                )
-            ],
-            bench.long_runs,
-        )  # fmt: skip
-        yield from compare(label + "gc, nothing to do", [own.contender("gc")], bench.long_runs)
-        yield from compare(
-            label + "fsck --rebuild", [own.contender("fsck", "--rebuild")], 1
-        )  # fmt: skip
+        yield from _changes(bench, label, tools, extra)
+        yield from _listings(bench, label, tools)
+        gone = partial(subprocess.run, own.words("rmi", "extra:latest"), capture_output=True)
+        for verb, words, runs, before in (
+            ("load of a small image", ["load", "-q", "-i", str(extra)], bench.long_runs, gone),
+            ("gc, nothing to do", ["gc"], bench.long_runs, os.sync),
+            ("fsck", ["fsck"], 1, os.sync),
+            ("fsck --rebuild", ["fsck", "--rebuild"], 1, os.sync),
+        ):
+            yield from compare(label + verb, [own.contender(*words, before=before)], runs)
+        run(own.words("publish", "--mode", "on-demand"))
+        run(own.words("tag", "large/3:1", "other:1"))  # withdraws index.json, once
+        yield from _changes(bench, label, [own], extra, ", not published")
         yield from compare(label + "prune -a", [own.contender("prune", "-a", "-f")], 1)
-        own.reset()
-        for tool in tools[1:]:
-            if size < 10_000:  # docker takes minutes for more, and goes with its folder
-                tool.reset()
+        for tool in tools:
+            tool.reset()
+
+
+def _changes(
+    bench: Bench, label: str, tools: list[Tool], extra: Path, how: str = ""
+) -> Iterator[Row]:
+    """What somebody types all day, in a store of so many images."""
+    yield from compare(
+        f"{label}rmi{how}",
+        [tool.contender("rmi", "extra:latest", before=_loaded(tool, extra)) for tool in tools],
+        bench.runs,
+    )
+    yield from compare(
+        f"{label}tag{how}",
+        [tool.contender("tag", _present(tool), "other:1") for tool in tools],
+        bench.runs,
+    )
+
+
+def _present(tool: Tool) -> str:
+    return "large/3:1" if tool.name == "casstore" else "same/image3:1"
+
+
+def _listings(bench: Bench, label: str, tools: list[Tool]) -> Iterator[Row]:
+    """Lists of all images, of some, and a look at one."""
+    own = tools[0]
+    yield from compare(
+        label + "inspect", [tool.contender("inspect", _present(tool)) for tool in tools], bench.runs
+    )
+    runs = max(3, bench.long_runs)
+    yield from compare(
+        label + "images -q", [tool.contender("images", "-q") for tool in tools], runs
+    )
+    for words in (
+        ("images",),
+        ("images", "-q", "--filter", "reference=large/3*"),
+        ("images", "-q", "--filter", "label=group=3"),
+    ):
+        verb = f"images --filter {words[-1].partition('=')[0]}" if words[2:] else "images"
+        yield from compare(label + verb, [own.contender(*words)], runs)
+
+
+def listing(bench: Bench) -> Iterator[Row]:
+    """Images -q of 10 000 images beside docker, whose load of them takes a minute or more."""
+    size = 10_000
+    own = bench.casstore("listing")
+    grown(bench, own.store, size)
+    tools: list[Tool] = [own]
+    if "docker" in bench.tools:
+        docker = bench.tools["docker"]
+        docker.reset()
+        run(_load(docker, bench.archive("same", partial(archives.same_layer, images=size))))
+        tools.append(docker)  # it goes with its folder: to remove them takes minutes
+    yield from compare(
+        f"{size} images: images -q",
+        [tool.contender("images", "-q") for tool in tools],
+        max(5, bench.long_runs),
+    )
+    own.reset()
 
 
 def grown(bench: Bench, store: Path, images: int) -> None:
@@ -477,5 +507,17 @@ def pytest(bench: Bench) -> Iterator[Row]:
 
 WORKLOADS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     work.__name__: work
-    for work in (small, many, prune, scale, load, deep, gc, fsck, processes, pytest)
+    for work in (
+        small,
+        many,
+        prune,
+        scale,
+        listing,
+        load,
+        deep,
+        gc,
+        fsck,
+        processes,
+        pytest,
+    )
 }
