@@ -16,7 +16,7 @@ from casstore.care.published import DAMAGED, each_listed, given_name, keep_aside
 from casstore.care.storedtree import StoredTree
 from casstore.disk import durable, making, schema
 from casstore.disk.layoutfile import PARENT, PINNED
-from casstore.disk.sqlitebulk import BulkIndex
+from casstore.disk.sqlitebulk import BulkIndex, write_logged, write_unlogged
 from casstore.disk.sqliteindex import SqliteIndex
 from casstore.errors import CasstoreError, Damaged, Refused
 from casstore.model.digest import Digest
@@ -55,9 +55,9 @@ def rebuild_database(disk: LocalStore) -> tuple[list[str], bool]:
         schema.create(staging)
         connection = schema.connect(staging, writable=True)
         try:
-            schema.write_unlogged(connection)
+            write_unlogged(connection)
             problems, verified = _fill(disk, connection, writable=True)
-            schema.write_logged(connection)
+            write_logged(connection)
         finally:
             connection.close()
         making.install_database(disk, staging)

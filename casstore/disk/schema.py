@@ -59,7 +59,7 @@ else:
 
 __all__ = [
     "Connection", "Error", "connect", "connect_as_is", "create", "database_error", "fill",
-    "forget_commit", "is_current", "memory", "write_logged", "write_unlogged",
+    "forget_commit", "is_current", "memory",
 ]  # fmt: skip
 
 FORMAT_VERSION = 2
@@ -231,18 +231,6 @@ def create(path: str) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         connection.close()
-
-
-def write_unlogged(connection: Connection) -> None:
-    """Write straight into a new database that nobody else knows yet: a crash leaves it useless."""
-    connection.execute("PRAGMA main.journal_mode = OFF").fetchall()
-    connection.execute("PRAGMA synchronous = OFF")
-
-
-def write_logged(connection: Connection) -> None:
-    """Make it a database in WAL mode again, complete in its file; it has yet to be flushed."""
-    connection.execute("PRAGMA main.journal_mode = WAL").fetchall()
-    connection.execute("PRAGMA main.wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def fill(connection: Connection) -> None:

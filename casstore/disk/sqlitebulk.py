@@ -193,3 +193,15 @@ def _layer_row(own: int, layer: LayerRecord) -> tuple[int, str, bytes, int, int]
     _, _, compression = layer.media_type.rpartition(".tar")
     diff_id = layer.diff_id.raw
     return own, compression.lstrip("+."), diff_id, layer.diff_size, layer.file_bytes
+
+
+def write_unlogged(connection: Connection) -> None:
+    """Write straight into a new database that nobody else knows yet: a crash leaves it useless."""
+    connection.execute("PRAGMA main.journal_mode = OFF").fetchall()
+    connection.execute("PRAGMA synchronous = OFF")
+
+
+def write_logged(connection: Connection) -> None:
+    """Make it a database in WAL mode again, complete in its file; it has yet to be flushed."""
+    connection.execute("PRAGMA main.journal_mode = WAL").fetchall()
+    connection.execute("PRAGMA main.wal_checkpoint(TRUNCATE)").fetchall()
