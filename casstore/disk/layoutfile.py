@@ -212,6 +212,10 @@ def _sum(lines: Iterable[bytes]) -> tuple[int, int]:
     return count, total
 
 
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
 def _records(path: str) -> Iterator[bytes]:
     with open(path, "rb", opener=_open) as file:
         end = os.fstat(file.fileno()).st_size - _TAIL_LENGTH + 1
