@@ -108,6 +108,20 @@ class ContentCheck:
             self._error = error
 
 
+def directory_problem(path: str) -> tuple[str, str] | None:
+    """Why a directory cannot be looked into, as code and text; None if it can, or is not there."""
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                entry.stat(follow_symlinks=False)
+                break
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return "dir-unreadable", unreadable(error)[1]
+    return None
+
+
 def unreadable(error: OSError) -> tuple[str, str]:
     """The operating system's refusal, as code and text of a finding."""
     return UNREADABLE, f"cannot be read: {os.strerror(error.errno or 0).lower()}"

@@ -10,7 +10,7 @@ import os
 import stat
 
 from casstore.care.adoption import forget_kept, retry_kept, unknown_images
-from casstore.care.content import UNREADABLE, ContentCheck, unreadable
+from casstore.care.content import UNREADABLE, ContentCheck, directory_problem, unreadable
 from casstore.care.indexedtree import IndexedTree
 from casstore.care.published import kept_files
 from casstore.commit import ON_DEMAND, PUBLISH
@@ -156,6 +156,10 @@ class _Check:
             missing = not os.path.exists(self._disk.database)
             self._found(ERROR, "db-missing" if missing else "db-bad", "casstore.db", str(error))
             return
+        if not self._can_look(self._disk.blobs.directory):
+            view.connection.close()
+            self._leftovers()
+            return
         try:
             view.connection.execute("BEGIN")
             self._database(view)
@@ -167,8 +171,20 @@ class _Check:
             self._found(ERROR, "db-bad", "casstore.db", str(error))
         finally:
             view.connection.close()
-        for path in leftovers(self._disk.root):
-            self._found(NOTE, "temp-left", os.path.basename(path), "left by a process that ended")
+        self._leftovers()
+
+    def _can_look(self, directory: str) -> bool:
+        """Whether a directory can be looked into; told if not."""
+        problem = directory_problem(directory)
+        if problem is not None:
+            self._found(ERROR, problem[0], os.path.relpath(directory, self._disk.root), problem[1])
+        return problem is None
+
+    def _leftovers(self) -> None:
+        if self._can_look(self._disk.ingest):
+            for path in leftovers(self._disk.root):
+                name = os.path.basename(path)
+                self._found(NOTE, "temp-left", name, "left by a process that ended")
 
     def _open(self) -> SqliteIndex:
         import time

@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,3 +45,29 @@ def test_a_repair_leaves_a_blob_that_cannot_be_read_where_it_is(
         assert {finding.code for finding in found.findings} >= {"blob-unreadable"}
         assert not (tmp_path / "store" / "quarantine").exists()
         assert store.check().clean
+
+
+@pytest.mark.parametrize("name", ["blobs", "blobs/sha256", "ingest"])
+def test_a_directory_that_cannot_be_read_is_a_finding(name: str, tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    with Store(str(root)) as store:
+        store.load(io.BytesIO(docker_archive({"layers": [layer("a")], "tags": ["a:1"]})))
+    # As root with rights to everything there is no such directory: without two of them there is.
+    drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    as_root = os.geteuid() == 0
+    if as_root and shutil.which("setpriv") is None:
+        pytest.skip("root may read everything, and setpriv is not installed")
+    (root / name).chmod(0)
+    try:
+        done = subprocess.run(
+            [*(drop if as_root else ()), sys.executable, "-m", "casstore",
+             "--store", str(root), "fsck"],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    finally:
+        (root / name).chmod(0o700)
+
+    where = "ingest" if name == "ingest" else "blobs/sha256"
+    assert f"error dir-unreadable {where}: cannot be read: permission denied" in done.stdout
+    assert (done.returncode, done.stderr) == (12, "")
