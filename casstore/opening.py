@@ -226,7 +226,9 @@ class OpenStore:
 
                 make_directories(self.disk)
                 lines.append(write_salvaged_index(self.disk))
-            problems, verified = rebuild_database(self.disk)
+            # What is lost anyway is worth going on without what cannot be read; a database that
+            # can be used is not.
+            problems, verified = rebuild_database(self.disk, leave_out=not self._opens())
         with self._change() as change:
             change.commit()
         lines.append("the database was rebuilt from index.json and the blobs")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from casstore.errors import Damaged
+from casstore.errors import Damaged, StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def content_problem(
                 state.update(buffer[:count])
                 if task is not None:
                     task.advance(count)
-    except Damaged as error:  # it could not be opened
+    except (Damaged, StorageError) as error:  # it could not be opened
         return UNREADABLE, str(error)
     except OSError as error:
         return unreadable(error)

@@ -5,6 +5,8 @@ parent links, edges, sizes. Leases by name, settings and the trash do not: carry
 from a database that is sound. An image whose layer is damaged is there again all the same (fsck
 names the blob, rmi removes the image). An image whose documents cannot be read cannot be: then
 index.json is kept aside, and gc refuses to sweep what that image may hold.
+What the operating system cannot read just now ends a rebuild, but for one that was asked for where
+the database is lost anyway.
 A store that publishes on demand has what was published last, and gc refuses in the same way.
 """
 
@@ -18,7 +20,7 @@ from casstore.disk import durable, making, schema
 from casstore.disk.layoutfile import PARENT, PINNED
 from casstore.disk.sqlitebulk import BulkIndex, write_logged, write_unlogged
 from casstore.disk.sqliteindex import SqliteIndex
-from casstore.errors import CasstoreError, Damaged, Refused
+from casstore.errors import CasstoreError, Damaged, Refused, StorageError
 from casstore.model.digest import Digest
 from casstore.model.imagetree import read_tree
 
@@ -36,8 +38,13 @@ publishing are among the blobs without a name; load them again, then remove this
 """
 
 
-def rebuild_database(disk: LocalStore) -> tuple[list[str], bool]:
+def rebuild_database(disk: LocalStore, *, leave_out: bool = False) -> tuple[list[str], bool]:
     """Build casstore.db anew and put it in place; the lock is held.
+
+    Args:
+        disk: the store.
+        leave_out: go on without what the operating system cannot read just now, as without what is
+            damaged. Otherwise such an error ends the rebuild: it may be gone the next time.
 
     Returns:
         A line for each image of index.json that could not be read and was left out; and whether
@@ -45,6 +52,7 @@ def rebuild_database(disk: LocalStore) -> tuple[list[str], bool]:
 
     Raises:
         Damaged: index.json itself cannot be read.
+        StorageError: nothing is changed.
         NotAStore: a newer casstore made the database; it is left as it is.
     """
     disk.check_not_newer()
@@ -56,7 +64,7 @@ def rebuild_database(disk: LocalStore) -> tuple[list[str], bool]:
         connection = schema.connect(staging, writable=True)
         try:
             write_unlogged(connection)
-            problems, verified = _fill(disk, connection, writable=True)
+            problems, verified = _fill(disk, connection, writable=True, leave_out=leave_out)
             write_logged(connection)
         finally:
             connection.close()
@@ -94,12 +102,12 @@ def _publish_pending(disk: LocalStore) -> None:
 def index_in_memory(disk: LocalStore) -> schema.Connection:
     """The index as it would be rebuilt, for reading only."""
     connection = schema.memory()
-    _fill(disk, connection, writable=False)
+    _fill(disk, connection, writable=False, leave_out=True)
     return connection
 
 
 def _fill(
-    disk: LocalStore, connection: schema.Connection, *, writable: bool
+    disk: LocalStore, connection: schema.Connection, *, writable: bool, leave_out: bool
 ) -> tuple[list[str], bool]:
     if not os.path.lexists(disk.layout.path):
         raise Damaged(
@@ -113,7 +121,7 @@ def _fill(
             " are"
         )
     bulk = BulkIndex(connection)
-    reader = StoredTree(disk.blobs, bulk.layer)
+    reader = StoredTree(disk.blobs, bulk.layer, leave_out=leave_out)
     problems = ["index.json was published before the last changes"] if withdrawn else []
     bulk.begin()
     unreadable = _read_images(disk, bulk, reader, problems, withdrawn=withdrawn)
@@ -155,6 +163,8 @@ def _read_images(
         if image is None:
             try:
                 image = bulk.add(read_tree(top, reader))
+            except StorageError:
+                raise  # by a reader that is not to leave out what cannot be read just now
             except CasstoreError as error:
                 problems.append(f"{top.digest}: {error}")
                 unreadable.append(item)

@@ -7,7 +7,8 @@ be read; only the last layers are, for images share them.
 
 from __future__ import annotations
 
-from casstore.errors import CasstoreError, Damaged
+from casstore.disk import durable
+from casstore.errors import CasstoreError, Damaged, StorageError
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT
 from casstore.model.mediatype import is_encrypted
@@ -30,16 +31,31 @@ class StoredTree:
     """Reads image trees from blobs in place: a `TreeReader` that verifies all it reads."""
 
     def __init__(
-        self, blobs: BlobDirectory, known: Callable[[Digest], LayerRecord | None] | None = None
+        self,
+        blobs: BlobDirectory,
+        known: Callable[[Digest], LayerRecord | None] | None = None,
+        *,
+        leave_out: bool = False,
     ) -> None:
-        """`known` says what is known of a layer whose blob was verified before."""
+        """Of the blobs of a store.
+
+        Args:
+            blobs: where they are.
+            known: says what is known of a layer whose blob was verified before.
+            leave_out: what the operating system cannot read is as good as damaged. Otherwise it is
+                a StorageError: it says nothing about what is stored.
+        """
         self._blobs = blobs
         self._known = known
+        self._leave_out = leave_out
         self._layers: dict[Digest, LayerRecord] = {}
         self.unverified = 0  # blobs whose content was not read, or is not what it should be
 
     def document(self, descriptor: Descriptor) -> bytes | None:
-        return self._blobs.content(descriptor.digest, MAX_DOCUMENT)
+        try:
+            return self._blobs.content(descriptor.digest, MAX_DOCUMENT)
+        except StorageError as error:
+            raise self._unreadable(error) from None
 
     def layer(self, descriptor: Descriptor, diff_id: Digest | None) -> LayerRecord:
         digest = descriptor.digest
@@ -51,9 +67,10 @@ class StoredTree:
         if record is None:
             try:
                 record = describe_layer(self._blobs.open(digest), descriptor, diff_id)
-            except CasstoreError:
-                if diff_id is None:
-                    raise
+            except (CasstoreError, OSError) as error:
+                refusal = self._refusal(error, digest)
+                if diff_id is None or isinstance(refusal, StorageError):
+                    raise refusal from None
                 # Missing or damaged: the image keeps its place and its name, fsck tells of this.
                 self.unverified += 1
                 record = LayerRecord(digest, descriptor.size, descriptor.media_type, diff_id, 0, 0)
@@ -84,5 +101,17 @@ class StoredTree:
 
     def leaf(self, descriptor: Descriptor) -> None:
         self.unverified += 1
-        if self._blobs.size(descriptor.digest) != descriptor.size:
+        try:
+            size = self._blobs.size(descriptor.digest)
+        except OSError as error:
+            raise self._refusal(error, descriptor.digest) from None
+        if size != descriptor.size:
             raise Damaged(f"blob {descriptor.digest} is missing or of another size")
+
+    def _refusal(self, error: CasstoreError | OSError, digest: Digest) -> CasstoreError:
+        if isinstance(error, OSError):
+            error = durable.storage_error(error, f"cannot read blob {digest}")
+        return self._unreadable(error) if isinstance(error, StorageError) else error
+
+    def _unreadable(self, error: StorageError) -> CasstoreError:
+        return Damaged(f"{error}") if self._leave_out else error

@@ -6,6 +6,7 @@ here only when its content is complete and on the disk (durable.py).
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import BinaryIO
 
+    from casstore.errors import CasstoreError
+
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 DOCUMENT_LIMIT = 4 << 20
 _AT_ONCE = 8192  # names of a discard that are in memory
@@ -28,6 +31,8 @@ _AT_ONCE = 8192  # names of a discard that are in memory
 _SAMPLE = 16
 _WAITING = 50e-6
 _FOREVER = float("inf")
+
+_NO_FILE = frozenset((errno.ELOOP, errno.ENXIO))  # a symbolic link, a socket
 
 
 class BlobDirectory:
@@ -61,13 +66,14 @@ class BlobDirectory:
 
         Raises:
             Damaged: it is not there, or no regular file.
+            StorageError: the operating system does not open it.
         """
         try:
             descriptor = os.open(self.path(digest), _READ)
         except FileNotFoundError:
             raise Damaged(f"blob {digest} is missing") from None
         except OSError as error:
-            raise Damaged(str(durable.storage_error(error, f"cannot read blob {digest}"))) from None
+            raise _cannot_open(error, digest) from None
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise Damaged(f"blob {digest} is not a regular file")
@@ -78,6 +84,7 @@ class BlobDirectory:
 
         Raises:
             Damaged: missing, larger than `limit`, or not the bytes of that digest.
+            StorageError: it cannot be read.
         """
         from casstore.model.digest import sha256
 
@@ -96,15 +103,15 @@ class BlobDirectory:
         Of a file of more than `limit` bytes, one byte more than that.
 
         Raises:
-            Damaged: no regular file, or one that cannot be opened.
-            StorageError: it cannot be read.
+            Damaged: no regular file.
+            StorageError: it cannot be opened, or read.
         """
         try:
             descriptor = os.open(f"{self.directory}/{digest.hex}", _READ)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise Damaged(str(durable.storage_error(error, f"cannot read blob {digest}"))) from None
+            raise _cannot_open(error, digest) from None
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
@@ -220,3 +227,9 @@ class BlobDirectory:
                     yield entry.name, digest, entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue  # an rmi beside us took it
+
+
+def _cannot_open(error: OSError, digest: Digest) -> CasstoreError:
+    if error.errno in _NO_FILE:
+        return Damaged(f"blob {digest} is not a regular file")
+    return durable.storage_error(error, f"cannot read blob {digest}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 
 from casstore import Store
 from casstore.disk.blobdir import BlobDirectory
+from casstore.errors import StorageError
 from tests.transfer.building import docker_archive, layer
 
 
@@ -71,3 +74,69 @@ def test_a_directory_that_cannot_be_read_is_a_finding(name: str, tmp_path: Path)
     where = "ingest" if name == "ingest" else "blobs/sha256"
     assert f"error dir-unreadable {where}: cannot be read: permission denied" in done.stdout
     assert (done.returncode, done.stderr) == (12, "")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    archive = docker_archive(
+        {"layers": [layer("a")], "tags": ["a:1"]}, {"layers": [layer("b")], "tags": ["b:1"]}
+    )
+    with Store(str(tmp_path / "store")) as store:
+        store.load(io.BytesIO(archive))
+        yield store
+
+
+@pytest.fixture
+def one_fails(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """The disk does not give the manifest of a:1, until it is undone."""
+    index = json.loads(Path(store.path, "index.json").read_text())
+    lost = index["manifests"][0]["digest"][7:]
+    real = os.open
+
+    def failing(path: str, *rest: int, **more: int) -> int:
+        if str(path).endswith(lost):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, *rest, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", failing)
+        yield patched
+
+
+def names(store: Store) -> set[str]:
+    return {name.familiar for image in store.images() for name in image.names}
+
+
+def test_a_rebuild_does_not_take_the_place_of_a_sound_database(
+    store: Store, one_fails: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StorageError, match=r"cannot read blob sha256:\w+: input/output error"):
+        store.check(rebuild=True)
+
+    assert names(store) == {"a:1", "b:1"}
+
+
+def test_a_change_does_not_rebuild_a_lost_database_without_what_cannot_be_read(
+    store: Store, one_fails: pytest.MonkeyPatch
+) -> None:
+    store.close()
+    Path(store.path, "casstore.db").unlink()
+    with pytest.raises(StorageError, match=r"cannot read blob sha256:\w+: input/output error"):
+        store.tag("b:1", "c:1")
+    one_fails.undo()
+
+    store.tag("b:1", "c:1")
+    assert names(store) == {"a:1", "b:1", "c:1"}
+
+
+def test_a_rebuild_of_a_lost_database_goes_on_without_and_a_repair_brings_it_back(
+    store: Store, one_fails: pytest.MonkeyPatch
+) -> None:
+    store.close()
+    Path(store.path, "casstore.db").unlink()
+    store.check(rebuild=True)
+    assert names(store) == {"b:1"}
+    one_fails.undo()
+
+    store.check(repair=True)
+    assert names(store) == {"a:1", "b:1"}
