@@ -199,9 +199,9 @@ class OpenStore:
         self._outdated = False
 
     def _opens(self) -> bool:
-        """Whether there is a database that can be used as it is."""
+        """Whether there is a database that can be used as it is; a log beside it stays."""
         try:
-            self.disk.connect(writable=True).close()
+            self.disk.connect_as_is().close()
         except Damaged:
             return False
         return True

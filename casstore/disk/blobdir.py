@@ -190,11 +190,13 @@ class BlobDirectory:
             unlink_each(islice(names, _SAMPLE))
             self._waits = time.perf_counter() - begun > _SAMPLE * _WAITING
         if self._waits and length_hint(names) > _SAMPLE:
-            from casstore.disk.sidebyside import side_by_side
-
-            side_by_side(unlink_each, names)
-        else:
-            unlink_each(names)
+            try:
+                from casstore.disk.sidebyside import side_by_side
+            except (ImportError, OSError):
+                pass  # no descriptor is left, say: after a commit, that must not stop us
+            else:
+                side_by_side(unlink_each, names)
+        unlink_each(names)
         return failed
 
     def _discard_directory(self, digest: Digest) -> list[str]:
