@@ -25,7 +25,7 @@ from casstore.model.record import Arrival, Descriptor
 from casstore.model.reference import parse_target
 from casstore.rules.resolve import resolve
 from casstore.saving import is_readable
-from casstore.transfer.compress import KeepJob, keep_layers
+from casstore.transfer.keeping import KeepJob, keep_layers
 from casstore.transfer.stagedtree import StagedTree
 from casstore.trust.payload import go_json
 

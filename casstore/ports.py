@@ -6,10 +6,14 @@ which writes to a stream or to a `Placed` file.
 
 from __future__ import annotations
 
-from typing import IO, Protocol
+from casstore.model.typed import Protocol
 
-from casstore.model.digest import Digest
-from casstore.model.record import Descriptor, LayerRecord
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO
+
+    from casstore.model.digest import Digest
+    from casstore.model.record import Descriptor, LayerRecord
 
 
 class Draft(Protocol):

@@ -274,7 +274,7 @@ class StoredFiles:
 
 def open_layer(disk: LocalStore, view: SqliteView, layer: Digest | str) -> IO[bytes]:
     """A stored layer, by blob digest or diff ID, as its uncompressed tar."""
-    from casstore.transfer.compress import open_layer as uncompressed
+    from casstore.transfer.openlayer import open_layer as uncompressed
 
     digest = Digest.parse(layer)
     record = view.layer(digest) or view.layer_with_diff_id(digest)

@@ -26,8 +26,7 @@ from casstore.model.digest import Digest
 from casstore.model.manifest import Index, parse_document
 from casstore.transfer.archive import open_archive
 from casstore.transfer.compress import parse_compression
-from casstore.transfer.dockerarchive import MANIFEST_JSON
-from casstore.transfer.legacyarchive import REPOSITORIES
+from casstore.transfer.dockerarchive import MANIFEST_JSON, REPOSITORIES
 from casstore.transfer.ocilayout import blob_name
 from casstore.transfer.source import read_images
 

@@ -26,6 +26,7 @@ MAX_CHILDREN = 10_000  # of one index, which is also the limit of images in one 
 MAX_MEDIA_TYPE = 255  # RFC 6838 allows 127 on each side of the slash
 
 INDEX_JSON = "index.json"
+OCI_LAYOUT = "oci-layout"
 # of the two bytes `{}`, the config of things that have none (manifest.md, "Guidance")
 EMPTY_CONFIG = Digest("sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a")
 

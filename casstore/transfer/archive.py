@@ -11,9 +11,9 @@ from __future__ import annotations
 import io
 import os
 import stat
-from typing import IO, TYPE_CHECKING, Protocol, cast
 
 from casstore.errors import NotFound, Refused, printable, quote
+from casstore.model.typed import Protocol, cast
 from casstore.transfer import tarstream
 from casstore.transfer.counted import CountedReader
 from casstore.transfer.directoryarchive import DirectoryArchive
@@ -23,9 +23,10 @@ from casstore.transfer.reading import remaining
 from casstore.transfer.tararchive import TarArchive
 from casstore.transfer.tarstream import PassingBytes
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from typing import Self
+    from typing import IO, Self
 
     from casstore.ports import Intake
     from casstore.progress import Progress, Task

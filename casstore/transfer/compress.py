@@ -1,8 +1,8 @@
-"""Layers into blobs: packed if they come plain, kept byte for byte if they come with a digest.
+"""Layers whose only name is their diff ID (docker archives, import) into zstd, gzip or plain blobs.
 
-`pack_layers` stores layers whose only name is their diff ID (docker archives, import) as zstd,
-gzip or plain blobs; `keep_layers` stores layers that somebody else compressed, and proves that
-they decompress to their diff ID. Both hash both sides of every layer on the way.
+Both sides of every layer are hashed on the way. (keeping.py stores layers that somebody else
+compressed.) An archive whose layers are all there needs nothing but this module, and is gone
+before what packs them (packing.py) would be imported.
 
 The same layer and the same `Compression` give the same blob, whatever the machine's cores: zstd
 blobs are one frame for every 4 MiB (with its content size, without a check sum: the blob has a
@@ -11,40 +11,17 @@ digest), gzip blobs are one member of 4 MiB blocks without a time stamp.
 
 from __future__ import annotations
 
-import struct
-import zlib
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import IO
-
-from casstore.errors import Refused, UsageError, quote
-from casstore.model.digest import Digest
-from casstore.model.record import LayerRecord
+from casstore.errors import UsageError, quote
 from casstore.model.value import Value
-from casstore.ports import Intake
-from casstore.transfer.keeping import KeepJob, check_diff_id, describe_layer, keep_layers
-from casstore.transfer.layerstream import is_plain, open_uncompressed
-from casstore.transfer.openlayer import open_layer
-from casstore.transfer.piecework import PIECE, Codec, LayerWork, Packer, Pipeline, pool_width
-from casstore.transfer.reading import AT_ONCE, read_into
 
-__all__ = [
-    "DEFAULT",
-    "Compression",
-    "KeepJob",
-    "LayerJob",
-    "describe_layer",
-    "keep_layers",
-    "open_layer",
-    "pack_layers",
-    "parse_compression",
-]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import IO
 
-ZSTD_TYPE = "application/vnd.oci.image.layer.v1.tar+zstd"
-GZIP_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
-PLAIN_TYPE = "application/vnd.oci.image.layer.v1.tar"
-
-SMALL = 64 << 10  # below this a thread costs more than it saves
+    from casstore.model.digest import Digest
+    from casstore.model.record import LayerRecord
+    from casstore.ports import Intake
 
 
 class Compression(Value):
@@ -85,75 +62,6 @@ class LayerJob(Value):
     position: int  # in its image, as messages shall count it
 
 
-class _Zstd:
-    media_type = ZSTD_TYPE
-    head = b""
-    counts_crc = False
-    verbatim = False
-
-    def __init__(self, level: int) -> None:
-        import zstandard  # 7 ms, which the load of an image that is there need not wait for
-
-        self._level = level
-        self._compressor = zstandard.ZstdCompressor
-        parameters = zstandard.ZstdCompressionParameters.from_level(level, source_size=PIECE)
-        self.memory = parameters.estimated_compression_context_size()
-
-    def packer(self) -> Packer:
-        return self._compressor(level=self._level, write_checksum=False).compress
-
-    def tail(self, size: int, crc: int) -> bytes:
-        # No bytes at all would be no zstd stream.
-        return b"" if size else self.packer()(memoryview(b""))  # type: ignore[return-value]
-
-
-class _Gzip:
-    """One gzip member as pigz makes it: blocks deflated apart, each flushed to a whole byte."""
-
-    media_type = GZIP_TYPE
-    counts_crc = True
-    verbatim = False
-    memory = 300 << 10
-
-    def __init__(self, level: int) -> None:
-        self._level = level
-        speed = 2 if level == 9 else 4 if level == 1 else 0
-        self.head = bytes((0x1F, 0x8B, 8, 0, 0, 0, 0, 0, speed, 255))  # no time, no system
-
-    def packer(self) -> Packer:
-        def pack(view: memoryview) -> bytes:
-            deflate = zlib.compressobj(self._level, zlib.DEFLATED, -15)
-            return deflate.compress(view) + deflate.flush(zlib.Z_SYNC_FLUSH)
-
-        return pack
-
-    def tail(self, size: int, crc: int) -> bytes:
-        # An empty last block, then RFC 1952's trailer.
-        return b"\x03\0" + struct.pack("<II", crc, size & 0xFFFFFFFF)
-
-
-class _Verbatim:
-    media_type = PLAIN_TYPE
-    head = b""
-    counts_crc = False
-    verbatim = True
-    memory = 0
-
-    def packer(self) -> Packer:
-        return memoryview
-
-    def tail(self, size: int, crc: int) -> bytes:
-        return b""
-
-
-def _codec(compression: Compression) -> Codec:
-    if compression.kind == "zstd":
-        return _Zstd(compression.level)
-    if compression.kind == "gzip":
-        return _Gzip(compression.level)
-    return _Verbatim()
-
-
 def pack_layers(
     jobs: Sequence[LayerJob],
     intake: Intake,
@@ -178,156 +86,21 @@ def pack_layers(
     Raises:
         Refused: a layer that is not its diff ID, is truncated, corrupt or too large.
     """
-    if not jobs:
-        return []
-    packing = _Packing(intake, _codec(compression), width)
+    records = []
+    for job in jobs:
+        known = job.diff_id and intake.layer_with_diff_id(job.diff_id)
+        if not known:
+            break
+        records.append(known)
+    else:
+        return records
+    from casstore.transfer.packing import Packing
+
+    packing = Packing(intake, compression, width)
     try:
         for number, job in enumerate(jobs):
             packing.start(number, job)
-        records = packing.finish(len(jobs))
+        return packing.finish(len(jobs))
     except BaseException:
         packing.abort()
         raise
-    return records
-
-
-# Only what the reading of a layer says is about that layer: others come out meanwhile.
-def _open(job: LayerJob) -> IO[bytes]:
-    try:
-        return open_uncompressed(job.open())
-    except Refused as error:
-        raise Refused(f"layer {job.position}: {error}") from None
-
-
-def _fill(buffer: memoryview, stream: IO[bytes], job: LayerJob) -> int:
-    try:
-        return read_into(stream, buffer)
-    except Refused as error:
-        raise Refused(f"layer {job.position}: {error}") from None
-
-
-def _fill_hashed(layer: LayerWork, buffer: memoryview, stream: IO[bytes], job: LayerJob) -> int:
-    """The same, hashed in steps that are then still in the core's own cache: a third less."""
-    filled = 0
-    while filled < len(buffer):
-        room = buffer[filled : filled + AT_ONCE]
-        count = _fill(room, stream, job)
-        layer.add_plain(room[:count])
-        filled += count
-        if count < len(room):
-            break
-    return filled
-
-
-class _Packing:
-    """One call of `pack_layers`. Small layers are packed in place, others by the pipeline."""
-
-    def __init__(self, intake: Intake, codec: Codec, width: int | None) -> None:
-        self._intake = intake
-        self._codec = codec
-        self._width = width
-        self._pack: Packer | None = None
-        self._pipeline: Pipeline | None = None
-        self._small = memoryview(bytearray(SMALL))
-        self._records: dict[int, LayerRecord] = {}
-        self._first: dict[Digest, int] = {}  # diff ID -> the job that brings it
-        self._same: dict[int, int] = {}  # job -> the job that brings the same layer
-        self._open: dict[LayerWork, tuple[int, LayerJob]] = {}
-
-    def start(self, number: int, job: LayerJob) -> None:
-        if job.diff_id is not None:
-            first = self._first.setdefault(job.diff_id, number)
-            if first != number:
-                self._same[number] = first
-                return
-            known = self._intake.layer_with_diff_id(job.diff_id)
-            if known is not None:
-                self._records[number] = known
-                return
-        with _open(job) as stream:
-            self._read(number, job, stream)
-        self._settle(wait=False)
-
-    def finish(self, count: int) -> list[LayerRecord]:
-        self._settle(wait=True)
-        if self._pipeline is not None:
-            self._pipeline.close()
-        for number, first in self._same.items():
-            self._records[number] = self._records[first]
-        return [self._records[number] for number in range(count)]
-
-    def abort(self) -> None:
-        if self._pipeline is not None:
-            self._pipeline.close(abort=True)
-        for layer in self._open:
-            layer.draft.discard()
-
-    def _read(self, number: int, job: LayerJob, stream: IO[bytes]) -> None:
-        filled = _fill(self._small, stream, job)
-        layer = LayerWork(self._intake.draft(), self._codec)
-        self._open[layer] = (number, job)
-        if filled < SMALL:
-            layer.add_plain(self._small[:filled])
-            self._pack_here(layer, self._small[:filled])
-            self._seal(layer)
-            return
-        if self._pipeline is None:
-            self._pipeline = Pipeline(self._codec, self._width or pool_width(self._codec))
-        # Decompressing keeps this thread busy enough.
-        hashed = is_plain(stream)
-        fill = partial(_fill_hashed, layer) if hashed else _fill
-        if hashed:
-            layer.add_plain(self._small)
-        buffer = self._pipeline.buffer()
-        buffer[:filled] = self._small
-        filled += fill(buffer[filled:], stream, job)
-        while filled:
-            self._pipeline.submit(layer, buffer, filled, hashed=hashed)
-            if filled < PIECE:
-                break
-            self._settle(wait=False)
-            buffer = self._pipeline.buffer()
-            filled = fill(buffer, stream, job)
-        else:
-            self._pipeline.give_back(buffer)
-        self._pipeline.end(layer)
-
-    def _pack_here(self, layer: LayerWork, data: memoryview) -> None:
-        if self._pack is None:
-            self._pack = self._codec.packer()
-        packed = self._pack(data) if len(data) else b""
-        layer.write(b"".join((self._codec.head, packed, self._codec.tail(len(data), layer.crc))))
-
-    def _settle(self, *, wait: bool) -> None:
-        """Seal the layers that have come out of the pipeline; all of them with `wait`."""
-        if self._pipeline is None:
-            return
-        finished = self._pipeline.finished
-        while self._open if wait else not finished.empty():
-            layer = finished.get()
-            self._pipeline.check()
-            if layer is not None:
-                self._seal(layer)
-
-    def _seal(self, layer: LayerWork) -> None:
-        number, job = self._open[layer]
-        diff_id = layer.diff_id
-        check_diff_id(job.diff_id, diff_id, job.position)
-        record = None
-        if job.diff_id is None:
-            record = self._intake.layer_with_diff_id(diff_id)
-        if record is not None:
-            layer.draft.discard()
-        else:
-            record = LayerRecord(
-                layer.digest,
-                layer.size,
-                self._codec.media_type,
-                diff_id,
-                layer.diff_size,
-                layer.scanner.file_bytes,
-            )
-            layer.draft.seal(record.digest, record.size)
-            self._intake.add_layer(record)
-        self._records[number] = record
-        del self._open[layer]

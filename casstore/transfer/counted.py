@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from typing import IO, TYPE_CHECKING
 
 from casstore.transfer.reading import read_into
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import IO
 
     from casstore.ports import Placed
     from casstore.progress import Task

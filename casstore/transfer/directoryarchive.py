@@ -8,16 +8,17 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import IO, TYPE_CHECKING, cast
 
 from casstore.errors import Refused, printable, quote
+from casstore.model.typed import cast
 from casstore.transfer.counted import CountedFile
 from casstore.transfer.membername import cannot_open, safe_name
 from casstore.transfer.tarstream import MAX_MEMBERS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from typing import Self
+    from typing import IO, Self
 
     from casstore.progress import Task
 

@@ -9,8 +9,6 @@ the archive.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from casstore.errors import InvalidReference, Refused, quote
 from casstore.model import document, mediatype
 from casstore.model.digest import Digest, is_hex64
@@ -24,6 +22,7 @@ from casstore.model.value import Value
 from casstore.transfer.compress import LayerJob, pack_layers
 from casstore.transfer.stagedtree import StagedTree
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import IO
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from casstore.transfer.compress import Compression
 
 MANIFEST_JSON = "manifest.json"
+REPOSITORIES = "repositories"  # of archives from before Docker 1.10
 
 
 class Item(Value):

@@ -11,18 +11,19 @@ limited (a bomb is refused as soon as it has passed its limit).
 
 from __future__ import annotations
 
-import bz2
 import io
-import lzma
 import zlib
-from typing import IO, TYPE_CHECKING, Protocol, cast
 
 from casstore.errors import Refused
+from casstore.model.typed import Protocol, cast
 from casstore.transfer.reading import read_fully, read_into, remaining
 from casstore.transfer.zstdframes import MAGIC as ZSTD_MAGIC
 from casstore.transfer.zstdframes import MAX_WINDOW, SKIPPABLE_MAGICS, FrameTracker
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import IO
+
     import zstandard
 
 NONE = "none"
@@ -220,7 +221,11 @@ def _inflater(kind: str) -> _Inflater:
     if kind == GZIP:
         return _Gzip()
     if kind == BZIP2:
+        import bz2
+
         return bz2.BZ2Decompressor()
+    import lzma
+
     return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=MAX_XZ_MEMORY)
 
 
@@ -233,6 +238,11 @@ class _Members:
         self._inflater: _Inflater | None = None
         self._drained = True  # the inflater holds no output back
         self._step = 0
+        self._errors: tuple[type[Exception], ...] = (zlib.error, OSError, EOFError, ValueError)
+        if kind == XZ:
+            import lzma
+
+            self._errors = (lzma.LZMAError, *self._errors)
 
     def decode(self, size: int) -> bytes:
         while True:
@@ -249,7 +259,7 @@ class _Members:
                 self._step = min(2 * self._step, _INPUT)
             try:
                 data = self._inflater.decompress(chunk, size)
-            except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
+            except self._errors as error:
                 raise self._refusal(error) from None
             if self._inflater.eof:
                 self._source.give_back(len(self._inflater.unused_data))

@@ -22,7 +22,7 @@ from casstore.model.reference import Reference, parse_target
 from casstore.model.value import Value
 from casstore.transfer import goconfig
 from casstore.transfer.compress import LayerJob, pack_layers
-from casstore.transfer.dockerarchive import stage_manifest
+from casstore.transfer.dockerarchive import REPOSITORIES, stage_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from casstore.ports import Intake
     from casstore.transfer.archive import Archive
     from casstore.transfer.compress import Compression
-
-REPOSITORIES = "repositories"
 
 
 class _OldImage(Value):

@@ -27,6 +27,7 @@ from casstore.model.document import MAX_DOCUMENT, MAX_INDEX_JSON, Fields
 from casstore.model.imagetree import check_digest, check_size, missing, read_tree
 from casstore.model.manifest import (
     INDEX_JSON,
+    OCI_LAYOUT,
     Entry,
     Index,
     Manifest,
@@ -35,12 +36,12 @@ from casstore.model.manifest import (
 )
 from casstore.model.record import Arrival, Descriptor, ImageRecord, LayerRecord
 from casstore.model.reference import Reference, is_tag, parse_name, parse_target
-from casstore.transfer.compress import KeepJob, keep_layers
 from casstore.transfer.dockerarchive import (
     MANIFEST_JSON,
     read_docker_archive,
     read_manifest_json,
 )
+from casstore.transfer.keeping import KeepJob, keep_layers
 from casstore.transfer.layerstream import HEAD_SIZE, NONE, compression_of
 
 if TYPE_CHECKING:
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from casstore.transfer.archive import Archive
     from casstore.transfer.compress import Compression
 
-OCI_LAYOUT = "oci-layout"
 LAYOUT_VERSION = "1.0.0"
 
 REF_NAME = "org.opencontainers.image.ref.name"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
-from typing import IO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO
 
 AT_ONCE = 128 << 10  # what is read in such steps can be hashed from the core's own cache
 

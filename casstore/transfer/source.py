@@ -6,20 +6,18 @@ committed here: what has been staged when an archive is refused goes with the in
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING
-
 from casstore.errors import Refused, StorageError, quote
 from casstore.model.imageconfig import HistoryEntry, is_child_history, parse_config
-from casstore.model.manifest import INDEX_JSON
+from casstore.model.manifest import INDEX_JSON, OCI_LAYOUT
 from casstore.model.value import Value
 from casstore.transfer.archive import Archive, open_archive
 from casstore.transfer.directoryarchive import DirectoryArchive
-from casstore.transfer.dockerarchive import MANIFEST_JSON, read_docker_archive
-from casstore.transfer.legacyarchive import REPOSITORIES, read_legacy_archive
-from casstore.transfer.ocilayout import OCI_LAYOUT, read_layout
+from casstore.transfer.dockerarchive import MANIFEST_JSON, REPOSITORIES, read_docker_archive
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
+    from typing import IO
 
     from casstore.model.digest import Digest
     from casstore.model.record import Arrival
@@ -130,6 +128,8 @@ def _read(archive: Archive, intake: Intake, compression: Compression, *, link: b
     has_index, has_layout = archive.has(INDEX_JSON), archive.has(OCI_LAYOUT)
     has_manifest = archive.has(MANIFEST_JSON)
     if has_index and has_layout:
+        from casstore.transfer.ocilayout import read_layout
+
         transport = "oci" if isinstance(archive, DirectoryArchive) else "oci-archive"
         return Found(transport, read_layout(archive, intake, compression=compression, link=link))
     if has_manifest:
@@ -144,6 +144,8 @@ def _read(archive: Archive, intake: Intake, compression: Compression, *, link: b
     if has_layout:
         raise Refused(f"{quote(archive.label)} has an {OCI_LAYOUT} file but no {INDEX_JSON}")
     if archive.has(REPOSITORIES):
+        from casstore.transfer.legacyarchive import read_legacy_archive
+
         return Found(DOCKER_ARCHIVE, read_legacy_archive(archive, intake, compression))
     raise Refused(
         f"{quote(archive.label)} holds no images: it has neither {MANIFEST_JSON} nor "

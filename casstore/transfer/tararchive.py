@@ -8,16 +8,17 @@ whether the first or the last counts.
 from __future__ import annotations
 
 import io
-from typing import IO, TYPE_CHECKING, Protocol, cast
 
 from casstore.errors import Refused, printable, quote
+from casstore.model.typed import Protocol, cast
 from casstore.transfer import tarstream
 from casstore.transfer.membername import parts_of, safe_name
 from casstore.transfer.tarstream import FileBytes, Member
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from typing import Self
+    from typing import IO, Self
 
     from casstore.progress import Task
 

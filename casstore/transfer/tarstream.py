@@ -16,14 +16,16 @@ from __future__ import annotations
 import io
 import os
 from threading import Lock
-from typing import IO, TYPE_CHECKING, Protocol
 from zlib import adler32
 
 from casstore.errors import Refused, quote
+from casstore.model.typed import Protocol
 from casstore.model.value import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import IO
 
     from casstore.progress import Task
 

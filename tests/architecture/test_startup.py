@@ -239,3 +239,13 @@ def test_the_front_door_loads_nothing() -> None:
     )
 
     assert done.stdout.strip() == ""
+
+
+def test_a_load_of_what_is_there_loads_nothing_that_packs_or_parses(
+    store: Path, tmp_path: Path
+) -> None:
+    loaded = _loads(tmp_path, "--store", str(store), "load", "-q", "-i", str(ARCHIVE))
+
+    packing = {"casstore.transfer.packing", "casstore.transfer.piecework", "zstandard", "queue"}
+    assert loaded & {*packing, "re", "json", "typing", "hashlib", "bz2", "lzma"} == set()
+    assert "casstore.transfer.dockerarchive" in loaded

@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 
 from casstore.errors import Refused, UsageError
 from casstore.model.digest import Digest, sha256
-from casstore.transfer import compress, layerstream, piecework
+from casstore.transfer import layerstream, packing, piecework
 from casstore.transfer.compress import (
     DEFAULT,
     Compression,
     LayerJob,
-    open_layer,
     pack_layers,
     parse_compression,
 )
+from casstore.transfer.openlayer import open_layer
 from tests.transfer.building import tar_of
 from tests.transfer.memoryintake import MemoryDraft, MemoryIntake
 from tests.transfer.noise import noise
@@ -44,8 +44,8 @@ def no_thread_is_left() -> Iterator[None]:
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(piecework, "PIECE", PIECE)
-    monkeypatch.setattr(compress, "PIECE", PIECE)
-    monkeypatch.setattr(compress, "SMALL", 1 << 10)
+    monkeypatch.setattr(packing, "PIECE", PIECE)
+    monkeypatch.setattr(packing, "SMALL", 1 << 10)
 
 
 def job(data: bytes, diff_id: Digest | None = None, position: int = 1) -> LayerJob:
@@ -79,8 +79,8 @@ def test_what_is_packed_opens_as_the_same_bytes(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(piecework, "PIECE", PIECE)
-        patch.setattr(compress, "PIECE", PIECE)
-        patch.setattr(compress, "SMALL", 1 << 10)
+        patch.setattr(packing, "PIECE", PIECE)
+        patch.setattr(packing, "SMALL", 1 << 10)
         layers = [noise(size, seed) for seed, size in enumerate(sizes)]
         intake = MemoryIntake()
 
@@ -261,7 +261,7 @@ def test_an_error_while_packing_discards_every_draft(
     def fail(view: memoryview) -> bytes:
         raise MemoryError
 
-    monkeypatch.setattr(compress._Zstd, "packer", lambda codec: fail)
+    monkeypatch.setattr(packing._Zstd, "packer", lambda codec: fail)
     intake = MemoryIntake()
 
     with pytest.raises(MemoryError):
