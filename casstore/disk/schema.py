@@ -269,7 +269,7 @@ def connect(path: str, *, writable: bool, upgrade: bool = False) -> Connection:
             connection.executescript(f"BEGIN IMMEDIATE; {_added_since(version)} {_VERSION} COMMIT;")
         elif version < FORMAT_VERSION:
             _overlay(connection, version)
-    except Error as error:
+    except (Error, UnicodeDecodeError) as error:  # SQLite may quote the damage in its message
         connection.close()
         raise database_error(error, path) from None
     except BaseException:
@@ -295,7 +295,7 @@ def connect_as_is(path: str) -> Connection:
         version = _checked_version(connection, path)
         if version < FORMAT_VERSION:
             _overlay(connection, version)
-    except Error as error:
+    except (Error, UnicodeDecodeError) as error:  # SQLite may quote the damage in its message
         connection.close()
         raise database_error(error, path) from None
     except BaseException:
@@ -357,7 +357,7 @@ def memory() -> Connection:
     return connection
 
 
-def database_error(error: Error, path: str) -> Exception:
+def database_error(error: Error | UnicodeDecodeError, path: str) -> Exception:
     """SQLite's error in casstore's words. SQLite hides causes: look before blaming the file."""
     text = str(error)
     name = getattr(error, "sqlite_errorname", "") or ""

@@ -132,3 +132,12 @@ def test_a_count_follows_its_edges() -> None:
         connection.execute("DELETE FROM edge WHERE position = 0")
 
         assert connection.execute("SELECT refcount FROM blob").fetchone()[0] == 2
+
+
+def test_damage_that_sqlite_cannot_quote_as_text_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "casstore.db"
+    schema.create(str(path))
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE blob", b"CREATE\xc0TABLE blob", 1))
+
+    with pytest.raises(Damaged, match="is damaged"):
+        schema.connect(str(path), writable=True)
