@@ -93,7 +93,9 @@ def _publish_pending(disk: LocalStore) -> None:
             return
         if connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",):
             disk.layout.write(index.all_published(), generation)
-    except (schema.Error, KeyError, TypeError):
+    except schema.Error:
+        return  # not even SQLite finds its way in it
+    except (KeyError, TypeError):
         return  # it says nothing that could be published
     finally:
         connection.close()

@@ -55,7 +55,9 @@ else:
         return _sqlite3
 
     sqlite3 = _sqlite()
-    Connection, Error = sqlite3.Connection, sqlite3.Error
+    Connection = sqlite3.Connection
+    # SQLite quotes what is damaged in its message, which Python may not be able to decode.
+    Error = (sqlite3.Error, UnicodeDecodeError)
 
 __all__ = [
     "Connection", "Error", "connect", "connect_as_is", "create", "database_error", "fill",
@@ -269,7 +271,7 @@ def connect(path: str, *, writable: bool, upgrade: bool = False) -> Connection:
             connection.executescript(f"BEGIN IMMEDIATE; {_added_since(version)} {_VERSION} COMMIT;")
         elif version < FORMAT_VERSION:
             _overlay(connection, version)
-    except (Error, UnicodeDecodeError) as error:  # SQLite may quote the damage in its message
+    except Error as error:
         connection.close()
         raise database_error(error, path) from None
     except BaseException:
@@ -295,7 +297,7 @@ def connect_as_is(path: str) -> Connection:
         version = _checked_version(connection, path)
         if version < FORMAT_VERSION:
             _overlay(connection, version)
-    except (Error, UnicodeDecodeError) as error:  # SQLite may quote the damage in its message
+    except Error as error:
         connection.close()
         raise database_error(error, path) from None
     except BaseException:
@@ -357,7 +359,7 @@ def memory() -> Connection:
     return connection
 
 
-def database_error(error: Error | UnicodeDecodeError, path: str) -> Exception:
+def database_error(error: Error, path: str) -> Exception:
     """SQLite's error in casstore's words. SQLite hides causes: look before blaming the file."""
     text = str(error)
     name = getattr(error, "sqlite_errorname", "") or ""
