@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 BLOB_MODE = 0o444
 _GROUP_WRITE = 0o020
 
+BEGUN = 16 << 20  # of a file this large the disk was told as it was written (start_writeback)
+_WRITE = 2  # SYNC_FILE_RANGE_WRITE of linux/fs.h
 _COPY = 1 << 20
 _NO_LINKS = frozenset(
     (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
@@ -96,7 +98,9 @@ def sync_files(paths: Iterable[str]) -> None:
 
 def _flush(descriptors: list[int]) -> None:
     for descriptor in descriptors if len(descriptors) > 1 else ():
-        start_writeback(descriptor, 0, 0)
+        if os.fstat(descriptor).st_size < BEGUN:
+            # Linux starts write-back of the dirty pages when told that they are not needed.
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     failed: list[OSError] = []
     ahead = iter(descriptors)
     begun = time.perf_counter()
@@ -122,12 +126,16 @@ def _sync_each(descriptors: Iterable[int], failed: list[OSError]) -> None:
 
 
 def start_writeback(descriptor: int, offset: int, length: int) -> None:
-    """Let the disk begin with bytes that were written, and wait for nothing; 0 means to the end.
+    """Let the disk begin with bytes that were written, and wait for nothing.
 
-    For large files whose flush would else find the disk idle so far and all of them to write.
+    For large files whose flush would else find the disk idle so far and all of them to write. They
+    stay in the page cache, which posix_fadvise would empty of what is written by then.
     """
-    # Linux starts write-back of the dirty pages when told that they are not needed.
-    os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_DONTNEED)
+    import ctypes  # 10 ms, which a file worth it does not notice
+
+    begin = getattr(ctypes.CDLL(None), "sync_file_range", None)
+    if begin is not None:  # Linux; it is no more than a hint
+        begin(descriptor, ctypes.c_int64(offset), ctypes.c_int64(length), _WRITE)
 
 
 def sync_tree(root: str) -> None:

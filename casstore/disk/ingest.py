@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-_WRITEBACK = 16 << 20  # bytes of a blob that may wait for the flush at the end
-
 
 class Ingest:
     """The staging directory of one load; the `Intake` that sources write to."""
@@ -288,7 +286,7 @@ class _Draft:
         while written < len(view):
             written += self._ingest.try_writing(self._file.write, view[written:])
         self._unflushed += written
-        if self._unflushed >= _WRITEBACK:
+        if self._unflushed >= durable.BEGUN:
             end = self._file.tell()
             durable.start_writeback(self._file.fileno(), end - self._unflushed, self._unflushed)
             self._unflushed = 0

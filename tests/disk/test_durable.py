@@ -219,3 +219,13 @@ def test_an_output_is_written_where_the_file_system_can_do_less(
 
     assert (tmp_path / "target").read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["target"]
+
+
+def test_write_back_that_is_begun_changes_nothing_that_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with path.open("wb", buffering=0) as file:
+        for at in range(0, 3 << 20, 1 << 20):
+            file.write(bytes([at >> 20]) * (1 << 20))
+            durable.start_writeback(file.fileno(), at, 1 << 20)
+
+    assert path.read_bytes() == b"".join(bytes([n]) * (1 << 20) for n in range(3))

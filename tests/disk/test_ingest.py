@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from casstore.disk import durable
-from casstore.disk import ingest as ingest_module
 from casstore.disk.filelocking import Token
 from casstore.disk.ingest import Ingest
 from casstore.disk.leftovers import remove_leftovers
@@ -136,7 +135,7 @@ def test_the_disk_begins_with_a_large_blob_while_it_is_written(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = []
-    monkeypatch.setattr(ingest_module, "_WRITEBACK", 1000)
+    monkeypatch.setattr(durable, "BEGUN", 1000)
     monkeypatch.setattr(durable, "start_writeback", lambda _, at, size: told.append((at, size)))
     with store:
         ingest = staging(store)
