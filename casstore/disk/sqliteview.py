@@ -5,6 +5,8 @@ One SQLite snapshot: a reader begins a read transaction, a writer looks through 
 
 from __future__ import annotations
 
+from itertools import chain
+
 from casstore.disk.schema import KINDS
 from casstore.model.digest import Digest
 from casstore.model.record import Descriptor, LayerRecord
@@ -119,7 +121,7 @@ LISTINGS = {
     " ORDER BY image.id, blob.id",
     "all_published_names": PUBLISHED_NAMES.format(""),
     "all_published_nameless": PUBLISHED_NAMELESS.format(""),
-    "all_blob_names": "SELECT lower(hex(digest)) FROM blob",  # from the index alone
+    "all_blob_names": "SELECT digest FROM blob",  # from the index alone
     "all_blobs": "SELECT blob.digest, blob.kind, blob.size, layer.file_bytes, blob.refcount"
     " FROM blob LEFT JOIN layer ON layer.blob = blob.id ORDER BY blob.id",
     "all_pins": "SELECT image.digest FROM pin JOIN image ON image.id = pin.image",
@@ -298,8 +300,7 @@ class SqliteView:
 
     def all_names(self) -> list[Reference]:
         """Every reference, in attach order."""
-        rows = self.connection.execute(LISTINGS["all_references"])
-        return [Reference(name) for _, name in rows]
+        return [Reference(name) for _, name in self.connection.execute(LISTINGS["all_references"])]
 
     def all_parents(self) -> set[Digest]:
         """Images that have a child."""
@@ -313,9 +314,8 @@ class SqliteView:
 
     def all_blob_names(self) -> Iterator[str]:
         """The hex digits of every blob that the index knows."""
-        from itertools import chain
-
-        return chain.from_iterable(self.connection.execute(LISTINGS["all_blob_names"]))
+        rows = self.connection.execute(LISTINGS["all_blob_names"])
+        return map(bytes.hex, chain.from_iterable(rows))  # SQLite's hex() takes a third more
 
     def all_blobs(self) -> Iterator[BlobState]:
         """Every blob that the index knows."""
