@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from benchmarks.measure import Row
 
@@ -21,7 +22,9 @@ class Target:
     def words(self) -> str:
         """The target as it is printed."""
         plus = f" + {self.plus * 1000:.0f} ms" if self.plus else ""
-        return f"{self.figure} at most {self.limit:g} x {self.peer}{plus}"
+        limit = Fraction(self.limit).limit_denominator(1000)
+        ratio = f"{self.limit:g}" if len(f"{self.limit:g}") < 6 else str(limit)
+        return f"{self.figure} at most {ratio} x {self.peer}{plus}"
 
 
 SMALL = ("rmi of a small image", "rmi of a tag", "tag", "images -q", "inspect")

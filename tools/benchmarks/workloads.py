@@ -140,7 +140,9 @@ def small(bench: Bench) -> Iterator[Row]:
         "rmi of a tag": lambda tool: tool.contender(
             "rmi", "other:1", before=lambda: run(tool.words("tag", "same/image3:1", "other:1"))
         ),
-        "tag": lambda tool: tool.contender("tag", "same/image3:1", "other:1"),
+        "tag": lambda tool: tool.contender(
+            "tag", "same/image3:1", "other:1", before=_absent(tool, "other:1")
+        ),
         "images -q": lambda tool: tool.contender("images", "-q"),
         "inspect": lambda tool: tool.contender("inspect", "same/image3:1"),
     }
@@ -217,9 +219,12 @@ def scale(bench: Bench) -> Iterator[Row]:
         label = f"{size} images: "
         yield from _changes(bench, label, tools, extra)
         yield from _listings(bench, label, tools)
-        gone = partial(subprocess.run, own.words("rmi", "extra:latest"), capture_output=True)
         for verb, words, before in (
-            ("load of a small image", ["load", "-q", "-i", str(extra)], gone),
+            (
+                "load of a small image",
+                ["load", "-q", "-i", str(extra)],
+                _absent(own, "extra:latest"),
+            ),
             ("gc, nothing to do", ["gc"], os.sync),
         ):
             contender = own.contender(*words, before=before)
@@ -246,9 +251,21 @@ def _changes(
     )
     yield from compare(
         f"{label}tag{how}",
-        [tool.contender("tag", _present(tool), "other:1") for tool in tools],
+        [
+            tool.contender("tag", _present(tool), "other:1", before=_absent(tool, "other:1"))
+            for tool in tools
+        ],
         bench.runs,
     )
+
+
+def _absent(tool: Tool, name: str) -> Callable[[], None]:
+    """Takes a name away: a name that is there already may cost nothing to make."""
+
+    def remove() -> None:
+        subprocess.run(tool.words("rmi", name), capture_output=True, check=False)
+
+    return remove
 
 
 def _present(tool: Tool) -> str:
