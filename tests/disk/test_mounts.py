@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,12 @@ class Status:
 
 @pytest.fixture
 def mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("casstore.disk.mounts.os.stat", lambda _: Status)
+    seen = os.stat  # which pytest needs as well
+
+    def status(path: Any, **options: Any) -> Any:
+        return Status if path == "/store" else seen(path, **options)
+
+    monkeypatch.setattr(os, "stat", status)
     return tmp_path / "mountinfo"
 
 

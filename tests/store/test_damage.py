@@ -116,3 +116,25 @@ def test_a_lease_holds_while_its_command_lives_though_casstore_was_killed(root: 
 
     assert casstore(root, "lease", "ls", "-q").stdout == ""
     assert casstore(root, "rmi", "-f", image).returncode == 0
+
+
+def test_a_file_of_somebody_else_is_named_and_stays(root: Path) -> None:
+    stranger = root / "notes.txt"
+    stranger.write_text("somebody's")
+
+    checked = casstore(root, "fsck")
+    casstore(root, "gc")
+
+    assert (checked.returncode, stranger.read_text()) == (12, "somebody's")
+    assert "warn foreign-file notes.txt: not part of the store" in checked.stdout
+
+
+def test_a_file_that_is_no_blob_is_named_and_stays(root: Path) -> None:
+    stranger = root / "blobs" / "sha256" / "notes.txt"
+    stranger.write_text("somebody's")
+
+    checked = casstore(root, "fsck")
+    casstore(root, "gc")
+
+    assert (checked.returncode, stranger.read_text()) == (12, "somebody's")
+    assert "warn blob-name-bad notes.txt: no digest; not part of the store" in checked.stdout
