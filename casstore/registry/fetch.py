@@ -81,14 +81,19 @@ def fetch_tree(
             descriptor = job.descriptor
             task = progress.task(PULLING, descriptor.size, item=descriptor.digest.short)
             walk.tasks[descriptor.digest] = task
-    try:
-        records = _keep(jobs, intake, told)
-    except Refused:
-        # A part that a power cut has spoilt looks like a registry that lies: ask once more.
-        if not walk.resumed:
-            raise
+    refusals: set[str] = set()
+    while True:
+        walk.resumed = False
+        try:
+            records = _keep(jobs, intake, told)
+            break
+        except Refused as error:
+            # A part that a power cut has spoilt looks like a registry that lies, but once only:
+            # it goes with its error. There may be several.
+            if not walk.resumed or str(error) in refusals:
+                raise
+            refusals.add(str(error))
         repository.registry.transport.rearm()
-        records = _keep(jobs, intake, told)
     layers = {
         job.descriptor.digest: record
         for job, record in zip(jobs, records, strict=True)

@@ -158,6 +158,28 @@ def test_a_part_that_a_power_cut_has_spoilt_is_fetched_anew(
     assert store.check().clean
 
 
+def test_many_parts_that_a_power_cut_has_spoilt_are_fetched_anew(
+    store: Store, transport: Transport, proxy: Proxy, new_store: NewStore, tmp_path: Path
+) -> None:
+    name = f"{proxy.host}/spoilt/{os.urandom(4).hex()}:1"
+    layout = Layout()
+    contents = [tar_of({f"{number}": noise(HALF + number)}) for number in range(5)]
+    layers = [layout.blob(content, OCI_LAYER) for content in contents]
+    config = layout.blob(config_of(*contents), "application/vnd.oci.image.config.v1+json")
+    layout.publish(layout.manifest(config, layers), name)
+    origin = new_store()
+    filled(origin, layout, tmp_path)
+    origin.push(name)
+    filled(store, layout, tmp_path)
+    store.remove([name])
+    for layer in layers:
+        Path(store.disk.ingest, PART + Digest(layer["digest"]).hex).write_bytes(bytes(HALF))
+
+    store.pull(name, via=transport)
+
+    assert store.check().clean
+
+
 def test_a_part_that_is_a_link_is_not_written_through(
     store: Store, interrupted: tuple[str, Digest], transport: Transport, tmp_path: Path
 ) -> None:
