@@ -48,6 +48,7 @@ class OpenStore:
         self._connection: Connection | None = None
         self._only_to_read = False  # a change needs another connection
         self._outdated = False  # the connection is to a database of an older version
+        self._opened: tuple[int, int] | None = None  # device and inode of what it is to
         self.warn_of_network = True  # say once if the store is on a network file system
         self.notices: list[str] = []  # what the user should know, besides results and errors
 
@@ -81,10 +82,12 @@ class OpenStore:
         from casstore.disk.schema import is_current
         from casstore.disk.sqliteview import SqliteView
 
+        self._leave_what_was_replaced()
         if self._outdated and self._connection is not None and is_current(self._connection):
             self.close()  # another process upgraded it: now there is more to see
         if self._connection is None:
             self.disk.require()
+            self._opened = self.disk.identity()
             try:
                 self._connection, writable = self.disk.connect_to_read()
                 self._only_to_read = not writable
@@ -172,6 +175,7 @@ class OpenStore:
         """Open the database for writing, building it first where it is missing or damaged."""
         from casstore.disk.schema import is_current
 
+        self._leave_what_was_replaced()
         if self._only_to_read:
             self.close()
             self._only_to_read = False
@@ -187,16 +191,30 @@ class OpenStore:
             finish(self.disk)
         try:
             if os.path.exists(self.disk.database):
-                self._connection = self.disk.connect(writable=True, upgrade=True)
-                self._outdated = False
+                self._connect(upgrade=True)
                 return
         except Damaged:
             pass
         from casstore.care.rebuild import rebuild_database
 
         rebuild_database(self.disk)
-        self._connection = self.disk.connect(writable=True)
+        self._connect()
+
+    def _connect(self, *, upgrade: bool = False) -> None:
+        """Open the database for writing; the lock is held, so that nobody replaces it."""
+        self._opened = self.disk.identity()
+        self._connection = self.disk.connect(writable=True, upgrade=upgrade)
         self._outdated = False
+
+    def _leave_what_was_replaced(self) -> None:
+        """Forget a connection to a database that another process has put a new one in place of.
+
+        What is written there reaches nobody, though index.json and the blobs would follow it.
+        Views that are still in use keep it open.
+        """
+        if self._connection is not None and self._opened != self.disk.identity():
+            self._connection = None
+            self._only_to_read = False
 
     def _opens(self) -> bool:
         """Whether there is a database that can be used as it is; a log beside it stays."""

@@ -150,6 +150,14 @@ class LocalStore:
         if os.path.exists(log):
             durable.sync_files([log])
 
+    def identity(self) -> tuple[int, int] | None:
+        """Which file the database is (device, inode); None if there is none."""
+        try:
+            status = os.stat(self.database)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
     def connect(self, *, writable: bool, upgrade: bool = False) -> Connection:
         """Open the tag index. Raises Damaged where it is missing or no database of ours.
 

@@ -11,11 +11,12 @@ import os
 from casstore.disk import durable, reserve
 from casstore.disk.layoutfile import LAYOUT
 from casstore.disk.local import TRUST_POLICY
-from casstore.errors import NotAStore, quote
+from casstore.errors import Damaged, NotAStore, StorageError, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.disk.local import LocalStore
+    from casstore.disk.schema import Connection
 
 _DIRECTORY_MODE = 0o700
 _PARTS = frozenset(
@@ -99,9 +100,17 @@ def install_database(store: LocalStore, path: str) -> None:
     before the new one is there.
     """
     aside = f"{store.database}.damaged-{os.urandom(4).hex()}"
-    for extra in ("", *_DATABASE_EXTRAS):
-        if os.path.lexists(store.database + extra):
-            durable.move_aside(store.database + extra, aside + extra)
+    held = _held(store)
+    try:
+        for extra in ("", *_DATABASE_EXTRAS):
+            if os.path.lexists(store.database + extra):
+                durable.move_aside(store.database + extra, aside + extra)
+    finally:
+        if held is not None:
+            held.close()
+    for extra, wanted in (("-shm", 0), ("-wal", 1)):  # bytes from which on it says something
+        if os.path.lexists(aside + extra) and os.lstat(aside + extra).st_size * wanted == 0:
+            os.unlink(aside + extra)
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         durable.share_with_group(descriptor, store.database)  # SQLite's own files follow it
@@ -109,6 +118,20 @@ def install_database(store: LocalStore, path: str) -> None:
         os.close(descriptor)
     durable.sync_files([path])
     durable.publish([(path, store.database)], store.root)
+
+
+def _held(store: LocalStore) -> Connection | None:
+    """A connection to the database that is there, if it can be used.
+
+    While it is open, no process that closes the database is the last to do so: that one puts the
+    log into it and removes the log, by its name, which by then may be that of the new database's.
+    Once the file has moved, SQLite sees that, and leaves logs alone.
+    """
+    try:
+        store.connect_as_is().close()  # or SQLite might remove the log of what it cannot use
+        return store.connect(writable=True)
+    except (Damaged, NotAStore, StorageError):
+        return None  # nor can others do much with it
 
 
 def finish(store: LocalStore) -> None:

@@ -14,6 +14,7 @@ from casstore.errors import Damaged, Locked, NotAStore, StorageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Callable
     from sqlite3 import Connection, Error
     from types import ModuleType
 else:
@@ -259,25 +260,8 @@ def connect(path: str, *, writable: bool, upgrade: bool = False) -> Connection:
         NotAStore: it was made by a newer casstore.
         Damaged: it is not a casstore database, or SQLite cannot read it.
     """
-    try:
-        connection = _open(path, "rw") if writable else _open_for_reading(path)
-    except Error as error:
-        raise database_error(error, path) from None
-    try:
-        if writable:
-            connection.execute("PRAGMA synchronous = FULL")
-        version = _checked_version(connection, path)
-        if version < FORMAT_VERSION and upgrade:
-            connection.executescript(f"BEGIN IMMEDIATE; {_added_since(version)} {_VERSION} COMMIT;")
-        elif version < FORMAT_VERSION:
-            _overlay(connection, version)
-    except Error as error:
-        connection.close()
-        raise database_error(error, path) from None
-    except BaseException:
-        connection.close()  # or its -wal and -shm would stay beside a database that is not ours
-        raise
-    return connection
+    how = _open if writable else _open_for_reading
+    return _connected(how, path, writable=writable, upgrade=upgrade)
 
 
 def connect_as_is(path: str) -> Connection:
@@ -286,22 +270,31 @@ def connect_as_is(path: str) -> Connection:
     The store lock is held: nobody changes it meanwhile. What a killed process left in a log is
     seen, and stays there. Raises as `connect`.
     """
-    log = path + "-wal"
-    if os.path.exists(log) and os.path.getsize(log):
-        return connect(path, writable=False)
     try:
-        connection = _open(path, "ro&immutable=1")
-    except Error as error:
-        raise database_error(error, path) from None
+        logged = os.stat(path + "-wal").st_size
+    except FileNotFoundError:
+        logged = 0
+    return _connected(_open_for_reading if logged else _open_alone, path)
+
+
+def _connected(
+    how: Callable[[str], Connection], path: str, *, writable: bool = False, upgrade: bool = False
+) -> Connection:
+    connection: Connection | None = None
     try:
+        connection = how(path)
+        if writable:
+            connection.execute("PRAGMA synchronous = FULL")
         version = _checked_version(connection, path)
-        if version < FORMAT_VERSION:
+        if version < FORMAT_VERSION and upgrade:
+            connection.executescript(f"BEGIN IMMEDIATE; {_added_since(version)} {_VERSION} COMMIT;")
+        elif version < FORMAT_VERSION:
             _overlay(connection, version)
-    except Error as error:
-        connection.close()
-        raise database_error(error, path) from None
-    except BaseException:
-        connection.close()
+    except BaseException as error:
+        if connection is not None:
+            connection.close()  # or its -wal and -shm would stay beside what is not ours
+        if isinstance(error, Error):
+            raise database_error(error, path) from None
         raise
     return connection
 
@@ -374,6 +367,10 @@ def database_error(error: Error, path: str) -> Exception:
     return Damaged(f"the index {path} is damaged ({text}); run: casstore fsck --rebuild")
 
 
+def _open_alone(path: str) -> Connection:
+    return _open(path, "ro&immutable=1")
+
+
 def _open_for_reading(path: str) -> Connection:
     """Read beside a writer where its shared memory is there to be seen, else from a copy."""
     if os.path.exists(path + "-shm"):
@@ -389,7 +386,7 @@ def _open_for_reading(path: str) -> Connection:
     return open_snapshot(path)
 
 
-def _open(path: str, mode: str) -> Connection:
+def _open(path: str, mode: str = "rw") -> Connection:
     return sqlite3.connect(
         f"file:{_uri(path)}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_SECONDS,
         check_same_thread=False, cached_statements=256,

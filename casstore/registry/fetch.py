@@ -81,25 +81,28 @@ def fetch_tree(
             descriptor = job.descriptor
             task = progress.task(PULLING, descriptor.size, item=descriptor.digest.short)
             walk.tasks[descriptor.digest] = task
-    refusals: set[str] = set()
-    while True:
-        walk.resumed = False
-        try:
-            records = _keep(jobs, intake, told)
-            break
-        except Refused as error:
-            # A part that a power cut has spoilt looks like a registry that lies, but once only:
-            # it goes with its error. There may be several.
-            if not walk.resumed or str(error) in refusals:
-                raise
-            refusals.add(str(error))
-        repository.registry.transport.rearm()
+    records = _fetched(walk, jobs, told)
     layers = {
         job.descriptor.digest: record
         for job, record in zip(jobs, records, strict=True)
         if not job.opaque
     }
     return read_tree(top, StagedTree(intake, layers))
+
+
+def _fetched(walk: _Walk, jobs: list[KeepJob], told: Told) -> list[LayerRecord]:
+    refusals: set[str] = set()
+    while True:
+        walk.resumed = False
+        try:
+            return _keep(jobs, walk.intake, told)
+        except Refused as error:
+            # A part that a power cut has spoilt looks like a registry that lies, but once only:
+            # it goes with its error. There may be several.
+            if not walk.resumed or str(error) in refusals:
+                raise
+            refusals.add(str(error))
+        walk.repository.registry.transport.rearm()
 
 
 def _keep(jobs: list[KeepJob], intake: Intake, told: Told) -> list[LayerRecord]:
@@ -139,8 +142,8 @@ class _Walk:
     """A `TreeReader` that fetches documents, and notes the blobs that are to be fetched."""
 
     def __init__(self, repository: Repository, intake: Intake) -> None:
-        self._repository = repository
-        self._intake = intake
+        self.repository = repository
+        self.intake = intake
         self.jobs: dict[Digest, KeepJob] = {}
         self.tasks: dict[Digest, Task] = {}
         self.resumed = False
@@ -148,19 +151,19 @@ class _Walk:
 
     def document(self, descriptor: Descriptor) -> bytes | None:
         self._position = 0
-        if self._intake.has(descriptor.digest) is not None:
-            return self._intake.read(descriptor.digest)
+        if self.intake.has(descriptor.digest) is not None:
+            return self.intake.read(descriptor.digest)
         kind = descriptor.media_type
         if mediatype.is_manifest(kind) or mediatype.is_index(kind):
             try:
-                data = _child(self._repository, descriptor)[1]
+                data = _child(self.repository, descriptor)[1]
             except NotFound:
                 return None
         else:
-            data = self._repository.document(descriptor)
+            data = self.repository.document(descriptor)
         check_size(descriptor, len(data))
         check_digest(descriptor, sha256(data))
-        self._intake.add(data)
+        self.intake.add(data)
         return data
 
     def layer(self, descriptor: Descriptor, diff_id: Digest | None) -> LayerRecord:
@@ -194,4 +197,4 @@ class _Walk:
 
     def _stream(self, descriptor: Descriptor, offset: int) -> BlobStream:
         task = self.tasks.get(descriptor.digest)
-        return BlobStream(self._repository, descriptor, offset, task)
+        return BlobStream(self.repository, descriptor, offset, task)

@@ -33,8 +33,8 @@ UNSYNCED = (
     Bug("a new directory without fsync of its parent", "care/fsck.py",
         "durable.sync_directory(disk.root)", "pass", "fsck --repair of a blob"),
     Bug("a log that stays while its database goes", "disk/making.py",
-        'for extra in ("", *_DATABASE_EXTRAS):\n        if os.path.lexists(store.database',
-        'for extra in ("",):\n        if os.path.lexists(store.database',
+        'for extra in ("", *_DATABASE_EXTRAS):\n            if os.path.lexists(store.database',
+        'for extra in ("",):\n            if os.path.lexists(store.database',
         "fsck --rebuild after a kill"),
 )  # fmt: skip
 EXCHANGED = (
