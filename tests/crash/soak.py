@@ -209,7 +209,7 @@ class Worker:
                 part.unlink()
             return None
         if process.returncode and not (allowed and allowed.search(err)):
-            self._wrong.append(f"{' '.join(words)}: exit status {process.returncode}: {err}")
+            self._wrong.append(f"{' '.join(words)}: exit status {process.returncode}: {err or out}")
         return subprocess.CompletedProcess(command, process.returncode, out, err)
 
     def _archive(self, tags: list[str]) -> tuple[str, str]:
