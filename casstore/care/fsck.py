@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 
 from casstore.care.adoption import forget_kept, retry_kept, unknown_images
 from casstore.care.content import UNREADABLE, ContentCheck, directory_problem, unreadable
@@ -40,6 +41,7 @@ QUARANTINE = "quarantine"
 MISSING = "blob-missing"
 MODE = "blob-mode"
 SMALL = 64 << 10  # bytes: what is read at once, in the thread that asks
+_LOOKS, _PAUSE = 10, 0.02  # seconds between two looks at index.json
 _WRONG_BLOB = frozenset(("blob-corrupt", "blob-size", "blob-not-file"))
 BAD_BLOB = _WRONG_BLOB | {MISSING, UNREADABLE}
 _RECOUNT = """
@@ -166,7 +168,7 @@ class _Check:
             self._files(view, content=content)
             self._trees(view)
             self._directory(view)
-            self._published(view)
+            self._published_now(view)
         except CasstoreError as error:
             self._found(ERROR, "db-bad", "casstore.db", str(error))
         finally:
@@ -187,8 +189,6 @@ class _Check:
                 self._found(NOTE, "temp-left", name, "left by a process that ended")
 
     def _open(self) -> SqliteIndex:
-        import time
-
         from casstore.disk.sqliteindex import SqliteIndex
 
         connection, _ = self._disk.connect_to_read()
@@ -326,6 +326,18 @@ class _Check:
         for name in sorted(os.listdir(self._disk.root)):
             if not is_ours(name):
                 self._found(WARN, "foreign-file", name, "not part of the store")
+
+    def _published_now(self, view: SqliteIndex) -> None:
+        """Compare again while others are at work: they publish milliseconds after their commit."""
+        told = len(self.findings)
+        for look in range(_LOOKS):
+            time.sleep(_PAUSE if look else 0)
+            del self.findings[told:]
+            view.connection.execute("COMMIT")
+            view.connection.execute("BEGIN")
+            self._published(view)
+            if not any(one.code in ("index-stale", "index-bad") for one in self.findings[told:]):
+                return
 
     def _published(self, view: SqliteIndex) -> None:
         layout = self._disk.layout

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from casstore.care.fsck import _Check
 from casstore.disk.blobdir import BlobDirectory
 from casstore.disk.layoutfile import LayoutFile
+from casstore.disk.sqliteindex import SqliteIndex
 from casstore.errors import Damaged, NotAStore
 from casstore.model.digest import Digest, sha256
 from casstore.store import Store
@@ -280,3 +282,19 @@ def test_a_directory_in_the_place_of_a_blob_is_not_read_and_goes_when_it_is_empt
     store.prune(all=True)
 
     assert os.listdir(store.disk.blobs.directory) == []
+
+
+def test_fsck_beside_a_change_waits_for_what_is_being_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store(str(tmp_path / "store")) as store, Store(str(tmp_path / "store")) as other:
+        store.load(io.BytesIO(docker_archive({"layers": [layer("a")], "tags": ["a:1"]})))
+        files = _Check._directory
+
+        def meanwhile(check: _Check, view: SqliteIndex) -> None:
+            files(check, view)
+            other.tag("a:1", "since:1")
+
+        monkeypatch.setattr(_Check, "_directory", meanwhile)
+
+        assert store.check().findings == ()
