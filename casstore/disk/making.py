@@ -108,9 +108,6 @@ def install_database(store: LocalStore, path: str) -> None:
     finally:
         if held is not None:
             held.close()
-    for extra, wanted in (("-shm", 0), ("-wal", 1)):  # bytes from which on it says something
-        if os.path.lexists(aside + extra) and os.lstat(aside + extra).st_size * wanted == 0:
-            os.unlink(aside + extra)
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         durable.share_with_group(descriptor, store.database)  # SQLite's own files follow it
@@ -118,6 +115,17 @@ def install_database(store: LocalStore, path: str) -> None:
         os.close(descriptor)
     durable.sync_files([path])
     durable.publish([(path, store.database)], store.root)
+    _drop_what_says_nothing(aside)
+
+
+def _drop_what_says_nothing(aside: str) -> None:
+    """Of a database put aside: the index of its log, which SQLite makes anew, and an empty log."""
+    try:
+        os.unlink(aside + "-shm")
+        if not os.stat(aside + "-wal").st_size:
+            os.unlink(aside + "-wal")
+    except OSError:
+        pass  # it is not there, or stays
 
 
 def _held(store: LocalStore) -> Connection | None:

@@ -67,3 +67,13 @@ def test_a_list_that_was_begun_before_goes_on(tmp_path: Path) -> None:
         store.tag("a:1", "here:1")
 
         assert len([*seen, *begun]) == 3
+
+
+def test_a_database_without_a_log_is_put_aside_as_one_file(tmp_path: Path) -> None:
+    with Store(str(tmp_path / "store")) as store:
+        store.load(io.BytesIO(ARCHIVE))
+    with Store(str(tmp_path / "store")) as store:
+        store.check(rebuild=True)
+
+    (aside,) = (tmp_path / "store").glob("casstore.db.damaged-*")
+    assert not aside.name.endswith(("-wal", "-shm"))
