@@ -21,6 +21,7 @@ from casstore.disk import durable
 from casstore.disk.filelocking import StoreLock
 from casstore.disk.schema import Error, database_error
 from casstore.disk.sqliteindex import SqliteIndex
+from casstore.errors import StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -200,20 +201,27 @@ class Change:
         doomed = self.index.has_doomed()
         self.index.commit()
         self._committed = True
+        # Where it cannot be published, the old index.json still names the doomed blobs: they stay
+        # until the next change has published a new one.
+        doing = "publish index.json"
         try:
             if visible:
                 self._publish(edits, added, generation)
+            doing = "remove the blobs that nothing needs any more"
+            if doomed:
+                self.warnings += self._blobs.discard(self.index.doomed())
         except OSError as error:
-            # Committed, but the old index.json still names the doomed blobs: they stay until the
-            # next change has published a new one.
-            self.warnings.append(
-                f"{durable.storage_error(error, 'cannot publish index.json')}; the next change will"
-            )
-            return
-        if doomed:
-            self.warnings += self._blobs.discard(self.index.doomed())
-            if self.index.freed >= MANY and not self.warnings:
+            self._leave_to_next(durable.storage_error(error, f"cannot {doing}"))
+        except Error as error:
+            why = database_error(error, self._disk.database)
+            self._leave_to_next(StorageError(f"cannot {doing}: {why}"))
+        else:
+            if doomed and self.index.freed >= MANY and not self.warnings:
                 self._forget_doomed()
+
+    def _leave_to_next(self, error: StorageError) -> None:
+        """The change is durable: what fails after that is a warning."""
+        self.warnings.append(f"{error}; the next change will")
 
     def _forget_doomed(self) -> None:
         """Do what else the next change does: so many would cost it seconds to look for again."""

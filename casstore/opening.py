@@ -194,7 +194,7 @@ class OpenStore:
                 self._connect(upgrade=True)
                 return
         except Damaged:
-            pass
+            self.disk.check_readable()
         from casstore.care.rebuild import rebuild_database
 
         rebuild_database(self.disk)

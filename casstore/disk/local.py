@@ -45,6 +45,7 @@ else:
 
 LEASE = "lease"
 INDEX_JSON = "index.json"
+_AT_ONCE = 1 << 20
 TRUST_POLICY = "trust-policy.json"  # a person puts it there; casstore only reads it
 
 
@@ -167,7 +168,29 @@ class LocalStore:
 
         if not os.path.exists(self.database):
             raise Damaged("casstore.db is missing; the next change rebuilds it")
-        return schema.connect(self.database, writable=writable, upgrade=upgrade)
+        try:
+            return schema.connect(self.database, writable=writable, upgrade=upgrade)
+        except Damaged:
+            # What could not be read this once is damage for SQLite, too.
+            return schema.connect(self.database, writable=writable, upgrade=upgrade)
+
+    def check_readable(self) -> None:
+        """Read the files of the tag index: SQLite tells no damage from a disk that fails.
+
+        Raises:
+            StorageError: the disk does.
+        """
+        from casstore.disk import durable
+
+        for path in (self.database, self.database + "-wal"):
+            if not os.path.isfile(path):
+                continue
+            try:
+                with open(path, "rb", buffering=0) as file:
+                    while file.read(_AT_ONCE):
+                        pass
+            except OSError as error:
+                raise durable.storage_error(error, f"cannot read the index {path}") from None
 
     def connect_to_read(self) -> tuple[Connection, bool]:
         """Open the tag index for looking, also on a full disk: the connection, and if it writes.

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import io
 import shutil
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from casstore import Store
 from casstore.disk import durable, ingest
+from casstore.disk.sqliteindex import SqliteIndex
 from casstore.errors import StorageError
+from casstore.model.digest import Digest
 from tests.crash.harness import Bench, Fault, Point
 from tests.crash.scenarios import named
 from tests.transfer.building import docker_archive, layer
@@ -50,6 +54,37 @@ def test_a_commit_that_could_not_be_flushed_is_not_found_again_in_the_log(tmp_pa
     fault = Fault(Point("fdatasync", 1), "EIO", forever=True)  # that of the commit: there is a log
 
     assert bench.failed(fault) == ""
+
+
+@needs_strace
+@pytest.mark.parametrize("count", [6, 7])
+def test_one_error_of_reading_is_no_reason_to_make_the_database_anew(
+    count: int, tmp_path: Path
+) -> None:
+    bench = Bench(named("publish"), tmp_path / "bench")  # from index.json it would be an older one
+    fault = Fault(Point("pread64", count), "EIO", forever=False)
+
+    assert bench.failed(fault) == ""
+
+
+def test_blobs_that_the_database_cannot_name_after_a_commit_are_left_to_the_next_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: SqliteIndex) -> Iterator[Digest]:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    archive = docker_archive({"layers": [layer("a")], "tags": ["a:1"]})
+    with Store(str(tmp_path / "store")) as store:
+        store.load(io.BytesIO(archive))
+        with monkeypatch.context() as patched:
+            patched.setattr(SqliteIndex, "doomed", fail)
+            result = store.remove(["a:1"])
+        left = len(list(Path(store.path, "blobs", "sha256").iterdir()))
+        store.gc()
+
+        assert (result.exit_code, left) == (0, 3)
+        assert "the next change will" in result.warnings[0]
+        assert list(Path(store.path, "blobs", "sha256").iterdir()) == []
 
 
 def test_staging_that_cannot_be_removed_after_a_load_is_a_warning(

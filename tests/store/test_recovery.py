@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -9,14 +10,16 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
 from casstore.care.fsck import _Check
+from casstore.disk import local
 from casstore.disk.blobdir import BlobDirectory
 from casstore.disk.layoutfile import LayoutFile
 from casstore.disk.sqliteindex import SqliteIndex
-from casstore.errors import Damaged, NotAStore
+from casstore.errors import Damaged, NotAStore, StorageError
 from casstore.model.digest import Digest, sha256
 from casstore.store import Store
 from tests.transfer.building import config_of, docker_archive, layer
@@ -84,6 +87,22 @@ def test_the_next_change_rebuilds_the_database_with_all_names_in_order(
     assert [line.text for line in result.outcomes[0].lines[:4]] == [
         "test1:1", "test:1", "test2:1", "attached-last:1",
     ]  # fmt: skip
+
+
+def test_a_database_that_the_disk_does_not_give_is_not_made_anew_by_the_way(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(path: str, *mode: str, **how: Any) -> IO[Any]:
+        if path == store.disk.database:
+            raise OSError(errno.EIO, "Input/output error")
+        return open(path, *mode, **how)
+
+    damage(store, "garbage")  # SQLite says the same of both
+    monkeypatch.setattr(local, "open", failing, raising=False)
+
+    with pytest.raises(StorageError, match=r"cannot read the index .*: input/output error"):
+        store.tag("test:1", "new:1")
+    assert Path(store.disk.database).read_bytes() == DAMAGES["garbage"]
 
 
 def test_a_damaged_database_is_kept_aside(store: Store) -> None:
