@@ -20,7 +20,7 @@ CALLS = (
     "copy_file_range,sendfile"
 )
 # SQLite's shared memory is built anew from the log; the text in a lock file is for people.
-DESCRIPTOR = re.compile(r"/proc/\d+/fd/(\d+)")
+DESCRIPTOR = re.compile(r"/proc/(?:\d+|self)/fd/(\d+)")
 UNIMPORTANT = ("-shm", "casstore.lock")
 
 
@@ -178,6 +178,10 @@ class Recorder:
             inode = self._unnamed[str(result)] = self._number()
             self._content[inode] = bytearray()
             self._offsets[str(result), ""] = 0
+            return
+        again = DESCRIPTOR.fullmatch(path)
+        if again and again[1] in self._unnamed:
+            self._unnamed[str(result)] = self._unnamed[again[1]]
             return
         if not self._inside(path):
             return

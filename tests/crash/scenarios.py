@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from casstore import Store
-from tests.transfer.building import docker_archive, layer
+from casstore.saving import LARGE
+from tests.transfer.building import docker_archive, layer, tar_of
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 ARCHIVES = FIXTURES / "transcripts" / "archives"
@@ -95,6 +96,12 @@ def _many(store: Store) -> None:
         for number in range(20)
     ]
     store.load(io.BytesIO(docker_archive(*images)))
+
+
+def _large(store: Store) -> None:
+    """An image whose archive is so large that several threads write it, past the page cache."""
+    content = tar_of({"file": b"".join(b"%015d\n" % line for line in range(LARGE // 16))})
+    store.load(io.BytesIO(docker_archive({"layers": [content], "tags": ["large:1"]})))
 
 
 def _leased(store: Store) -> None:
@@ -204,6 +211,7 @@ SCENARIOS = (
              in_turns=True),
     Scenario("import", "import A/rootfs.tar imported:1", _chain, new_ids=True),
     Scenario("save", "save -o OUT app:1", _chain),
+    Scenario("save of a large image", "save -o OUT large:1", _large),
     Scenario("save as oci", "save --format oci -o OUT app:1 base:1", _chain),
     Scenario("save to a layout", "save --format oci-dir -o OUT app:1", _chain),
     Scenario("fsck --repair of counts", "fsck --repair", _wrong_counts,

@@ -23,8 +23,8 @@ MOMENTS = 3
 SAMPLE = 6
 COMMANDS = (
     "load into nothing", "load beside", "tag that moves", "rmi", "prune of all", "import",
-    "save to a layout", "fsck --repair of a blob", "fsck --rebuild after a kill",
-    "rmi without its database",
+    "save of a large image", "save to a layout", "fsck --repair of a blob",
+    "fsck --rebuild after a kill", "rmi without its database",
 )  # fmt: skip
 
 
