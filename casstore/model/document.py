@@ -153,6 +153,10 @@ def _value(text: str) -> Any:
     `re` and takes longer than all else that `inspect` does. So the scanner is used directly, where
     the interpreter has it; a text that it does not take to its end is given to json, which says
     what is wrong with it.
+
+    Where the scanner wants to say so itself, it looks for json's own error among the imported
+    modules, and returns without any error if json is not there (raise_errmsg of CPython's
+    Modules/_json.c): the interpreter makes a SystemError of that.
     """
     try:
         from _json import make_scanner
@@ -162,7 +166,7 @@ def _value(text: str) -> Any:
     body = text.strip(" \t\r\n")
     try:
         value, end = make_scanner(decoder)(body, 0)
-    except (StopIteration, ValueError):
+    except (StopIteration, ValueError, SystemError):
         return _loads(text)
     return value if end == len(body) else _loads(text)
 

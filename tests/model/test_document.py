@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 
@@ -136,3 +137,31 @@ def test_half_a_pair_of_surrogates_is_refused_in_either_spelling() -> None:
             parse(escape, "x")
 
     assert parse(b'"\\ud83d\\uDe00 \\u00e9 \\u003c"', "x") == "\U0001f600 é <"
+
+
+# Each piece of a document, read by an interpreter that has not imported json, as commands do not.
+_CUTS = """
+import sys
+from casstore.errors import Refused
+from casstore.model.document import parse
+
+whole = b'{"schemaVersion":2,"manifests":[{"size":1.5e3,"a":[true,null,"\\\\n"]}],"b":{}}'
+wrong = [b'{"a" 1}', b'{"a":1 "b":2}', b'{1:2}', b'[1 2]', b'["\\\\q"]', b'["\\\\u12"]', b'{"a":1,}']
+for data in [whole[:end] for end in range(len(whole))] + wrong:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "json"]:
+        del sys.modules[name]
+    try:
+        parse(data, "x")
+    except Refused as error:
+        assert str(error).startswith("x is not valid JSON"), error
+    else:
+        raise SystemExit(f"{data!r} was taken")
+parse(whole, "x")
+"""
+
+
+def test_a_document_that_is_cut_anywhere_is_refused_where_json_is_not_imported() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _CUTS], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
