@@ -116,6 +116,8 @@ class OpenStore:
         try:
             self._connect_for_change(create=create)
             assert self._connection is not None
+            if self._is_behind(self._connection):
+                self._make_anew()
             if self.disk.layout.is_foreign():
                 from casstore.care.adoption import adopt_published
 
@@ -216,6 +218,37 @@ class OpenStore:
             self._connection = None
             self._only_to_read = False
 
+    def _is_behind(self, connection: Connection) -> bool:
+        """Whether index.json has a later change than the database: an old copy was put back.
+
+        No crash leaves that, for a change is in the database before it is in index.json. To go on
+        with the copy would take from index.json all that came after it, and gc the blobs.
+        """
+        from casstore.disk import schema
+        from casstore.disk.sqliteview import SqliteView
+
+        published = self.disk.layout.generation()
+        if published is None:
+            return False
+        try:
+            committed = SqliteView(connection, now=0, hard={}).meta("generation")
+        except schema.Error as error:
+            raise schema.database_error(error, self.disk.database) from None
+        return isinstance(committed, int) and committed < published
+
+    def _make_anew(self) -> None:
+        """Make the database from index.json and the blobs, and tell so; the lock is held."""
+        from casstore.care.rebuild import rebuild_database
+
+        self.close()
+        problems, _ = rebuild_database(self.disk)
+        self._connect()
+        self.notices.append(
+            "casstore.db was older than index.json, as if an old copy had been put back: it was"
+            " made again from index.json and the blobs, and the copy kept as casstore.db.damaged-…"
+        )
+        self.notices += problems
+
     def _opens(self) -> bool:
         """Whether there is a database that can be used as it is; a log beside it stays."""
         try:
@@ -229,7 +262,9 @@ class OpenStore:
         from casstore.care.rebuild import rebuild_database
 
         lines = []
-        if self.disk.layout.is_withdrawn() and self._opens():
+        from casstore.care.soundness import is_damaged
+
+        if self.disk.layout.is_withdrawn() and self._opens() and not is_damaged(self.disk):
             # What index.json does not say, a database that is sound can still say.
             with self._change() as change:
                 change.commit()

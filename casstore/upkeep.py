@@ -99,8 +99,17 @@ class Upkeep(OpenStore):
         """
         from casstore.care.fsck import check_store, repair_store
 
-        self.disk.require()
         repaired: list[str] = []
+        if repair and self.disk.exists():
+            from casstore.care.ownfiles import give_rights_back
+
+            repaired += give_rights_back(self.disk)
+        self.disk.require()
+        if repair and not rebuild:
+            from casstore.care.soundness import is_damaged
+
+            # To correct a damaged table by another one would do more damage.
+            rebuild = is_damaged(self.disk)
         if rebuild:
             lines, verified = self._rebuild()
             repaired += lines
@@ -114,7 +123,10 @@ class Upkeep(OpenStore):
             self.notices += doubts
         if repair:
             with self._change() as change:
-                repaired += repair_store(self.disk, change, content=content)
+                lines, anew = repair_store(self.disk, change, content=content)
+            repaired += lines
+            if anew:
+                repaired += self._rebuild()[0]
         return check_store(self.disk, repaired, content=content, progress=self.progress)
 
     def clone(self, path: str) -> None:

@@ -22,10 +22,10 @@ from casstore.care.published import (
     read_file,
 )
 from casstore.care.storedtree import StoredTree
-from casstore.disk import durable, schema
+from casstore.disk import durable, rights, schema
 from casstore.disk.layoutfile import GENERATION, PARENT
 from casstore.disk.sqliteindex import SqliteIndex
-from casstore.errors import CasstoreError, Damaged, Refused
+from casstore.errors import CasstoreError, Damaged, Refused, StorageError
 from casstore.model.digest import Digest
 from casstore.model.imagetree import read_tree
 from casstore.transfer.keeping import describe_layer
@@ -67,7 +67,10 @@ def adopt_published(disk: LocalStore, connection: Connection, now: int) -> list[
 
 
 def _adopt(disk: LocalStore, index: SqliteIndex) -> list[str]:
-    data = read_file(disk.layout.path)
+    try:
+        data = read_file(disk.layout.path)
+    except OSError as error:
+        raise StorageError(unread(error)) from None
     if not data.strip(b"\0 \t\r\n"):
         return []  # nothing is listed there: a power cut, say
     try:
@@ -91,6 +94,14 @@ def _adopt(disk: LocalStore, index: SqliteIndex) -> list[str]:
         )
     index.commit()  # after what is kept aside is durable: a crash before it begins anew
     return lines
+
+
+def unread(error: OSError) -> str:
+    """What is said where index.json is there, and the operating system does not give it."""
+    return (
+        f"cannot read index.json: {durable.reason_of(error)}; nothing is changed, for it may list"
+        " what another tool put into the store"
+    )
 
 
 def retry_kept(disk: LocalStore, index: SqliteIndex) -> tuple[list[str], list[str]]:
@@ -218,7 +229,7 @@ def _make_durable(disk: LocalStore, record: ImageRecord) -> None:
             continue  # a platform that is not there
         if not stat.S_ISREG(status.st_mode):
             raise Damaged(f"blob {blob.digest} is not a regular file")
-        durable.protect(path)
+        rights.protect(path)
         paths.append(path)
     durable.sync_files(paths)
     durable.sync_directory(disk.blobs.directory)

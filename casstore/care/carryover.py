@@ -6,6 +6,7 @@ so an explicit rebuild loses nothing; from a damaged one nothing is taken.
 
 from __future__ import annotations
 
+from casstore.care.soundness import database_problems
 from casstore.disk.schema import Error
 from casstore.disk.sqlitetrash import KeptEntry, KeptImage, TrashTables
 from casstore.disk.sqliteview import SqliteView
@@ -41,7 +42,7 @@ def carry_over(disk: LocalStore, index: SqliteIndex, reader: TreeReader) -> list
         return []
     try:
         old = SqliteView(connection, now=0, hard={})
-        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+        if database_problems(connection, 1):
             return []
         _settings(old, index)
         for name, image, expires in old.all_leases():

@@ -10,15 +10,21 @@ import os
 import stat
 import time
 
-from casstore.care.adoption import forget_kept, retry_kept, unknown_images
+from casstore.care.adoption import forget_kept, retry_kept
 from casstore.care.content import UNREADABLE, ContentCheck, directory_problem, unreadable
 from casstore.care.indexedtree import IndexedTree
-from casstore.care.published import kept_files
-from casstore.commit import ON_DEMAND, PUBLISH
-from casstore.disk import durable, schema
+from casstore.care.ownfiles import (
+    ERROR,
+    NOTE,
+    QUARANTINE,
+    WARN,
+    published_findings,
+    root_findings,
+    unreadable_index,
+)
+from casstore.care.soundness import REBUILD, database_problems
+from casstore.disk import durable, rights, schema
 from casstore.disk.leftovers import leftovers
-from casstore.disk.local import TRUST_POLICY
-from casstore.disk.reserve import NAME as RESERVE
 from casstore.errors import CasstoreError, Damaged, NotAStore, printable
 from casstore.model.digest import Digest, sha256
 from casstore.model.imagetree import read_tree
@@ -36,13 +42,11 @@ if TYPE_CHECKING:
     from casstore.progress import Progress
     from casstore.rules.view import BlobState
 
-ERROR, WARN, NOTE = "error", "warn", "note"
-QUARANTINE = "quarantine"
 MISSING = "blob-missing"
 MODE = "blob-mode"
 SMALL = 64 << 10  # bytes: what is read at once, in the thread that asks
-_LOOKS, _PAUSE = 10, 0.02  # seconds between two looks at index.json
 _WRONG_BLOB = frozenset(("blob-corrupt", "blob-size", "blob-not-file"))
+_WRONG_INDEX = frozenset(("edge-missing", "config-bad", "ref-dangling"))
 BAD_BLOB = _WRONG_BLOB | {MISSING, UNREADABLE}
 _RECOUNT = """
 SELECT blob.digest, blob.refcount,
@@ -98,11 +102,13 @@ def check_store(
     return CheckResult(findings, check.blobs, check.bytes, tuple(repaired))
 
 
-def repair_store(disk: LocalStore, change: Change, *, content: bool) -> list[str]:
+def repair_store(disk: LocalStore, change: Change, *, content: bool) -> tuple[list[str], bool]:
     """Bring database and index.json in order; put corrupt blobs aside. The lock is held.
 
     Returns:
-        A line for each thing mended. (A stale index.json is mended by every change.)
+        A line for each thing mended (a stale index.json is mended by every change); and whether
+        the database says other than the blobs do, all of which can be read, so that it is to be
+        made anew.
     """
     done: list[str] = []
     wrong = change.index.connection.execute(_RECOUNT).fetchall()
@@ -113,14 +119,23 @@ def repair_store(disk: LocalStore, change: Change, *, content: bool) -> list[str
     change.commit()
     forget_kept(disk, spent)
     done += lines
-    for finding in findings_of(disk, content=content):
-        if finding.code == MODE:
-            durable.protect(disk.blobs.path(Digest(finding.object)))
+    findings = findings_of(disk, content=content)
+    for finding in findings:
+        if finding.code in (MODE, UNREADABLE) and _protect(disk, Digest(finding.object)):
             done.append(f"{finding.object} made read-only")
         if finding.code in _WRONG_BLOB:
             quarantine(disk, Digest(finding.object))
             done.append(f"{finding.object} moved to {QUARANTINE}/: load its image again")
-    return done
+    codes = {finding.code for finding in findings}
+    return done, bool(codes & _WRONG_INDEX) and not codes & BAD_BLOB
+
+
+def _protect(disk: LocalStore, digest: Digest) -> bool:
+    """Give a blob the mode of a blob; False where it has it, or is another user's."""
+    try:
+        return rights.protect(disk.blobs.path(digest))
+    except OSError:
+        return False
 
 
 def findings_of(disk: LocalStore, *, content: bool) -> list[Finding]:
@@ -150,6 +165,7 @@ class _Check:
         self.bytes = 0
 
     def run(self, *, content: bool) -> None:
+        self.findings += root_findings(self._disk)
         try:
             view = self._open()
         except NotAStore:
@@ -157,6 +173,7 @@ class _Check:
         except CasstoreError as error:
             missing = not os.path.exists(self._disk.database)
             self._found(ERROR, "db-missing" if missing else "db-bad", "casstore.db", str(error))
+            self.findings += unreadable_index(self._disk)
             return
         if not self._can_look(self._disk.blobs.directory):
             view.connection.close()
@@ -168,7 +185,7 @@ class _Check:
             self._files(view, content=content)
             self._trees(view)
             self._directory(view)
-            self._published_now(view)
+            self.findings += published_findings(self._disk, view)
         except CasstoreError as error:
             self._found(ERROR, "db-bad", "casstore.db", str(error))
         finally:
@@ -201,10 +218,8 @@ class _Check:
         import time
 
         try:
-            answers = view.connection.execute("PRAGMA quick_check(10)").fetchall()
-            for (answer,) in answers:
-                if answer != "ok":
-                    self._found(ERROR, "db-bad", "casstore.db", answer)
+            for problem in database_problems(view.connection):
+                self._found(ERROR, "db-bad", "casstore.db", f"{problem}; {REBUILD}")
             for raw, refcount, counted in view.connection.execute(_RECOUNT):
                 self._found(
                     ERROR, "refcount-wrong", Digest.of_bytes(raw), f"{refcount}, counted {counted}"
@@ -217,7 +232,7 @@ class _Check:
                     "this entry of the trash lacks its manifests: empty it",
                 )  # fmt: skip
         except schema.Error as error:
-            raise Damaged(str(error)) from None
+            raise Damaged(f"{error}; {REBUILD}") from None
         for name, _, expires in view.all_leases():
             if expires is not None and expires <= time.time_ns():
                 self._found(NOTE, "lease-expired", name, "gc removes it")
@@ -294,10 +309,15 @@ class _Check:
             if record.id != image:
                 self._found(ERROR, "config-bad", image, f"the manifest means {record.id}")
             for blob in record.blobs:
-                if blob.kind in (INDEX, MANIFEST) and reader.needs(blob.digest) != blob.children:
+                if blob.kind not in (INDEX, MANIFEST):
+                    continue
+                needs = reader.needs(blob.digest)
+                # Of an index a platform may be missing; one that is damaged was told of already.
+                if needs != blob.children and bad.isdisjoint(needs):
                     self._found(
-                        ERROR, "edge-missing", blob.digest, "the index has other edges for it"
-                    )
+                        ERROR, "edge-missing", blob.digest,
+                        "casstore.db says that it needs other blobs than it does; fsck --repair",
+                    )  # fmt: skip
         for digest in reader.encrypted:
             self._found(
                 NOTE, "layer-encrypted", digest, "its diff ID cannot be checked without a key"
@@ -310,65 +330,12 @@ class _Check:
             if digest is None:
                 self._found(WARN, "blob-name-bad", name, "no digest; not part of the store")
             elif view.blob_size(digest) is not None:
-                if status.st_mode & 0o222 and digest not in bad:
-                    mode = stat.S_IMODE(status.st_mode)
+                mode = stat.S_IMODE(status.st_mode)
+                if mode & 0o222 and digest not in bad:
                     self._found(NOTE, MODE, digest, f"mode {mode:04o}: it can be written to")
             else:
                 text = "a crash left it" if digest in doomed else "nothing needs it"
                 self._found(NOTE, "orphan-blob", digest, f"{status.st_size} bytes, {text}")
-        mode = stat.S_IMODE(os.stat(self._disk.root).st_mode)
-        if mode & 0o002:
-            text = f"mode {mode:04o}: everybody can change or remove what is in it"
-            self._found(NOTE, "store-mode", ".", text)
-        for name in kept_files(self._disk):
-            text = "lists images that could not be read; gc removes no blob while it is there"
-            self._found(WARN, "index-kept", name, text)
-        for name in sorted(os.listdir(self._disk.root)):
-            if not is_ours(name):
-                self._found(WARN, "foreign-file", name, "not part of the store")
-
-    def _published_now(self, view: SqliteIndex) -> None:
-        """Compare again while others are at work: they publish milliseconds after their commit."""
-        told = len(self.findings)
-        for look in range(_LOOKS):
-            time.sleep(_PAUSE if look else 0)
-            del self.findings[told:]
-            view.connection.execute("COMMIT")
-            view.connection.execute("BEGIN")
-            self._published(view)
-            if not any(one.code in ("index-stale", "index-bad") for one in self.findings[told:]):
-                return
-
-    def _published(self, view: SqliteIndex) -> None:
-        layout = self._disk.layout
-        generation = layout.generation()
-        if not os.path.exists(layout.path):
-            self._found(WARN, "index-missing", "index.json", "the next change writes it again")
-        elif layout.is_withdrawn():
-            if view.meta(PUBLISH) == ON_DEMAND:
-                self._found(NOTE, "index-withdrawn", "index.json", "published on demand")
-            else:
-                self._found(WARN, "index-stale", "index.json", "the next change writes it again")
-        elif generation is None and (foreign := self._foreign(view)):
-            self._found(
-                WARN, "index-foreign", "index.json",
-                f"another tool wrote it; the next change takes in {', '.join(foreign)}",
-            )  # fmt: skip
-        elif generation is None:
-            self._found(
-                ERROR, "index-bad", "index.json",
-                "not as casstore wrote it; the next change writes it again",
-            )  # fmt: skip
-        elif generation != view.meta("generation"):
-            self._found(WARN, "index-stale", "index.json", "the next change writes it again")
-        elif not layout.is_current(view.all_published(), generation):
-            self._found(ERROR, "index-bad", "index.json", "differs from the database")
-
-    def _foreign(self, view: SqliteIndex) -> list[str]:
-        try:
-            return [f"{digest}" for digest in unknown_images(self._disk, view)]
-        except (CasstoreError, OSError):
-            return []
 
 
 def hurt_by(view: SqliteView, digest: Digest) -> str:
@@ -378,13 +345,6 @@ def hurt_by(view: SqliteView, digest: Digest) -> str:
         names = [one.name.familiar for one in view.references_of(image)]
         hurt.append(names[0] if names else image.short)
     return ", ".join(hurt) or "the trash"
-
-
-def is_ours(name: str) -> bool:
-    """Whether a name in a store's root belongs to the store."""
-    return name in ("oci-layout", "blobs", "ingest", QUARANTINE, TRUST_POLICY, RESERVE) or (
-        name.startswith(("casstore.db", "casstore.lock", "casstore.uses", "index.json"))
-    )
 
 
 def _holds(view: SqliteView, document: Digest, thing: str) -> bool:

@@ -5,7 +5,7 @@ blob holds its own link to it (disk/ingest.py), so there is no grace period and 
 The search for them takes no lock; what it finds is looked up again before it goes, some at a time,
 so that no writer waits for a large clean-up.
 What another tool's index.json or an unreadable document could still need is never removed here:
-the index is complete, or the sweep does not run.
+the index is complete and sound, or the sweep does not run.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 
 from casstore.care.published import kept_files
+from casstore.care.soundness import require_sound
 from casstore.disk.leftovers import leftovers, remove_leftovers
 from casstore.errors import Damaged, quote
 from casstore.results.upkeep import GcResult
@@ -63,17 +64,21 @@ def collect_garbage(
         progress: gets a task `Collecting` of blobs.
 
     Raises:
-        Damaged: an image that may hold blobs could not be read when the database was rebuilt.
+        Damaged: an image that may hold blobs could not be read when the database was rebuilt; or
+            the database is damaged, so that blobs may be missing in it that images need.
     """
     first = turn(lambda change: _first_turn(disk, change, dry_run=dry_run, all_=empty_trash))
     findings = list(first.findings)
     removed, size = first.removed_blobs, first.freed
     orphans: list[tuple[Digest, int]] = []
-    for name, digest, status in disk.blobs.strangers(look().all_blob_names()):
+    view = look()
+    for name, digest, status in disk.blobs.strangers(view.all_blob_names()):
         if digest is None:
             findings.append(f"foreign file in blobs/sha256: {quote(name)}")
         else:
             orphans.append((digest, status.st_size if status.st_nlink == 1 else 0))
+    if orphans:
+        require_sound(view.connection)
     task = None
     if progress is not None:
         task = progress.task("Collecting", len(orphans), unit="blobs")

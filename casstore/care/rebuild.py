@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 
 from casstore.care.published import DAMAGED, each_listed, given_name, keep_aside, layout_of
+from casstore.care.soundness import database_problems
 from casstore.care.storedtree import StoredTree
 from casstore.disk import durable, making, schema
 from casstore.disk.layoutfile import PARENT, PINNED
@@ -91,7 +92,7 @@ def _publish_pending(disk: LocalStore) -> None:
         published, generation = disk.layout.generation(), index.meta("generation")
         if published is None or published >= generation:
             return
-        if connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",):
+        if not database_problems(connection, 1):
             disk.layout.write(index.all_published(), generation)
     except schema.Error:
         return  # not even SQLite finds its way in it
@@ -158,8 +159,12 @@ def _read_images(
             entry, item = next(records)
         except StopIteration:
             return unreadable
-        except (Refused, OSError) as error:
+        except Refused as error:
             raise Damaged(f"index.json cannot be read ({error}); nothing is changed") from None
+        except OSError as error:
+            raise StorageError(
+                f"cannot read index.json: {durable.reason_of(error)}; nothing is changed"
+            ) from None
         top = entry.descriptor
         image = bulk.holder(top)
         if image is None:

@@ -48,10 +48,14 @@ def is_full(error: OSError) -> bool:
 
 def storage_error(error: OSError, doing: str) -> StorageError:
     """`error` as one clear line: what was being done, and the operating system's reason."""
-    reason = os.strerror(error.errno).lower() if error.errno else str(error)
+    return StorageError(f"{doing}: {reason_of(error)}", full=error.errno in _FULL)
+
+
+def reason_of(error: OSError) -> str:
+    """Why the operating system refused, as a message goes on."""
     if error.errno == errno.EROFS:
-        reason = "the store is read-only"
-    return StorageError(f"{doing}: {reason}", full=error.errno in _FULL)
+        return "the store is read-only"
+    return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
 def sync_directory(path: str) -> None:
@@ -265,16 +269,6 @@ class _Output(_Replacement):
             copy_part(unnamed.fileno(), 0, status.st_size, self.file)
         self.file.flush()
         sync_files([self._staging])
-
-
-def protect(path: str) -> None:
-    """Make a regular file read-only for everybody; a symbolic link is not followed."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if os.fstat(descriptor).st_mode & 0o7777 != BLOB_MODE:
-            os.fchmod(descriptor, BLOB_MODE)
-    finally:
-        os.close(descriptor)
 
 
 def make_directory(path: str) -> bool:

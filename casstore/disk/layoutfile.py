@@ -92,6 +92,20 @@ class LayoutFile:
         finally:
             os.close(file)
 
+    def problem(self) -> OSError | None:
+        """Why the file, which is there, cannot be read; None where it can, or is missing."""
+        try:
+            file = os.open(self.path, _READ)
+            try:
+                os.pread(file, 1, 0)
+            finally:
+                os.close(file)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return error
+        return None
+
     def is_foreign(self) -> bool:
         """Whether there is a file that is not of our form: another tool wrote it."""
         return self.generation() is None and not self.is_withdrawn() and os.path.lexists(self.path)

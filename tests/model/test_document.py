@@ -146,7 +146,7 @@ from casstore.errors import Refused
 from casstore.model.document import parse
 
 whole = b'{"schemaVersion":2,"manifests":[{"size":1.5e3,"a":[true,null,"\\\\n"]}],"b":{}}'
-wrong = [b'{"a" 1}', b'{"a":1 "b":2}', b'{1:2}', b'[1 2]', b'["\\\\q"]', b'["\\\\u12"]', b'{"a":1,}']
+wrong = [b'{"a" 1}', b'{"a":1 "b":2}', b'{1:2}', b'[1 2]', b'["\\\\q"]', b'["\\\\u12"]', b'[1,]']
 for data in [whole[:end] for end in range(len(whole))] + wrong:
     for name in [name for name in sys.modules if name.partition(".")[0] == "json"]:
         del sys.modules[name]

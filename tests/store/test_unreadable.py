@@ -50,24 +50,28 @@ def test_a_repair_leaves_a_blob_that_cannot_be_read_where_it_is(
         assert store.check().clean
 
 
+def as_owner(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command run by the owner of the store: root with rights to everything is no such user."""
+    drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    as_root = os.geteuid() == 0
+    if as_root and shutil.which("setpriv") is None:
+        pytest.skip("root may read everything, and setpriv is not installed")
+    return subprocess.run(
+        [*(drop if as_root else ()), sys.executable, "-m", "casstore",
+         "--store", str(root), *words],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["blobs", "blobs/sha256", "ingest"])
 def test_a_directory_that_cannot_be_read_is_a_finding(name: str, tmp_path: Path) -> None:
     root = tmp_path / "store"
     with Store(str(root)) as store:
         store.load(io.BytesIO(docker_archive({"layers": [layer("a")], "tags": ["a:1"]})))
-    # As root with rights to everything there is no such directory: without two of them there is.
-    drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
-    as_root = os.geteuid() == 0
-    if as_root and shutil.which("setpriv") is None:
-        pytest.skip("root may read everything, and setpriv is not installed")
     (root / name).chmod(0)
     try:
-        done = subprocess.run(
-            [*(drop if as_root else ()), sys.executable, "-m", "casstore",
-             "--store", str(root), "fsck"],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        done = as_owner(root, "fsck")
     finally:
         (root / name).chmod(0o700)
 
@@ -140,3 +144,83 @@ def test_a_rebuild_of_a_lost_database_goes_on_without_and_a_repair_brings_it_bac
 
     store.check(repair=True)
     assert names(store) == {"a:1", "b:1"}
+
+
+def test_fsck_says_that_index_json_cannot_be_read_and_what_follows(store: Store) -> None:
+    store.close()
+    Path(store.path, "index.json").chmod(0)
+    done = as_owner(Path(store.path), "fsck")
+
+    assert done.stdout.splitlines()[0] == (
+        "error index-unreadable index.json: cannot be read: permission denied; nothing is changed"
+        " until it can be, for it may list what another tool put into the store"
+    )
+    assert (done.returncode, done.stderr) == (12, "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["tag b:1 c:1", "rmi a:1", "gc", "prune -fa", "publish", "lease add x a:1", "fsck --rebuild"],
+)
+def test_no_change_is_made_while_index_json_cannot_be_read(store: Store, words: str) -> None:
+    store.close()
+    path = Path(store.path, "index.json")
+    text = path.read_bytes()
+    path.chmod(0)
+    done = as_owner(Path(store.path), *words.split())
+    path.chmod(0o600)
+
+    assert done.returncode == 1
+    assert "cannot read index.json: permission denied; nothing is changed" in done.stderr
+    assert path.read_bytes() == text
+    assert names(store) == {"a:1", "b:1"}
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("casstore.lock", 0), ("casstore.db", 0o444), ("index.json", 0), ("oci-layout", 0),
+        ("ingest", 0o500), ("blobs/sha256", 0o500), ("blobs", 0), (".", 0o500),
+    ],
+)  # fmt: skip
+def test_a_repair_gives_the_owner_the_rights_back_that_a_change_needs(
+    store: Store, name: str, mode: int
+) -> None:
+    store.close()
+    root = Path(store.path)
+    (root / name).chmod(mode)
+    found = as_owner(root, "fsck")
+    repaired = as_owner(root, "fsck", "--repair")
+
+    assert f"note part-mode {name}: mode {mode:04o}: " in found.stdout or name == "oci-layout"
+    assert (
+        repaired.stdout == f"repaired: {name} had mode {mode:04o}: its owner can change it again\n"
+    )
+    assert as_owner(root, "tag", "a:1", "c:1").returncode == 0
+    assert as_owner(root, "fsck").stdout == ""
+
+
+def test_a_repair_makes_a_blob_readable_that_its_owner_may_not_read(store: Store) -> None:
+    store.close()
+    blob = max(Path(store.path, "blobs", "sha256").iterdir(), key=lambda path: path.name)
+    blob.chmod(0)
+    assert "error blob-unreadable" in as_owner(Path(store.path), "fsck").stdout
+    repaired = as_owner(Path(store.path), "fsck", "--repair")
+
+    assert repaired.stdout == f"repaired: sha256:{blob.name} made read-only\n"
+    assert blob.stat().st_mode & 0o777 == 0o444
+
+
+@pytest.mark.parametrize("kind", ["link", "directory", "fifo"])
+def test_fsck_names_a_lock_file_that_is_none(store: Store, kind: str) -> None:
+    store.close()
+    lock = Path(store.path, "casstore.lock")
+    lock.unlink()
+    if kind == "link":
+        lock.symlink_to("oci-layout")
+    elif kind == "directory":
+        lock.mkdir()
+    else:
+        os.mkfifo(lock)
+
+    assert [one.code for one in store.check().findings] == ["lock-bad"]

@@ -44,6 +44,8 @@ Recounts every reference count and hashes every blob. One line for each finding:
 LEVEL CODE OBJECT: TEXT
 
 With --repair first a line "repaired: TEXT" for each repair made; what follows is what is left.
+It makes a damaged casstore.db again, moves corrupt blobs aside, and gives the owner of the store
+the rights back that a change needs.
 --repair-from takes the bytes from a docker-archive, an OCI archive, a layout directory or another
 store, and puts in place only what has the digest that is wanted.
 

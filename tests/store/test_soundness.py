@@ -1,0 +1,146 @@
+"""A database that lost rows to damage, or that is an old copy: nothing is removed because of it."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from casstore import Damaged, Store
+from tests.transfer.building import docker_archive, layer
+
+ARCHIVE = docker_archive(
+    {"layers": [layer("base"), layer("a")], "tags": ["a:1"]},
+    {"layers": [layer("base"), layer("b")], "tags": ["b:1"]},
+)
+MORE = docker_archive({"layers": [layer("c")], "tags": ["c:1"]})
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    with Store(str(tmp_path / "store")) as store:
+        store.load(io.BytesIO(ARCHIVE))
+    return tmp_path / "store"
+
+
+def blanked(root: Path, *names: str) -> None:
+    """Let pages of tables and indexes say that they hold no rows, as flipped bits can."""
+    path = root / "casstore.db"
+    with sqlite3.connect(path) as connection:
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        pages = dict(connection.execute("SELECT name, rootpage FROM sqlite_master").fetchall())
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    connection.close()
+    data = bytearray(path.read_bytes())
+    for name in names:
+        start = (pages[name] - 1) * size + 3  # sqlite.org/fileformat2.html, 1.6: number of cells
+        data[start : start + 2] = bytes(2)
+    path.write_bytes(data)
+
+
+def blobs(root: Path) -> set[str]:
+    return {path.name for path in (root / "blobs" / "sha256").iterdir()}
+
+
+def names(store: Store) -> set[str]:
+    return {name.familiar for image in store.images() for name in image.names}
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_gc_removes_nothing_that_only_a_damaged_database_does_not_know(
+    root: Path, *, dry_run: bool
+) -> None:
+    blanked(root, "blob", "sqlite_autoindex_blob_1")
+    before = blobs(root)
+
+    with Store(str(root)) as store, pytest.raises(Damaged, match="nothing is removed, for casstor"):
+        store.gc(dry_run=dry_run)
+
+    assert blobs(root) == before
+
+
+@pytest.mark.parametrize("names_", [("edge",), ("blob", "sqlite_autoindex_blob_1"), ("holding",)])
+def test_a_repair_makes_a_damaged_database_anew(root: Path, names_: tuple[str, ...]) -> None:
+    blanked(root, *names_)
+    with Store(str(root)) as store:
+        assert {one.code for one in store.check().findings} >= {"db-bad"}
+
+        assert store.check(repair=True).findings == ()
+        store.remove(["a:1"])
+
+        assert store.check().findings == ()
+
+
+def test_a_repair_makes_a_database_anew_that_says_other_than_the_blobs(root: Path) -> None:
+    with sqlite3.connect(root / "casstore.db") as connection:
+        connection.execute("DELETE FROM edge WHERE parent = (SELECT min(parent) FROM edge)")
+    connection.close()
+    with Store(str(root)) as store:
+        assert [one.code for one in store.check().findings] == ["edge-missing"]
+
+        assert store.check(repair=True).findings == ()
+        store.remove(["a:1"])
+
+        assert store.check().findings == ()
+
+
+@pytest.fixture
+def put_back(root: Path, tmp_path: Path) -> Path:
+    """A store whose casstore.db is a copy from before its last changes."""
+    shutil.copy(root / "casstore.db", tmp_path / "copy.db")
+    with Store(str(root)) as store:
+        store.load(io.BytesIO(MORE))
+        store.remove(["a:1"])
+    assert not (root / "casstore.db-wal").exists()
+    shutil.copy(tmp_path / "copy.db", root / "casstore.db")
+    return root
+
+
+def test_an_old_copy_of_the_database_gives_way_to_the_newer_index_json(put_back: Path) -> None:
+    before = blobs(put_back)
+    with Store(str(put_back)) as store:
+        store.add_lease("x", "b:1")
+
+        assert names(store) == {"b:1", "c:1"}
+        assert "older than index.json" in store.notices[0]
+        assert store.gc().removed_blobs == 0
+        assert store.check().findings == ()
+    assert blobs(put_back) == before
+    assert len(list(put_back.glob("casstore.db.damaged-*"))) == 1
+
+
+def test_leases_in_the_old_copy_stay(root: Path, tmp_path: Path) -> None:
+    with Store(str(root)) as store:
+        store.add_lease("x", "b:1")
+        store.close()
+        shutil.copy(root / "casstore.db", tmp_path / "copy.db")
+        store.load(io.BytesIO(MORE))
+        store.close()
+        shutil.copy(tmp_path / "copy.db", root / "casstore.db")
+        store.tag("b:1", "d:1")
+
+        assert [lease.name for lease in store.leases()] == ["x"]
+        assert names(store) == {"a:1", "b:1", "c:1", "d:1"}
+
+
+def test_fsck_says_that_the_database_is_an_old_copy(put_back: Path) -> None:
+    with Store(str(put_back)) as store:
+        found = {one.code: one.text for one in store.check().findings}
+
+    assert "the next change makes casstore.db again" in found["db-outdated"]
+    assert "index-stale" not in found
+
+
+def test_a_withdrawn_index_json_is_not_made_from_a_damaged_database(root: Path) -> None:
+    with Store(str(root)) as store:
+        store.publish(on_demand=True)
+        store.tag("a:1", "later:1")
+    blanked(root, "reference", "sqlite_autoindex_reference_1", "reference_image")
+
+    with Store(str(root)) as store:
+        store.check(repair=True)
+
+        assert names(store) == {"a:1", "b:1"}
