@@ -17,6 +17,8 @@ withdrawn already: it names nothing, so it names nothing that is gone.
 
 from __future__ import annotations
 
+from itertools import islice
+
 from casstore.disk import durable
 from casstore.disk.filelocking import StoreLock
 from casstore.disk.schema import Error, database_error
@@ -41,7 +43,11 @@ if TYPE_CHECKING:
 GENERATION = "generation"
 PUBLISH = "setting.publish"  # meta: when index.json is published
 ALWAYS, ON_DEMAND = "always", "on-demand"
-MANY = 10_000  # blobs
+# Seconds for which a change unlinks doomed blobs, before and after its commit, with the lock held.
+# What is left is for the next; who made it comes back for it, in turns (opening.py).
+UNLINKING = 0.25
+AT_ONCE = 20_000  # blobs that are looked up at a time to be unlinked: 0.25 s of a quick disk
+MANY = 10_000  # blobs that would cost the next change too much to look for again
 
 
 class Change:
@@ -65,6 +71,7 @@ class Change:
         self._named: list[Digest] = []  # new blobs, before the transaction that refers to them
         self._on_demand = False
         self.warnings: list[str] = []
+        self.is_unfinished = False  # after the commit: there are doomed blobs still
 
     def __enter__(self) -> Self:
         hard: dict[Digest, list[str]] = {}
@@ -132,8 +139,8 @@ class Change:
             # First of all: until it is published anew, index.json may name doomed blobs.
             self._publish((), (), generation)
         if doomed:
-            self._blobs.discard(self.index.doomed())
-            self.index.forget_doomed()
+            gone, _ = self._unlink_some()
+            self.index.forget_doomed(gone[-1])
         if not self._disk.is_ingest_empty():
             from casstore.disk.leftovers import remove_leftovers
 
@@ -208,26 +215,33 @@ class Change:
             if visible:
                 self._publish(edits, added, generation)
             doing = "remove the blobs that nothing needs any more"
-            if doomed:
-                self.warnings += self._blobs.discard(self.index.doomed())
+            gone, self.is_unfinished = self._unlink_some() if doomed else ((), False)
         except OSError as error:
             self._leave_to_next(durable.storage_error(error, f"cannot {doing}"))
         except Error as error:
             why = database_error(error, self._disk.database)
             self._leave_to_next(StorageError(f"cannot {doing}: {why}"))
         else:
-            if doomed and self.index.freed >= MANY and not self.warnings:
-                self._forget_doomed()
+            if self.is_unfinished or (len(gone) >= MANY and not self.warnings):
+                self._forget_doomed(gone[-1])
+
+    def _unlink_some(self) -> tuple[Sequence[Digest], bool]:
+        """Unlink doomed blobs, for a while: those it has come to, and whether there may be more."""
+        some = list(islice(self.index.doomed(), AT_ONCE))
+        count, problems = self._blobs.discard_some(some, UNLINKING)
+        if self._committed:
+            self.warnings += problems
+        return some[:count], count < len(some) or count == AT_ONCE
 
     def _leave_to_next(self, error: StorageError) -> None:
         """The change is durable: what fails after that is a warning."""
         self.warnings.append(f"{error}; the next change will")
 
-    def _forget_doomed(self) -> None:
-        """Do what else the next change does: so many would cost it seconds to look for again."""
+    def _forget_doomed(self, last: Digest) -> None:
+        """Do what else the next change does: so many would cost it too much to look for again."""
         try:
             self.index.begin()
-            self.index.forget_doomed()
+            self.index.forget_doomed(last)
             self.index.commit()
         except Error:
             self.index.rollback()

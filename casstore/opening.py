@@ -10,7 +10,7 @@ import os
 import time
 
 from casstore.disk.local import LocalStore
-from casstore.errors import Damaged, StorageError
+from casstore.errors import CasstoreError, Damaged, StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 LOCK_TIMEOUT = 60.0
+_PAUSE = 0.1  # seconds between two turns: time for one who looks every 20 ms, on a busy machine
 
 
 class OpenStore:
@@ -144,26 +145,46 @@ class OpenStore:
         """Make a change that frees space, on a full disk with the help of the reserve.
 
         `act` is done again from the start if there was too little space for it after all, which
-        statvfs cannot tell where there is a quota.
+        statvfs cannot tell where there is a quota. Where there is much to unlink after the commit,
+        others get the lock in between.
         """
         reserve = self.disk.reserve
         given_up = self.disk.exists() and reserve.is_wanted() and reserve.give_up()
         try:
             try:
                 with self._change() as change:
-                    return act(change)
+                    result = act(change)
             except StorageError as error:
                 if not error.full or not reserve.give_up():
                     raise
                 given_up = True
-            self.close()
-            with self._change() as change:
-                return act(change)
+                self.close()
+                with self._change() as change:
+                    result = act(change)
+            more = change.is_unfinished
+            while more:
+                time.sleep(_PAUSE)
+                more = self._unlink_more()
+            return result
         finally:
             if given_up:
                 self.close()  # which gives back the space of SQLite's own files
                 with self._locked():
                     reserve.restore()
+
+    def _unlink_more(self) -> bool:
+        """One more turn of unlinking; False if it was the last.
+
+        What goes wrong is no error, for the change was made.
+        """
+        try:
+            with self._change() as change:
+                change.commit()
+        except CasstoreError as error:
+            self.notices.append(f"{error}; the next change removes the blobs that are left")
+            return False
+        self.notices += change.warnings
+        return change.is_unfinished
 
     def _locked(self) -> StoreLock:
         """The writers' lock, taken."""

@@ -111,13 +111,14 @@ def _first_turn(disk: LocalStore, change: Change, *, dry_run: bool, all_: bool) 
             " --repair tries again; if nothing in it is needed, remove it"
         )
     findings: list[str] = []
+    left = frozenset(change.index.doomed())  # by a change that was stopped
     expired = change.index.drop_expired(time.time_ns())
     if expired:
         findings.append(f"{expired} expired leases removed")
     emptied = change.index.drop_expired_trash(FOREVER if all_ else change.now, most=MANY)
     if emptied:
         findings.append(f"{emptied} entries of the trash removed")
-    doomed = list(change.index.doomed())
+    doomed = [blob for blob in change.index.doomed() if blob not in left]
     trashed = sum(disk.blobs.size(blob) or 0 for blob in doomed)
     if dry_run:
         strays = len(leftovers(disk.root))

@@ -59,7 +59,7 @@ EDITS = {
     "drop_edges": "DELETE FROM edge WHERE parent = ?",
     "pardon": "DELETE FROM doomed WHERE digest = ?",
     "any_doomed": "SELECT 1 FROM doomed LIMIT 1",
-    "forget_doomed": "DELETE FROM doomed",
+    "forget_doomed": "DELETE FROM doomed WHERE digest <= ?",
     "set_parent": "UPDATE image SET parent = (SELECT id FROM image WHERE digest = ?)"
     " WHERE digest = ?",
     "add_subject": "INSERT OR IGNORE INTO subject (manifest, digest) VALUES (?, ?)",
@@ -348,9 +348,9 @@ class SqliteIndex(RemovalIndex):
         self._let_go()
         return self._do("any_doomed").fetchone() is not None
 
-    def forget_doomed(self) -> None:
-        """The files of all doomed blobs are gone."""
-        self._do("forget_doomed")
+    def forget_doomed(self, last: Digest) -> None:
+        """The files of the doomed blobs up to this one, by digest, are gone."""
+        self._do("forget_doomed", last.raw)
 
     def drop_expired_trash(self, now: int, *, most: int = EXPIRED_AT_ONCE) -> int:
         """Empty entries of the trash whose time is over, oldest first; returns how many."""

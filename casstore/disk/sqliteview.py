@@ -136,7 +136,7 @@ LISTINGS = {
     " JOIN blob ON blob.digest = subject.digest"
     " JOIN holding ON holding.manifest = subject.manifest JOIN image ON image.id = holding.image",
     "stored_bytes": "SELECT coalesce(sum(size), 0) FROM blob",
-    "doomed": "SELECT digest FROM doomed",
+    "doomed": "SELECT digest FROM doomed ORDER BY digest",
 }
 
 
@@ -348,7 +348,7 @@ class SqliteView:
         return [(name, Digest.of_bytes(raw), expires) for name, raw, expires in rows]
 
     def doomed(self) -> Iterator[Digest]:
-        """Blobs that left the index and whose files may still be there."""
+        """Blobs that left the index and whose files may still be there, by digest."""
         rows = self.connection.execute(LISTINGS["doomed"])
         return (Digest.of_bytes(row[0]) for row in rows)
 

@@ -5,24 +5,26 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
-from casstore import Store, commit
+from casstore import Store, commit, opening
 from casstore.disk import sqliteindex, sqliteleaving
+from casstore.disk.filelocking import StoreLock
 from casstore.results.removedlines import RemovedLines
 from casstore.rules.removal import Removed
 from tests.architecture.sources import ROOT
+
+OPTIONS = "--images 30 --layers-per-image 2 --shared 1 --pool 3 --unnamed 5 --quiet"
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A store of images that share some layers; one of them is leased."""
-    options = "--images 30 --layers-per-image 2 --shared 1 --pool 3 --unnamed 5 --quiet"
     subprocess.run(
-        [sys.executable, ROOT / "tools" / "largestore", *options.split(), tmp_path / "store"],
+        [sys.executable, ROOT / "tools" / "largestore", *OPTIONS.split(), tmp_path / "store"],
         check=True,
     )
     with Store(tmp_path / "store") as store:
@@ -73,6 +75,100 @@ def test_a_removal_of_many_leaves_no_list_to_the_next_change(
 
     with closing(sqlite3.connect(path / "casstore.db")) as connection:
         assert connection.execute("SELECT count(*) FROM doomed").fetchone() == (0,)
+
+
+def test_others_get_the_lock_while_many_blobs_are_unlinked(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[int] = []
+
+    def other_at_work(_: float) -> None:
+        left.append(len(blobs(path)))
+        with Store(path, lock_timeout=0.0) as other:
+            other.tag("large/7:1", f"tagged:{len(left)}")
+
+    monkeypatch.setattr(commit, "UNLINKING", 0.0)
+    monkeypatch.setattr(opening.time, "sleep", other_at_work)
+    with Store(path) as store:
+        store.prune(all=True)
+
+        assert len(left) > 5
+        assert left == sorted(left, reverse=True)
+        assert len(store.images()[0].names) == 1 + len(left)
+        assert (store.notices, store.check().findings) == ([], needed_only(store))
+
+
+def needed_only(store: Store) -> tuple[()]:
+    """No findings: what fsck says of a store without one unneeded blob."""
+    assert blobs(Path(store.path)) == {blob.digest.hex for blob in store._view().all_blobs()}
+    return ()
+
+
+def blobs(path: Path) -> set[str]:
+    return {one.name for one in (path / "blobs" / "sha256").iterdir()}
+
+
+@pytest.fixture
+def stopped(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store whose prune was stopped while it unlinked."""
+
+    def stop(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(commit, "UNLINKING", 0.0)
+        patched.setattr(opening.time, "sleep", stop)
+        with Store(path) as store, pytest.raises(KeyboardInterrupt):
+            store.prune(all=True)
+    return path
+
+
+def test_a_change_finishes_for_a_while_what_a_stopped_removal_left(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(blobs(stopped))
+    monkeypatch.setattr(commit, "UNLINKING", 0.0)
+
+    with Store(stopped) as store:
+        store.tag("large/7:1", "new:1")
+        between = len(blobs(stopped))
+        store.gc()
+
+        assert before > between > len(blobs(stopped))
+        assert needed_only(store) == ()
+
+
+def test_a_blob_that_comes_back_before_its_file_was_unlinked_stays(
+    stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(
+        [sys.executable, ROOT / "tools" / "largestore", *OPTIONS.split(), tmp_path / "same"],
+        check=True,
+    )
+    monkeypatch.setattr(commit, "UNLINKING", 0.0)
+
+    with Store(stopped) as store:
+        store.load(str(tmp_path / "same"))
+        store.tag("large/7:1", "new:1")
+        store.gc()
+
+        assert len(store.images(all=True)) == 30
+        assert (store.check().clean, needed_only(store)) == (True, ())
+
+
+def test_what_stops_the_unlinking_is_no_error_of_the_removal(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locks(_: float) -> None:
+        stack.enter_context(StoreLock(str(path / "casstore.lock"), 0.0))
+
+    monkeypatch.setattr(commit, "UNLINKING", 0.0)
+    monkeypatch.setattr(opening.time, "sleep", locks)
+    with ExitStack() as stack, Store(path, lock_timeout=0.0) as store:
+        store.prune(all=True)
+
+        assert [one.names for one in store.images()] == [("docker.io/large/7:1",)]
+        assert "the next change removes the blobs that are left" in store.notices[0]
 
 
 def test_lines_are_what_was_put_in(path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from casstore import Damaged, StorageError, Store
 from casstore.disk.blobdir import BlobDirectory
 from casstore.disk.layoutfile import LayoutFile
+from casstore.model.digest import Digest
 
 ARCHIVES = Path(__file__).parents[2] / "fixtures" / "transcripts" / "archives"
 
@@ -75,13 +76,15 @@ def test_a_blob_goes_only_when_index_json_no_longer_names_it(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    discard = BlobDirectory.discard
+    discard_some = BlobDirectory.discard_some
 
-    def watched(self: BlobDirectory, digests: list[object]) -> list[str]:
+    def watched(
+        self: BlobDirectory, digests: list[Digest], seconds: float
+    ) -> tuple[int, list[str]]:
         seen.append(listed(store))
-        return discard(self, digests)  # type: ignore[arg-type]
+        return discard_some(self, digests, seconds)
 
-    monkeypatch.setattr(BlobDirectory, "discard", watched)
+    monkeypatch.setattr(BlobDirectory, "discard_some", watched)
     store.remove(["app:1"])
 
     assert seen == [[]]

@@ -207,7 +207,7 @@ def die(*_: object, **__: object) -> None:
     os._exit(3)
 
 
-@pytest.mark.parametrize("step", ["splice", "discard"])
+@pytest.mark.parametrize("step", ["splice", "discard_some"])
 def test_what_a_crash_after_the_commit_left_is_finished_by_the_next_change(
     store: Store, step: str
 ) -> None:
@@ -233,7 +233,7 @@ def test_a_load_after_a_crash_keeps_the_blobs_that_were_doomed(store: Store) -> 
     store.close()
 
     def crash() -> None:
-        BlobDirectory.discard = die
+        BlobDirectory.discard_some = die
         with Store(store.path) as child:
             child.prune(all=True)
 
