@@ -11,6 +11,7 @@ after a wait that doubles, or as long as `Retry-After` says. The wait is cut sho
 from __future__ import annotations
 
 import contextlib
+import encodings.idna  # noqa: F401 - host names need it; loaded later, a failure would have no name
 import os
 import socket
 import ssl
