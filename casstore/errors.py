@@ -95,7 +95,10 @@ class Damaged(CasstoreError):
 
 def quote(text: object, limit: int = QUOTE_LIMIT) -> str:
     """`text` for a message: escaped as in a JSON string, in double quotes, cut to `limit`."""
-    plain = str(text)
+    try:
+        plain = str(text)
+    except ValueError:  # an integer of more digits than Python writes
+        plain = "a number of thousands of digits"
     cut = plain if len(plain) <= limit else plain[: limit - 1] + "…"
     return '"' + printable(cut).replace('"', '\\"') + '"'
 

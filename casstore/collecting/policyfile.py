@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
     from casstore.rules.policy import Rule
 
-MAX_FILE = 1 << 20
+MAX_FILE = 64 << 10
+# The time that tomllib takes for a key grows with the square of its dots.
+MAX_LINE = 8 << 10
+# Bytes that are parsed again to tell the line of a mistake; after that it is the rule's.
+MAX_PARSED = 4 << 20
 RULE = "rule"
 
 
@@ -58,10 +62,15 @@ def policy_from_file(path: str, overrides: Mapping[str, object], *, now: int) ->
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise BadPolicy([f"{path}:{line}: not UTF-8"]) from None
+    for number, one in enumerate(text.splitlines(), 1):
+        if len(one) > MAX_LINE:
+            raise BadPolicy([f"{path}:{number}: exceeds the limit of {MAX_LINE} characters a line"])
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadPolicy([_syntax_error(path, text, str(error))]) from None
+    except ValueError:
+        raise BadPolicy([f"{path}: a number has too many digits"]) from None
     except RecursionError:
         raise BadPolicy([f"{path}:1: nested too deeply"]) from None
     return _policy_from_document(document, overrides, now=now, place=_Places(path, text))
@@ -173,13 +182,16 @@ class _Places:
     def _find(self) -> dict[tuple[int, str], int]:
         """The first line of each statement: where everything before it is good TOML by itself."""
         found: dict[tuple[int, str], int] = {}
-        rule, statement, start = 0, "", 0
+        rule, statement, start, parsed = 0, "", 0, 0
         for number, line in enumerate(self._text.splitlines(keepends=True), 1):
             if not statement:
                 start = number
                 if not line.strip() or line.lstrip().startswith("#"):
                     continue
             statement += line
+            parsed += len(statement)
+            if parsed > MAX_PARSED:
+                break
             try:
                 value = tomllib.loads(statement)
             except tomllib.TOMLDecodeError:

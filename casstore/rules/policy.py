@@ -49,7 +49,7 @@ class BadSetting(CasstoreError):
     exit_code = 2
 
     def __init__(self, setting: str, reason: str) -> None:
-        super().__init__(f"{setting}: {reason}" if setting else reason)
+        super().__init__(f"{quote(setting)[1:-1]}: {reason}" if setting else reason)
         self.setting = setting
         self.reason = reason
 

@@ -147,3 +147,40 @@ def test_a_mapping_has_the_same_shape() -> None:
     assert rule.settings() == {"unused-for": "7d", "keep": 5, "min-age": "2m"}
     with pytest.raises(BadPolicy, match="there is no setting"):
         policy_rules({"keeep": 5}, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "text", ["keep = 0x" + "f" * 5000, "keep = 1\nlow-water = 0o" + "7" * 6000]
+)
+def test_a_number_of_more_digits_than_python_writes_is_a_mistake_like_another(
+    path: Path, text: str
+) -> None:
+    (mistake, *_) = mistakes(path, text)
+
+    assert mistake.endswith('is needed, not "a number of thousands of digits"')
+
+
+def test_a_number_of_more_digits_than_python_reads_is_told(path: Path) -> None:
+    assert mistakes(path, "keep = " + "9" * 5000) == [" a number has too many digits"]
+
+
+def test_a_line_is_limited_for_keys_with_many_dots_take_long(path: Path) -> None:
+    assert mistakes(path, "keep = 1\n" + "a." * 5000 + "a = 1") == [
+        "2: exceeds the limit of 8192 characters a line"
+    ]
+
+
+def test_a_name_of_a_setting_is_cut_in_messages(path: Path) -> None:
+    (mistake,) = mistakes(path, f'"{"k" * 5000}" = 1\nkeep = 1')
+
+    assert len(mistake) < 250
+
+
+def test_looking_for_the_line_of_a_mistake_has_an_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "[[rule]]\nkeep = 1\nprotect = [\n" + '"a",\n' * 100 + "]\nkeeep = 1\n"
+
+    assert mistakes(path, text)[0].startswith("105: keeep")
+    monkeypatch.setattr("casstore.collecting.policyfile.MAX_PARSED", 10_000)
+    assert mistakes(path, text)[0].startswith("1: keeep")
