@@ -185,13 +185,14 @@ class Change:
             else:
                 layout.write(self.index.all_published(), generation)
 
-    def publish(self) -> None:
+    def publish(self, *, anew: bool = False) -> None:
         """Publish index.json whole as it stands, in a store that does so on demand, too.
 
         Of a change that makes nothing that index.json shows: it may come before the commit.
+        `anew` replaces one that says it is of this generation, and is not what was published.
         """
         generation = self.index.meta(GENERATION)
-        if self._layout.generation() != generation:
+        if anew or self._layout.generation() != generation:
             self._layout.write(self.index.all_published(), generation)
         if self.index.meta(PUBLISH) != ON_DEMAND:
             self._layout.forget_last()

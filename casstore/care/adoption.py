@@ -15,6 +15,7 @@ import stat
 
 from casstore.care.published import (
     given_name,
+    given_parent,
     keep_aside,
     kept_files,
     layout_of,
@@ -23,7 +24,7 @@ from casstore.care.published import (
 )
 from casstore.care.storedtree import StoredTree
 from casstore.disk import durable, rights, schema
-from casstore.disk.layoutfile import GENERATION, PARENT
+from casstore.disk.layoutfile import GENERATION
 from casstore.disk.sqliteindex import SqliteIndex
 from casstore.errors import CasstoreError, Damaged, Refused, StorageError
 from casstore.model.digest import Digest
@@ -80,7 +81,7 @@ def _adopt(disk: LocalStore, index: SqliteIndex) -> list[str]:
         line = f"index.json was not readable ({error}) and is written anew; it is kept as {name},"
         return [f"{line} and gc removes no blob until that file is removed"]
     ours = annotations.get(GENERATION, "")
-    fresh = ours.isdecimal() and int(ours) == index.meta("generation")
+    fresh = ours.isdecimal() and len(ours) <= 20 and int(ours) == index.meta("generation")
     index.begin()
     taken, failed, problems = _take(disk, index, found, move=bool(fresh))
     lines = []
@@ -102,6 +103,36 @@ def unread(error: OSError) -> str:
         f"cannot read index.json: {durable.reason_of(error)}; nothing is changed, for it may list"
         " what another tool put into the store"
     )
+
+
+def take_differing(disk: LocalStore, index: SqliteIndex) -> list[str]:
+    """Take in what index.json lists, of our form but not what was published; the lock is held.
+
+    A bit has rotted in it, or somebody edited it: what it says of images that are known goes, and
+    what is new and whole comes in. The caller commits, then publishes index.json anew.
+
+    Returns:
+        A line for each thing that was done; none where it is what was published.
+    """
+    layout = disk.layout
+    generation = layout.generation()
+    if generation is None or generation != index.meta("generation"):
+        return []  # every change sees to that
+    if layout.is_current(index.all_published(), generation):
+        return []
+    try:
+        found, _ = listed(read_file(layout.path))
+    except Refused as error:
+        name = keep_aside(disk, read_file(layout.path))
+        return [f"index.json written anew; what was there ({error}) is kept as {name}"]
+    taken, failed, problems = _take(disk, index, found, move=False)
+    lines = ["index.json written anew"]
+    if taken:
+        lines.append(f"{', '.join(taken)} taken into the store from index.json")
+    if failed:
+        name = keep_aside(disk, layout_of(failed))
+        lines.append(f"what cannot be used ({problems[0]}) is kept as {name}")
+    return lines
 
 
 def retry_kept(disk: LocalStore, index: SqliteIndex) -> tuple[list[str], list[str]]:
@@ -170,8 +201,8 @@ def _take(
             failed.append(item)
             problems.append(f"{top.digest}: {error}")
             continue
-        if PARENT in entry.annotations and not known:
-            parents.append((image, Digest(entry.annotations[PARENT])))
+        if not known and (parent := given_parent(entry.annotations)) is not None:
+            parents.append((image, parent))
         if name is not None and (move or index.image_named(name) is None):
             index.attach(name, image, top.digest, tagged=0)
             taken.append(name.familiar)

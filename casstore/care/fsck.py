@@ -10,7 +10,7 @@ import os
 import stat
 import time
 
-from casstore.care.adoption import forget_kept, retry_kept
+from casstore.care.adoption import forget_kept, retry_kept, take_differing
 from casstore.care.content import UNREADABLE, ContentCheck, directory_problem, unreadable
 from casstore.care.indexedtree import IndexedTree
 from casstore.care.ownfiles import (
@@ -115,8 +115,12 @@ def repair_store(disk: LocalStore, change: Change, *, content: bool) -> tuple[li
     if wrong:
         change.index.connection.execute(_CORRECT)
         done.append(f"{len(wrong)} reference counts corrected")
+    differing = take_differing(disk, change.index)
     lines, spent = retry_kept(disk, change.index)
     change.commit()
+    if differing:
+        change.publish(anew=True)
+        done += differing
     forget_kept(disk, spent)
     done += lines
     findings = findings_of(disk, content=content)

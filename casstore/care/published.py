@@ -10,7 +10,7 @@ import os
 import stat
 
 from casstore.disk import durable
-from casstore.disk.layoutfile import IMAGE_NAME, REF_NAME
+from casstore.disk.layoutfile import IMAGE_NAME, PARENT, REF_NAME
 from casstore.errors import CasstoreError, Refused, quote
 from casstore.model import document
 from casstore.model.digest import Digest, sha256
@@ -87,6 +87,17 @@ def given_name(annotations: dict[str, str], digest: Digest) -> Reference | None:
     except CasstoreError:
         return None
     return name.reference if name.digest in (None, digest) else None
+
+
+def given_parent(annotations: dict[str, str]) -> Digest | None:
+    """The parent that a descriptor's annotations give; what is no digest is none.
+
+    It says how images were built, nothing more: no reason to refuse the image, or all of them.
+    """
+    try:
+        return Digest.parse(annotations.get(PARENT))
+    except Refused:
+        return None
 
 
 def kept_files(disk: LocalStore) -> list[str]:

@@ -14,7 +14,14 @@ from __future__ import annotations
 
 import os
 
-from casstore.care.published import DAMAGED, each_listed, given_name, keep_aside, layout_of
+from casstore.care.published import (
+    DAMAGED,
+    each_listed,
+    given_name,
+    given_parent,
+    keep_aside,
+    layout_of,
+)
 from casstore.care.soundness import database_problems
 from casstore.care.storedtree import StoredTree
 from casstore.disk import durable, making, schema
@@ -22,7 +29,6 @@ from casstore.disk.layoutfile import PARENT, PINNED
 from casstore.disk.sqlitebulk import BulkIndex, write_logged, write_unlogged
 from casstore.disk.sqliteindex import SqliteIndex
 from casstore.errors import CasstoreError, Damaged, Refused, StorageError
-from casstore.model.digest import Digest
 from casstore.model.imagetree import read_tree
 
 TYPE_CHECKING = False
@@ -181,5 +187,8 @@ def _read_images(
             bulk.attach(name, image, top.digest)
         if entry.annotations.get(PINNED) == "true":
             bulk.pin(image)
-        if PARENT in entry.annotations:
-            bulk.set_origin(image, Digest.parse(entry.annotations[PARENT]))
+        parent = given_parent(entry.annotations)
+        if parent is not None:
+            bulk.set_origin(image, parent)
+        elif PARENT in entry.annotations:
+            problems.append(f"{top.digest}: its parent in index.json is no digest")

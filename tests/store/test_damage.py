@@ -138,3 +138,30 @@ def test_a_file_that_is_no_blob_is_named_and_stays(root: Path) -> None:
 
     assert (checked.returncode, stranger.read_text()) == (12, "somebody's")
     assert "warn blob-name-bad notes.txt: no digest; not part of the store" in checked.stdout
+
+
+def test_repair_writes_an_index_that_says_something_else_anew(root: Path) -> None:
+    path = root / "index.json"
+    good = path.read_bytes()
+    path.write_bytes(good.replace(b"a:1", b"q:1"))
+    assert casstore(root, "fsck").stdout == (
+        "error index-bad index.json: differs from the database\n"
+    )
+    done = casstore(root, "fsck", "--repair")
+
+    assert (done.returncode, done.stdout) == (
+        0,
+        "repaired: index.json written anew\nrepaired: q:1 taken into the store from index.json\n",
+    )
+    assert b"a:1" in path.read_bytes()
+
+
+def test_repair_keeps_an_index_that_cannot_be_read_aside(root: Path) -> None:
+    path = root / "index.json"
+    good = path.read_bytes()
+    bad = good.replace(b'"digest"', b'"dig\xffst"', 1)
+    path.write_bytes(bad)
+    casstore(root, "fsck", "--repair")
+
+    (kept,) = root.glob("index.json.foreign-*")
+    assert (path.read_bytes(), kept.read_bytes()) == (good, bad)

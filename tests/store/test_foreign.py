@@ -212,3 +212,35 @@ def test_a_name_that_umoci_gave_in_the_store_is_there(store: Store) -> None:
     store.gc()
 
     assert names(store) == ["a:1", "a:2", "more:latest"]
+
+
+def test_a_parent_that_is_no_digest_is_none_and_blocks_nothing(store: Store) -> None:
+    added = foreign_image(store, "new", name="new:1")
+    added["annotations"]["io.casstore.image.parent"] = "sha256:../../x"
+    rewrite(store, added)
+    store.tag("a:1", "c:1")
+
+    assert names(store) == ["a:1", "a:2", "c:1", "new:1"] and store.check().clean
+
+
+def test_without_a_database_a_parent_that_is_no_digest_blocks_nothing(store: Store) -> None:
+    path = Path(store.disk.layout.path)
+    index = json.loads(path.read_text())
+    index["manifests"][0]["annotations"]["io.casstore.image.parent"] = "junk"
+    path.write_text(json.dumps(index))
+    store.close()
+    os.unlink(store.disk.database)
+
+    assert names(store) == ["a:1", "a:2"]
+    store.check(rebuild=True)
+    assert names(store) == ["a:1", "a:2"] and store.check().clean
+
+
+def test_a_generation_of_thousands_of_digits_is_none_of_ours(store: Store) -> None:
+    path = Path(store.disk.layout.path)
+    index = json.loads(path.read_text())
+    index["annotations"]["io.casstore.index.generation"] = "9" * 5000
+    path.write_text(json.dumps(index))
+    store.tag("a:1", "c:1")
+
+    assert names(store) == ["a:1", "a:2", "c:1"] and store.check().clean
