@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -20,7 +21,8 @@ from tests.crash.powercut import SEQUENCES, PowerCut
 from tests.crash.registry import available, serving
 from tests.crash.scenarios import SCENARIOS, Scenario, named
 from tests.crash.soak import soak
-from tests.property.mutation import RESIDENT_MIB, Victim, resident
+from tests.property.inputs import KINDS
+from tests.property.victim import MEBIBYTES, Victim, resident
 
 TOLD = 1000  # so often a sweep says how far it is
 ASKED_TO_END = ("SIGTERM", "SIGINT", "SIGHUP")
@@ -184,35 +186,48 @@ def soaking(options: argparse.Namespace) -> tuple[bool, str]:
     )
 
 
-def _fuzz(task: tuple[int, float]) -> tuple[int, list[str], int]:
-    seed, seconds = task
-    victim = Victim(Path(_folder.name))
-    end, number, wrong = time.monotonic() + seconds, seed, []
+class Hunt(NamedTuple):
+    """A worker's part of fuzz."""
+
+    seed: int
+    seconds: float
+    findings: Path
+
+
+def _fuzz(hunt: Hunt) -> tuple[Counter[str], list[str], int]:
+    victim = Victim(Path(_folder.name) / "victim", KINDS, hunt.findings)
+    end, seed, wrong = time.monotonic() + hunt.seconds, hunt.seed, []
     while time.monotonic() < end:
-        number += 1
+        seed += 1
         try:
-            found = victim.problem(Random(number))  # noqa: S311 - an input to repeat
+            found = victim.problem(Random(seed), str(seed))  # noqa: S311 - an input to repeat
         except Exception as error:  # noqa: BLE001 - a verdict like any other
             found = f"{type(error).__name__}: {error}"
         if found:
-            wrong.append(f"fuzz, seed {number}: {found}")
-    return number - seed, wrong, resident()
+            wrong.append(f"fuzz, seed {seed}: {found}")
+            print(wrong[-1], flush=True)
+    return victim.tried, wrong, resident()
 
 
 def fuzz(options: argparse.Namespace) -> tuple[bool, str]:
-    """Inputs that are nearly right, by mutation; no coverage guides it."""
-    tasks = [
-        (options.seed * 1000 + (number << 50), options.minutes * 60)
+    """Inputs that are nearly right, by mutation; with `--guided` led by coverage."""
+    findings = Path(tempfile.gettempdir()) / f"casstore-fuzz-{options.seed}"
+    hunts = [
+        Hunt(options.seed * 1000 + (number << 50), options.minutes * 60, findings)
         for number in range(options.jobs)
     ]
-    results = list(over_processes(_fuzz, tasks, options.jobs))
+    results = list(over_processes(_fuzz, hunts, options.jobs))
+    tried: Counter[str] = sum((one for one, _, _ in results), Counter())
     wrong = [one for _, found, _ in results for one in found]
     most = max(mebibytes for _, _, mebibytes in results)
-    if most > RESIDENT_MIB:
+    if most > MEBIBYTES:
         wrong.append(f"fuzz: {most} MiB resident")
-    print("\n".join(wrong), end="\n" if wrong else "", flush=True)
-    tried = sum(number for number, _, _ in results)
-    return not wrong, f"fuzzed {tried} inputs: {len(wrong)} tracebacks or other wrongs"
+        print(wrong[-1], flush=True)
+    kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(tried.items()))
+    return not wrong, (
+        f"fuzzed {tried.total()} inputs ({kinds}), at most {most} MiB: {len(wrong)} tracebacks or"
+        " other wrongs"
+    )
 
 
 class Slice(NamedTuple):

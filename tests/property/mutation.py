@@ -1,35 +1,17 @@
 """Inputs that are nearly right: real archives, stores and names with something changed in them.
 
 Mutations know the form of what they change, so that they come past the first checks: headers of a
-tar keep a right checksum, a JSON document stays JSON, a descriptor stays a descriptor. There is no
-coverage to guide them.
+tar keep a right checksum, a JSON document stays JSON, a descriptor stays a descriptor. Each
+change is drawn from a `Random`; `Choices` is one that coverage can guide.
 """
 
 from __future__ import annotations
 
-import io
 import json
-import os
-import resource
-import shutil
-import time
-from contextlib import redirect_stderr, redirect_stdout
-from pathlib import Path
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from casstore import Store
-from casstore.cli.main import main
-
-FIXTURES = Path(__file__).parents[2] / "fixtures"
-SEEDS = sorted(
-    path
-    for pattern in ("transcripts/archives/*.tar", "images/*/*.tar")
-    for path in FIXTURES.glob(pattern)
-    if path.stat().st_size < 200_000
-)
-SECONDS = 20.0
-RESIDENT_MIB = 300
 BLOCK = 512
 NASTY: tuple[Any, ...] = (
     None, True, 0, -1, 1 << 63, 1e400, "", "\0", "..", "/etc/passwd", "../../x", "a" * 5000, [], {},
@@ -39,17 +21,66 @@ NUMBERS = (b"00000000000\0", b"77777777777\0", b"-0000000001\0", b"\x80" + bytes
            b"\xff" * 12, b"           \0", b"00000001000\0")  # fmt: skip
 FIELDS = {"name": (0, 100), "mode": (100, 8), "size": (124, 12), "type": (156, 1),
           "link": (157, 100), "magic": (257, 8), "prefix": (345, 155)}  # fmt: skip
+# Words of documents, to be put where others stand: a name that is known gets further than noise.
+KEYS = (
+    "urls", "data", "platform", "subject", "artifactType", "manifests", "layers", "config", "size",
+    "digest", "mediaType", "annotations", "history", "rootfs", "diff_ids", "schemaVersion", "os",
+    "container_config", "created", "RepoTags", "Parent", "LayerSources", "Layers", "Config",
+)  # fmt: skip
+VALUES = (
+    "application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json",
+    "application/vnd.oci.image.config.v1+json", "application/vnd.oci.image.layer.v1.tar",
+    "application/vnd.oci.image.layer.v1.tar+gzip", "application/vnd.oci.image.layer.v1.tar+zstd",
+    "application/vnd.oci.image.layer.v1.tar+gzip+encrypted", "application/vnd.oci.empty.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar", "app:1", "a/b@sha256:" + "0" * 64,
+    "2020-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "10000-01-01T00:00:00Z", "layers", "linux",
+    2, 1 << 31, (1 << 63) - 1, 1 << 64, -(1 << 63), 1e22, 0.5, False, {"a": "b"}, ["a", "a"],
+)  # fmt: skip
+JSON_PIECES = (
+    b" " * 4096, b"\xef\xbb\xbf", b"[" * 200, b'"a":1,', b"NaN", b"\\u0000", b"9" * 5000, b"1e999",
+    b"//", b"\xff", b"\\ud800",
+)  # fmt: skip
 WORDS = (b"/etc/passwd", b"../x", b"manifest.json", b"index.json", b"oci-layout", b"", b"a" * 100)
+
+
+class Choices(Random):
+    """Chance out of bytes: what a guide changes in them is changed in the input.
+
+    When they are used up it goes on by itself, always in the same way.
+    """
+
+    def __new__(cls, data: bytes) -> Choices:  # noqa: PYI034 - as Random's
+        return super().__new__(cls, 0)
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+        super().__init__(0)
+
+    def getrandbits(self, bits: int, /) -> int:
+        """The next bits, in whole bytes."""
+        size = -(-bits // 8)
+        taken = self._data[self._at : self._at + size]
+        self._at += size
+        if len(taken) < size:
+            return super().getrandbits(bits)
+        return int.from_bytes(taken) >> (8 * size - bits)
+
+    def random(self) -> float:
+        """In steps of 1/65536, which is enough to choose."""
+        return self.getrandbits(16) / (1 << 16)
 
 
 def mutated(data: bytes, chance: Random) -> bytes:
     """An archive with one to three changes."""
     for _ in range(chance.randint(1, 3)):
-        data = chance.choice((_bytes, _bytes, _header, _header, _document, _document))(data, chance)
+        data = chance.choice((bitten, bitten, _header, _header, _document, _document))(data, chance)
     return data
 
 
-def _bytes(data: bytes, chance: Random) -> bytes:
+def bitten(data: bytes, chance: Random) -> bytes:
     if not data:
         return data
     at = chance.randrange(len(data))
@@ -76,7 +107,7 @@ def _header(data: bytes, chance: Random) -> bytes:
     """A field of a tar header, with the checksum made right."""
     headers = _headers(data)
     if not headers:
-        return _bytes(data, chance)
+        return bitten(data, chance)
     at = chance.choice(headers)
     block = bytearray(data[at : at + BLOCK])
     start, length = FIELDS[chance.choice(list(FIELDS))]
@@ -103,7 +134,7 @@ def _document(data: bytes, chance: Random) -> bytes:
         if isinstance(document, dict | list) and document:
             found.append((at, size, document))
     if not found:
-        return _bytes(data, chance)
+        return bitten(data, chance)
     at, size, document = chance.choice(found)
     content = json.dumps(exchanged(document, chance)).encode("utf-8", "surrogatepass")
     end = at + BLOCK + -(-size // BLOCK) * BLOCK
@@ -127,108 +158,66 @@ def exchanged(document: Any, chance: Random) -> Any:
         if chance.random() < 0.2:
             return [*document, document[at]]
         return [*document[:at], exchanged(document[at], chance), *document[at + 1 :]]
-    return chance.choice(NASTY)
+    return chance.choice(NASTY if chance.random() < 0.5 else VALUES)
 
 
-class Victim:
-    """A store that gets such inputs, and what is wrong with how it takes them."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._good = folder / "good"
-        self._store = folder / "store"
-        with Store(str(self._good)) as store:
-            store.load(str(FIXTURES / "transcripts" / "archives" / "chain.tar"))
-        self._seeds = [path.read_bytes() for path in SEEDS]
-        self._fresh()
-
-    def _fresh(self) -> None:
-        shutil.rmtree(self._store, ignore_errors=True)
-        shutil.copytree(self._good, self._store)
-
-    def problem(self, chance: Random) -> str:
-        """Try one input; an empty text if it was taken, or refused, as it must be."""
-        return chance.choice((self.archive, self.archive, self.archive, self.name, self.damage))(
-            chance
-        )
-
-    def archive(self, chance: Random) -> str:
-        """A changed archive is loaded, or refused without a change."""
-        path = self._folder / "input.tar"
-        path.write_bytes(mutated(chance.choice(self._seeds), chance))
-        before = self._files()
-        status, wrong = self._run(["load", "-i", str(path)])
-        after = self._files()
-        if status == 0:
-            self._fresh()
-        elif before != after:
-            self._fresh()
-            wrong = wrong or f"refused with {status}, and changed {sorted(before ^ after)}"
-        stray = {entry.name for entry in self._folder.iterdir()} - {"good", "store", "input.tar"}
-        return wrong or (f"wrote {stray}" if stray else "")
-
-    def name(self, chance: Random) -> str:
-        """A strange name is refused, or it is one."""
-        letters = "aA0._-/:@*?[]\\ \n\x1bé%sha256:" + "f" * 5
-        text = "".join(chance.choice(letters) for _ in range(chance.randint(0, 90)))
-        text = chance.choice((text, "sha256:" + text, "a" * chance.choice((64, 128, 256, 5000))))
-        words = chance.choice(
-            ("tag app:1", "inspect", "rmi --dry-run", "rmi --glob --dry-run", "images", "save")
-        )
-        command = [*words.split(), "--", text]
-        status, wrong = self._run(command)
-        if status == 0 and command[0] == "tag":
-            self._fresh()
-        return wrong
-
-    def damage(self, chance: Random) -> str:
-        """A store whose index.json or database was changed: every command says what it can."""
-        path = self._store / chance.choice(("index.json", "casstore.db", "oci-layout"))
-        data = path.read_bytes()
-        if path.name == "index.json" and chance.random() < 0.7:
-            changed = json.dumps(exchanged(json.loads(data), chance)).encode("utf-8", "replace")
-        else:
-            changed = _bytes(data, chance)
-        path.write_bytes(changed)
-        try:
-            for command in (["images", "-a"], ["fsck"], ["rmi", "-f", "nosuch:1"], ["gc"]):
-                _, wrong = self._run(command)
-                if wrong:
-                    return f"after a change of {path.name}: {wrong}"
-        finally:
-            self._fresh()
-        return ""
-
-    def _run(self, words: list[str]) -> tuple[int, str]:
-        """Run a command: its status, and what is wrong with how it ended."""
-        said, begin = io.StringIO(), time.monotonic()
-        os.environ["CASSTORE_DEBUG"] = "1"
-        out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
-        with redirect_stdout(out), redirect_stderr(said):
-            status = main(["--store", str(self._store), *words])
-        text = said.getvalue()
-        took = time.monotonic() - begin
-        shown = [word[:60] for word in words]
-        if status == 70 or "Traceback" in text:
-            return status, f"{shown}: {text[-700:]}"
-        if status not in (0, 1, 2, 10, 12):
-            return status, f"{shown}: exit status {status}: {text[:300]}"
-        if status and not text and words[0] != "fsck":
-            return status, f"{shown}: exit status {status} without a word"
-        if any(ord(c) < 32 and c != "\n" for c in text):
-            return status, f"{shown}: control characters: {text[:300]!r}"
-        if took > SECONDS:
-            return status, f"{shown}: took {took:.0f} s"
-        return status, ""
-
-    def _files(self) -> set[tuple[str, int]]:
-        return {
-            (str(path.relative_to(self._store)), path.stat().st_size)
-            for path in self._store.rglob("*")
-            if path.is_file() and path.name != "casstore.lock" and path.suffix != ".db"
-        }
+def document_of(data: bytes) -> Any:
+    """The object or list that is in a JSON document, None for anything else."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict | list) and value else None
 
 
-def resident() -> int:
-    """The most memory that this process has had, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+def reworded(data: bytes, chance: Random, others: Sequence[Any] = ()) -> bytes:
+    """A JSON document with something else in it, mostly JSON still.
+
+    `others` are documents that it may get parts of.
+    """
+    document = document_of(data)
+    if document is None:
+        return bitten(data, chance)
+    how = chance.random()
+    if how < 0.6:
+        document = exchanged(document, chance)
+    elif how < 0.75:
+        document = _grafted(document, chance.choice((document, *others)), chance)
+    elif how < 0.9 and isinstance(document, dict):
+        document = {**document, chance.choice(KEYS): chance.choice((*NASTY, *VALUES))}
+    text = json.dumps(document).encode()
+    if chance.random() < 0.1:
+        at = chance.randrange(len(text))
+        piece = text if chance.random() < 0.1 else chance.choice(JSON_PIECES)
+        text = text[:at] + piece + text[at:]
+    return text
+
+
+def _grafted(document: Any, donor: Any, chance: Random) -> Any:
+    """A document with a part of another in the place of one of its own."""
+    part = donor
+    while isinstance(part, dict | list) and part and chance.random() < 0.8:
+        part = chance.choice(list(part.values()) if isinstance(part, dict) else part)
+    at = document
+    while isinstance(at, dict | list) and at:
+        key = chance.choice(list(at)) if isinstance(at, dict) else chance.randrange(len(at))
+        if chance.random() < 0.5:
+            at[key] = json.loads(json.dumps(part))
+            break
+        at = at[key]
+    return document
+
+
+def garbled(examples: Sequence[str], tokens: Sequence[str], chance: Random) -> str:
+    """One of the examples, with some tokens put in, and parts left out, doubled or exchanged."""
+    text = chance.choice(examples)
+    for _ in range(chance.randint(0, 4)):
+        begin, end = sorted((chance.randint(0, len(text)), chance.randint(0, len(text))))
+        piece = chance.choice(
+            (chance.choice(tokens), chance.choice(tokens), "", text[begin:end] * 2,
+             text[begin:end] * 200, chance.choice(examples))
+        )  # fmt: skip
+        if chance.random() < 0.5:
+            end = begin
+        text = text[:begin] + piece + text[end:]
+    return text

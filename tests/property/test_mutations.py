@@ -2,29 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
 from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from tests.property.mutation import Victim
+from tests.property.inputs import KINDS
+from tests.property.mutation import Choices
+from tests.property.victim import Kind, Victim
+
+OF_EACH = 3
+
+
+def chance(seed: int = 1) -> Random:
+    return Random(seed)  # noqa: S311 - an input to repeat
 
 
 @pytest.fixture(scope="module")
-def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("CASSTORE_DEBUG", "1")
-        yield Victim(Path(tmp_path_factory.mktemp("victim")))
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Victim:
+    folder = tmp_path_factory.mktemp("fuzz")
+    return Victim(folder / "victim", KINDS, folder / "findings")
 
 
-@given(seed=st.integers(0, 1 << 40))
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@pytest.mark.parametrize("kind", dict.fromkeys(KINDS), ids=lambda kind: kind.__name__)
 def test_an_input_that_is_nearly_right_is_taken_or_refused_and_nothing_else(
-    victim: Victim, seed: int
+    victim: Victim, kind: Kind
 ) -> None:
-    assert victim.problem(Random(seed)) == ""  # noqa: S311 - hypothesis chooses
+    for seed in range(OF_EACH):
+        assert victim.problem(chance(seed), str(seed), (kind,)) == ""
+
+
+def broken(victim: Victim, _: Random) -> None:
+    victim.run("rmi", "nosuch:1", fails=False)
+
+
+def littering(victim: Victim, _: Random) -> None:
+    (victim.secret.parent / "new").touch()
+    victim.run("images")
+
+
+def test_what_goes_wrong_is_told_with_the_commands_and_the_input_kept(
+    victim: Victim, tmp_path: Path
+) -> None:
+    told = victim.problem(chance(), "1", (broken,))
+
+    assert "broken: exit status 1" in told and "No such image" in told
+    kept = Path(told.rpartition(" ")[2])
+    assert (kept / "COMMANDS").read_text() == "'rmi' 'nosuch:1'\n"
+
+
+def test_a_file_outside_of_the_store_is_noticed(victim: Victim) -> None:
+    told = victim.problem(chance(), "1", (littering,))
+    (victim.secret.parent / "new").unlink()
+
+    assert "wrote outside" in told
+
+
+def test_memory_is_bounded_and_out_of_it_is_a_finding(
+    victim: Victim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hungry(victim: Victim, _: Random) -> None:
+        victim.run("images")
+
+    monkeypatch.setattr("tests.property.victim.main", lambda words: len(bytearray(1 << 30)))
+    with pytest.raises(MemoryError):
+        victim.problem(chance(), "1", (hungry,))
+
+
+def test_a_command_that_hangs_is_a_finding(
+    victim: Victim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hanging(victim: Victim, _: Random) -> None:
+        victim.run("images")
+
+    monkeypatch.setattr("tests.property.victim.HANGING", 0.05)
+    monkeypatch.setattr("tests.property.victim.main", lambda words: time.sleep(60))
+
+    assert "not done after" in victim.problem(chance(), "1", (hanging,))
+
+
+def test_choices_are_those_of_their_bytes_and_then_always_the_same() -> None:
+    assert Choices(b"\x70").choice(range(8)) == 7  # the first four bits of a byte
+    assert [Choices(b"ab").random() for _ in range(2)] == [Choices(b"ab").random()] * 2
+    assert Choices(b"").randbytes(8) == Choices(b"").randbytes(8)
