@@ -12,7 +12,7 @@ from tests.property.inputs import KINDS
 from tests.property.mutation import Choices
 from tests.property.victim import Kind, Victim
 
-OF_EACH = 3
+OF_EACH = 2
 
 
 def chance(seed: int = 1) -> Random:
