@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import functools
+import importlib.util
+import json
 import multiprocessing
 import os
+import re
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -21,7 +26,7 @@ from tests.crash.powercut import SEQUENCES, PowerCut
 from tests.crash.registry import available, serving
 from tests.crash.scenarios import SCENARIOS, Scenario, named
 from tests.crash.soak import soak
-from tests.property.inputs import KINDS
+from tests.property.hostile import ALL_KINDS
 from tests.property.victim import MEBIBYTES, Victim, resident
 
 TOLD = 1000  # so often a sweep says how far it is
@@ -55,6 +60,7 @@ def main(description: str) -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="of soak, of fuzz (default 10)")
     parser.add_argument("--processes", type=int, default=6, help="of soak (default 6)")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of soak, of fuzz")
+    parser.add_argument("--guided", action="store_true", help="fuzz by coverage, with atheris")
     options = parser.parse_args()
     if strange := set(options.forms) - set(FORMS):
         parser.error(f"no such form: {', '.join(sorted(strange))}")
@@ -195,7 +201,7 @@ class Hunt(NamedTuple):
 
 
 def _fuzz(hunt: Hunt) -> tuple[Counter[str], list[str], int]:
-    victim = Victim(Path(_folder.name) / "victim", KINDS, hunt.findings)
+    victim = Victim(Path(_folder.name) / "victim", ALL_KINDS, hunt.findings)
     end, seed, wrong = time.monotonic() + hunt.seconds, hunt.seed, []
     while time.monotonic() < end:
         seed += 1
@@ -212,6 +218,8 @@ def _fuzz(hunt: Hunt) -> tuple[Counter[str], list[str], int]:
 def fuzz(options: argparse.Namespace) -> tuple[bool, str]:
     """Inputs that are nearly right, by mutation; with `--guided` led by coverage."""
     findings = Path(tempfile.gettempdir()) / f"casstore-fuzz-{options.seed}"
+    if options.guided:
+        return _guided(options, findings)
     hunts = [
         Hunt(options.seed * 1000 + (number << 50), options.minutes * 60, findings)
         for number in range(options.jobs)
@@ -223,11 +231,49 @@ def fuzz(options: argparse.Namespace) -> tuple[bool, str]:
     if most > MEBIBYTES:
         wrong.append(f"fuzz: {most} MiB resident")
         print(wrong[-1], flush=True)
+    return not wrong, _summary(tried, most, len(wrong))
+
+
+def _summary(tried: Counter[str], most: int, wrong: int, edges: str = "") -> str:
     kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(tried.items()))
-    return not wrong, (
-        f"fuzzed {tried.total()} inputs ({kinds}), at most {most} MiB: {len(wrong)} tracebacks or"
-        " other wrongs"
+    return (
+        f"fuzzed {tried.total()} inputs ({kinds}){edges}, at most {most} MiB:"
+        f" {wrong} tracebacks or other wrongs"
     )
+
+
+def _guided(options: argparse.Namespace, findings: Path) -> tuple[bool, str]:
+    """By processes of their own: casstore's modules are instrumented when they are imported."""
+    if importlib.util.find_spec("atheris") is None:
+        return (
+            False,
+            "fuzz --guided: nothing was tried, for atheris is not installed (it is optional)",
+        )
+    tried: Counter[str] = Counter()
+    most = wrong = edges = 0
+    with tempfile.TemporaryDirectory(prefix="casstore-guided-") as top, ExitStack() as logs:
+        started = []
+        for number in range(options.jobs):
+            folder = Path(top) / str(number)
+            folder.mkdir()
+            log = logs.enter_context((folder / "log").open("wb"))
+            words = [options.seed + number, options.minutes * 60, folder, findings]
+            command = [sys.executable, "-m", "tests.property.guided", *map(str, words)]
+            one = subprocess.Popen(command, stderr=log, cwd=Path(__file__).parents[2])
+            started.append((one, folder))
+        for one, folder in started:
+            ended = one.wait()
+            said = (folder / "log").read_text(errors="replace")
+            if ended or not (folder / "report").exists():
+                print(f"fuzz --guided ended with {ended}: {said[-2000:]}", flush=True)
+                wrong += 1
+                continue
+            report = json.loads((folder / "report").read_text())
+            tried.update(report["tried"])
+            most = max(most, report["resident"])
+            wrong += report["wrong"]
+            edges = max([edges, *map(int, re.findall(r"cov: (\d+)", said))])
+    return not wrong, _summary(tried, most, wrong, f", {edges} edges")
 
 
 class Slice(NamedTuple):

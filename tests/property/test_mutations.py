@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib.util
 import time
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from tests.property.inputs import KINDS
+from tests.crash import torture
+from tests.property.hostile import ALL_KINDS
 from tests.property.mutation import Choices
 from tests.property.victim import Kind, Victim
 
@@ -22,10 +25,10 @@ def chance(seed: int = 1) -> Random:
 @pytest.fixture(scope="module")
 def victim(tmp_path_factory: pytest.TempPathFactory) -> Victim:
     folder = tmp_path_factory.mktemp("fuzz")
-    return Victim(folder / "victim", KINDS, folder / "findings")
+    return Victim(folder / "victim", ALL_KINDS, folder / "findings")
 
 
-@pytest.mark.parametrize("kind", dict.fromkeys(KINDS), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", dict.fromkeys(ALL_KINDS), ids=lambda kind: kind.__name__)
 def test_an_input_that_is_nearly_right_is_taken_or_refused_and_nothing_else(
     victim: Victim, kind: Kind
 ) -> None:
@@ -86,3 +89,10 @@ def test_choices_are_those_of_their_bytes_and_then_always_the_same() -> None:
     assert Choices(b"\x70").choice(range(8)) == 7  # the first four bits of a byte
     assert [Choices(b"ab").random() for _ in range(2)] == [Choices(b"ab").random()] * 2
     assert Choices(b"").randbytes(8) == Choices(b"").randbytes(8)
+
+
+def test_without_atheris_the_guided_form_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    good, told = torture.fuzz(argparse.Namespace(guided=True, seed=1))
+
+    assert not good and "atheris is not installed" in told and "\n" not in told

@@ -114,11 +114,15 @@ class Victim:
             raise Wrong(f"wrote outside: {sorted(outside ^ self._outside)}")
         return status
 
-    def offer(self, *words: str, stdin: bytes = b"") -> int:
-        """Run a command that takes its input whole, or changes nothing; the store is clean."""
+    def offer(self, *words: str, stdin: bytes = b"", leaves: str = "/") -> int:
+        """Run a command that takes its input whole, or changes nothing; the store is clean.
+
+        A name in the store that begins with `leaves` may stay where it is refused.
+        """
         before = self._files()
         if self.run(*words, stdin=stdin):
-            if changed := before ^ self._files():
+            changed = {one for one in before ^ self._files() if not one[0].startswith(leaves)}
+            if changed:
                 raise Wrong(f"refused with {self.said!r}, and changed {sorted(changed)[:6]}")
         else:
             self._changed = True
@@ -163,6 +167,13 @@ class Victim:
                 yield
         finally:
             os.chdir(came)
+
+    def keep_choices(self, label: str, data: bytes) -> Path:
+        """Put away the bytes that `Choices` made an input of."""
+        self._findings.mkdir(parents=True, exist_ok=True)
+        path = self._findings / f"{label}.choices"
+        path.write_bytes(data)
+        return path
 
     def _keep(self, label: str) -> Path:
         kept = self._findings / label

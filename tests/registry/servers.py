@@ -120,7 +120,9 @@ class Proxy:
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
         self.host = f"localhost:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -183,4 +185,7 @@ class Proxy:
                 pass  # the client has heard enough
         if reply.cut is not None:
             handler.close_connection = True
-            handler.connection.shutdown(socket.SHUT_RDWR)
+            try:
+                handler.connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # the client has closed it already
