@@ -186,6 +186,9 @@ def main(words: Sequence[str], open_store: Callable[[str, float], Store] | None 
     except Exception as error:  # noqa: BLE001 - the last net: a bug must not look like bad input
         if type(error).__module__ == "sqlite3":
             return _say_database_error(error)
+        if "not enough memory" in str(error) or "start new thread" in str(error):
+            _say("Error: out of memory, or of threads")  # as libzstd and the interpreter tell it
+            return 1
         if os.environ.get("CASSTORE_DEBUG") == "1":
             import traceback
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from zstandard import ZstdError
 
 from casstore.cli.main import COMMANDS, GLOBAL, STATUSES, grouped, load_command
 from casstore.cli.options import Command
@@ -169,6 +170,12 @@ def test_an_empty_store_option_is_refused(run: Run) -> None:
         (KeyboardInterrupt(2), 130, "Interrupted"),
         (KeyboardInterrupt(15), 143, "Terminated"),
         (MemoryError(), 1, "Error: out of memory"),
+        (RuntimeError("can't start new thread"), 1, "Error: out of memory, or of threads"),
+        (
+            ZstdError("cannot compress: Allocation error : not enough memory"),
+            1,
+            "Error: out of memory, or of threads",
+        ),
         (ImportError("no x"), 1, "Error: a part of casstore cannot be loaded: no x"),
         (
             sqlite3.OperationalError("no table x"),

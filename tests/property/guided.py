@@ -35,7 +35,17 @@ from tests.property.victim import Victim, resident
 
 MOST_CHOICES = 2048  # bytes
 FIRST = 64  # inputs to begin with
+FRESH = 0.5
 TOLD = 50  # inputs between two reports
+
+
+def another(data: bytes, most: int, seed: int) -> bytes:
+    """Every second input is a new one: without them the hunt stays where it began."""
+    chance = Random(seed)  # noqa: S311 - libFuzzer's own seed
+    if chance.random() < FRESH:
+        return chance.randbytes(min(most, 512))
+    mutated: bytes = atheris.Mutate(data, most)
+    return mutated
 
 
 def main(words: list[str]) -> None:
@@ -76,6 +86,7 @@ def main(words: list[str]) -> None:
          f"-max_len={MOST_CHOICES}", "-len_control=0", "-rss_limit_mb=0", "-timeout=0",
          "-reload=0", f"-artifact_prefix={folder}/"],
         one,
+        custom_mutator=another,
     )  # fmt: skip
     atheris.Fuzz()
 
