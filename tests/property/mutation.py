@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 BLOCK = 512
+LONGEST = 120_000  # characters of one word: Linux takes no more than 128 KiB
 NASTY: tuple[Any, ...] = (
     None, True, 0, -1, 1 << 63, 1e400, "", "\0", "..", "/etc/passwd", "../../x", "a" * 5000, [], {},
     [[]], {"a": {}}, "sha256:" + "0" * 64, "sha256:../../x", "\ud800", "é", {"digest": 1}, [None],
@@ -219,5 +220,5 @@ def garbled(examples: Sequence[str], tokens: Sequence[str], chance: Random) -> s
         )  # fmt: skip
         if chance.random() < 0.5:
             end = begin
-        text = text[:begin] + piece + text[end:]
+        text = (text[:begin] + piece + text[end:])[:LONGEST]
     return text
