@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _SHELL = ["/bin/sh", "-c"]
 _PROTOCOLS = ("tcp", "udp", "sctp")
 _MAX_PORT = 65535
+MAX_EXPOSED = 200_000  # ports that one EXPOSE names: every one of tcp, udp and sctp
 _SHOWN = 80
 _CONTINUED = re.compile(r"(^|[^\\])\\[ \t]*$")
 
@@ -113,9 +114,14 @@ class _Changes:
 
     def expose(self, rest: str) -> None:
         ports = self._object("ExposedPorts")
+        named = 0
         for argument in _at_least_one("EXPOSE", rest.split()):
             for word in expand_words(argument, self._variables()):
-                ports.update((port, {}) for port in _ports(word))
+                more = _ports(word)
+                named += len(more)
+                if named > MAX_EXPOSED:
+                    raise Refused(f"EXPOSE exceeds the limit of {MAX_EXPOSED} ports")
+                ports.update((port, {}) for port in more)
         self.config["ExposedPorts"] = ports
 
     def onbuild(self, rest: str) -> None:

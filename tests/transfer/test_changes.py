@@ -117,3 +117,9 @@ def test_any_arguments_are_applied_or_refused(word: str, rest: str) -> None:
 
 def test_a_list_nested_without_end_is_no_traceback() -> None:
     assert changed("CMD " + "[" * 100_000)["Cmd"][:2] == ["/bin/sh", "-c"]
+
+
+def test_ports_named_over_and_over_have_a_limit() -> None:
+    assert len(changed("EXPOSE 1-65535 1-65535/udp 1-65535/sctp")["ExposedPorts"]) == 3 * 65535
+    with pytest.raises(Refused, match=r"^EXPOSE exceeds the limit of 200000 ports$"):
+        changed("EXPOSE " + "1-65535 " * 5)
