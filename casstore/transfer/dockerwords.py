@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ESCAPE = "\\"
+MAX_NESTING = 100  # variables in what stands for a variable
 _END = ""
 _SPECIAL = frozenset("@*#?-$!0")
 
@@ -73,6 +74,7 @@ class _Expansion:
         self._text = text
         self._variables = variables
         self._at = 0
+        self._depth = 0
 
     def run(self) -> tuple[str, list[str]]:
         """All of it: as one word, and as several."""
@@ -143,7 +145,11 @@ class _Expansion:
         if after != ":":
             raise self._wrong("missing ':' in substitution")
         modifier = self._next()
+        self._depth += 1
+        if self._depth > MAX_NESTING:
+            raise self._wrong(f"substitutions are nested deeper than {MAX_NESTING}")
         word = "".join(part for part, _ in self._parts(stop="}"))
+        self._depth -= 1
         if modifier == "-":
             return value or word
         if modifier == "+":

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from casstore.errors import Refused
-from casstore.transfer.dockerwords import expand, expand_words, split
+from casstore.transfer.dockerwords import MAX_NESTING, expand, expand_words, split
 
 SET = {"A": "1", "two": "a  b", "empty": ""}
 
@@ -65,3 +65,12 @@ def test_a_variable_s_white_space_splits_words_unless_it_is_quoted() -> None:
 def test_what_is_left_open_is_refused(text: str, what: str) -> None:
     with pytest.raises(Refused, match=what):
         expand(text, SET)
+
+
+def test_substitutions_are_nested_as_deep_as_the_limit_and_no_deeper() -> None:
+    def nested(depth: int) -> str:
+        return "${none:-" * depth + "x" + "}" * depth
+
+    assert expand(nested(MAX_NESTING) * 2, SET) == "xx"
+    with pytest.raises(Refused, match="nested deeper than 100"):
+        expand(nested(5000), SET)
