@@ -75,7 +75,12 @@ class Change:
 
     def __enter__(self) -> Self:
         hard: dict[Digest, list[str]] = {}
-        for lease in self._disk.hard_leases():
+        try:
+            leases = self._disk.hard_leases(to_change=True)
+        except BaseException:
+            self._lock.release()
+            raise
+        for lease in leases:
             for image in lease.images:
                 hard.setdefault(image, []).append(lease.name)
         self.index = SqliteIndex(self._connection, now=self.now, hard=hard)

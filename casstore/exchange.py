@@ -164,7 +164,7 @@ class ExchangingStore(OpenStore):
         from casstore.leases import Lease
 
         with self._change() as change:
-            return Lease(self.disk, change, images, name)
+            return Lease(self.disk, change, images, name, self._command)
 
     def _take_in(
         self,

@@ -34,7 +34,7 @@ class KeepingStore(OpenStore):
 
         uses = self.disk.uses  # imported before the change: nothing may fail after it
         with self._change() as change:
-            lease = Lease(self.disk, change, images, name)
+            lease = Lease(self.disk, change, images, name, self._command)
         uses.note(lease.images, time.time_ns())
         return lease
 
@@ -61,10 +61,15 @@ class KeepingStore(OpenStore):
         uses.note((held,), now)
 
     def remove_lease(self, *names: str) -> None:
-        """End soft leases: all of them, or none where one is not there. Raises NotFound."""
+        """End soft leases: all of them, or none where one is none. Raises NotFound."""
         with self._change() as change:
             for name in dict.fromkeys(names):
                 if not change.index.drop_lease(name):
+                    for hard in self.disk.hard_leases():
+                        if hard.name == name:
+                            raise NotFound(
+                                f"{name} is a hard lease: it ends with the process that holds it"
+                            )
                     raise NotFound(f"No such lease: {name}")
             change.commit()
 

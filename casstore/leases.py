@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 
+from casstore.disk.filelocking import introduction, seen_from_here
 from casstore.errors import UsageError, quote
 from casstore.results.keeping import LeaseInfo
 from casstore.rules.resolve import resolve
@@ -21,16 +21,18 @@ if TYPE_CHECKING:
 
 _LEGAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 MAX_NAME = 128
-_MAX_HOLDER = 120
 
 
 class Lease:
     """A hard lease: it ends with the context, with `release`, or with the process."""
 
     def __init__(
-        self, disk: LocalStore, change: Change, images: Sequence[str], name: str | None = None
-    ) -> None:
+        self, disk: LocalStore, change: Change, images: Sequence[str], name: str | None = None,
+        command: str = "",
+    ) -> None:  # fmt: skip
         """Take the lease while `change` holds the lock, so that no removal can come between.
+
+        `command` is what others are told of this process; the program's name by default.
 
         Raises:
             NotFound: one of the images is not in the store.
@@ -39,8 +41,8 @@ class Lease:
         self.name = name if name is not None else f"process-{os.getpid()}"
         check_lease_name(self.name)
         self.images = tuple(resolve(change.index, image).image for image in images)
-        command = " ".join(sys.argv[:3]).replace("\n", " ")[:_MAX_HOLDER]
-        self._token = disk.hold(self.name, f"pid {os.getpid()} ({command})", self.images)
+        holder = introduction(command).replace("\n", " ")
+        self._token = disk.hold(self.name, holder, self.images)
 
     @property
     def descriptor(self) -> int:
@@ -72,7 +74,7 @@ def check_lease_name(name: str) -> None:
 def live_leases(disk: LocalStore, view: SqliteView, now: int) -> list[LeaseInfo]:
     """Hard leases whose process lives, then soft ones that have not expired."""
     hard = [
-        LeaseInfo(lease.name, image, "hard", None, lease.holder)
+        LeaseInfo(lease.name, image, "hard", None, seen_from_here(lease.holder))
         for lease in disk.hard_leases()
         for image in lease.images
     ]

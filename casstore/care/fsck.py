@@ -152,6 +152,8 @@ def findings_of(disk: LocalStore, *, content: bool) -> list[Finding]:
 def quarantine(disk: LocalStore, digest: Digest) -> None:
     """Put a blob aside, whatever it is."""
     directory = os.path.join(disk.root, QUARANTINE)
+    if os.path.islink(directory):
+        raise Damaged(f"{directory} is a symbolic link, which is refused in a store")
     if durable.make_directory(directory):
         durable.sync_directory(disk.root)
     target = os.path.join(directory, f"{digest.hex}-{os.urandom(4).hex()}")
@@ -337,6 +339,9 @@ class _Check:
                 mode = stat.S_IMODE(status.st_mode)
                 if mode & 0o222 and digest not in bad:
                     self._found(NOTE, MODE, digest, f"mode {mode:04o}: it can be written to")
+            elif stat.S_ISDIR(status.st_mode):
+                text = "a directory, which no load of this blob can replace; fsck --repair"
+                self._found(WARN, "blob-not-file", digest, text)
             else:
                 text = "a crash left it" if digest in doomed else "nothing needs it"
                 self._found(NOTE, "orphan-blob", digest, f"{status.st_size} bytes, {text}")

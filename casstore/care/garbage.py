@@ -10,6 +10,7 @@ the index is complete and sound, or the sweep does not run.
 
 from __future__ import annotations
 
+import os
 import time
 
 from casstore.care.published import kept_files
@@ -142,7 +143,10 @@ def _unlink(
     left = [one for one in orphans if one[0] not in known] if known else orphans
     count, problems = disk.blobs.discard_some([digest for digest, _ in left], TURN)
     done = orphans.index(left[count]) if count < len(left) else len(orphans)
-    return done, left[:count], problems
+    gone = left[:count]
+    if problems:
+        gone = [one for one in gone if not os.path.lexists(disk.blobs.path(one[0]))]
+    return done, gone, problems
 
 
 def _checkpoint(change: Change) -> None:

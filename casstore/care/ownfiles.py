@@ -69,6 +69,11 @@ def root_findings(disk: LocalStore) -> Iterator[Finding]:
     if not regular:
         text = "not a regular file: no change can be made until it is removed"
         yield Finding(ERROR, "lock-bad", _LOCK, text)
+    for name in sorted(os.listdir(disk.root)):
+        if name in (_LOCK, TRUST_POLICY) or not is_ours(name):
+            continue  # told otherwise, or a person's own
+        if os.path.islink(os.path.join(disk.root, name)):
+            yield Finding(ERROR, "part-link", name, "a symbolic link, which is refused in a store")
     for name in kept_files(disk):
         text = "lists images that could not be read; gc removes no blob while it is there"
         yield Finding(WARN, "index-kept", name, text)

@@ -29,7 +29,7 @@ from casstore.cli.options import (
     invalid_value,
     parse,
 )
-from casstore.errors import CasstoreError, printable
+from casstore.errors import CasstoreError, printable, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -337,9 +337,10 @@ def _lock_timeout(options: Args) -> float:
         seconds = -1.0
     if 0.0 <= seconds < 1e9:  # not NaN, not infinite
         return seconds
-    raise invalid_value(
-        GLOBAL, GLOBAL.options[0], text or "", "a number of seconds, 0 or more, is needed"
-    )
+    needed = "a number of seconds, 0 or more, is needed"
+    if given is None:
+        raise WrongUsage(f"invalid value {quote(text)} of $CASSTORE_LOCK_TIMEOUT: {needed}", GLOBAL)
+    raise invalid_value(GLOBAL, GLOBAL.options[0], given, needed)
 
 
 def _os_error(error: OSError) -> str:

@@ -123,8 +123,19 @@ class BlobDirectory:
             os.close(descriptor)
 
     def publish(self, staged: Iterable[tuple[str, Digest]]) -> None:
-        """Give flushed files their digests as names; durable when it returns."""
-        durable.publish(((path, self.path(digest)) for path, digest in staged), self.directory)
+        """Give flushed files their digests as names; durable when it returns.
+
+        Raises:
+            Damaged: somebody put a directory in the place of one.
+        """
+        moves = ((path, self.path(digest)) for path, digest in staged)
+        try:
+            durable.publish(moves, self.directory)
+        except IsADirectoryError as error:
+            raise Damaged(
+                f"there is a directory in the place of blob {os.path.basename(error.filename2)};"
+                " casstore fsck --repair puts it aside"
+            ) from None
 
     def discard(self, digests: Iterable[Digest]) -> list[str]:
         """Unlink blobs; one that is gone already is no error.
@@ -204,7 +215,7 @@ class BlobDirectory:
         try:
             os.rmdir(self.path(digest))
         except OSError:
-            return [f"{digest} is a directory that is not empty; fsck names it, remove it by hand"]
+            return [f"{digest} is a directory that is not empty; fsck --repair puts it aside"]
         return []
 
     def strangers(

@@ -277,24 +277,31 @@ def make_directory(path: str) -> bool:
     In a private directory it is private. Where a group may write (a shared store), the group gets
     that right here too, whatever the umask.
     """
-    mode = os.stat(os.path.dirname(path)).st_mode & 0o2775
+    above = os.stat(os.path.dirname(path))
+    mode = above.st_mode & 0o2775
     try:
         os.mkdir(path, mode & 0o775)
     except FileExistsError:
         return False
+    if above.st_uid != os.geteuid() == 0:
+        os.chown(path, above.st_uid, -1, follow_symlinks=False)
     if mode & _GROUP_WRITE:
         os.chmod(path, mode)
     return True
 
 
 def share_with_group(descriptor: int, path: str) -> None:
-    """Let a group that may write the directory of a new file write the file, whatever the umask."""
+    """Let a group that may write the directory of a new file write the file, whatever the umask.
+
+    What root makes in another user's directory becomes that user's, who must be able to read it and
+    to clear it away.
+    """
     mode = os.fstat(descriptor).st_mode & 0o777
-    if mode & _GROUP_WRITE:
-        return
-    above = os.stat(os.path.dirname(path) or ".").st_mode
-    if above & _GROUP_WRITE:
-        os.fchmod(descriptor, mode | (above & 0o664))
+    above = os.stat(os.path.dirname(path) or ".")
+    if above.st_uid != os.geteuid() == 0:
+        os.fchown(descriptor, above.st_uid, -1)
+    if not mode & _GROUP_WRITE and above.st_mode & _GROUP_WRITE:
+        os.fchmod(descriptor, mode | (above.st_mode & 0o664))
 
 
 def create_file(path: str, data: bytes, mode: int) -> None:

@@ -38,7 +38,7 @@ class StoreLock:
         """`command` is what other processes are told that wait in vain; seconds for `timeout`."""
         self.path = path
         self._timeout = timeout
-        self._command = command or os.path.basename(sys.argv[0] if sys.argv else "") or "python"
+        self._command = command
         self._descriptor = -1
 
     def acquire(self) -> None:
@@ -92,11 +92,8 @@ class StoreLock:
             pass
 
     def _introduce(self) -> None:
-        # Who holds it, for messages only: the lock is the kernel's, whatever stands here. Not the
-        # whole command line, which can hold a password.
-        since = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        text = f"pid {os.getpid()} ({self._command[:100]}) on {_where()} since {since}\n"
-        data = text.encode(errors="replace")
+        # For messages only: the lock is the kernel's, whatever stands here.
+        data = f"{introduction(self._command)}\n".encode(errors="replace")
         try:
             # Over what is there: to empty the file first would give its block back and take a new
             # one, and ext4 writes a file that was emptied to the disk as soon as it is closed.
@@ -114,10 +111,22 @@ class StoreLock:
         except OSError:
             return ""
         text = said.partition("\n")[0].strip()  # more is of the one before, being cut off just now
-        if not text:
-            return ""
-        here = f" on {_where()} "
-        return f" by {printable(text.replace(here, ' ', 1))}"
+        return f" by {printable(seen_from_here(text))}" if text else ""
+
+
+def introduction(command: str = "") -> str:
+    """Who this process is and since when, for those who wait for what it holds.
+
+    Not the whole command line, which can hold a password: `command`, or the program's name.
+    """
+    command = command or os.path.basename(sys.argv[0] if sys.argv else "") or "python"
+    since = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    return f"pid {os.getpid()} ({command[:100]}) on {_where()} since {since}"
+
+
+def seen_from_here(text: str) -> str:
+    """An introduction, without the place where its pid means something if that is this one."""
+    return text.replace(f" on {_where()} ", " ", 1)
 
 
 def _where() -> str:
@@ -200,10 +209,10 @@ class Token:
 
 
 def tokens(directory: str, prefix: str = "") -> Iterator[tuple[str, bool]]:
-    """Each token in `directory`: its path, and whether its process lives."""
+    """Each token in `directory`: its path, and whether its process lives. Raises OSError."""
     try:
         names = sorted(os.listdir(directory))
-    except OSError:
+    except FileNotFoundError:
         return
     for name in names:
         if name.endswith(".lock") and name.startswith(prefix):
@@ -212,11 +221,11 @@ def tokens(directory: str, prefix: str = "") -> Iterator[tuple[str, bool]]:
 
 
 def is_held(path: str) -> bool:
-    """Whether a live process holds the token at `path`."""
+    """Whether a live process holds the token at `path`; or may, where this one may not look."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno == errno.EACCES
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:

@@ -123,8 +123,8 @@ class Ingest:
         try:
             if not durable.share(source, target):
                 durable.copy_file(source, target)
-        except FileNotFoundError:
-            return False  # an rmi was quicker: the load brings it anew
+        except (FileNotFoundError, IsADirectoryError):
+            return False  # an rmi was quicker, or it is damaged: the load brings it anew
         if os.lstat(target).st_size != size:
             os.unlink(target)  # damaged: the fresh copy replaces it
             return False

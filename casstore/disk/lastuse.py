@@ -68,6 +68,8 @@ class LastUses:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_SH)
                 if os.fstat(descriptor).st_nlink:
+                    if not os.fstat(descriptor).st_size:
+                        durable.share_with_group(descriptor, self.path)
                     return descriptor
             except BaseException:
                 os.close(descriptor)

@@ -8,6 +8,7 @@ yet to be built. A directory that is neither that nor empty is never touched.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -102,11 +103,21 @@ class LocalStore:
     def require(self) -> None:
         """Raises NotAStore unless there is a store here."""
         if not self.exists():
+            self._check_access()
             if os.path.isdir(self.root) and os.listdir(self.root):
                 raise NotAStore(f"{quote(self.root)} is not a casstore store (no oci-layout)")
             raise NotAStore(f"there is no store at {quote(self.root)}")
         self.check_layout()
         self._check_parts()
+
+    def _check_access(self) -> None:
+        """Raises StorageError if it cannot be said whether there is a store."""
+        try:
+            os.stat(os.path.join(self.root, "oci-layout"))
+        except PermissionError:
+            raise StorageError(f"cannot look into {quote(self.root)}: permission denied") from None
+        except OSError:
+            pass  # it is not there
 
     def _check_parts(self) -> None:
         """Raises Damaged if a part of the store is a link to elsewhere, or no file at all."""
@@ -128,10 +139,13 @@ class LocalStore:
 
     def check_layout(self) -> None:
         """Raises NotAStore if `oci-layout` is of a version that casstore does not know."""
+        path = os.path.join(self.root, "oci-layout")
         try:
-            with open(os.path.join(self.root, "oci-layout"), "rb", buffering=0) as file:
+            with open(path, "rb", buffering=0, opener=_follow_nothing) as file:
                 text = file.read(4096)
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise Damaged(f"{path} is a symbolic link, which is refused in a store") from None
             from casstore.disk import durable
 
             raise durable.storage_error(error, "cannot read oci-layout") from None
@@ -248,18 +262,43 @@ class LocalStore:
         text = "\n".join((name, holder, *images))
         return Token(self.ingest, LEASE, text + "\n")
 
-    def hard_leases(self) -> list[HardLease]:
-        """Hard leases whose process lives."""
+    def hard_leases(self, *, to_change: bool = False) -> list[HardLease]:
+        """Hard leases whose process lives.
+
+        Raises:
+            StorageError: with `to_change`, one cannot be read: it may be on any image.
+        """
         from casstore.disk.filelocking import tokens
 
         held = []
-        for path, alive in tokens(self.ingest, LEASE):
-            if not alive:
-                continue
-            try:
-                with open(path, encoding="utf-8") as file:
-                    name, holder, *images = file.read().splitlines()
-            except (OSError, ValueError):
-                continue  # it ended, or has not said yet what it holds
-            held.append(HardLease(name, holder, tuple(Digest(image) for image in images)))
+        path = self.ingest
+        try:
+            for path, alive in tokens(self.ingest, LEASE):
+                lease = _read_lease(path, to_change=to_change) if alive else None
+                if lease is not None:
+                    held.append(lease)
+        except OSError as error:
+            if not to_change:
+                return held
+            from casstore.disk import durable
+
+            what = f"cannot read {path}, which may be a lease on any image"
+            raise durable.storage_error(error, what) from None
         return held
+
+
+def _follow_nothing(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW)
+
+
+def _read_lease(path: str, *, to_change: bool) -> HardLease | None:
+    try:
+        with open(path, encoding="utf-8") as file:
+            name, holder, *images = file.read().splitlines()
+    except (FileNotFoundError, ValueError):
+        return None  # it ended, or has not said yet what it holds
+    except OSError:
+        if to_change:
+            raise
+        return None
+    return HardLease(name, holder, tuple(Digest(image) for image in images))

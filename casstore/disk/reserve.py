@@ -24,6 +24,8 @@ SPARE = 1 << 20
 # -wal, -shm, the new index.json, and one more for a lock file that somebody removed.
 FILES = 4
 _SPACE = "space"
+_NAMES = (_SPACE, *(f"file-{number}" for number in range(1, FILES + 1)))
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC  # never elsewhere
 # A disk is nearly full when less is free than this, or than this part of it, whichever is less.
 LOW_SPACE = 1 << 30
 LOW_SHARE = 20
@@ -59,16 +61,21 @@ class Reserve:
 
     def give_up(self) -> bool:
         """Let go of the space; False if there was none. No lock is needed."""
+        given = False
         try:
-            names = os.listdir(self._directory)
+            directory = os.open(self._directory, _DIRECTORY)
         except OSError:
             return False
-        for name in names:
-            try:
-                os.unlink(os.path.join(self._directory, name))
-            except OSError:
-                pass  # another removal is giving it up, too
-        return bool(names)
+        try:
+            for name in _NAMES:
+                try:
+                    os.unlink(name, dir_fd=directory)
+                    given = True
+                except OSError:
+                    pass  # another removal is giving it up, too
+        finally:
+            os.close(directory)
+        return given
 
     def restore(self) -> None:
         """Make the reserve, or make it larger, as far as there is room. The lock is held."""
@@ -95,13 +102,17 @@ class Reserve:
     def _make(self, byte_count: int) -> None:
         durable.make_directory(self._directory)
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        for number in range(1, FILES + 1):
-            os.close(os.open(os.path.join(self._directory, f"file-{number}"), flags, 0o600))
-        descriptor = os.open(self._space, flags, 0o600)
+        directory = os.open(self._directory, _DIRECTORY)
         try:
-            os.posix_fallocate(descriptor, 0, byte_count)
+            for name in _NAMES[1:]:
+                os.close(os.open(name, flags, 0o600, dir_fd=directory))
+            descriptor = os.open(_SPACE, flags, 0o600, dir_fd=directory)
+            try:
+                os.posix_fallocate(descriptor, 0, byte_count)
+            finally:
+                os.close(descriptor)
         finally:
-            os.close(descriptor)
+            os.close(directory)
 
 
 def nearly_full(root: str) -> int:

@@ -363,7 +363,9 @@ def database_error(error: Error, path: str) -> Exception:
     if name.startswith("SQLITE_FULL"):
         return StorageError("cannot write the index: no space left on device", full=True)
     if name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")):
-        return StorageError(f"cannot use the index {path}: {text}")
+        from casstore.disk.blame import cause
+
+        return cause(path, text)
     return Damaged(f"the index {path} is damaged ({text}); run: casstore fsck --rebuild")
 
 

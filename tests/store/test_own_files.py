@@ -1,0 +1,226 @@
+"""What is in a store besides blobs: links, directories in the way, files of another user."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from casstore import Damaged, NotFound, StorageError, Store
+from casstore.care.fsck import quarantine
+from casstore.disk import filelocking
+from casstore.disk.filelocking import Token, is_held, try_lock
+from casstore.disk.reserve import Reserve
+from casstore.model.digest import Digest
+from tests.store.test_unreadable import as_owner
+from tests.transfer.building import docker_archive, layer
+
+ARCHIVE = docker_archive({"layers": [layer("a")], "tags": ["a:1"]})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path / "store"))
+    store.load(io.BytesIO(ARCHIVE))
+    return store
+
+
+def a_layer(store: Store) -> Path:
+    return Path(store.path, "blobs", "sha256", store.get("a:1").layers[0].hex)
+
+
+# Links
+
+
+def test_the_reserve_is_not_given_up_by_way_of_a_link(tmp_path: Path) -> None:
+    outside, root = tmp_path / "outside", tmp_path / "store"
+    outside.mkdir()
+    root.mkdir()
+    (outside / "space").write_text("somebody's")
+    (root / "casstore.reserve").symlink_to(outside)
+    reserve = Reserve(str(root), ())
+
+    assert not reserve.give_up()
+    reserve.restore()
+
+    assert [path.name for path in outside.iterdir()] == ["space"]
+    assert (outside / "space").read_text() == "somebody's"
+
+
+def test_of_the_reserve_only_what_casstore_makes_is_given_up(tmp_path: Path) -> None:
+    reserve = Reserve(str(tmp_path), ())
+    reserve.restore()
+    (tmp_path / "casstore.reserve" / "mine").write_text("somebody's")
+
+    assert reserve.give_up()
+
+    assert os.listdir(tmp_path / "casstore.reserve") == ["mine"]
+
+
+def test_nothing_is_put_aside_by_way_of_a_link(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    Path(store.path, "quarantine").symlink_to(tmp_path / "outside")
+
+    with pytest.raises(Damaged, match="quarantine is a symbolic link"):
+        quarantine(store.disk, Digest.of_hex(a_layer(store).name))
+
+    assert a_layer(store).exists()
+
+
+@pytest.mark.parametrize("name", ["casstore.uses", "casstore.reserve", "quarantine"])
+def test_fsck_names_a_link_among_the_parts_of_the_store(store: Store, name: str) -> None:
+    path = Path(store.path, name)
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    path.symlink_to("elsewhere")
+
+    assert [(one.code, one.object) for one in store.check().findings] == [("part-link", name)]
+
+
+def test_a_link_in_the_place_of_oci_layout_is_refused(store: Store) -> None:
+    marker = Path(store.path, "oci-layout")
+    marker.rename(marker.with_name("moved"))
+    marker.symlink_to("moved")
+
+    with pytest.raises(Damaged, match="oci-layout is a symbolic link"):
+        store.check()
+
+
+# A directory where a blob should be
+
+
+def directory_for(blob: Path) -> None:
+    blob.unlink()
+    blob.mkdir()
+    (blob / "x").touch()
+
+
+def test_a_load_names_the_directory_in_the_place_of_a_blob(store: Store) -> None:
+    blob = a_layer(store)
+    directory_for(blob)
+
+    with pytest.raises(Damaged, match=f"a directory in the place of blob {blob.name}"):
+        store.load(io.BytesIO(ARCHIVE))
+
+    store.check(repair=True)
+    store.load(io.BytesIO(ARCHIVE))
+    assert store.check().clean
+
+
+def test_gc_does_not_count_what_it_could_not_remove_and_a_repair_puts_it_aside(
+    store: Store,
+) -> None:
+    blob = a_layer(store)
+    directory_for(blob)
+    store.remove(["a:1"])
+    result = store.gc()
+
+    assert (result.removed_blobs, result.freed) == (0, 0)
+    assert [one.code for one in store.check().findings] == ["blob-not-file"]
+    assert store.check(repair=True).clean
+    assert not blob.exists()
+
+
+# Rights
+
+
+def test_a_token_that_may_not_be_read_counts_as_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    token = Token(str(tmp_path), "lease")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuse)
+        assert is_held(token.path)
+    token.release()
+    assert not is_held(token.path)
+
+
+@pytest.mark.parametrize("what", ["the lease", "the directory of leases"])
+def test_nothing_is_removed_while_a_lease_cannot_be_read(store: Store, what: str) -> None:
+    ingest = Path(store.path, "ingest")
+    with store.lease("a:1"):
+        (token,) = ingest.glob("lease-*.lock")
+        if what == "the lease":
+            token.chmod(0)
+        else:
+            ingest.chmod(0o300)
+        done = as_owner(Path(store.path), "rmi", "-f", store.get("a:1").id)
+        ingest.chmod(0o700)
+
+    assert "which may be a lease on any image: permission denied" in done.stderr
+    assert done.returncode == 1
+    assert store.get("a:1")
+
+
+def test_a_change_that_leases_keep_from_beginning_leaves_no_lock(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: str) -> list[str]:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(filelocking.os, "listdir", refuse)
+        with pytest.raises(StorageError):
+            store.tag("a:1", "b:1")
+
+    lock = try_lock(store.disk.lock)
+    assert lock is not None
+    os.close(lock)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+def test_what_root_makes_in_the_store_of_a_user_is_that_users(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    root.mkdir(mode=0o700)
+    os.chown(root, 65534, 65534)
+    before = os.umask(0o077)
+    try:
+        with Store(str(root)) as store:
+            store.load(io.BytesIO(ARCHIVE))
+            store.tag("a:1", "b:1")
+    finally:
+        os.umask(before)
+
+    made = [
+        path for path in root.rglob("*") if path.parent.name not in ("sha256", "casstore.reserve")
+    ]
+    assert {path.name: path.stat().st_uid for path in made} == {path.name: 65534 for path in made}
+
+
+# Leases, as others are told of them
+
+
+def test_a_lease_names_its_command_and_since_when_without_arguments(store: Store) -> None:
+    held = Store(store.path, command="casstore lease run")
+    with held.lease("a:1"):
+        (lease,) = store.leases()
+
+        assert lease.holder.startswith(f"pid {os.getpid()} (casstore lease run) since 2")
+        (token,) = Path(store.path, "ingest").glob("lease-*.lock")
+        assert "pid namespace" in token.read_text()
+
+
+def test_a_hard_lease_that_is_to_be_removed_is_said_to_be_one(store: Store) -> None:
+    with store.lease("a:1", name="mine"), pytest.raises(NotFound, match="mine is a hard lease"):
+        store.remove_lease("mine")
+
+
+# Messages
+
+
+def test_a_bad_timeout_of_the_environment_is_told_as_such(store: Store) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "casstore", "--store", store.path, "gc"],
+        env={**os.environ, "CASSTORE_LOCK_TIMEOUT": "soon"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert 'invalid value "soon" of $CASSTORE_LOCK_TIMEOUT' in done.stderr
+    assert done.returncode == 2
