@@ -27,7 +27,6 @@ BLOB_MODE = 0o444
 _GROUP_WRITE = 0o020
 
 BEGUN = 16 << 20  # of a file this large the disk was told as it was written (start_writeback)
-_WRITE = 2  # SYNC_FILE_RANGE_WRITE of linux/fs.h
 _COPY = 1 << 20
 _NO_LINKS = frozenset(
     (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
@@ -127,19 +126,6 @@ def _sync_each(descriptors: Iterable[int], failed: list[OSError]) -> None:
             os.fsync(descriptor)
     except OSError as error:
         failed.append(error)
-
-
-def start_writeback(descriptor: int, offset: int, length: int) -> None:
-    """Let the disk begin with bytes that were written, and wait for nothing.
-
-    For large files whose flush would else find the disk idle so far and all of them to write. They
-    stay in the page cache, which posix_fadvise would empty of what is written by then.
-    """
-    import ctypes  # 10 ms, which a file worth it does not notice
-
-    begin = getattr(ctypes.CDLL(None), "sync_file_range", None)
-    if begin is not None:  # Linux; it is no more than a hint
-        begin(descriptor, ctypes.c_int64(offset), ctypes.c_int64(length), _WRITE)
 
 
 def sync_tree(root: str) -> None:
@@ -275,7 +261,8 @@ def make_directory(path: str) -> bool:
     """Make a directory with the rights of the one it is in; False where it is there already.
 
     In a private directory it is private. Where a group may write (a shared store), the group gets
-    that right here too, whatever the umask.
+    that right here too, whatever the umask. It belongs to the owner of the one it is in, if root
+    makes it; one with something in it has been put in its place by somebody, and does not.
     """
     above = os.stat(os.path.dirname(path))
     mode = above.st_mode & 0o2775
@@ -283,10 +270,14 @@ def make_directory(path: str) -> bool:
         os.mkdir(path, mode & 0o775)
     except FileExistsError:
         return False
-    if above.st_uid != os.geteuid() == 0:
-        os.chown(path, above.st_uid, -1, follow_symlinks=False)
-    if mode & _GROUP_WRITE:
-        os.chmod(path, mode)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not os.listdir(descriptor):
+            _give_to_owner(descriptor, above)
+        if mode & _GROUP_WRITE:
+            os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
     return True
 
 
@@ -294,14 +285,22 @@ def share_with_group(descriptor: int, path: str) -> None:
     """Let a group that may write the directory of a new file write the file, whatever the umask.
 
     What root makes in another user's directory becomes that user's, who must be able to read it and
-    to clear it away.
+    to clear it away. No second name of a file from elsewhere is given away so.
     """
-    mode = os.fstat(descriptor).st_mode & 0o777
-    above = os.stat(os.path.dirname(path) or ".")
+    status, above = os.fstat(descriptor), os.stat(os.path.dirname(path) or ".")
+    if status.st_nlink <= 1:
+        _give_to_owner(descriptor, above)
+    if not status.st_mode & _GROUP_WRITE and above.st_mode & _GROUP_WRITE:
+        os.fchmod(descriptor, status.st_mode & 0o777 | (above.st_mode & 0o664))
+
+
+def _give_to_owner(descriptor: int, above: os.stat_result) -> None:
+    """Let what root made belong to the owner of the directory above it, where root may do that."""
     if above.st_uid != os.geteuid() == 0:
-        os.fchown(descriptor, above.st_uid, -1)
-    if not mode & _GROUP_WRITE and above.st_mode & _GROUP_WRITE:
-        os.fchmod(descriptor, mode | (above.st_mode & 0o664))
+        try:
+            os.fchown(descriptor, above.st_uid, -1)
+        except OSError:
+            pass  # in a container without that capability, say
 
 
 def create_file(path: str, data: bytes, mode: int) -> None:

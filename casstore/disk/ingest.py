@@ -20,6 +20,7 @@ from io import BufferedRandom, FileIO
 from casstore.disk import durable
 from casstore.disk.filelocking import Token
 from casstore.disk.leftovers import PART, put_parts_to_rest, remove_tree, rescue_dead
+from casstore.disk.placedfile import start_writeback
 from casstore.errors import Damaged, Refused, StorageError
 from casstore.model.digest import Digest, sha256
 from casstore.model.record import INDEX, LAYER, MANIFEST, OTHER
@@ -288,7 +289,7 @@ class _Draft:
         self._unflushed += written
         if self._unflushed >= durable.BEGUN:
             end = self._file.tell()
-            durable.start_writeback(self._file.fileno(), end - self._unflushed, self._unflushed)
+            start_writeback(self._file.fileno(), end - self._unflushed, self._unflushed)
             self._unflushed = 0
         return written
 

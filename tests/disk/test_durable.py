@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -221,11 +223,39 @@ def test_an_output_is_written_where_the_file_system_can_do_less(
     assert os.listdir(tmp_path) == ["target"]
 
 
-def test_write_back_that_is_begun_changes_nothing_that_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    with path.open("wb", buffering=0) as file:
-        for at in range(0, 3 << 20, 1 << 20):
-            file.write(bytes([at >> 20]) * (1 << 20))
-            durable.start_writeback(file.fileno(), at, 1 << 20)
+@pytest.fixture
+def another_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[IO[bytes]]:
+    """A new file of root's, in a directory of another user."""
+    owner = os.stat(tmp_path)
+    above = os.stat_result((*owner[:4], 4711, *owner[5:10]))
+    with (tmp_path / "file").open("wb") as file, monkeypatch.context() as patched:
+        patched.setattr(os, "geteuid", lambda: 0)
+        patched.setattr(os, "stat", lambda _: above)
+        yield file
 
-    assert path.read_bytes() == b"".join(bytes([n]) * (1 << 20) for n in range(3))
+
+@pytest.mark.parametrize("names", [1, 2])
+def test_what_root_makes_in_another_user_s_directory_is_that_user_s_unless_it_has_another_name(
+    another_s: IO[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: int
+) -> None:
+    given = []
+    monkeypatch.setattr(os, "fchown", lambda _, user, group: given.append((user, group)))
+    if names == 2:
+        os.link(another_s.name, tmp_path / "other")
+
+    durable.share_with_group(another_s.fileno(), another_s.name)
+
+    assert given == [(4711, -1)] * (names == 1)
+
+
+def test_a_root_that_may_not_give_files_away_goes_on(
+    another_s: IO[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchown", refuse)
+
+    durable.share_with_group(another_s.fileno(), another_s.name)
+
+    assert os.fstat(another_s.fileno()).st_nlink == 1

@@ -136,7 +136,9 @@ def test_the_disk_begins_with_a_large_blob_while_it_is_written(
 ) -> None:
     told = []
     monkeypatch.setattr(durable, "BEGUN", 1000)
-    monkeypatch.setattr(durable, "start_writeback", lambda _, at, size: told.append((at, size)))
+    monkeypatch.setattr(
+        "casstore.disk.ingest.start_writeback", lambda _, at, size: told.append((at, size))
+    )
     with store:
         ingest = staging(store)
         draft = ingest.draft()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from casstore.disk import placedfile
-from casstore.disk.placedfile import PlacedFile
+from casstore.disk.placedfile import PlacedFile, start_writeback
 from tests.transfer.noise import noise
 
 SIZE = 3 << 20
@@ -113,3 +113,13 @@ def test_space_is_not_reserved_where_that_means_writing_every_block(
 
     assert asked and max(asked) < SIZE
     assert os.path.getsize(new[0]) == SIZE
+
+
+def test_write_back_that_is_begun_changes_nothing_that_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with path.open("wb", buffering=0) as file:
+        for at in range(0, 3 << 20, 1 << 20):
+            file.write(bytes([at >> 20]) * (1 << 20))
+            start_writeback(file.fileno(), at, 1 << 20)
+
+    assert path.read_bytes() == b"".join(bytes([n]) * (1 << 20) for n in range(3))
