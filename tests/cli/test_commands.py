@@ -661,7 +661,7 @@ LEASES = [
         (("--ttl", "90s"), 90),
         (("--ttl=1h30m",), 5400),
         (("--ttl", "7d"), 604800),
-        (("--ttl", "45"), 45),
+        (("--ttl", "1.5h"), 5400),
         (("--ttl", "none"), None),
     ],
 )
@@ -673,7 +673,7 @@ def test_a_soft_lease_has_a_name_an_image_and_an_end(
 
 
 @pytest.mark.parametrize(
-    "value", ["", "0", "x", "1y", "h", "-5s", "1h5", "9" * 20 + "d", "²s", "\u0661s"]
+    "value", ["", "0", "0s", "45", "x", "1y", "h", "-5s", "1h5", "9" * 20 + "d", "²s", "\u0661s"]
 )
 def test_a_wrong_duration_is_refused(run: Run, store: FakeStore, value: str) -> None:
     assert run("lease", "add", f"--ttl={value}", "n", "i").status == 2

@@ -179,28 +179,17 @@ SUBCOMMANDS: dict[str, tuple[Command, Callable[[Args, App], int]]] = {
     "run": (RUN, run),
 }
 
-_MOST_DIGITS = 12
-_LONGEST = 10**10  # seconds, some 300 years
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
+def _duration(args: Args) -> float | None:
+    from casstore.model.amount import SECOND, parse_duration
 
-def _duration(args: Args) -> int | None:
     text = args.text("ttl") or ""
     if text == "none":
         return None
-    total, digits = 0, ""
-    for c in text if not text.isdecimal() else text + "s":
-        if c.isdecimal() and c.isascii():
-            digits += c
-        elif digits and c in _SECONDS and len(digits) <= _MOST_DIGITS:
-            total += int(digits) * _SECONDS[c]
-            digits = ""
-        else:
-            digits = "?"
-            break
-    if digits or total <= 0 or total > _LONGEST:
+    length = parse_duration(text)
+    if not length:
         raise args.wrong("ttl", "a duration is needed, as 90s, 10m, 1h30m or 7d")
-    return total
+    return length / SECOND
 
 
 def _record(lease: LeaseInfo, *, now: int, full: bool) -> dict[str, object]:
