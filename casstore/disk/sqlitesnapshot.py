@@ -5,8 +5,7 @@ For a rule that looks at every image (`rules/snapshot.py`). A reader: no lock, o
 
 from __future__ import annotations
 
-from casstore.disk.schema import KINDS
-from casstore.disk.sqliteview import decode_labels
+from casstore.disk.sqliteview import blob_state, decode_labels
 from casstore.model.digest import Digest
 from casstore.model.reference import Reference
 from casstore.rules.snapshot import Snapshot
@@ -51,9 +50,8 @@ def read_snapshot(view: SqliteView, hard: Mapping[Digest, Sequence[str]], now: i
             for own, _, parent, created, size, labels in images
         ]
         blobs: dict[int, BlobState] = {}
-        for own, raw, kind, size, file_bytes, refcount in connection.execute(TABLES["blobs"]):
-            digest = Digest.of_bytes(raw)
-            blobs[own] = BlobState(digest, KINDS[kind], size, file_bytes or 0, refcount)
+        for own, *row in connection.execute(TABLES["blobs"]):
+            blobs[own] = blob_state(row)
         names: dict[Digest, list[Attached]] = {}
         for image, name, manifest in connection.execute(TABLES["references"]):
             attached = Attached(Reference(name), blobs[manifest].digest)

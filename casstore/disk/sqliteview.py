@@ -8,6 +8,7 @@ from __future__ import annotations
 from itertools import chain
 
 from casstore.disk.schema import KINDS
+from casstore.errors import Damaged
 from casstore.model.digest import Digest
 from casstore.model.record import Descriptor, LayerRecord
 from casstore.model.reference import Reference
@@ -23,6 +24,7 @@ _STATE = (
     "SELECT blob.digest, blob.kind, blob.size, layer.file_bytes, blob.refcount"
     " FROM {} LEFT JOIN layer ON layer.blob = blob.id WHERE {}"
 )
+_KNOWN = range(len(KINDS))
 LABEL_SEPARATOR = "\x00"  # between keys and values of image.labels: legal in neither
 
 # Records of index.json: name, media type, digest, size, parent, id of the reference, pinned.
@@ -349,8 +351,7 @@ class SqliteView:
 
     def doomed(self) -> Iterator[Digest]:
         """Blobs that left the index and whose files may still be there, by digest."""
-        rows = self.connection.execute(LISTINGS["doomed"])
-        return (Digest.of_bytes(row[0]) for row in rows)
+        return (Digest.of_bytes(row[0]) for row in self.connection.execute(LISTINGS["doomed"]))
 
 
 def encode_labels(labels: Sequence[tuple[str, str]]) -> str | None:
@@ -360,10 +361,8 @@ def encode_labels(labels: Sequence[tuple[str, str]]) -> str | None:
 
 def decode_labels(text: str | None) -> tuple[tuple[str, str], ...]:
     """Labels from the text of the image table."""
-    if text is None:
-        return ()
-    parts = iter(text.split(LABEL_SEPARATOR))
-    return tuple(zip(parts, parts, strict=True))
+    parts = iter(text.split(LABEL_SEPARATOR) if text is not None else ())
+    return tuple(zip(parts, parts, strict=False))
 
 
 def _newest_first(image: ImageFacts) -> tuple[int, Digest]:
@@ -372,8 +371,10 @@ def _newest_first(image: ImageFacts) -> tuple[int, Digest]:
 
 
 def blob_state(row: Any) -> BlobState:
-    """A blob from a row of digest, kind, size, file bytes and count."""
+    """A blob from a row of digest, kind, size, file bytes and count. Raises Damaged."""
     raw, kind, size, file_bytes, refcount = row
+    if kind not in _KNOWN:
+        raise Damaged("casstore.db has a blob of no known kind; run: casstore fsck --rebuild")
     return BlobState._make((Digest.of_bytes(raw), KINDS[kind], size, file_bytes or 0, refcount))
 
 
@@ -381,8 +382,7 @@ def facts(row: Any) -> ImageFacts:
     """An image from a row of digest, parent's digest, creation time, size and labels."""
     raw, parent, created, size, labels = row
     origin = Digest.of_bytes(parent) if parent is not None else None
-    pairs = decode_labels(labels) if labels is not None else ()
-    return ImageFacts._make((Digest.of_bytes(raw), origin, created, size, pairs))
+    return ImageFacts._make((Digest.of_bytes(raw), origin, created, size, decode_labels(labels)))
 
 
 def _descriptor(row: Any) -> Descriptor:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from casstore import Damaged, Store
+from casstore.disk.sqliteview import decode_labels
 from tests.transfer.building import docker_archive, layer
 
 ARCHIVE = docker_archive(
@@ -144,3 +146,24 @@ def test_a_withdrawn_index_json_is_not_made_from_a_damaged_database(root: Path) 
         store.check(repair=True)
 
         assert names(store) == {"a:1", "b:1"}
+
+
+@pytest.mark.parametrize("edit", ["UPDATE blob SET kind = 66", "UPDATE blob SET kind = 'x'"])
+def test_a_row_that_says_nothing_known_is_named_and_a_rebuild_mends_it(
+    root: Path, edit: str
+) -> None:
+    with closing(sqlite3.connect(root / "casstore.db")) as connection:
+        connection.execute(edit)
+        connection.commit()
+
+    with Store(str(root)) as store:
+        (finding,) = store.check().findings
+        assert (finding.code, "no known kind" in finding.text) == ("db-bad", True)
+        with pytest.raises(Damaged, match="no known kind"):
+            store.collect({"keep": 1}, dry_run=True)
+        assert store.check(rebuild=True).clean
+        assert names(store) == {"a:1", "b:1"}
+
+
+def test_half_a_pair_of_labels_in_the_database_is_passed_over() -> None:
+    assert decode_labels("key\x00value\x00half") == (("key", "value"),)
