@@ -117,9 +117,11 @@ class OpenStore:
         try:
             self._connect_for_change(create=create)
             assert self._connection is not None
-            if self._is_behind(self._connection):
-                self._make_anew()
-            if self.disk.layout.is_foreign():
+            published = self.disk.layout.generation()
+            if published is not None:
+                if self._is_behind(self._connection, published):
+                    self._make_anew()
+            elif self.disk.layout.is_foreign():
                 from casstore.care.adoption import adopt_published
 
                 self.notices += adopt_published(self.disk, self._connection, time.time_ns())
@@ -239,8 +241,8 @@ class OpenStore:
             self._connection = None
             self._only_to_read = False
 
-    def _is_behind(self, connection: Connection) -> bool:
-        """Whether index.json has a later change than the database: an old copy was put back.
+    def _is_behind(self, connection: Connection, published: int) -> bool:
+        """Whether index.json, of generation `published`, is ahead: an old database was put back.
 
         No crash leaves that, for a change is in the database before it is in index.json. To go on
         with the copy would take from index.json all that came after it, and gc the blobs.
@@ -248,9 +250,6 @@ class OpenStore:
         from casstore.disk import schema
         from casstore.disk.sqliteview import SqliteView
 
-        published = self.disk.layout.generation()
-        if published is None:
-            return False
         try:
             committed = SqliteView(connection, now=0, hard={}).meta("generation")
         except schema.Error as error:
