@@ -16,6 +16,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from casstore.collecting.policyfile import BadPolicy
+    from casstore.collecting.running import PlanOutdated
     from casstore.errors import (
         CasstoreError,
         Conflict,
@@ -30,21 +32,27 @@ if TYPE_CHECKING:
         Unsupported,
         UsageError,
     )
+    from casstore.leases import Lease
     from casstore.model.digest import Digest
+    from casstore.model.place import Place, parse_place
     from casstore.model.reference import Reference
     from casstore.store import Store
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BadPolicy",
     "CasstoreError",
     "Conflict",
     "Damaged",
     "Digest",
     "InvalidReference",
+    "Lease",
     "Locked",
     "NotAStore",
     "NotFound",
+    "Place",
+    "PlanOutdated",
     "Reference",
     "Refused",
     "RegistryError",
@@ -52,12 +60,18 @@ __all__ = [
     "Store",
     "Unsupported",
     "UsageError",
+    "parse_place",
 ]
 
 _ELSEWHERE = {
+    "BadPolicy": "casstore.collecting.policyfile",
     "Digest": "casstore.model.digest",
+    "Lease": "casstore.leases",
+    "Place": "casstore.model.place",
+    "PlanOutdated": "casstore.collecting.running",
     "Reference": "casstore.model.reference",
     "Store": "casstore.store",
+    "parse_place": "casstore.model.place",
 }
 
 
@@ -67,3 +81,8 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     return getattr(import_module(_ELSEWHERE.get(name, "casstore.errors")), name)
+
+
+def __dir__() -> list[str]:
+    """Also what is not loaded yet, for `help` and for completion."""
+    return sorted({*globals(), *__all__})

@@ -31,6 +31,18 @@ class CasstoreError(Exception):
 
     exit_code: ClassVar[int] = 1
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copies and pickles, as a worker of a pool hands an error back, keep every attribute.
+
+        Exception calls the class again with `args`: the finished message, which is seldom what
+        its __init__ takes. Where that fails, the pool waits for ever.
+        """
+        return _restored, (type(self), self.args), self.__dict__
+
+
+def _restored(kind: type[CasstoreError], args: tuple[object, ...]) -> CasstoreError:
+    return kind.__new__(kind, *args)  # which sets `args`, and makes nothing of them
+
 
 class UsageError(CasstoreError):
     """The command line, or a call, is not of the documented form."""

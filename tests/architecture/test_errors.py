@@ -1,0 +1,79 @@
+"""Every error of the package can be handed from one process to another, and copied."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from pickle import HIGHEST_PROTOCOL, dumps, loads
+
+import pytest
+
+from casstore.cli.options import Command
+from casstore.errors import CasstoreError
+from tests.architecture.sources import modules
+
+# What the parameters of errors are given, by their annotation.
+ARGUMENTS: dict[str, object] = {
+    "str": "what went wrong",
+    "bool": True,
+    "int": 7,
+    "Sequence[str]": ["one mistake", "another"],
+    "Command": Command(name="rmi", arguments="IMAGE", summary="Remove"),
+}
+
+
+def _pickled(protocol: int, error: BaseException) -> BaseException:
+    again: BaseException = loads(dumps(error, protocol))  # noqa: S301 - what we have just written
+    return again
+
+
+COPIES: tuple[Callable[[BaseException], BaseException], ...] = (
+    *(partial(_pickled, protocol) for protocol in range(HIGHEST_PROTOCOL + 1)),
+    copy.copy,
+    copy.deepcopy,
+)
+
+
+def errors() -> list[type[BaseException]]:
+    """Every exception that a module of the package defines."""
+    found = {
+        value
+        for module in modules()
+        if module.room != "__main__"
+        for value in vars(import_module(module.name)).values()
+        if isinstance(value, type)
+        and issubclass(value, BaseException)
+        and value.__module__.partition(".")[0] == "casstore"
+    }
+    return sorted(found, key=lambda kind: f"{kind.__module__}.{kind.__qualname__}")
+
+
+def made(kind: type[BaseException]) -> BaseException:
+    """An error of this kind, made as the package makes it."""
+    values, named = [], {}
+    if issubclass(kind, CasstoreError):
+        for parameter in list(inspect.signature(kind.__init__).parameters.values())[1:]:
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                named[parameter.name] = ARGUMENTS[parameter.annotation]
+            elif parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+                values.append(ARGUMENTS[parameter.annotation])
+    return kind(*values or ["what went wrong"], **named)
+
+
+def test_the_errors_are_found() -> None:
+    names = {kind.__name__ for kind in errors()}
+    assert {"CasstoreError", "Conflict", "BadPolicy", "BrokenConnection", "WrongUsage"} <= names
+
+
+@pytest.mark.parametrize("kind", errors(), ids=lambda kind: kind.__name__)
+def test_an_error_survives_a_copy_with_all_that_it_says(kind: type[BaseException]) -> None:
+    error = made(kind)
+    error.add_note("seen in a test")
+
+    for copied in COPIES:
+        again = copied(error)
+        assert type(again) is kind
+        assert (str(again), again.args, vars(again)) == (str(error), error.args, vars(error))
