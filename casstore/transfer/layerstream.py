@@ -17,14 +17,14 @@ import zlib
 from casstore.errors import Refused
 from casstore.model.typed import Protocol, cast
 from casstore.transfer.reading import read_fully, read_into, remaining
+from casstore.transfer.streampieces import Pieces
 from casstore.transfer.zstdframes import MAGIC as ZSTD_MAGIC
-from casstore.transfer.zstdframes import MAX_WINDOW, SKIPPABLE_MAGICS, FrameTracker
+from casstore.transfer.zstdframes import SKIPPABLE_MAGICS
+from casstore.transfer.zstdstream import ZstdStream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import IO
-
-    import zstandard
 
 NONE = "none"
 GZIP = "gzip"
@@ -36,10 +36,14 @@ MAX_XZ_MEMORY = 128 << 20
 ALWAYS_ALLOWED = 1 << 30  # this much output is never a bomb
 MAX_RATIO = 100
 MAX_OUTPUT = 64 << 30
+# What a member must give, on the average of a stream, to be worth its cost. eStargz has two members
+# for each file, which has at least a header and a block; pbzip2 and pixz cut pieces of 900 kB.
+LEAST = {GZIP: 512, BZIP2: 4096, XZ: 4096}
 HEAD_SIZE = 6  # bytes that tell the compression
 
 _INPUT = 128 << 10
 _OUTPUT = 1 << 20
+_ENOUGH = 64 << 10  # what a read gives at least, where there is as much: members may be tiny
 # A member gets little to begin with, then more: what it leaves is copied, and members may be tiny.
 _FIRST_STEP = 4 << 10
 
@@ -79,7 +83,7 @@ def open_uncompressed(
     if compressed_size is None:
         compressed_size = remaining(stream, len(head))
     source = _Source(stream, head)
-    decoder: _Decoder = _Zstd(source) if kind == ZSTD else _Members(kind, source)
+    decoder: _Decoder = ZstdStream(source) if kind == ZSTD else _Members(kind, source)
     return cast("IO[bytes]", _Decompressed(decoder, source, compressed_size, limit))
 
 
@@ -167,15 +171,20 @@ class _Decompressed(io.RawIOBase):
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        if not self._ready:
-            data = self._decoder.decode(_OUTPUT)
-            self._total += len(data)
-            self._check()
-            self._ready = memoryview(data)
-        count = min(len(self._ready), len(buffer))
-        buffer[:count] = self._ready[:count]
-        self._ready = self._ready[count:]
-        return count
+        filled, wanted = 0, min(len(buffer), _ENOUGH)
+        while filled < wanted:
+            if not self._ready:
+                data = self._decoder.decode(_OUTPUT)
+                if not data:
+                    break
+                self._total += len(data)
+                self._check()
+                self._ready = memoryview(data)
+            count = min(len(self._ready), len(buffer) - filled)
+            buffer[filled : filled + count] = self._ready[:count]
+            self._ready = self._ready[count:]
+            filled += count
+        return filled
 
     def _check(self) -> None:
         size = self._source.taken if self._size is None else self._size
@@ -235,6 +244,7 @@ class _Members:
     def __init__(self, kind: str, source: _Source) -> None:
         self._kind = kind
         self._source = source
+        self._pieces = Pieces(kind, LEAST[kind])
         self._inflater: _Inflater | None = None
         self._drained = True  # the inflater holds no output back
         self._step = 0
@@ -249,6 +259,7 @@ class _Members:
             if self._inflater is None:
                 if not self._next_member():
                     return b""
+                self._pieces.add()
                 self._inflater = _inflater(self._kind)
                 self._drained = True
                 self._step = _FIRST_STEP
@@ -269,6 +280,7 @@ class _Members:
             else:
                 self._drained = len(data) < size
             if data:
+                self._pieces.output += len(data)
                 return data
 
     def _next_member(self) -> bool:
@@ -304,97 +316,3 @@ def _may_begin(kind: str, head: bytes) -> bool:
     # The look-ahead may end within the magic: then the inflater judges what follows.
     magic = {GZIP: b"\x1f\x8b", BZIP2: b"BZh", XZ: b"\xfd7zXZ\x00"}[kind]
     return head.startswith(magic) or magic.startswith(head)
-
-
-class _Frame(io.RawIOBase):
-    """The bytes of one zstd frame: it ends where the frame ends, not where the file does."""
-
-    def __init__(self, source: _Source) -> None:
-        self.tracker = FrameTracker()
-        self._source = source
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        if self.tracker.done:
-            return b""
-        held = self._source.next()
-        if not held:
-            raise Refused("truncated zstd data")
-        if size >= 0:
-            held = held[:size]
-        count = self.tracker.feed(held)
-        data = bytes(held[:count])
-        self._source.take(count)
-        return data
-
-
-class _Zstd:
-    """zstd frames, one behind the other; each gets a reader that cannot run past its end."""
-
-    def __init__(self, source: _Source) -> None:
-        self._source = source
-        import zstandard  # 7 ms, which the load of an image that is there need not wait for
-
-        self._errors = (zstandard.ZstdError, MemoryError)
-        self._context = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
-        self._frame: _Frame | None = None
-        self._reader: zstandard.ZstdDecompressionReader | None = None
-
-    def decode(self, size: int) -> bytes:
-        while True:
-            if self._reader is None:
-                if not self._source.next():
-                    return b""
-                self._frame = _Frame(self._source)
-                self._reader = self._context.stream_reader(
-                    cast("IO[bytes]", self._frame), read_size=_INPUT, closefd=False
-                )
-            try:
-                data = self._reader.read(size)
-            except self._errors as error:
-                raise Refused(f"corrupt zstd data: {_cause(error)}") from None
-            if data:
-                return data
-            self._finish_frame()
-
-    def _finish_frame(self) -> None:
-        # libzstd has given all there is; what it may not have asked for is the end of the frame.
-        assert self._frame is not None
-        while not self._frame.tracker.done:
-            self._frame.read()
-        self._frame = self._reader = None
-
-
-class FrameDecompressor:
-    """Decompresses whole frames whose header states a content size. For one thread."""
-
-    def __init__(self) -> None:
-        import zstandard  # 7 ms, which the load of an image that is there need not wait for
-
-        self._errors = (zstandard.ZstdError, MemoryError)
-        self._context = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
-
-    def decompress(self, frame: bytes) -> bytes:
-        """The content of one frame; the caller has looked at its size."""
-        try:
-            return self._context.decompress(frame)
-        except self._errors as error:
-            raise Refused(f"corrupt zstd data: {_cause(error)}") from None
-
-    def decompress_into(self, frame: memoryview, into: memoryview) -> None:
-        """The content of one frame, which is `len(into)` bytes, into a buffer of the caller's.
-
-        libzstd decompresses straight into it, for both are there whole.
-        """
-        try:
-            count = self._context.stream_reader(frame).readinto(into)
-        except self._errors as error:
-            raise Refused(f"corrupt zstd data: {_cause(error)}") from None
-        if count != len(into):
-            raise Refused("corrupt zstd data: a frame is shorter than it says")
-
-
-def _cause(error: BaseException) -> str:
-    return str(error).removeprefix("zstd decompress error: ") or "no memory"

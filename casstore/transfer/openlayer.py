@@ -16,16 +16,12 @@ from typing import IO, TYPE_CHECKING, cast
 from casstore.errors import Damaged, Refused, Unsupported
 from casstore.model.record import LayerRecord
 from casstore.transfer.keeping import ENCRYPTED
-from casstore.transfer.layerstream import (
-    ZSTD,
-    FrameDecompressor,
-    compression_of,
-    open_uncompressed,
-)
+from casstore.transfer.layerstream import ZSTD, compression_of, open_uncompressed
 from casstore.transfer.piecework import MAX_WIDTH, cores
 from casstore.transfer.reading import read_fully
 from casstore.transfer.sidehash import PlainHash, SideHash
 from casstore.transfer.zstdframes import FrameHeader, FrameTracker
+from casstore.transfer.zstdstream import FrameDecompressor
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

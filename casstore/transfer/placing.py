@@ -25,10 +25,11 @@ from casstore.errors import Damaged, Refused
 from casstore.model.digest import Digest
 from casstore.model.value import Value
 from casstore.ports import Placed, StoredBlobs
-from casstore.transfer.layerstream import ZSTD, FrameDecompressor, compression_of, open_uncompressed
+from casstore.transfer.layerstream import ZSTD, compression_of, open_uncompressed
 from casstore.transfer.piecework import MAX_WIDTH, PIECE, cores
 from casstore.transfer.reading import AT_ONCE, read_into
 from casstore.transfer.zstdframes import whole_frame
+from casstore.transfer.zstdstream import FrameDecompressor
 
 SMALL = 64 << 10  # a blob this small is done by the caller's thread
 

@@ -123,11 +123,12 @@ def whole_frame(data: memoryview) -> tuple[int, FrameHeader] | None:
 class FrameTracker:
     """Follows one frame through the chunks of a stream, to its exact end."""
 
-    __slots__ = ("_held", "_last", "_skip", "_wanted", "done", "header", "length")
+    __slots__ = ("_held", "_last", "_skip", "_wanted", "blocks", "done", "header", "length")
 
     def __init__(self) -> None:
         self.header: FrameHeader | None = None  # known once enough bytes came by
         self.length = 0  # bytes of the frame seen so far
+        self.blocks = 0  # headers of blocks seen so far
         self.done = False
         self._held = bytearray()  # a header of which only a part has come
         self._wanted = _MAGIC_SIZE + 1
@@ -188,6 +189,7 @@ class FrameTracker:
         assert self.header is not None
         word = int.from_bytes(self._held, "little")
         self._held.clear()
+        self.blocks += 1
         kind, size = word >> 1 & 3, word >> 3
         if kind == _RESERVED or size > MAX_BLOCK:
             raise Refused("corrupt zstd data: bad block header")

@@ -34,7 +34,7 @@ ONLY_IN = {
     "sqlite3": ("disk/",),
     "_sqlite3": ("disk/",),
     "filelock": ("disk/",),
-    "zstandard": ("transfer/layerstream.py", "transfer/packing.py", "transfer/zstdframes.py"),
+    "zstandard": ("transfer/packing.py", "transfer/zstdframes.py", "transfer/zstdstream.py"),
     "cryptography": ("trust/", "crypt/"),
     "urllib3": ("registry/",),
     "pytest": ("pytest_plugin/",),
