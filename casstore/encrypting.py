@@ -9,7 +9,6 @@ unless it had to be turned from Docker's form into OCI's, which alone knows encr
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from casstore.crypt import keywrap
@@ -17,9 +16,10 @@ from casstore.crypt.layercipher import DecryptedLayer, encrypt_layer
 from casstore.errors import Refused, Unsupported, UsageError, quote
 from casstore.model import mediatype
 from casstore.model.digest import Digest
+from casstore.model.document import read as read_document
 from casstore.model.imageconfig import parse_config
 from casstore.model.imagetree import read_tree
-from casstore.model.manifest import Manifest, parse_document
+from casstore.model.manifest import DOCUMENT, Manifest, parse_document
 from casstore.model.mediatype import ENCRYPTED, OCI_CONFIG, OCI_MANIFEST, as_oci_layer
 from casstore.model.record import Arrival, Descriptor
 from casstore.model.reference import parse_target
@@ -63,7 +63,9 @@ class _Image:
         if not manifest.is_image:
             raise Unsupported(f"{self.shown} is an artifact, not an image")
         self.manifest = manifest
-        self.document: dict[str, Any] = json.loads(document)
+        self.document: dict[str, Any] = read_document(
+            document, f"manifest {self.top.digest}", DOCUMENT
+        )
 
     def changed(self, ingest: Ingest, layers: Mapping[int, Mapping[str, Any]]) -> Descriptor:
         """Stage the manifest with some of its descriptors (by position) changed in these fields.

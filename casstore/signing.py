@@ -7,12 +7,12 @@ which grows with each signature; or as an OCI 1.1 referrer, an artifact without 
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from casstore.errors import Conflict, Refused
+from casstore.model.document import read as read_document
 from casstore.model.imagetree import read_tree
-from casstore.model.manifest import Manifest, parse_document, parse_manifest
+from casstore.model.manifest import DOCUMENT, Manifest, parse_document, parse_manifest
 from casstore.model.mediatype import OCI_MANIFEST, is_manifest
 from casstore.model.record import Descriptor
 from casstore.model.reference import DEFAULT_DOMAIN, LEGACY_DEFAULT_DOMAIN, Reference
@@ -150,7 +150,7 @@ def _artifact(view: SqliteView, read: Callable[[Digest], bytes], name: Reference
         data = read(top.digest)
         manifest = parse_manifest(data, f"manifest {top.digest}", media_type=top.media_type)
         if len(payloads_of(manifest)) == len(manifest.layers):
-            document = json.loads(data)
+            document = read_document(data, f"manifest {top.digest}", DOCUMENT)
     if not document:
         raise Refused(f"{name.familiar} is there, and is no artifact of signatures")
     return document

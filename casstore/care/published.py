@@ -15,7 +15,7 @@ from casstore.errors import CasstoreError, Refused, quote
 from casstore.model import document
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import Fields
-from casstore.model.manifest import parse_entry
+from casstore.model.manifest import DESCRIPTOR, DOCUMENT, parse_entry
 from casstore.model.reference import parse_name
 
 TYPE_CHECKING = False
@@ -35,7 +35,8 @@ DAMAGED = "index.json.damaged-"
 
 def listed(data: bytes) -> tuple[list[tuple[Entry, Any]], dict[str, str]]:
     """Each descriptor with its JSON, and the annotations. Raises Refused."""
-    fields = Fields(document.parse(data, "index.json", limit=len(data)), "index.json")
+    value = document.read(data, "index.json", DOCUMENT, limit=len(data))
+    fields = Fields(value, "index.json")
     items = fields.items("manifests")
     entries = [
         parse_entry(item, f"manifest {number} of index.json")
@@ -56,7 +57,7 @@ def each_listed(layout: LayoutFile, path: str) -> Iterator[tuple[Entry, Any]]:
         return
     for number, line in enumerate(lines, 1):
         name = f"manifest {number} of index.json"
-        item = document.parse(line, name, limit=len(line))
+        item = document.read(line, name, DESCRIPTOR, limit=len(line))
         yield parse_entry(item, name), item
 
 

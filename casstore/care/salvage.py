@@ -13,7 +13,7 @@ from casstore.errors import CasstoreError
 from casstore.model import document, mediatype
 from casstore.model.digest import Digest
 from casstore.model.document import MAX_DOCUMENT, Fields
-from casstore.model.manifest import Index, parse_document
+from casstore.model.manifest import DOCUMENT, Index, parse_document
 from casstore.model.record import Descriptor
 
 TYPE_CHECKING = False
@@ -59,7 +59,8 @@ def _top(digest: Digest, data: bytes) -> Descriptor | None:
     """A descriptor for the bytes of a manifest or an index; None for anything else."""
     if data.lstrip()[:1] != b"{":
         return None
-    fields = Fields(document.parse(data, f"blob {digest}"), f"blob {digest}")
+    name = f"blob {digest}"
+    fields = Fields(document.read(data, name, DOCUMENT), name)
     kind = fields.text("mediaType")
     if not kind:
         kind = OCI_INDEX if "manifests" in fields else OCI_MANIFEST if "layers" in fields else ""

@@ -1,8 +1,11 @@
-"""JSON documents from strangers: whole, strict, within limits, and typed field by field.
+"""JSON documents from strangers: whole, within limits, and typed field by field.
 
-A document is UTF-8, one value, without NaN, without a key twice in one object (readers disagree
+A document is one value, without NaN, without a key twice in one object (readers disagree
 on which of the two counts: that is how one digest comes to mean two things), not deeper and not
 larger than any real one. Whatever is wrong with it is one `Refused` that names the document.
+
+`read` is for what the world writes about images, and reads it as the programs that write it do.
+`parse` is strict, for what decides whom to trust, what to remove and how to decrypt.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from casstore.model.shape import Shape
+
 MAX_DOCUMENT = 4 << 20  # manifest, config, oci-layout, docker's manifest.json
 MAX_INDEX_JSON = 16 << 20  # index.json of an input
 MAX_DEPTH = 100
@@ -20,9 +25,23 @@ MAX_VALUES = 1_000_000  # in one document: what keeps 16 MiB of "[]," from becom
 MAX_DIGITS = 400  # of one number; the longest double has 309
 MAX_SIZE = (1 << 63) - 1  # sizes are int64 in every other implementation
 
+_SURROGATES = dict.fromkeys(range(0xD800, 0xE000), 0xFFFD)
+
+
+def read(data: bytes, name: str, shape: Shape, *, limit: int = MAX_DOCUMENT) -> Any:
+    """The one JSON value in `data`, in shape, however untidily it is written.
+
+    A byte that is not UTF-8, and half a surrogate pair, are U+FFFD in the value. `data` itself is
+    what is stored and hashed.
+
+    Raises:
+        Refused: too large, too deep, not JSON, a key twice, NaN or Infinity.
+    """
+    return shape(_parse(data, name, limit, strict=False), name)
+
 
 def parse(data: bytes, name: str, *, limit: int = MAX_DOCUMENT) -> Any:
-    """The one JSON value in `data`.
+    """The one JSON value in `data`, as it stands.
 
     Args:
         data: the bytes as they were hashed.
@@ -30,22 +49,42 @@ def parse(data: bytes, name: str, *, limit: int = MAX_DOCUMENT) -> Any:
         limit: bytes allowed.
 
     Raises:
-        Refused: too large, too deep, not UTF-8, not JSON, a key twice, NaN or Infinity.
+        Refused: as `read`; or not UTF-8.
     """
+    return _parse(data, name, limit, strict=True)
+
+
+def without_surrogates(text: str) -> str:
+    """`text` with U+FFFD for each half of a surrogate pair, as Go's decoder has it."""
+    return text.translate(_SURROGATES)
+
+
+def _text_of(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        # one for each byte, where "replace" has one for each sequence that was cut
+        return without_surrogates(data.decode("utf-8", "surrogateescape"))
+
+
+def _parse(data: bytes, name: str, limit: int, *, strict: bool) -> Any:
     if len(data) > limit:
         raise Refused(f"{name} exceeds the limit of {limit} bytes")
     if data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_VALUES:
         raise Refused(f"{name} exceeds the limit of {MAX_VALUES} values")
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8") if strict else _text_of(data)
         value = _value(text)
         if _may_be_deep(data):
             _check_depth(value)
         if "\\ud" in text or "\\uD" in text:
-            import json
+            if strict:
+                import json
 
-            # half of a surrogate pair is legal in a JSON string, but no text at all
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
+                # half of a surrogate pair is legal in a JSON string, but no text at all
+                json.dumps(value, ensure_ascii=False).encode("utf-8")
+            else:
+                value = _paired(value)
     except UnicodeEncodeError:
         raise Refused(f"{name} is not valid JSON: half a surrogate pair") from None
     except UnicodeDecodeError:
@@ -220,6 +259,17 @@ class _Strictly:
     parse_constant = staticmethod(_constant)
     parse_int = staticmethod(_integer)
     parse_float = staticmethod(_real)
+
+
+def _paired(value: Any) -> Any:
+    """`value`, which is not deep, with U+FFFD for each half of a surrogate pair."""
+    if isinstance(value, str):
+        return without_surrogates(value)
+    if isinstance(value, list):
+        return [_paired(item) for item in value]
+    if isinstance(value, dict):
+        return _unique([(_paired(key), _paired(item)) for key, item in value.items()])
+    return value
 
 
 def _may_be_deep(data: bytes) -> bool:

@@ -11,6 +11,7 @@ from casstore.model import document
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import Fields
 from casstore.model.rfc3339 import parse_time
+from casstore.model.shape import Each, Keys, marks, strings
 from casstore.model.value import Value
 
 TYPE_CHECKING = False
@@ -22,6 +23,31 @@ MAX_DIFF_IDS = 512
 MAX_HISTORY = 10_000
 ROOTFS_TYPE = "layers"
 HOST_OS = "linux"  # what dockerd calls itself; layers of other systems cannot be mounted there
+
+# What a container is run with. Source: moby's api/types/container/config.go.
+CONTAINER = Keys(
+    {
+        **dict.fromkeys(("Cmd", "Entrypoint", "Env", "Labels", "OnBuild", "Shell"), strings),
+        **dict.fromkeys(("ExposedPorts", "Volumes"), marks),
+        "Healthcheck": Keys(
+            {"Test": strings}, "Interval", "Timeout", "StartPeriod", "StartInterval", "Retries"
+        ),
+    },
+    "Hostname", "Domainname", "User", "AttachStdin", "AttachStdout", "AttachStderr", "Tty",
+    "OpenStdin", "StdinOnce", "ArgsEscaped", "Image", "WorkingDir", "NetworkDisabled", "MacAddress",
+    "StopSignal", "StopTimeout",
+)  # fmt: skip
+CONFIG = Keys(
+    {
+        "config": CONTAINER,
+        "container_config": CONTAINER,
+        "history": Each(Keys({}, "created", "created_by", "author", "comment", "empty_layer")),
+        "os.features": strings,
+        "rootfs": Keys({}, "type", "diff_ids"),
+    },
+    "created", "author", "architecture", "os", "os.version", "variant", "comment", "container",
+    "docker_version", "parent",
+)  # fmt: skip
 
 
 class HistoryEntry(Value):
@@ -47,7 +73,7 @@ class ImageConfig(Value):
     variant: str
     config: dict[str, Any]  # what a container of it would run with
     labels: tuple[tuple[str, str], ...]  # sorted by key
-    document: dict[str, Any]  # the whole config, as it stands
+    document: dict[str, Any]  # the whole config, with its known keys as they should be spelled
 
     @property
     def chain_ids(self) -> tuple[Digest, ...]:
@@ -70,7 +96,7 @@ def parse_config(data: bytes, image_id: Digest | None = None) -> ImageConfig:
     if image_id is None:
         image_id = sha256(data)
     name = f"config {image_id}"
-    fields = Fields(document.parse(data, name), name)
+    fields = Fields(document.read(data, name, CONFIG), name)
     diff_ids = _diff_ids(fields)
     history = _history(fields)
     if sum(not step.empty_layer for step in history) > len(diff_ids):
@@ -90,6 +116,16 @@ def parse_config(data: bytes, image_id: Digest | None = None) -> ImageConfig:
         labels=tuple(sorted(labels.items())),
         document=fields.values,
     )
+
+
+def check_rootfs(config: ImageConfig) -> None:
+    """Refuse a config that does not speak of layers at all, as dockerd does.
+
+    Raises:
+        Refused: with dockerd's words.
+    """
+    if config.document.get("rootfs") is None:
+        raise Refused(f"invalid image JSON, no RootFS key in config {config.id}")
 
 
 def check_os(os: str) -> None:
@@ -119,9 +155,9 @@ def is_child_history(parent: Sequence[HistoryEntry], child: Sequence[HistoryEntr
 
 def _diff_ids(fields: Fields) -> tuple[Digest, ...]:
     if "rootfs" not in fields:
-        raise Refused(f"invalid image JSON, no RootFS key in {fields.name}")
+        return ()  # `check_rootfs` refuses that wherever there are layers
     rootfs = fields.fields("rootfs")
-    if rootfs.text("type") != ROOTFS_TYPE:
+    if rootfs.text("type") not in ("", ROOTFS_TYPE):
         raise rootfs.wrong("type", f"is not {quote(ROOTFS_TYPE)}")
     diff_ids = rootfs.items("diff_ids")
     if len(diff_ids) > MAX_DIFF_IDS:

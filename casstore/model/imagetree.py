@@ -11,6 +11,9 @@ What is what:
   against its diff ID. Encrypted layers, and layers of a type nobody knows (the in-toto statements
   of BuildKit's attestations, cosign's signatures), are kept as they are: their bytes are checked
   against the digest, their diff ID cannot be.
+- An image config may have diff IDs for the layers of a known type alone: WebAssembly modules have
+  none. The config does not say all that the image is then, so it is not what identifies the image:
+  it has the digest of its manifest for an ID, as an artifact has.
 - All blobs of an artifact but its manifest are kept as they are. A config that is just `{}` makes
   an artifact, whatever type it is called: tools wrote an image's before there was an empty one.
 - A child of an index that is not there is left out, as long as one is there: `ctr images export`
@@ -26,7 +29,7 @@ from casstore.errors import Refused
 from casstore.model import mediatype
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT
-from casstore.model.imageconfig import ImageConfig, parse_config
+from casstore.model.imageconfig import ImageConfig, check_rootfs, parse_config
 from casstore.model.manifest import Index, Manifest, parse_document, unknown_type
 from casstore.model.record import (
     CONFIG,
@@ -114,7 +117,9 @@ class _Walk:
 
     def __init__(self, reader: TreeReader) -> None:
         self.reader = reader
-        self.configs: dict[Digest, ImageConfig] = {}  # by digest of the manifest
+        self.configs: dict[
+            Digest, ImageConfig
+        ] = {}  # by digest of the manifest, or of one that does not say all
         self.layers: dict[Digest, LayerRecord] = {}
         self.file_bytes = 0
         self._nodes: dict[Digest, BlobRecord] = {}
@@ -183,18 +188,16 @@ class _Walk:
             children.append(manifest.config.descriptor.digest)
             if manifest.is_image:
                 config = self._config(manifest.config.descriptor)
-                self.configs[descriptor.digest] = config
             else:
                 self._leaf(manifest.config)
-        if config is not None and len(manifest.layers) != len(config.diff_ids):
-            raise Refused(
-                "invalid manifest, layers length mismatch: "
-                f"expected {len(manifest.layers)}, got {len(config.diff_ids)}"
-            )
-        for position, entry in enumerate(manifest.layers):
+        diff_ids = _diff_ids(manifest, config)
+        if config is not None:
+            says_all = len(manifest.layers) == len(config.diff_ids)
+            self.configs[descriptor.digest if says_all else config.id] = config
+        for position, (entry, diff_id) in enumerate(zip(manifest.layers, diff_ids, strict=True)):
             children.append(entry.descriptor.digest)
-            if config is not None and mediatype.is_layer(entry.descriptor.media_type):
-                self._layer(entry, config.diff_ids[position], position)
+            if diff_id is not None and mediatype.is_layer(entry.descriptor.media_type):
+                self._layer(entry, diff_id, position)
             else:
                 self._leaf(entry)
         return tuple(children)
@@ -265,6 +268,28 @@ class _Walk:
         self._nodes[descriptor.digest] = BlobRecord(
             descriptor.digest, descriptor.size, kind, children
         )
+
+
+def _diff_ids(manifest: Manifest, config: ImageConfig | None) -> list[Digest | None]:
+    """What the config says of each layer of its manifest; None where it says nothing."""
+    if config is None:
+        return [None] * len(manifest.layers)
+    if len(config.diff_ids) == len(manifest.layers):
+        if not config.diff_ids:
+            check_rootfs(config)
+        return list(config.diff_ids)
+    known = [
+        mediatype.is_layer(kind) or mediatype.is_encrypted(kind)
+        for kind in (entry.descriptor.media_type for entry in manifest.layers)
+    ]
+    if known.count(True) != len(config.diff_ids):
+        check_rootfs(config)
+        raise Refused(
+            "invalid manifest, layers length mismatch: "
+            f"expected {len(manifest.layers)}, got {len(config.diff_ids)}"
+        )
+    diff_ids = iter(config.diff_ids)
+    return [next(diff_ids) if is_known else None for is_known in known]
 
 
 def check_size(descriptor: Descriptor, size: int) -> None:

@@ -1,8 +1,8 @@
 """Manifests and indexes, parsed from the bytes that were hashed; and our own, written.
 
-Refused here: a document that could be read as two things (`manifests` beside `layers`), schema 1,
-types nobody knows, a document that contradicts the descriptor that led to it, digests and sizes
-that are none, embedded data that is not what the descriptor says.
+Refused here: a document that could be read as two things (`manifests` beside `layers`, `fsLayers`
+beside either: CVE-2021-41190), schema 1, a document that contradicts the descriptor that led to
+it, digests and sizes that are none, embedded data that is not what the descriptor says.
 Source: OCI image-spec, manifest.md, image-index.md, descriptor.md.
 """
 
@@ -13,6 +13,7 @@ from casstore.model import document, mediatype
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import Fields
 from casstore.model.record import Descriptor
+from casstore.model.shape import Each, Keys, strings
 from casstore.model.value import Value
 
 TYPE_CHECKING = False
@@ -29,6 +30,27 @@ INDEX_JSON = "index.json"
 OCI_LAYOUT = "oci-layout"
 # of the two bytes `{}`, the config of things that have none (manifest.md, "Guidance")
 EMPTY_CONFIG = Digest("sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a")
+SCHEMA_VERSION = 2
+
+DESCRIPTOR = Keys(
+    {
+        "annotations": strings,
+        "platform": Keys({"os.features": strings}, "os", "architecture", "variant", "os.version"),
+        "urls": strings,
+    },
+    "mediaType", "digest", "size", "data", "artifactType",
+)  # fmt: skip
+# Of a manifest and of an index: what belongs to the other one is looked for too.
+DOCUMENT = Keys(
+    {
+        "annotations": strings,
+        "config": DESCRIPTOR,
+        "layers": Each(DESCRIPTOR),
+        "manifests": Each(DESCRIPTOR),
+        "subject": DESCRIPTOR,
+    },
+    "schemaVersion", "mediaType", "artifactType", "fsLayers",
+)  # fmt: skip
 
 
 class Platform(Value):
@@ -99,7 +121,7 @@ def parse_manifest(data: bytes, name: str, *, media_type: str) -> Manifest:
     Raises:
         Refused: it is not one, or not one that can be trusted.
     """
-    fields = Fields(document.parse(data, name), name)
+    fields = Fields(document.read(data, name, DOCUMENT), name)
     _check_head(fields, media_type)
     if "manifests" in fields:
         raise Refused(f"{name} has both layers or config and manifests")
@@ -125,15 +147,17 @@ def parse_manifest(data: bytes, name: str, *, media_type: str) -> Manifest:
     )
 
 
-def parse_index(
-    data: bytes, name: str, *, media_type: str, limit: int = document.MAX_DOCUMENT
-) -> Index:
+def parse_index(data: bytes, name: str, *, media_type: str) -> Index:
     """Parse an index or manifest list, which the descriptor says is of `media_type`.
 
     Raises:
         Refused: it is not one, or not one that can be trusted.
     """
-    fields = Fields(document.parse(data, name, limit=limit), name)
+    return _index(Fields(document.read(data, name, DOCUMENT), name), media_type)
+
+
+def _index(fields: Fields, media_type: str) -> Index:
+    name = fields.name
     _check_head(fields, media_type)
     if "layers" in fields or "config" in fields:
         raise Refused(f"{name} has both manifests and layers or config")
@@ -163,16 +187,24 @@ def _subject(fields: Fields) -> Entry | None:
 def parse_index_json(data: bytes) -> Index:
     """Parse the `index.json` of an input layout.
 
+    No descriptor leads to it, and no reader holds it to the type that it says it has; Bazel has
+    written manifest lists there. Null manifests are what `umoci init` writes.
+
     Raises:
-        Refused: as `parse_index`; it may be larger than other documents.
+        Refused: as `parse_index`; it may be larger than other documents. It lists nothing at all.
     """
-    return parse_index(
-        data, INDEX_JSON, media_type=mediatype.OCI_INDEX, limit=document.MAX_INDEX_JSON
-    )
+    value = document.read(data, INDEX_JSON, DOCUMENT, limit=document.MAX_INDEX_JSON)
+    fields = Fields(value, INDEX_JSON)
+    own = fields.text("mediaType", mediatype.OCI_INDEX)
+    is_other = mediatype.is_manifest(own) or own in mediatype.SCHEMA1
+    index = _index(fields, mediatype.OCI_INDEX if is_other else own)
+    if "manifests" not in value:
+        raise Refused(f"{INDEX_JSON} has no manifests")
+    return index
 
 
 def parse_entry(value: object, name: str) -> Entry:
-    """Parse a descriptor as it stands in a document.
+    """Parse a descriptor of a document, which has been brought into shape.
 
     Raises:
         Refused: no media type, a digest that is none, a size that is none, or embedded data that
@@ -242,9 +274,11 @@ def unknown_type(descriptor: Descriptor) -> Refused:
 
 
 def _check_head(fields: Fields, media_type: str) -> None:
-    version = fields.values.get("schemaVersion")
-    if version != 2 or isinstance(version, bool):
-        raise fields.wrong("schemaVersion", "is not 2")
+    version = fields.values.get("schemaVersion", SCHEMA_VERSION)
+    if version not in (None, SCHEMA_VERSION) or isinstance(version, bool):
+        raise fields.wrong("schemaVersion", f"is not {SCHEMA_VERSION}")
+    if "fsLayers" in fields:
+        raise Refused(f"{fields.name} has fsLayers, which only a manifest of schema 1 has")
     own = fields.text("mediaType", media_type)
     if own != media_type:
         raise Refused(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from casstore.errors import Refused, quote
 from casstore.model.digest import sha256
+from casstore.model.imageconfig import parse_config
 from casstore.model.reference import parse_target
 
 if TYPE_CHECKING:
@@ -52,9 +53,11 @@ def build_image(
     members: dict[str, bytes] = {}
     entries: list[dict[str, Any]] = []
     below: dict[str, Any] = {}
+    diff_ids: list[Digest] = []
     if parent is not None:
         members, entries = _saved(store, parent)
-        below = json.loads(members[entries[0]["Config"]])
+        under = parse_config(members[entries[0]["Config"]], parent)
+        below, diff_ids = under.document, list(under.diff_ids)
     document = {
         **below,
         "architecture": below.get("architecture", "amd64"),
@@ -63,7 +66,6 @@ def build_image(
         "config": {**(below.get("config") or {}), **config},
     }
     layers = list(entries[0]["Layers"]) if entries else []
-    diff_ids = list(below["rootfs"]["diff_ids"]) if below else []
     if files:
         layer = layer_tar(files)
         diff_ids.append(sha256(layer))

@@ -13,11 +13,12 @@ from casstore.errors import InvalidReference, Refused, quote
 from casstore.model import document, mediatype
 from casstore.model.digest import Digest, is_hex64
 from casstore.model.document import MAX_DOCUMENT, Fields
-from casstore.model.imageconfig import check_os, parse_config
+from casstore.model.imageconfig import check_os, check_rootfs, parse_config
 from casstore.model.imagetree import read_tree
 from casstore.model.manifest import MAX_CHILDREN, build_manifest
 from casstore.model.record import Arrival, Descriptor, ImageRecord, LayerRecord
 from casstore.model.reference import Reference, parse_name, parse_target
+from casstore.model.shape import Each, Keys, strings
 from casstore.model.value import Value
 from casstore.transfer.compress import LayerJob, pack_layers
 from casstore.transfer.stagedtree import StagedTree
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 MANIFEST_JSON = "manifest.json"
 REPOSITORIES = "repositories"  # of archives from before Docker 1.10
+ITEMS = Each(Keys({"RepoTags": strings, "Layers": strings}, "Config", "Parent"))
 
 
 class Item(Value):
@@ -99,7 +101,7 @@ def read_manifest_json(archive: Archive) -> list[Item]:
         Refused: not a list of entries; a path that leads out; a tag that is none.
         InvalidReference: a malformed tag.
     """
-    value = document.parse(archive.read(MANIFEST_JSON, MAX_DOCUMENT), MANIFEST_JSON)
+    value = document.read(archive.read(MANIFEST_JSON, MAX_DOCUMENT), MANIFEST_JSON, ITEMS)
     if value is None:
         return []
     if not isinstance(value, list):
@@ -146,6 +148,7 @@ def _configs(archive: Archive, items: Sequence[Item], intake: Intake) -> list[_I
         if image is None:
             data = archive.read(item.config, MAX_DOCUMENT)
             config = parse_config(data)
+            check_rootfs(config)
             check_os(config.os)
             image = by_path[item.config] = _Image(intake.add(data), len(data), config.diff_ids)
         if len(item.layers) != len(image.diff_ids):

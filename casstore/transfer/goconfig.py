@@ -16,6 +16,7 @@ from casstore.errors import quote
 from casstore.model import document
 from casstore.model.document import Fields
 from casstore.model.rfc3339 import go_time
+from casstore.model.shape import anything
 
 if TYPE_CHECKING:
     from casstore.model.digest import Digest
@@ -68,9 +69,14 @@ _HEALTHCHECK = (
 _TOP_TEXTS = ("comment", "container", "docker_version", "author", "architecture", "variant", "os")
 
 
+def old_fields(data: bytes, name: str) -> Fields:
+    """The fields of an old image JSON, by their names in lower case."""
+    return _folded(document.read(data, name, anything), name)
+
+
 def history_entry(data: bytes, name: str) -> str:
     """The step of the history, as JSON, that an old image JSON stands for."""
-    fields = _folded(document.parse(data, name), name)
+    fields = old_fields(data, name)
     container = _folded(fields.mapping("container_config"), name)
     created_by = " ".join(_command(container, "cmd") or ())
     parts = [f'"created":{go_string(_created(fields))}']
@@ -95,18 +101,19 @@ def make_config(
         diff_ids: of the image's layers, bottom first.
         history: the steps, oldest first, from `history_entry`.
     """
-    value = document.parse(data, name)
-    fields = _folded(value, name)
+    fields = old_fields(data, name)
     if _is_older(fields.text("docker_version"), _KEPT_SINCE):
         config = _through_structures(fields, name)
     else:
-        config = raw_members(data.decode("utf-8"))
+        config = raw_members(data.decode("utf-8", "surrogateescape"))
     for key in _DROPPED:
         config.pop(key, None)
     ids = f',"diff_ids":{_texts(list(diff_ids))}' if diff_ids else ""
     config["rootfs"] = f'{{"type":"layers"{ids}}}'
     config["history"] = "[" + ",".join(history) + "]"
-    return _object(sorted(config.items(), key=lambda item: item[0].encode())).encode()
+    return _object(sorted(config.items(), key=lambda item: item[0].encode())).encode(
+        "utf-8", "surrogateescape"
+    )
 
 
 def go_string(text: str) -> str:
@@ -128,6 +135,7 @@ def raw_members(text: str) -> dict[str, str]:
     position = _blank(text, text.index("{") + 1)
     while text[position] != "}":
         key, position = decoder.raw_decode(text, position)
+        key = document.without_surrogates(key)
         start = _blank(text, _blank(text, position) + 1)  # behind the colon
         _, end = decoder.raw_decode(text, start)
         members[key] = _compact(text[start:end])

@@ -19,6 +19,7 @@ from casstore.model.imageconfig import MAX_DIFF_IDS, check_os
 from casstore.model.manifest import MAX_CHILDREN
 from casstore.model.record import Arrival
 from casstore.model.reference import Reference, parse_target
+from casstore.model.shape import anything
 from casstore.model.value import Value
 from casstore.transfer import goconfig
 from casstore.transfer.compress import LayerJob, pack_layers
@@ -97,7 +98,7 @@ def _old_images(archive: Archive) -> dict[str, _OldImage]:
             total += len(data)
             if total > document.MAX_INDEX_JSON * 4:
                 raise Refused("the configs in the archive exceed the limit of 64 MiB")
-            fields = Fields(document.parse(data, f"{old_id}/json"), f"{old_id}/json")
+            fields = goconfig.old_fields(data, f"{old_id}/json")
             check_os(fields.text("os"))
             archive.size(f"{old_id}/layer.tar")
             path.append((old_id, _OldImage(fields.text("parent"), data)))
@@ -107,9 +108,8 @@ def _old_images(archive: Archive) -> dict[str, _OldImage]:
 
 
 def _names(archive: Archive, images: dict[str, _OldImage]) -> dict[str, list[Reference]]:
-    repositories = Fields(
-        document.parse(archive.read(REPOSITORIES, MAX_DOCUMENT), REPOSITORIES), REPOSITORIES
-    )
+    data = archive.read(REPOSITORIES, MAX_DOCUMENT)
+    repositories = Fields(document.read(data, REPOSITORIES, anything), REPOSITORIES)
     names: dict[str, list[Reference]] = {}
     for repository in repositories.values:
         for tag, old_id in repositories.text_mapping(repository).items():

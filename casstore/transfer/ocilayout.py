@@ -36,6 +36,7 @@ from casstore.model.manifest import (
 )
 from casstore.model.record import Arrival, Descriptor, ImageRecord, LayerRecord
 from casstore.model.reference import Reference, is_tag, parse_name, parse_target
+from casstore.model.shape import Keys
 from casstore.transfer.dockerarchive import (
     MANIFEST_JSON,
     read_docker_archive,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from casstore.transfer.compress import Compression
 
 LAYOUT_VERSION = "1.0.0"
+LAYOUT_FILE = Keys({}, "imageLayoutVersion")
 
 REF_NAME = "org.opencontainers.image.ref.name"
 CONTAINERD_NAME = "io.containerd.image.name"
@@ -92,7 +94,8 @@ def read_layout(
 
 def check_layout_version(archive: Archive) -> None:
     """Refuse a layout of another version than 1.0.0."""
-    fields = Fields(document.parse(archive.read(OCI_LAYOUT, MAX_DOCUMENT), OCI_LAYOUT), OCI_LAYOUT)
+    data = archive.read(OCI_LAYOUT, MAX_DOCUMENT)
+    fields = Fields(document.read(data, OCI_LAYOUT, LAYOUT_FILE), OCI_LAYOUT)
     version = fields.text("imageLayoutVersion")
     if version != LAYOUT_VERSION:
         raise Refused(

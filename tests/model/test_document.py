@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from casstore.errors import Refused
-from casstore.model.document import MAX_DEPTH, Fields, parse
+from casstore.model.document import MAX_DEPTH, Fields, parse, read
+from casstore.model.shape import anything
 
 
 def test_a_document_is_the_value_in_it() -> None:
@@ -137,6 +138,36 @@ def test_half_a_pair_of_surrogates_is_refused_in_either_spelling() -> None:
             parse(escape, "x")
 
     assert parse(b'"\\ud83d\\uDe00 \\u00e9 \\u003c"', "x") == "\U0001f600 é <"
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (b'"caf\xe9"', "caf\ufffd"),
+        (b'"\xe2\x82x"', "\ufffd\ufffdx"),  # one for each byte, as Go has it
+        (b'"\xed\xa0\x80"', "\ufffd\ufffd\ufffd"),  # half a pair as UTF-8 has no form for it
+        (b'"\\ud83d"', "\ufffd"),
+        (b'["\\uDE00x", "\\ud83d\\ude00"]', ["\ufffdx", "\U0001f600"]),
+        (b'{"\xe9": {"\\udc80": 1}}', {"\ufffd": {"\ufffd": 1}}),
+    ],
+)
+def test_what_is_no_text_is_replaced_where_the_world_is_read(data: bytes, value: object) -> None:
+    assert read(data, "x", anything) == value
+
+
+@pytest.mark.parametrize("data", [b'{"\xe8":1,"\xe9":1}', b'{"\\ud800":1,"\\ud801":1}'])
+def test_keys_that_are_the_same_once_replaced_are_one_key_twice(data: bytes) -> None:
+    with pytest.raises(Refused, match="twice in one object"):
+        read(data, "x", anything)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{} {}", b"\xef\xbb\xbf{}", '{"a":1}'.encode("utf-16"), b"[NaN]", b'{"a":1,"a":2}'],
+)
+def test_what_is_no_json_is_refused_where_the_world_is_read_too(data: bytes) -> None:
+    with pytest.raises(Refused, match=r"^config x "):
+        read(data, "config x", anything)
 
 
 # Each piece of a document, read by an interpreter that has not imported json, as commands do not.

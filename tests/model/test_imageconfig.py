@@ -13,6 +13,7 @@ from casstore.model.imageconfig import (
     ImageConfig,
     chain_ids,
     check_os,
+    check_rootfs,
     is_child_history,
     parse_config,
 )
@@ -82,9 +83,7 @@ def test_more_steps_with_layers_than_layers_are_refused_in_dockers_words() -> No
     ("value", "says"),
     [
         ([], "is not a JSON object"),
-        ({}, "no RootFS key"),
         ({"rootfs": {"type": "tree"}}, '"type"'),
-        ({"rootfs": {"diff_ids": []}}, '"type"'),
         ({"rootfs": {"type": "layers", "diff_ids": ["x"]}}, "invalid digest"),
         ({"rootfs": {"type": "layers", "diff_ids": [ONE] * (MAX_DIFF_IDS + 1)}}, "limit of 512"),
         ({"rootfs": {"type": "layers"}, "history": [1]}, "step 1 of the history"),
@@ -97,6 +96,37 @@ def test_more_steps_with_layers_than_layers_are_refused_in_dockers_words() -> No
 def test_a_config_of_the_wrong_form_is_refused(value: object, says: str) -> None:
     with pytest.raises(Refused, match=says):
         parse_config(json.dumps(value).encode())
+
+
+def test_a_config_without_rootfs_is_refused_in_dockers_words_where_there_are_layers() -> None:
+    for data in (b"{}", b'{"rootfs":null}'):
+        with pytest.raises(Refused, match=r"^invalid image JSON, no RootFS key in config sha256:"):
+            check_rootfs(parse_config(data))
+
+
+@pytest.mark.parametrize(
+    "rootfs",
+    [{"diff_ids": [ONE]}, {"type": None, "diff_ids": [ONE]}, {"type": "", "DIFF_IDS": [ONE]}],
+)
+def test_layers_are_the_type_of_a_rootfs_that_says_none(rootfs: object) -> None:
+    assert parse_config(json.dumps({"rootfS": rootfs}).encode()).diff_ids == (ONE,)
+
+
+def test_a_config_is_read_as_go_reads_it() -> None:
+    data = (
+        b'{"Architecture":"arm64","OS":"linux","Config":{"labels":{"a":null,"b":"caf\xe9"},'
+        b'"env":["A=1",null],"VOLUMES":{"/data":null}},"History":[null,{"Created_By":"x"}],'
+        b'"rootfs":{"diff_ids":["%s","%s"]}}' % (ONE.encode(), TWO.encode())
+    )
+
+    config = parse_config(data)
+
+    assert config.id == sha256(data)
+    assert (config.os, config.architecture) == ("linux", "arm64")
+    assert config.labels == (("a", ""), ("b", "caf\ufffd"))
+    assert config.config["Env"] == ["A=1", ""] and config.config["Volumes"] == {"/data": {}}
+    assert [step.created_by for step in config.history] == ["", "x"]
+    assert config.document["rootfs"]["diff_ids"] == [ONE, TWO]
 
 
 def test_an_image_of_another_system_is_refused_in_dockers_words() -> None:

@@ -68,6 +68,31 @@ def test_a_document_need_not_say_its_own_type() -> None:
     assert parsed.media_type == mediatype.OCI_MANIFEST
 
 
+@pytest.mark.parametrize("version", [{}, {"schemaVersion": None}, {"SchemaVersion": 2}])
+def test_a_document_without_a_version_is_of_version_2(version: dict[str, Any]) -> None:
+    without = manifest(schemaVersion=None)
+
+    assert isinstance(parse({**without, **version}), Manifest)
+    assert isinstance(parse({"manifests": [], **version}, mediatype.OCI_INDEX), Index)
+
+
+def test_a_manifest_is_read_as_go_reads_it() -> None:
+    layer = {"MediaType": mediatype.OCI_LAYER, "DIGEST": sha256(b"l"), "size": 1, "URLs": [None]}
+    given = {
+        "Config": {**CONFIG, "annotations": {"a": None}},
+        "Layers": [layer],
+        "Annotations": {"b": None, "c": "1"},
+        "subject": None,
+    }
+
+    parsed = parse(given)
+
+    assert isinstance(parsed, Manifest) and parsed.config is not None
+    assert parsed.config.annotations == {"a": ""} and parsed.annotations == {"b": "", "c": "1"}
+    assert parsed.layers[0].descriptor.digest == sha256(b"l") and parsed.layers[0].urls == ("",)
+    assert parsed.subject is None
+
+
 def test_null_layers_are_no_layers() -> None:
     parsed = parse({**manifest(), "layers": None})
 
@@ -102,7 +127,19 @@ def test_a_config_of_nothing_makes_an_artifact() -> None:
             "both",
         ),
         (manifest(schemaVersion=1), mediatype.OCI_MANIFEST, "schemaVersion"),
-        (manifest(schemaVersion=None), mediatype.OCI_MANIFEST, "schemaVersion"),
+        (manifest(schemaVersion="2"), mediatype.OCI_MANIFEST, "schemaVersion"),
+        (manifest(schemaVersion=True), mediatype.OCI_MANIFEST, "schemaVersion"),
+        (manifest(fsLayers=[]), mediatype.OCI_MANIFEST, "fsLayers"),
+        (manifest(FSLAYERS=[{"blobSum": "x"}]), mediatype.OCI_MANIFEST, "fsLayers"),
+        ({"manifests": [], "fsLayers": []}, mediatype.OCI_INDEX, "fsLayers"),
+        ({"manifests": [], "LAYERS": []}, mediatype.OCI_INDEX, "both"),
+        ({"manifests": [], "Config": CONFIG}, mediatype.OCI_INDEX, "both"),
+        (manifest(Manifests=[]), mediatype.OCI_MANIFEST, "both"),
+        (
+            manifest(layers=None) | {"Layers": [LAYER], "LAYERS": [LAYER]},
+            mediatype.OCI_MANIFEST,
+            "two spellings",
+        ),
         (manifest(), mediatype.DOCKER_MANIFEST, "media type"),
         (manifest(), "application/vnd.docker.distribution.manifest.v1+prettyjws", "schema 1"),
         (manifest(), "application/json", "neither a manifest nor an index"),
@@ -164,8 +201,22 @@ def test_index_json_may_be_empty_but_not_of_schema_1() -> None:
     assert parse_index_json(b'{"schemaVersion":2,"manifests":null}').manifests == ()
     with pytest.raises(Refused, match=r"index\.json"):
         parse_index_json(b'{"schemaVersion":1,"manifests":[]}')
-    with pytest.raises(Refused, match=r"index\.json"):
-        parse_index_json(b"{}")
+    for nothing in (b"{}", b"null", b"[]"):
+        with pytest.raises(Refused, match=r"^index\.json "):
+            parse_index_json(nothing)
+
+
+@pytest.mark.parametrize("media_type", [mediatype.DOCKER_LIST, "application/json", None])
+def test_index_json_may_say_that_it_is_of_another_type(media_type: str | None) -> None:
+    value = {"mediaType": media_type, "manifests": [LAYER]}
+
+    assert len(parse_index_json(json.dumps(value).encode()).manifests) == 1
+
+
+def test_index_json_that_says_it_is_a_manifest_is_refused() -> None:
+    for media_type in (mediatype.OCI_MANIFEST, *mediatype.SCHEMA1):
+        with pytest.raises(Refused, match=r"index\.json says it is of the media type"):
+            parse_index_json(json.dumps({"mediaType": media_type, "manifests": []}).encode())
 
 
 def test_our_own_manifest_is_the_same_bytes_every_time() -> None:

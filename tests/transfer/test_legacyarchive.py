@@ -6,9 +6,10 @@ import json
 import pytest
 
 from casstore.errors import InvalidReference, Refused
-from casstore.model.digest import sha256
+from casstore.model.digest import Digest, sha256
 from casstore.model.record import Arrival
 from casstore.transfer.compress import DEFAULT
+from casstore.transfer.goconfig import history_entry, make_config
 from casstore.transfer.source import read_images
 from tests.transfer.building import layer, tar_of
 from tests.transfer.intake import FakeIntake
@@ -41,6 +42,45 @@ def test_every_directory_becomes_an_image_on_top_of_its_parent() -> None:
     assert [each.diff_id for each in above.image.layers] == [sha256(layer("a")), sha256(layer("b"))]
     assert [name.familiar for name in above.names] == ["old/app:1"]
     assert below.names == ()
+
+
+@pytest.mark.parametrize(
+    ("version", "word", "image"),
+    [
+        ("1.9.1", b"caf\xe9", "783c93cfeda796b5670e49cc2d2d56d562aaa6b98eba4f49945bbb3bfbde016b"),
+        ("1.8.2", b"caf\xe9", "5b1b2eb0d43365abe51defac980b0b9759a7b2499f7b1cedd8d7c16332a8e9c6"),
+        (
+            "1.9.1",
+            b"caf\\ud800",
+            "4a3905f75f249c7674b02debfe844c5e6fd925fa94d1db74a5039b946c144499",
+        ),
+        (
+            "1.8.2",
+            b"caf\\udc80x\xe2\x82",
+            "4ce9cd79d0ac01636195f00288b1436ca68d385af9a342ddeafac4b9fb86566b",
+        ),
+    ],
+)
+def test_bytes_that_are_no_text_give_the_image_id_that_dockerd_gives(
+    version: str, word: bytes, image: str
+) -> None:
+    """Each ID is that of dockerd 20.10 for the same archive."""
+    old_id = "a" * 64
+    value = json.dumps(
+        {
+            "id": old_id, "created": "2015-04-03T00:00:00Z", "docker_version": version,
+            "architecture": "amd64", "os": "linux", "author": "WORD",
+            "config": {"Cmd": ["/x"], "Labels": {"WORD": "WORD"}}, "WORD": "x",
+            "container_config": {"Cmd": ["/x", "WORD"]},
+        },
+        separators=(",", ":"),
+    ).encode()  # fmt: skip
+    data = value.replace(b"WORD", word)
+    diff_id = Digest("sha256:a695acc7d51a852ef5a67f66200cdb48e0305a5d005a5d7ae23ed2635e775b68")
+
+    config = make_config(data, "json", [diff_id], [history_entry(data, "json")])
+
+    assert sha256(config).hex == image
 
 
 def test_an_image_without_a_name_still_loads() -> None:
