@@ -33,6 +33,8 @@ def admit_arrivals(index: SqliteIndex, arrivals: Sequence[Arrival]) -> tuple[Loa
                 renamed.append(Renamed(name, old))
         loaded.append(LoadedImage(arrival.image.id, arrival.names, tuple(renamed), tuple(changed)))
     for arrival in arrivals:
+        if not arrival.names:
+            index.keep_unnamed(arrival.image.id, arrival.image.top.digest)
         if arrival.parent is not None and index.has_image(arrival.parent):
             _refuse_cycle(index, arrival.image.id, arrival.parent)
             index.link_parent(arrival.image.id, arrival.parent)

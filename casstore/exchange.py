@@ -156,7 +156,8 @@ class ExchangingStore(OpenStore):
             return
         with self._change() as change:
             for name, tag in wanted.items():
-                if change.index.has_image(tag.image):
+                # The lease keeps the image, not the one manifest, whose name may have gone.
+                if tag.digest in {top.digest for top in change.index.tops_of(tag.image)}:
                     change.index.attach(name, tag.image, tag.digest, tagged=0)
             change.commit()
 

@@ -93,9 +93,12 @@ def sign_images(
     kind: str,
 ) -> list[Signed]:
     """Sign each image in one change, which the caller commits; see `Store.sign`."""
-    targets = [target_of(change.index, image) for image in images]
+    # Each on what the last one left: an artifact of signatures, signed itself, may have grown.
     return [
-        _sign(change, ingest, target, key, annotations=annotations, kind=kind) for target in targets
+        _sign(
+            change, ingest, target_of(change.index, image), key, annotations=annotations, kind=kind
+        )
+        for image in images
     ]
 
 

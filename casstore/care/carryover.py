@@ -83,11 +83,18 @@ def _trash(
             problems.append(f"entry {number} of the trash: {error}")
             continue
         only_there = [image.id for image in images if not index.has_image(image.id)]
+        of_the_trash = [  # an image that lives on under another manifest lacks them still
+            (image.id, record.top.digest)
+            for image in images
+            for record in image.records
+            if record.top.digest not in {top.digest for top in index.tops_of(image.id)}
+        ]
         for image in images:
             for record in image.records:
                 index.admit(record)
         trash.put(KeptEntry(number, entry.removed, entry.expires, tuple(images)))
-        index.apply(RemovalPlan((), (), tuple(dict.fromkeys(only_there)), (), (), 0, ()))
+        deleted = tuple(dict.fromkeys(only_there))
+        index.apply(RemovalPlan((), tuple(of_the_trash), deleted, (), (), 0, ()))
     return problems
 
 

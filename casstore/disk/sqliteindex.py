@@ -7,13 +7,14 @@ is not zero is refused here, whatever a plan says.
 from __future__ import annotations
 
 from casstore.disk.schema import KINDS, Error, forget_commit
-from casstore.disk.sqliteleaving import RemovalIndex
+from casstore.disk.sqliteleaving import LEAVING, RemovalIndex
 from casstore.disk.sqliteview import (
     LISTINGS,
     PUBLISHED_NAMELESS,
     PUBLISHED_NAMES,
     encode_labels,
 )
+from casstore.errors import NotFound
 from casstore.model.digest import Digest
 from casstore.model.record import LAYER, Descriptor, ImageRecord, LayerRecord
 from casstore.model.reference import Reference, subject_of
@@ -21,24 +22,19 @@ from casstore.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
-    from casstore.rules.removal import RemovalPlan
 
 BLOBS_AT_ONCE = 500  # that one statement looks up
 _AMONG = "SELECT digest FROM blob WHERE digest IN ({})"
 EDITS = {
+    **LEAVING,
     "known_among": _AMONG.format(",".join("?" * BLOBS_AT_ONCE)),
     "ages": "SELECT (SELECT min(id) FROM reference), (SELECT max(id) FROM reference)",
     "published_names": PUBLISHED_NAMES.format("WHERE image.digest = ?"),
     "published_nameless": PUBLISHED_NAMELESS.format("image.digest = ? AND"),
     "id_of_blob": "SELECT id FROM blob WHERE digest = ?",
-    "size_and_count": "SELECT size, refcount FROM blob WHERE digest = ?",
-    "id_of_image": "SELECT id FROM image WHERE digest = ?",
-    "reference_of": "SELECT reference.id, image.digest, blob.digest FROM reference"
-    " JOIN image ON image.id = reference.image JOIN blob ON blob.id = reference.manifest"
-    " WHERE name = ?",
     "add_blob": "INSERT INTO blob (digest, size, kind) VALUES (?, ?, ?)",
     "add_edge": "INSERT INTO edge (parent, position, child) VALUES (?, ?, ?)",
     "add_layer": "INSERT OR IGNORE INTO layer (blob, compression, diff_id, diff_size, file_bytes)"
@@ -47,24 +43,17 @@ EDITS = {
     " VALUES (?, ?, ?, ?, ?, ?, ?)",
     "grow_image": "UPDATE image SET size = max(size, ?) WHERE id = ?",
     "add_holding": "INSERT OR IGNORE INTO holding (image, manifest, media_type) VALUES (?, ?, ?)",
+    "is_held": "SELECT 1 FROM holding WHERE image = (SELECT id FROM image WHERE digest = ?)"
+    " AND manifest = (SELECT id FROM blob WHERE digest = ?)",
     "add_reference": "INSERT INTO reference (name, image, manifest, tagged) VALUES (?, ?, ?, ?)",
     "set_manifest": "UPDATE reference SET manifest = ? WHERE id = ?",
-    "drop_reference": "DELETE FROM reference WHERE name = ?",
-    "drop_holding": "DELETE FROM holding WHERE image = (SELECT id FROM image WHERE digest = ?)"
-    " AND manifest = (SELECT id FROM blob WHERE digest = ?)",
-    "drop_holdings": "DELETE FROM holding WHERE image = ?",
-    "drop_pin": "DELETE FROM pin WHERE image = ?",
     "add_pin": "INSERT OR IGNORE INTO pin (image) VALUES (?)",
-    "drop_image": "DELETE FROM image WHERE id = ?",
     "drop_edges": "DELETE FROM edge WHERE parent = ?",
     "pardon": "DELETE FROM doomed WHERE digest = ?",
-    "any_doomed": "SELECT 1 FROM doomed LIMIT 1",
-    "forget_doomed": "DELETE FROM doomed WHERE digest <= ?",
     "set_parent": "UPDATE image SET parent = (SELECT id FROM image WHERE digest = ?)"
     " WHERE digest = ?",
     "add_subject": "INSERT OR IGNORE INTO subject (manifest, digest) VALUES (?, ?)",
     "set_meta": "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
-    "any_expired_trash": "SELECT 1 FROM trash WHERE expires <= ? LIMIT 1",
     "drop_meta": "DELETE FROM meta WHERE key = ?",
     "set_lease": "INSERT OR REPLACE INTO lease (name, image, expires)"
     " SELECT ?, id, ? FROM image WHERE digest = ?",
@@ -72,8 +61,6 @@ EDITS = {
     "drop_expired": "DELETE FROM lease WHERE expires <= ?",
 }
 
-# So many expired entries of the trash does a change empty that was asked for something else.
-EXPIRED_AT_ONCE = 16
 # Images whose records a change can tell from those before: with more, and 10 MB of them, it is
 # cheaper to write index.json whole.
 MOST_TOLD = 10_000
@@ -95,17 +82,18 @@ class SqliteIndex(RemovalIndex):
     _touched: dict[Digest, list[Published]]
     _ages: tuple[int, int] | None  # reference.id of the oldest and the newest name
     _too_many: bool  # more images are touched than are told
-    _admitted: dict[Digest, int]  # ids of layers brought by this change, until blobs leave
+    _edits = EDITS
 
     def begin(self) -> None:
         """Start the write transaction, or go on with the one begun; the store lock is held."""
         if not self.connection.in_transaction:
             self.connection.execute("BEGIN IMMEDIATE")
         self._touched, self._ages, self._too_many = {}, None, False
-        self._admitted = {}
+        self._admitted.clear()
 
     def commit(self) -> None:
         """Make the transaction durable: the point of no return."""
+        self.settle()
         self._let_go()
         try:
             self.connection.execute("COMMIT")
@@ -119,13 +107,6 @@ class SqliteIndex(RemovalIndex):
         """Take everything since `begin` back."""
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
-
-    def _do(self, edit: str, *values: Any) -> Any:
-        return self.connection.execute(EDITS[edit], values)
-
-    def _id(self, edit: str, digest: Digest) -> int | None:
-        row = self._do(edit, digest.raw).fetchone()
-        return row[0] if row else None
 
     def known_among(self, blobs: Sequence[Digest]) -> set[Digest]:
         """Those of the blobs that the index knows."""
@@ -168,6 +149,7 @@ class SqliteIndex(RemovalIndex):
 
         None where that is so much that the whole is sooner written than told.
         """
+        self.settle()
         if self._too_many:
             return None
         edits: list[tuple[Published, Published | None]] = []
@@ -199,7 +181,7 @@ class SqliteIndex(RemovalIndex):
         self._touch(image.id)
         layers = {layer.digest: layer for layer in image.layers}
         ids: dict[Digest, int] = {}
-        fuller = []
+        fuller: list[tuple[Digest, Sequence[Digest]]] = []  # documents and what they need
         for blob in image.blobs:
             known = self._admitted.get(blob.digest)
             if known is not None:  # by an image before this one
@@ -211,19 +193,23 @@ class SqliteIndex(RemovalIndex):
                     "add_blob", blob.digest.raw, blob.size, KINDS.index(blob.kind)
                 ).lastrowid
                 self._do("pardon", blob.digest.raw)
-                fuller.append(blob)
-            elif len(blob.children) > len(self.needs_of(blob.digest)):
-                # an index that came without some of its platforms before
-                self._do("drop_edges", known)
-                fuller.append(blob)
+                fuller.append((blob.digest, blob.children))
+            elif blob.children:
+                had = [state.digest for state in self.needs_of(blob.digest)]
+                there = set(had)
+                new = [child for child in blob.children if child not in there]
+                if new:  # an index that came without some of its platforms before
+                    self._do("drop_edges", known)
+                    whole = there.issubset(blob.children)
+                    fuller.append((blob.digest, blob.children if whole else had + new))
             ids[blob.digest] = known
             if blob.kind == LAYER and blob.digest in layers:
                 self._add_layer(known, layers[blob.digest])
                 self._admitted[blob.digest] = known
-        for blob in fuller:
+        for digest, children in fuller:
             self.connection.executemany(
                 EDITS["add_edge"],
-                [(ids[blob.digest], at, ids[child]) for at, child in enumerate(blob.children)],
+                [(ids[digest], at, self._row_of(child, ids)) for at, child in enumerate(children)],
             )
         own = self._id("id_of_image", image.id)
         if own is None:
@@ -243,6 +229,9 @@ class SqliteIndex(RemovalIndex):
         if image.subject is not None:
             self._do("add_subject", ids[image.top.digest], image.subject.raw)
 
+    def _row_of(self, blob: Digest, ids: Mapping[Digest, int]) -> int | None:
+        return ids[blob] if blob in ids else self._id("id_of_blob", blob)
+
     def _add_layer(self, blob: int, layer: LayerRecord) -> None:
         _, _, compression = layer.media_type.rpartition(".tar")
         self._do(
@@ -260,8 +249,14 @@ class SqliteIndex(RemovalIndex):
 
         Returns:
             The image that the name pointed to before, if it was another.
+
+        Raises:
+            NotFound: the image does not hold this manifest, or does not any more.
         """
+        if self._do("is_held", image.raw, manifest.raw).fetchone() is None:
+            raise NotFound(f"image {image.short} has no manifest {manifest.short}")
         self._touch(image)
+        self._naming.pop(image, None)
         row = self._do("reference_of", name).fetchone()
         target = self._id("id_of_blob", manifest)
         subject = subject_of(name)
@@ -274,39 +269,15 @@ class SqliteIndex(RemovalIndex):
                 # Attached again to the same image: nothing moves, but it may name a new manifest.
                 if old_manifest != manifest:
                     self._do("set_manifest", target, key)
-                    self._give_up_unnamed(image, old_manifest)
+                    self._lost_name[image, old_manifest] = None
                 return None
             self._touch(old_image)
+            self._naming.pop(old_image, None)
             self._do("drop_reference", name)
-            self._give_up_unnamed(old_image, old_manifest)
+            self._lost_name[old_image, old_manifest] = None
             moved = old_image
         self._do("add_reference", name, self._id("id_of_image", image), target, tagged)
         return moved
-
-    def _give_up_unnamed(self, image: Digest, manifest: Digest) -> None:
-        """Drop a manifest that lost its last name, while the image lives on under another."""
-        named = {one.manifest for one in self.references_of(image)}
-        if named and manifest not in named:
-            self._do("drop_holding", image.raw, manifest.raw)
-            self.free_unneeded([manifest])
-
-    def free_unneeded(self, blobs: Iterable[Digest]) -> int:
-        """Let go of those blobs that nothing holds, and of all below them that nothing else does.
-
-        Returns:
-            Bytes as stored.
-        """
-        todo, freed = list(blobs), 0
-        while todo:
-            blob = todo.pop()
-            row = self._do("size_and_count", blob.raw).fetchone()
-            if row is not None and row[1] == 0:
-                needs = [state.digest for state in self.needs_of(blob)]
-                self._admitted.clear()
-                self._leave((), (blob,))
-                freed += row[0]
-                todo += dict.fromkeys(needs)
-        return freed
 
     def link_parent(self, child: Digest, parent: Digest) -> None:
         """Record the parent of an image; both are in the store."""
@@ -319,46 +290,6 @@ class SqliteIndex(RemovalIndex):
         if self.is_pinned(image) is not pinned:
             self._touch(image)
             self._do("add_pin" if pinned else "drop_pin", self._id("id_of_image", image))
-
-    # Removal
-
-    def apply(self, plan: RemovalPlan) -> None:
-        """Carry out a removal plan."""
-        for name in plan.untag:
-            row = self._do("reference_of", name).fetchone()
-            if row is not None:
-                self._touch(Digest.of_bytes(row[1]))
-            self._do("drop_reference", name)
-        for image, manifest in plan.detach:
-            self._touch(image)
-            self._do("drop_holding", image.raw, manifest.raw)
-        gone = []
-        for image in plan.delete:
-            self._touch(image)
-            own = self._id("id_of_image", image)
-            if own is not None:
-                self._do("drop_holdings", own)
-                self._do("drop_image", own)
-                gone.append(own)
-        self._admitted.clear()
-        self._leave(gone, plan.free)
-
-    def has_doomed(self) -> bool:
-        """Whether there are blobs that left the index and whose files may still be there."""
-        self._let_go()
-        return self._do("any_doomed").fetchone() is not None
-
-    def forget_doomed(self, last: Digest) -> None:
-        """The files of the doomed blobs up to this one, by digest, are gone."""
-        self._do("forget_doomed", last.raw)
-
-    def drop_expired_trash(self, now: int, *, most: int = EXPIRED_AT_ONCE) -> int:
-        """Empty entries of the trash whose time is over, oldest first; returns how many."""
-        if self._do("any_expired_trash", now).fetchone() is None:
-            return 0
-        from casstore.disk.sqlitetrash import TrashTables
-
-        return TrashTables(self).drop_expired(now, self, most=most)
 
     # Leases and settings
 

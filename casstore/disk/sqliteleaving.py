@@ -18,9 +18,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
-    from casstore.rules.view import LeaseOn
+    from casstore.rules.removal import RemovalPlan
+    from casstore.rules.view import LeaseOn, Naming
 
 LEAVING = {
+    "size_and_count": "SELECT size, refcount FROM blob WHERE digest = ?",
+    "id_of_image": "SELECT id FROM image WHERE digest = ?",
+    "reference_of": "SELECT reference.id, image.digest, blob.digest FROM reference"
+    " JOIN image ON image.id = reference.image JOIN blob ON blob.id = reference.manifest"
+    " WHERE name = ?",
+    "drop_reference": "DELETE FROM reference WHERE name = ?",
+    "drop_holding": "DELETE FROM holding WHERE image = (SELECT id FROM image WHERE digest = ?)"
+    " AND manifest = (SELECT id FROM blob WHERE digest = ?)",
+    "drop_holdings": "DELETE FROM holding WHERE image = ?",
+    "drop_image": "DELETE FROM image WHERE id = ?",
+    "any_doomed": "SELECT 1 FROM doomed LIMIT 1",
+    "forget_doomed": "DELETE FROM doomed WHERE digest <= ?",
+    "any_expired_trash": "SELECT 1 FROM trash WHERE expires <= ? LIMIT 1",
     "drop_edges_of": "DELETE FROM edge WHERE parent = (SELECT id FROM blob WHERE digest = ?)",
     "drop_layer_of": "DELETE FROM layer WHERE blob = (SELECT id FROM blob WHERE digest = ?)",
     "drop_subjects_of": "DELETE FROM subject"
@@ -48,6 +62,10 @@ _UNAFFECTED = frozenset(
 )  # fmt: skip
 _OF_IMAGES = (("drop_leases", "lease"), ("drop_pin", "pin"), ("orphan_children", "parent"))
 _AT_ONCE = 50_000  # rows that wait: 10 MB
+# So many expired entries of the trash does a change empty that was asked for something else.
+EXPIRED_AT_ONCE = 16
+_FEW_NAMES = 16  # of an image: they are sooner asked for again than kept in mind
+_NAMES_KEPT = 100_000  # that are kept in mind: 50 MB
 # KiB of pages that a change of many rows keeps in memory. With SQLite's own 2 MB each edit of an
 # index of a million random keys writes a page to the log and reads the next.
 _PAGES = 96 << 10
@@ -56,6 +74,8 @@ _FEW_PAGES = 2000  # KiB, SQLite's own choice
 
 class RemovalIndex(SqliteView):
     """The view, and what is going from it."""
+
+    _edits: Mapping[str, str] = LEAVING
 
     def __init__(
         self, connection: sqlite3.Connection, *, now: int, hard: Mapping[Digest, Sequence[str]]
@@ -66,6 +86,100 @@ class RemovalIndex(SqliteView):
         self._blobs: list[tuple[bytes]] = []
         self._images: list[tuple[int]] = []
         self._empty: frozenset[str] = frozenset()
+        self._admitted: dict[Digest, int] = {}  # ids of layers this change brought; see _leave
+        # Manifests, each with its image, that lost a name in this change to another image or
+        # manifest: what becomes of them is decided when it has given all names that it gives.
+        self._lost_name: dict[tuple[Digest, Digest], None] = {}
+        self._naming: dict[Digest, Naming] = {}  # of images with many names
+        self._names_kept = 0
+
+    def _do(self, edit: str, *values: Any) -> Any:
+        return self.connection.execute(self._edits[edit], values)
+
+    def _id(self, edit: str, digest: Digest) -> int | None:
+        row = self._do(edit, digest.raw).fetchone()
+        return row[0] if row else None
+
+    def _touch(self, image: Digest) -> None:
+        """Hear that an image is about to be changed."""
+
+    # What goes
+
+    def apply(self, plan: RemovalPlan) -> None:
+        """Carry out a removal plan."""
+        for name in plan.untag:
+            row = self._do("reference_of", name).fetchone()
+            if row is not None:
+                image = Digest.of_bytes(row[1])
+                self._touch(image)
+                if image in self._naming:
+                    self._naming[image].drop(name)
+            self._do("drop_reference", name)
+        for image, manifest in plan.detach:
+            self._touch(image)
+            self._do("drop_holding", image.raw, manifest.raw)
+        gone = []
+        for image in plan.delete:
+            self._touch(image)
+            own = self._id("id_of_image", image)
+            if own is not None:
+                self._do("drop_holdings", own)
+                self._do("drop_image", own)
+                gone.append(own)
+        self._leave(gone, plan.free)
+
+    def settle(self) -> None:
+        """Let go of the manifests whose names have moved, where nothing names them in the end.
+
+        Comes after all that the change gives: a manifest that loses its name to one image may get
+        another by the next name, in whatever order they come.
+        """
+        while self._lost_name:
+            from casstore.rules.removal import plan_unnamed
+
+            lost, self._lost_name = self._lost_name, {}
+            for image, manifest in lost:
+                self.apply(plan_unnamed(self, image, manifest))
+
+    def keep_unnamed(self, image: Digest, manifest: Digest) -> None:
+        """A manifest came without a name: one that it had and loses is no reason for it to go."""
+        self._lost_name.pop((image, manifest), None)
+
+    def free_unneeded(self, blobs: Iterable[Digest]) -> int:
+        """Let go of those blobs that nothing holds, and of all below them that nothing else does.
+
+        Returns:
+            Bytes as stored.
+        """
+        todo, freed = list(blobs), 0
+        while todo:
+            blob = todo.pop()
+            row = self._do("size_and_count", blob.raw).fetchone()
+            if row is not None and row[1] == 0:
+                needs = [state.digest for state in self.needs_of(blob)]
+                self._leave((), (blob,))
+                freed += row[0]
+                todo += dict.fromkeys(needs)
+        return freed
+
+    def drop_expired_trash(self, now: int, *, most: int = EXPIRED_AT_ONCE) -> int:
+        """Empty entries of the trash whose time is over, oldest first; returns how many."""
+        if self._do("any_expired_trash", now).fetchone() is None:
+            return 0
+        from casstore.disk.sqlitetrash import TrashTables
+
+        return TrashTables(self).drop_expired(now, self, most=most)
+
+    def has_doomed(self) -> bool:
+        """Whether there are blobs that left the index and whose files may still be there."""
+        self._let_go()
+        return self._do("any_doomed").fetchone() is not None
+
+    def forget_doomed(self, last: Digest) -> None:
+        """The files of the doomed blobs up to this one, by digest, are gone."""
+        self._do("forget_doomed", last.raw)
+
+    # How it goes
 
     def expect_many(self) -> None:
         """Many removals follow, and until the commit nothing but removals."""
@@ -94,6 +208,7 @@ class RemovalIndex(SqliteView):
             blobs: a document before what it needs.
         """
         rows = [(blob.raw,) for blob in blobs]
+        self._admitted.clear()
         self.freed += len(rows)
         self._many("drop_edges_of", rows)
         self._blobs += rows
@@ -135,6 +250,17 @@ class RemovalIndex(SqliteView):
         if name not in _UNAFFECTED:
             self._let_go()
         return super()._one(name, *values)
+
+    def naming_of(self, image: Digest) -> Naming:
+        naming = self._naming.get(image)
+        if naming is None:
+            naming = super().naming_of(image)
+            if len(naming) > _FEW_NAMES:
+                if self._names_kept > _NAMES_KEPT:
+                    self._naming, self._names_kept = {}, 0
+                self._naming[image] = naming
+                self._names_kept += len(naming)
+        return naming
 
     def leases_on(self, image: Digest) -> Sequence[LeaseOn]:
         return super().leases_on(image) if "lease" not in self._empty or self._hard else ()

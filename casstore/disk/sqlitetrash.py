@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from casstore.disk.sqliteindex import SqliteIndex
+    from casstore.disk.sqliteleaving import RemovalIndex
     from casstore.disk.sqliteview import SqliteView
     from casstore.rules.removal import RemovalPlan
     from casstore.rules.view import BlobState
@@ -213,7 +214,7 @@ class TrashTables:
             for position, name in enumerate(image.names):
                 self._do("put_name", own, position, name.name, name.tagged, name.manifest.raw)
 
-    def drop(self, number: int, index: SqliteIndex) -> int:
+    def drop(self, number: int, index: RemovalIndex) -> int:
         """Remove an entry, and every blob that nothing else needs.
 
         Returns:
@@ -227,7 +228,7 @@ class TrashTables:
         self._do("drop_entry", number)
         return index.free_unneeded(dict.fromkeys(state.digest for state in holders))
 
-    def drop_expired(self, now: int, index: SqliteIndex, *, most: int = _ALL) -> int:
+    def drop_expired(self, now: int, index: RemovalIndex, *, most: int = _ALL) -> int:
         """Remove up to `most` entries whose time is over; returns how many."""
         numbers = [row[0] for row in self._do("expired", now, most).fetchall()]
         for number in numbers:

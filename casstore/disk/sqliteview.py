@@ -12,7 +12,7 @@ from casstore.errors import Damaged
 from casstore.model.digest import Digest
 from casstore.model.record import Descriptor, LayerRecord
 from casstore.model.reference import Reference
-from casstore.rules.view import Attached, BlobState, ImageFacts, LeaseOn
+from casstore.rules.view import Attached, BlobState, ImageFacts, LeaseOn, Naming
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ _STATE = (
     "SELECT blob.digest, blob.kind, blob.size, layer.file_bytes, blob.refcount"
     " FROM {} LEFT JOIN layer ON layer.blob = blob.id WHERE {}"
 )
+_LAYER = "SELECT blob.digest, blob.size, compression, diff_id, diff_size, file_bytes FROM {}"
 _KNOWN = range(len(KINDS))
 LABEL_SEPARATOR = "\x00"  # between keys and values of image.labels: legal in neither
 
@@ -66,16 +67,15 @@ STATEMENTS = {
         "blob AS document JOIN edge ON edge.parent = document.id JOIN blob ON blob.id = edge.child",
         "document.digest = ? ORDER BY edge.position",
     ),
-    "needs_and_layers_of": "SELECT blob.digest, blob.size, compression, diff_id, diff_size,"
-    " file_bytes FROM blob AS document JOIN edge ON edge.parent = document.id"
-    " JOIN blob ON blob.id = edge.child LEFT JOIN layer ON layer.blob = blob.id"
-    " WHERE document.digest = ? ORDER BY edge.position",
+    "needs_and_layers_of": _LAYER.format(
+        "blob AS document JOIN edge ON edge.parent = document.id JOIN blob ON blob.id = edge.child"
+        " LEFT JOIN layer ON layer.blob = blob.id WHERE document.digest = ? ORDER BY edge.position"
+    ),
     "blob_size": "SELECT size FROM blob WHERE digest = ?",
-    "layer": "SELECT blob.digest, blob.size, compression, diff_id, diff_size, file_bytes"
-    " FROM blob JOIN layer ON layer.blob = blob.id WHERE blob.digest = ?",
-    "layer_with_diff_id": "SELECT blob.digest, blob.size, compression, diff_id, diff_size,"
-    " file_bytes FROM layer JOIN blob ON blob.id = layer.blob WHERE diff_id = ?"
-    " ORDER BY blob.size LIMIT 1",
+    "layer": _LAYER.format("blob JOIN layer ON layer.blob = blob.id WHERE blob.digest = ?"),
+    "layer_with_diff_id": _LAYER.format(
+        "layer JOIN blob ON blob.id = layer.blob WHERE diff_id = ? ORDER BY blob.size LIMIT 1"
+    ),
     "tops_of": "SELECT holding.media_type, blob.digest, blob.size FROM image"
     " JOIN holding ON holding.image = image.id JOIN blob ON blob.id = holding.manifest"
     " WHERE image.digest = ? ORDER BY blob.id",
@@ -124,18 +124,15 @@ LISTINGS = {
     "all_published_names": PUBLISHED_NAMES.format(""),
     "all_published_nameless": PUBLISHED_NAMELESS.format(""),
     "all_blob_names": "SELECT digest FROM blob",  # from the index alone
-    "all_blobs": "SELECT blob.digest, blob.kind, blob.size, layer.file_bytes, blob.refcount"
-    " FROM blob LEFT JOIN layer ON layer.blob = blob.id ORDER BY blob.id",
+    "all_blobs": _STATE.format("blob", "1 ORDER BY blob.id"),
     "all_pins": "SELECT image.digest FROM pin JOIN image ON image.id = pin.image",
     "all_edges": "SELECT document.digest, blob.digest FROM edge"
     " JOIN blob AS document ON document.id = edge.parent JOIN blob ON blob.id = edge.child"
     " ORDER BY edge.parent, edge.position",
-    "all_layers": "SELECT blob.digest, blob.size, compression, diff_id, diff_size, file_bytes"
-    " FROM layer JOIN blob ON blob.id = layer.blob ORDER BY blob.id",
+    "all_layers": _LAYER.format("layer JOIN blob ON blob.id = layer.blob ORDER BY blob.id"),
     "all_leases": "SELECT lease.name, image.digest, lease.expires FROM lease"
     " JOIN image ON image.id = lease.image ORDER BY lease.name",
-    "all_referrers": "SELECT image.digest FROM subject"
-    " JOIN blob ON blob.digest = subject.digest"
+    "all_referrers": "SELECT image.digest FROM subject JOIN blob ON blob.digest = subject.digest"
     " JOIN holding ON holding.manifest = subject.manifest JOIN image ON image.id = holding.image",
     "stored_bytes": "SELECT coalesce(sum(size), 0) FROM blob",
     "doomed": "SELECT digest FROM doomed ORDER BY digest",
@@ -173,6 +170,9 @@ class SqliteView:
     def references_of(self, image: Digest) -> Sequence[Attached]:
         rows = self._rows("references_of", image.raw)
         return [Attached(Reference(name), Digest.of_bytes(raw)) for name, raw in rows]
+
+    def naming_of(self, image: Digest) -> Naming:
+        return Naming(self.references_of(image))
 
     def parent_of(self, image: Digest) -> Digest | None:
         row = self._one("parent_of", image.raw)

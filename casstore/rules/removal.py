@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from casstore.model.digest import Digest
     from casstore.model.reference import Name, Reference
-    from casstore.rules.view import Attached, BlobState, StoreView
+    from casstore.rules.view import BlobState, StoreView
 
 UNTAGGED = "untagged"
 DELETED = "deleted"
@@ -99,15 +99,22 @@ def plan_deletion(
     return removal.plan()
 
 
-def is_single(names: Sequence[Reference]) -> bool:
-    """Whether references are so few that an ID may stand for them without force.
+def plan_unnamed(view: StoreView, image: Digest, manifest: Digest) -> RemovalPlan:
+    """Plan what a change takes away because it gave a manifest's last name to another.
 
-    Exactly one; or several with at most one tag, all in one repository.
+    The manifest goes if the image lives on under another name, which names another manifest: as
+    with an `rmi` of that name. An image that has no name at all keeps what it holds.
+
+    Args:
+        view: the store as the change leaves it, with all names where they belong in the end.
+        image: an image that a name has left; it may have gone meanwhile.
+        manifest: what that name named.
     """
-    if len(names) == 1:
-        return True
-    tags = sum(name.tag is not None for name in names)
-    return bool(names) and tags <= 1 and len({name.repository for name in names}) == 1
+    removal = _Removal(view, image.short, force=False, prune=False)
+    names = view.naming_of(image)
+    if len(names) and not names.has_named(manifest):
+        removal.give_up(image, [manifest])
+    return removal.plan()
 
 
 def names_of_its_own(names: Sequence[Reference]) -> list[Reference]:
@@ -137,10 +144,11 @@ class _Removal:
         self._argument = argument
         self._force = force
         self._prune = prune
-        self._untag: list[Reference] = []
-        self._detach: list[tuple[Digest, Digest]] = []
-        self._delete: list[Digest] = []
-        self._free: list[Digest] = []
+        # Dictionaries for their order: with thousands of artifacts, each is looked for in them.
+        self._untag: dict[Reference, None] = {}
+        self._detach: dict[tuple[Digest, Digest], None] = {}
+        self._delete: dict[Digest, None] = {}
+        self._free: dict[Digest, None] = {}
         self._lines: list[Removed] = []
         self._kept: list[tuple[Digest, Digest]] = []
         self._counts: dict[Digest, int] = {}
@@ -153,29 +161,23 @@ class _Removal:
         )  # fmt: skip
 
     def by_name(self, image: Digest, name: Name) -> None:
-        attached = self._view.references_of(image)
-        names = [one.name for one in attached]
-        if not self._force and is_single(names):
+        names = self._view.naming_of(image)
+        if not self._force and names.is_single():
             self._refuse_held_last_name(image)
         target = name.reference
-        going = [target]
-        if target.tag is not None:
-            siblings = [n for n in names if n.repository == target.repository and n != target]
-            if all(sibling.tag is None for sibling in siblings):
-                going += siblings  # a repository's digests go with its last tag
         self._untagged(target, name.familiar)
-        for sibling in going[1:]:
+        for sibling in names.going_with(target):
             self._untagged(sibling, sibling.familiar)
-        left = [one for one in attached if one.name not in going]
-        if left:
-            self._give_up_unnamed(image, [o for o in attached if o.name in going], left)
+        if len(names) > len(self._untag):
+            self.give_up(image, names.without(self._untag))
         else:
             self._delete_image(image, quiet=True, names=())
 
     def by_id(self, image: Digest, *, whole: bool = False) -> None:
         """Remove an image; with `whole`, all its names too, in however many repositories."""
-        names = [one.name for one in self._view.references_of(image)]
-        if whole or is_single(names):
+        naming = self._view.naming_of(image)
+        names = list(naming)
+        if whole or naming.is_single():
             conflict = self._conflict(image, names=(), force=self._force)
             if conflict is not None:
                 raise conflict
@@ -242,27 +244,22 @@ class _Removal:
             )
 
     def _untagged(self, name: Reference, text: str) -> None:
-        self._untag.append(name)
+        self._untag[name] = None
         self._lines.append(Removed(UNTAGGED, text, None, "reference", 0, 0))
 
-    def _give_up_unnamed(
-        self, image: Digest, gone: Iterable[Attached], left: Iterable[Attached]
-    ) -> None:
-        """A manifest goes with its last name while the image lives on under another manifest."""
-        named = {one.manifest for one in left}
-        for manifest in dict.fromkeys(one.manifest for one in gone):
-            if manifest in named:
-                continue
-            self._detach.append((image, manifest))
-            for state in self._view.manifests_of(image):
-                if state.digest == manifest:
-                    freed = self._release([state])
-                    self._report_layers(image, freed)
-                    self._drop_referrers(freed)
+    def give_up(self, image: Digest, manifests: Sequence[Digest]) -> None:
+        """Manifests go with their last name while the image lives on under another manifest."""
+        for state in self._view.manifests_of(image) if manifests else ():
+            if state.digest in manifests:
+                self._detach[image, state.digest] = None
+                freed = self._release([state])
+                self._report_layers(image, freed)
+                self._drop_referrers(freed)
 
     def _drop(self, image: Digest) -> None:
-        self._delete.append(image)
-        freed = self._release(self._view.manifests_of(image))
+        self._delete[image] = None
+        held = self._view.manifests_of(image)
+        freed = self._release([one for one in held if (image, one.digest) not in self._detach])
         documents = sum(state.size for state in freed if state.kind != LAYER)
         self._lines.append(Removed(DELETED, image.hex, image, "image", documents, 0))
         self._report_layers(image, freed)
@@ -301,8 +298,9 @@ class _Removal:
         outliving: list[BlobState] = []
         freed = release(self._view, holders, self._counts, outliving)
         if self._delete:
-            self._kept += ((self._delete[-1], s.digest) for s in outliving if s.kind == LAYER)
-        self._free += (state.digest for state in freed)
+            image = next(reversed(self._delete))
+            self._kept += ((image, state.digest) for state in outliving if state.kind == LAYER)
+        self._free.update((state.digest, None) for state in freed)
         self._freed += sum(state.size for state in freed)
         return freed
 

@@ -7,7 +7,7 @@ touches. So thousands of removals, each on what the last one left, cost one read
 
 from __future__ import annotations
 
-from casstore.rules.view import Attached, BlobState, ImageFacts, LeaseOn
+from casstore.rules.view import Attached, BlobState, ImageFacts, LeaseOn, Naming
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,6 +80,9 @@ class Snapshot:
     def references_of(self, image: Digest) -> Sequence[Attached]:
         return self._names.get(image, ())
 
+    def naming_of(self, image: Digest) -> Naming:
+        return Naming(self._names.get(image, ()))
+
     def parent_of(self, image: Digest) -> Digest | None:
         return self.facts[image].parent if image in self.facts else None
 
@@ -142,9 +145,9 @@ class Snapshot:
 
     def apply(self, plan: RemovalPlan) -> None:
         """Go on from what `plan` leaves."""
-        for name in plan.untag:
-            image = self._named.pop(name)
-            self._names[image] = [one for one in self._names[image] if one.name != name]
+        going = set(plan.untag)
+        for image in {self._named.pop(name) for name in going}:
+            self._names[image] = [one for one in self._names[image] if one.name not in going]
         for image, manifest in plan.detach:
             self._holdings[image].remove(manifest)
             self._counts[manifest] -= 1

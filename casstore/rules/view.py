@@ -6,7 +6,7 @@ from casstore.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Protocol
 
     from casstore.model.digest import Digest
@@ -18,6 +18,77 @@ class Attached(Value):
 
     name: Reference
     manifest: Digest
+
+
+class Naming:
+    """The names of one image, so ordered that no question costs more the more names there are.
+
+    An image can have thousands of names, and a removal asks the same of each.
+    """
+
+    __slots__ = ("_by_manifest", "_by_repository", "_manifests", "_tags")
+
+    def __init__(self, attached: Iterable[Attached]) -> None:
+        """`attached` in attach order."""
+        self._manifests: dict[Reference, Digest] = {}
+        self._by_manifest: dict[Digest, int] = {}  # how many names it has
+        self._by_repository: dict[str, dict[Reference, None]] = {}
+        self._tags: dict[str, int] = {}  # by repository
+        for name, manifest in attached:
+            self._manifests[name] = manifest
+            self._by_manifest[manifest] = self._by_manifest.get(manifest, 0) + 1
+            repository = name.repository
+            self._by_repository.setdefault(repository, {})[name] = None
+            self._tags[repository] = self._tags.get(repository, 0) + (name.tag is not None)
+
+    def __len__(self) -> int:
+        return len(self._manifests)
+
+    def __iter__(self) -> Iterator[Reference]:
+        """References in attach order."""
+        return iter(self._manifests)
+
+    def is_single(self) -> bool:
+        """Whether the names are so few that an ID may stand for them without force.
+
+        Exactly one; or several with at most one tag, all in one repository.
+        """
+        if len(self._manifests) == 1:
+            return True
+        return len(self._by_repository) == 1 and max(self._tags.values()) <= 1
+
+    def going_with(self, name: Reference) -> list[Reference]:
+        """Names that go when this one does: a repository's digests go with its last tag."""
+        repository = name.repository
+        if name.tag is None or self._tags.get(repository, 0) > 1:
+            return []
+        return [one for one in self._by_repository.get(repository, ()) if one != name]
+
+    def without(self, names: Iterable[Reference]) -> list[Digest]:
+        """Manifests that have no name any more when these have gone."""
+        going: dict[Digest, int] = {}
+        for name in names:
+            manifest = self._manifests[name]
+            going[manifest] = going.get(manifest, 0) + 1
+        return [one for one, count in going.items() if count == self._by_manifest[one]]
+
+    def has_named(self, manifest: Digest) -> bool:
+        """Whether a name names this manifest."""
+        return manifest in self._by_manifest
+
+    def drop(self, name: Reference) -> None:
+        """Take a name away; harmless where it is not there."""
+        manifest = self._manifests.pop(name, None)
+        if manifest is None:
+            return
+        repository = name.repository
+        self._tags[repository] -= name.tag is not None
+        del self._by_repository[repository][name]
+        if not self._by_repository[repository]:
+            del self._by_repository[repository], self._tags[repository]
+        self._by_manifest[manifest] -= 1
+        if not self._by_manifest[manifest]:
+            del self._by_manifest[manifest]
 
 
 class BlobState(Value):
@@ -63,6 +134,9 @@ if TYPE_CHECKING:
 
         def references_of(self, image: Digest) -> Sequence[Attached]:
             """References of an image in the order in which they were attached."""
+
+        def naming_of(self, image: Digest) -> Naming:
+            """The same, for one who asks again after each of many removals; not to be changed."""
 
         def parent_of(self, image: Digest) -> Digest | None:
             """The recorded parent."""

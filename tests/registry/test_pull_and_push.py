@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
@@ -13,12 +14,22 @@ from typing import Any
 import pytest
 
 from casstore.errors import NotFound, Refused, UsageError
+from casstore.model.digest import sha256
+from casstore.model.place import parse_place
+from casstore.model.reference import parse_name
 from casstore.registry.http import Transport
 from casstore.store import Store
 from tests.registry.conftest import NewStore, filled, names
 from tests.registry.servers import Proxy, RealRegistry
 from tests.sessions.commandline import casstore
-from tests.transfer.building import Layout, config_of, layer
+from tests.transfer.building import (
+    OCI_CONFIG,
+    OCI_LAYER,
+    Layout,
+    config_of,
+    docker_archive,
+    layer,
+)
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "images"
 
@@ -359,3 +370,62 @@ def test_connections_are_shared_among_pulls(
     new_store().pull(f"{proxy.host}/shared/app:1", via=transport)
 
     assert proxy.connections == before
+
+
+def test_all_tags_come_when_one_has_moved_and_another_names_the_former_image(
+    registry: RealRegistry, new_store: NewStore, tmp_path: Path
+) -> None:
+    origin, store = new_store(), new_store()
+    name = f"{registry.host}/moved/app"
+    text, config = layer("old"), config_of(layer("old"))
+    origin.load(io.BytesIO(docker_archive({"layers": [text], "config": config})))
+    origin.tag(sha256(config), f"{name}:latest")
+    origin.push(f"{name}:latest")
+    store.pull(name, all_tags=True)
+    other = Layout()  # the same image with gzip layers
+    gzip = other.publish(other.image("old", config=config), f"{name}:other")
+    filled(origin, other, tmp_path)
+    filled(store, other, tmp_path)
+    origin.tag(f"{name}:latest", f"{name}:former")
+    newer = Layout()
+    newer.publish(newer.image("new"), f"{name}:latest")
+    filled(origin, newer, tmp_path / "newer")
+    origin.push(name, all_tags=True)
+
+    store.pull(name, all_tags=True)
+
+    assert store.check().clean
+    for tag in "latest", "former", "other":
+        assert store._view().top_named(parse_name(f"{name}:{tag}").reference) == (
+            origin._view().top_named(parse_name(f"{name}:{tag}").reference)
+        )
+        store.save([f"{name}:{tag}"], str(tmp_path / f"{tag}.tar"))
+    assert gzip in {top.digest for top in store._view().tops_of(sha256(config))}
+
+
+def test_a_push_whose_name_goes_meanwhile_records_nothing(
+    registry: RealRegistry, store: Store, tmp_path: Path
+) -> None:
+    name = f"{registry.host}/meanwhile/app:1"
+    config = config_of(layer("x"))
+    layout = Layout()
+    layout.publish(layout.image("x", config=config), name)
+    filled(store, layout, tmp_path)
+    store.take(parse_place(f"casstore:{name}"), "kept:1")
+    store.load(io.BytesIO(docker_archive({"layers": [layer("x")], "config": config})))
+    another = Layout()  # the image's other manifest: its layer as it is
+    plain = another.manifest(
+        another.blob(config, OCI_CONFIG), [another.blob(layer("x"), OCI_LAYER)]
+    )
+    another.publish(plain, "kept:1")
+    filled(store, another, tmp_path / "plain")
+
+    def tell(what: str, to: str) -> None:
+        if "digest:" in what:  # all has been sent
+            with Store(store.path) as other:
+                other.remove([name])
+
+    pushed = store.push(name, tell=tell)
+
+    assert [one.name.familiar for one in pushed] == [name]
+    assert names(store, "kept:1") == ["kept:1"]

@@ -112,6 +112,7 @@ def answers(view: ListingView, world: World) -> dict[str, object]:
             list(view.references_of(image)), view.parent_of(image), list(view.children_of(image)),
             list(view.leases_on(image)), list(view.manifests_of(image)), view.facts_of(image),
             list(view.subjects_of(image)),
+            list(view.naming_of(image)),
             view.is_pinned(image),
         ]  # fmt: skip
     for blob in world.blobs:

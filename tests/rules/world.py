@@ -22,7 +22,7 @@ from casstore.model.record import (
 )
 from casstore.model.reference import Reference, parse_name, subject_of
 from casstore.rules.removal import RemovalPlan, plan_removal
-from casstore.rules.view import Attached, BlobState, ImageFacts, LeaseOn
+from casstore.rules.view import Attached, BlobState, ImageFacts, LeaseOn, Naming
 
 CONFIG_SIZE, MANIFEST_SIZE, LAYER_SIZE, FILE_BYTES = 100, 200, 1000, 7
 SECOND = 10**9
@@ -196,6 +196,9 @@ class World:
         return [
             Attached(name, manifest) for name, (own, manifest) in self.names.items() if own == image
         ]
+
+    def naming_of(self, image: Digest) -> Naming:
+        return Naming(self.references_of(image))
 
     def parent_of(self, image: Digest) -> Digest | None:
         return self.facts[image].parent
