@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from casstore.disk.ingest import Ingest
+    from casstore.model.arguments import StrPath
     from casstore.model.digest import Digest
     from casstore.model.manifest import Platform
     from casstore.model.place import Place
@@ -39,7 +40,7 @@ class CopyingStore(ExchangingStore):
         whole: bool = False,
         compression: str = "zstd",
         via: Access | Transport | None = None,
-        policy: str | None = None,
+        policy: StrPath | None = None,
     ) -> Digest:
         """Copy an image into the store, under a name; one durable change.
 
@@ -66,7 +67,7 @@ class CopyingStore(ExchangingStore):
         target = parse_target(name)
         wanted = _platform(platform)
         if source.transport == STORE:
-            _, top = self._chosen(source.path, wanted, whole=whole)
+            _, top = self._chosen(source.where, wanted, whole=whole)
             self._take_in(lambda ingest: [_arrival(_stored(ingest, top), target)], origin=None)
             return top.digest
         tops: list[Digest] = []
@@ -78,7 +79,7 @@ class CopyingStore(ExchangingStore):
 
                 with connected(via) as transport:
                     pull = Pull(
-                        transport, source.path, platform=wanted, whole=whole, every_tag=False,
+                        transport, source.where, platform=wanted, whole=whole, every_tag=False,
                         referrers=self._policy(policy) is not None, tell=_silent,
                         progress=self.progress,
                     )  # fmt: skip
@@ -93,7 +94,7 @@ class CopyingStore(ExchangingStore):
 
         # What it is called where it comes from is what a trust policy is about.
         is_remote = source.transport == REGISTRY
-        origin = (source.transport, source.path if is_remote else os.path.realpath(source.path))
+        origin = (source.transport, source.where if is_remote else os.path.realpath(source.where))
         self._take_in(read, origin=origin, policy=policy)
         return tops[0]
 
@@ -132,7 +133,7 @@ class CopyingStore(ExchangingStore):
             if target.transport == REGISTRY:
                 with connected(via) as transport:
                     push = Push(
-                        transport, view, target.path, every_tag=False, tell=_silent,
+                        transport, view, target.where, every_tag=False, tell=_silent,
                         progress=self.progress, source=(found, top),
                     )  # fmt: skip
                     push.send(StoredFiles(self.disk.blobs, view))
@@ -144,7 +145,7 @@ class CopyingStore(ExchangingStore):
                 names = (parse_target(target.reference),)
             saved = SavedImage(found, top, names, None, target.reference)
             form = {OCI: OCI_DIRECTORY, DOCKER_ARCHIVE: DOCKER}.get(target.transport, OCI_FILE)
-            write_saved(self.disk, view, [saved], target.path, form, progress=self.progress)
+            write_saved(self.disk, view, [saved], target.where, form, progress=self.progress)
         return top.digest
 
     def _kept(self, images: Sequence[Digest]) -> AbstractContextManager[object]:
@@ -180,7 +181,7 @@ class CopyingStore(ExchangingStore):
         from casstore.transfer.compress import parse_compression
         from casstore.transfer.source import read_images
 
-        arrivals = read_images(source.path, ingest, compression=parse_compression(compression))
+        arrivals = read_images(source.where, ingest, compression=parse_compression(compression))
         image = _named(arrivals, source).image
         return image if whole else _for_platform(ingest, image, platform)
 
@@ -190,12 +191,12 @@ def _named(arrivals: Sequence[Arrival], source: Place) -> Arrival:
     if not source.reference:
         if len({arrival.image.top.digest for arrival in arrivals}) == 1:
             return arrivals[0]
-        raise Refused(f"{quote(source.path)} has several images: name one of them after a colon")
+        raise Refused(f"{quote(source.where)} has several images: name one of them after a colon")
     for arrival in arrivals:
         for name in arrival.names:
             if source.reference in (name.tag, name.familiar, name, f"{name}".rpartition("@")[2]):
                 return arrival
-    raise NotFound(f"{quote(source.path)} has no image {quote(source.reference)}")
+    raise NotFound(f"{quote(source.where)} has no image {quote(source.reference)}")
 
 
 def _for_platform(ingest: Ingest, image: ImageRecord, platform: Platform) -> ImageRecord:
@@ -253,8 +254,8 @@ def _platform(text: str | None) -> Platform:
 def check_ends(source: Place, target: Place) -> None:
     """Raises UsageError where a copy has no sense: both ends are the same file."""
     same = source.transport == target.transport and source.transport not in (STORE, REGISTRY)
-    if same and os.path.realpath(source.path) == os.path.realpath(target.path):
-        raise UsageError(f"cannot copy {quote(source.path)} onto itself")
+    if same and os.path.realpath(source.where) == os.path.realpath(target.where):
+        raise UsageError(f"cannot copy {quote(source.where)} onto itself")
 
 
 def _silent(what: str, to: str) -> None:

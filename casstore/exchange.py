@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from casstore.disk.ingest import Ingest
     from casstore.leases import Lease
+    from casstore.model.arguments import StrPath
     from casstore.model.record import Arrival
     from casstore.registry.access import Access
     from casstore.registry.http import Transport
@@ -58,7 +59,7 @@ class ExchangingStore(OpenStore):
         referrers: bool = False,
         via: Access | Transport | None = None,
         tell: Tell | None = None,
-        policy: str | None = None,
+        policy: StrPath | None = None,
     ) -> PullResult:
         """Pull an image from a registry; whole, or nothing is changed.
 
@@ -172,7 +173,7 @@ class ExchangingStore(OpenStore):
         read: Callable[[Ingest], Sequence[Arrival]],
         *,
         origin: Sequence[str] | None = FROM_REGISTRY,
-        policy: str | None = None,
+        policy: StrPath | None = None,
     ) -> LoadResult:
         """The way in: stage what `read` brings without the lock, then admit it in one change.
 
@@ -246,21 +247,27 @@ class ExchangingStore(OpenStore):
             )
 
     def _ask_policy(
-        self, policy: str | None, origin: Sequence[str], arrivals: Sequence[Arrival], ingest: Ingest
+        self,
+        policy: StrPath | None,
+        origin: Sequence[str],
+        arrivals: Sequence[Arrival],
+        ingest: Ingest,
     ) -> None:
         """The door: nothing comes in that the trust policy refuses."""
-        policy = self._policy(policy)
-        if policy is None:
+        path = self._policy(policy)
+        if path is None:
             return
         from casstore.gatekeeping import Origin, check_arrivals
 
-        check_arrivals(policy, Origin(*origin), arrivals, ingest, self._view())
+        check_arrivals(path, Origin(*origin), arrivals, ingest, self._view())
 
-    def _policy(self, policy: str | None) -> str | None:
+    def _policy(self, policy: StrPath | None) -> str | None:
         """Path of the trust policy in force: the one given, else the store's own."""
-        if policy is None and os.path.lexists(self.disk.policy):
-            return self.disk.policy
-        return policy
+        if policy is not None:
+            from casstore.model.arguments import path_of
+
+            return path_of(policy)
+        return self.disk.policy if os.path.lexists(self.disk.policy) else None
 
 
 def _silent(what: str, to: str) -> None:

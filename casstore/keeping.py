@@ -31,7 +31,9 @@ class KeepingStore(OpenStore):
             NotFound: one of them is not in the store.
         """
         from casstore.leases import Lease
+        from casstore.model.arguments import several
 
+        images = several(images, "images")
         uses = self.disk.uses  # imported before the change: nothing may fail after it
         with self._change() as change:
             lease = Lease(self.disk, change, images, name, self._command)
@@ -62,6 +64,9 @@ class KeepingStore(OpenStore):
 
     def remove_lease(self, *names: str) -> None:
         """End soft leases: all of them, or none where one is none. Raises NotFound."""
+        from casstore.model.arguments import several
+
+        names = several(names, "names")
         with self._change() as change:
             for name in dict.fromkeys(names):
                 if not change.index.drop_lease(name):
@@ -98,14 +103,16 @@ class KeepingStore(OpenStore):
             InvalidReference: `name` is no name for a tag.
             Damaged: bytes of it are missing.
         """
+        from casstore.model.arguments import several
         from casstore.model.reference import parse_target
         from casstore.trash import restore_entries
 
+        arguments = [str(entry) for entry in several(entries, "entries", (str, int))]
         if name is not None and len(entries) != 1:
             raise UsageError("one name is for one entry of the trash")
         target = None if name is None else parse_target(name)
         with self._change() as change:
-            return restore_entries(self.disk, change, [str(e) for e in entries], name=target)
+            return restore_entries(self.disk, change, arguments, name=target)
 
     def empty_trash(self, *entries: str | int) -> EmptiedTrash:
         """Remove entries of the trash for good (all, where none is named), and free their blobs.
@@ -113,9 +120,10 @@ class KeepingStore(OpenStore):
         Raises:
             NotFound: one of them is not in the trash; nothing is removed.
         """
+        from casstore.model.arguments import several
         from casstore.trash import empty_entries
 
-        arguments = [str(entry) for entry in entries]
+        arguments = [str(entry) for entry in several(entries, "entries", (str, int))]
         return self._change_that_frees(lambda change: empty_entries(change, arguments))
 
     # Settings

@@ -6,9 +6,10 @@ from casstore.opening import OpenStore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from typing import Any
 
+    from casstore.model.arguments import Several
     from casstore.results.images import HistoryRow, Image, ImageSummary, PlatformRow
 
 
@@ -16,7 +17,7 @@ class LookingStore(OpenStore):
     """A store whose images can be listed and inspected."""
 
     def images(
-        self, *, all: bool = False, filters: Sequence[str] = (), patterns: Sequence[str] = ()
+        self, *, all: bool = False, filters: Several[str] = (), patterns: Several[str] = ()
     ) -> list[ImageSummary]:
         """List images, newest first.
 
@@ -28,11 +29,15 @@ class LookingStore(OpenStore):
         return list(self.each_image(all=all, filters=filters, patterns=patterns))
 
     def each_image(
-        self, *, all: bool = False, filters: Sequence[str] = (), patterns: Sequence[str] = ()
+        self, *, all: bool = False, filters: Several[str] = (), patterns: Several[str] = ()
     ) -> Iterator[ImageSummary]:
         """As `images`, one after the other; the store is to stay open meanwhile."""
         from casstore.queries.listing import list_images
 
+        if filters != () or patterns != ():
+            from casstore.model.arguments import several
+
+            filters, patterns = several(filters, "filters"), several(patterns, "patterns")
         view = self._view()
         chosen = None
         if filters or patterns:

@@ -8,8 +8,7 @@ from casstore.opening import OpenStore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from casstore.model.arguments import Several
     from casstore.results.removal import PruneResult, RemovalResult
 
 
@@ -43,8 +42,10 @@ class NamingStore(OpenStore):
 
         All of them or none. Raises NotFound.
         """
+        from casstore.model.arguments import several
         from casstore.rules.resolve import resolve
 
+        images = several(images, "images")
         with self._change() as change:
             for image in [resolve(change.index, name).image for name in images]:
                 change.index.set_pin(image, pinned=pinned)
@@ -52,7 +53,7 @@ class NamingStore(OpenStore):
 
     def remove(
         self,
-        images: Sequence[str],
+        images: Several[str],
         *,
         force: bool = False,
         prune: bool = True,
@@ -75,8 +76,10 @@ class NamingStore(OpenStore):
             keep: seconds for which the trash keeps what goes, 0 for not at all; by default as the
                 store's setting `trash.keep` says.
         """
+        from casstore.model.arguments import several
         from casstore.removing import remove_images
 
+        images = several(images, "images")
         kept = None if keep is None else int(keep * 1e9)
         return self._change_that_frees(
             lambda change: remove_images(
@@ -89,7 +92,7 @@ class NamingStore(OpenStore):
         self,
         *,
         all: bool = False,
-        filters: Sequence[str] = (),
+        filters: Several[str] = (),
         dry_run: bool = False,
         keep: float | None = None,
     ) -> PruneResult:
@@ -101,8 +104,10 @@ class NamingStore(OpenStore):
             dry_run: change nothing, return what would happen.
             keep: as for `remove`.
         """
+        from casstore.model.arguments import several
         from casstore.removing import prune_images
 
+        filters = several(filters, "filters")
         kept = None if keep is None else int(keep * 1e9)
         return self._change_that_frees(
             lambda change: prune_images(

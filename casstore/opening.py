@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from casstore.disk.filelocking import StoreLock
     from casstore.disk.schema import Connection
     from casstore.disk.sqliteview import SqliteView
+    from casstore.model.arguments import StrPath
     from casstore.progress import Progress
 
     T = TypeVar("T")
@@ -33,7 +34,9 @@ _PAUSE = 0.1  # seconds between two turns: time for one who looks every 20 ms, o
 class OpenStore:
     """A store's directory and the connection to its index."""
 
-    def __init__(self, path: str, *, lock_timeout: float = LOCK_TIMEOUT, command: str = "") -> None:
+    def __init__(
+        self, path: StrPath, *, lock_timeout: float = LOCK_TIMEOUT, command: str = ""
+    ) -> None:
         """Name a store; nothing is opened yet. `load` and `import_image` make it if need be.
 
         Args:
@@ -42,7 +45,7 @@ class OpenStore:
             command: what those are told who wait for a change made here; the program's name by
                 default.
         """
-        self.disk = LocalStore(str(path))
+        self.disk = LocalStore(os.fspath(path))
         self.progress: Progress | None = None  # set it, to be told how far long tasks are
         self._lock_timeout = lock_timeout
         self._command = command

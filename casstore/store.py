@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import IO, BinaryIO
 
     from casstore.disk.ingest import Ingest
+    from casstore.model.arguments import Several, StrPath
     from casstore.model.digest import Digest
     from casstore.model.record import Arrival
     from casstore.results.exchange import LoadResult
@@ -36,11 +37,11 @@ class Store(NamingStore, LookingStore, TrustedStore, CopyingStore, KeepingStore,
 
     def load(
         self,
-        source: str | IO[bytes],
+        source: StrPath | IO[bytes],
         *,
         compression: str = "zstd",
         link: bool = False,
-        policy: str | None = None,
+        policy: StrPath | None = None,
     ) -> LoadResult:
         """Load every image of an archive or layout, or none.
 
@@ -55,15 +56,17 @@ class Store(NamingStore, LookingStore, TrustedStore, CopyingStore, KeepingStore,
             Refused: the input is wrong, hostile, beyond a limit, or against the policy; nothing
                 is changed.
         """
+        from casstore.model.arguments import path_or_file
         from casstore.transfer.compress import parse_compression
         from casstore.transfer.source import find_images
 
+        where = path_or_file(source)
         how = parse_compression(compression)
         origin: list[str] = []
 
         def read(ingest: Ingest) -> Sequence[Arrival]:
-            found = find_images(source, ingest, compression=how, link=link, progress=self.progress)
-            named = source if isinstance(source, str) and source != "-" else None
+            found = find_images(where, ingest, compression=how, link=link, progress=self.progress)
+            named = where if isinstance(where, str) and where != "-" else None
             origin[:] = found.transport, os.path.realpath(named) if named is not None else ""
             return found.arrivals
 
@@ -71,10 +74,10 @@ class Store(NamingStore, LookingStore, TrustedStore, CopyingStore, KeepingStore,
 
     def import_image(
         self,
-        source: str | IO[bytes],
+        source: StrPath | IO[bytes],
         name: str | None = None,
         *,
-        changes: Sequence[str] = (),
+        changes: Several[str] = (),
         message: str | None = None,
         parent: str | None = None,
         compression: str = "zstd",
@@ -93,7 +96,9 @@ class Store(NamingStore, LookingStore, TrustedStore, CopyingStore, KeepingStore,
             platform: `os/architecture[/variant]`; this machine's by default.
         """
         from casstore.importing import import_source
+        from casstore.model.arguments import path_or_file, several
 
+        where, instructions = path_or_file(source), several(changes, "changes")
         arrivals: list[Arrival] = []
 
         def read(ingest: Ingest) -> Sequence[Arrival]:
@@ -101,9 +106,9 @@ class Store(NamingStore, LookingStore, TrustedStore, CopyingStore, KeepingStore,
                 import_source(
                     self._view(),
                     ingest,
-                    source,
+                    where,
                     name,
-                    changes=changes,
+                    changes=instructions,
                     message=message,
                     parent=parent,
                     compression=compression,
@@ -118,7 +123,9 @@ class Store(NamingStore, LookingStore, TrustedStore, CopyingStore, KeepingStore,
 
     # Ways out
 
-    def save(self, images: Sequence[str], out: str | BinaryIO, *, format: str = "docker") -> None:
+    def save(
+        self, images: Several[str], out: StrPath | BinaryIO, *, format: str = "docker"
+    ) -> None:
         """Write images to an archive or a layout directory.
 
         Args:
@@ -126,14 +133,16 @@ class Store(NamingStore, LookingStore, TrustedStore, CopyingStore, KeepingStore,
             out: a path (written under another name first, and whole or not at all), or a stream.
             format: `docker` (docker-archive), `oci` (OCI archive) or `oci-dir` (layout directory).
         """
+        from casstore.model.arguments import path_or_file, several
         from casstore.saving import chosen_images, save_images
 
+        images, target = several(images, "images"), path_or_file(out)
         view = self._view()
         if not self.disk.is_writable():  # there is nobody to hold the images from
-            save_images(self.disk, view, images, out, format, progress=self.progress)
+            save_images(self.disk, view, images, target, format, progress=self.progress)
             return
         with self.lease(*chosen_images(view, images), name=f"save-{os.getpid()}"):
-            save_images(self.disk, view, images, out, format, progress=self.progress)
+            save_images(self.disk, view, images, target, format, progress=self.progress)
 
     # Looking
 
@@ -176,16 +185,19 @@ class Store(NamingStore, LookingStore, TrustedStore, CopyingStore, KeepingStore,
 
         return what_keeps(self.disk, self._view(), argument, time.time_ns())
 
-    def report(self, out: str) -> None:
+    def report(self, out: StrPath) -> None:
         """Write the store's report to `out`: one HTML page that needs nothing else."""
+        from casstore.model.arguments import path_of
         from casstore.queries.inventory import take_inventory
         from casstore.report.page import write_page
 
-        write_page(out, take_inventory(self.disk, self._view(), time.time_ns()))
+        write_page(path_of(out), take_inventory(self.disk, self._view(), time.time_ns()))
 
     def use(self, *images: str) -> None:
         """Say that images are in use now, for policies that go by the last use. Raises NotFound."""
+        from casstore.model.arguments import several
         from casstore.rules.resolve import resolve
 
+        images = several(images, "images")
         view = self._view()
         self.disk.uses.note([resolve(view, image).image for image in images], time.time_ns())

@@ -7,12 +7,16 @@ from casstore.exchange import ExchangingStore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Mapping, Sequence
 
     from casstore.disk.ingest import Ingest
+    from casstore.model.arguments import Several
     from casstore.model.digest import Digest
     from casstore.model.record import Arrival
     from casstore.results.trust import Signed, Verified
+
+    Key = bytes | os.PathLike[str]  # what a key's file holds, or where it is
 
 
 class TrustedStore(ExchangingStore):
@@ -20,8 +24,8 @@ class TrustedStore(ExchangingStore):
 
     def sign(
         self,
-        images: Sequence[str],
-        key: bytes,
+        images: Several[str],
+        key: Key,
         *,
         password: Callable[[], bytes] | None = None,
         annotations: Mapping[str, str] | None = None,
@@ -31,7 +35,8 @@ class TrustedStore(ExchangingStore):
 
         Args:
             images: names, or IDs of images that are in one repository.
-            key: what the private key's file holds: a cosign key file, PKCS#8 (PEM or DER).
+            key: the private key's file, as a `pathlib.Path`, or what it holds: a cosign key file,
+                PKCS#8 (PEM or DER).
             password: asked for the key's password, if it has one.
             annotations: what the signature shall say besides.
             kind: `tag`: a signature more in the artifact `REPOSITORY:sha256-<hex>.sig`;
@@ -41,12 +46,15 @@ class TrustedStore(ExchangingStore):
             Refused: the key is none or its password another; an image has no repository.
         """
         from casstore.disk.ingest import Ingest
+        from casstore.disk.namedfile import content_of
+        from casstore.model.arguments import several
         from casstore.signing import KINDS, sign_images
         from casstore.trust.keys import read_private_key
 
+        images = several(images, "images")
         if kind not in KINDS:
             raise UsageError(f"unknown type {quote(kind)}: use one of {', '.join(KINDS)}")
-        private = read_private_key(key, "the key", password or (lambda: b""))
+        private = read_private_key(content_of(key, "key"), "the key", password or (lambda: b""))
         with self._change() as change:
             ingest = Ingest(self.disk.root, self.disk.blobs, lambda: change.index)
             try:
@@ -63,7 +71,7 @@ class TrustedStore(ExchangingStore):
     def verify(
         self,
         image: str,
-        key: bytes,
+        key: Key,
         *,
         annotations: Mapping[str, str] | None = None,
         identity: str | None = None,
@@ -75,13 +83,14 @@ class TrustedStore(ExchangingStore):
 
         Args:
             image: as for `sign`.
-            key: what the public key's file holds (PEM or DER).
+            key: the public key's file, as a `pathlib.Path`, or what it holds (PEM or DER).
             annotations: what a signature must say to count.
             identity: the name that it must claim, where the image has another one here.
 
         Raises:
             Refused: there is no such signature; the message says what is wrong with each.
         """
+        from casstore.disk.namedfile import content_of
         from casstore.signing import verify_image
         from casstore.trust.identity import parse_identity
         from casstore.trust.keys import read_public_key
@@ -90,7 +99,7 @@ class TrustedStore(ExchangingStore):
             self._view(),
             self.disk.blobs.read,
             image,
-            read_public_key(key, "the key"),
+            read_public_key(content_of(key, "key"), "the key"),
             annotations=annotations or {},
             identity=None if identity is None else parse_identity(identity),
         )
@@ -99,9 +108,9 @@ class TrustedStore(ExchangingStore):
         self,
         image: str,
         name: str,
-        recipients: Sequence[tuple[str, bytes]],
+        recipients: Several[tuple[str, Key]],
         *,
-        layers: Sequence[int] | None = None,
+        layers: Several[int] | None = None,
     ) -> Digest:
         """Give an image a manifest with encrypted layers, under a new name.
 
@@ -111,7 +120,7 @@ class TrustedStore(ExchangingStore):
             image: a name or an ID.
             name: of the encrypted form.
             recipients: who can decrypt it: `jwe` and a public key (PEM or DER), or `pkcs7` and a
-                certificate.
+                certificate; of either the file, as a `pathlib.Path`, or what it holds.
             layers: which layers, from 0; from the top, from -1; all by default.
 
         Returns:
@@ -122,29 +131,34 @@ class TrustedStore(ExchangingStore):
             Refused, Unsupported: a key that is none; an image that is none, or encrypted already.
         """
         from casstore.crypt.keywrap import read_recipient
+        from casstore.disk.namedfile import content_of
         from casstore.encrypting import encrypt_image
+        from casstore.model.arguments import several
 
-        if not recipients:
+        pairs = several(recipients, "recipients", tuple)
+        numbers = None if layers is None else several(layers, "layers", int)
+        if not pairs:
             raise UsageError("no recipient given")
         known = [
-            read_recipient(scheme, data, f"recipient {number}")
-            for number, (scheme, data) in enumerate(recipients, 1)
+            read_recipient(scheme, content_of(data, "recipient"), f"recipient {number}")
+            for number, (scheme, data) in enumerate(pairs, 1)
         ]
         return self._rewritten(
             lambda ingest: encrypt_image(
-                self._view(), ingest, image, name, recipients=known, layers=layers
+                self._view(), ingest, image, name, recipients=known, layers=numbers
             )
         )
 
     def decrypt(
-        self, image: str, name: str, keys: Sequence[tuple[bytes, Callable[[], bytes] | None]]
+        self, image: str, name: str, keys: Several[tuple[Key, Callable[[], bytes] | None]]
     ) -> Digest:
         """Give an image a manifest with its layers in the clear, under a new name.
 
         Args:
             image: a name or an ID.
             name: of the form in the clear.
-            keys: private keys (PEM or DER), each with a way to its password, if it has one.
+            keys: private keys (PEM or DER; the file, as a `pathlib.Path`, or what it holds), each
+                with a way to its password, if it has one.
 
         Returns:
             The digest of the new manifest.
@@ -152,14 +166,17 @@ class TrustedStore(ExchangingStore):
         Raises:
             Refused: no key fits, or a layer is not what was encrypted; nothing is changed.
         """
+        from casstore.disk.namedfile import content_of
         from casstore.encrypting import decrypt_image
+        from casstore.model.arguments import several
         from casstore.trust.keys import read_private_key
 
-        if not keys:
+        pairs = several(keys, "keys", tuple)
+        if not pairs:
             raise UsageError("no key given")
         private = [
-            read_private_key(data, f"key {number}", password or (lambda: b""))
-            for number, (data, password) in enumerate(keys, 1)
+            read_private_key(content_of(data, "key"), f"key {number}", password or (lambda: b""))
+            for number, (data, password) in enumerate(pairs, 1)
         ]
         return self._rewritten(
             lambda ingest: decrypt_image(self._view(), ingest, image, name, private)

@@ -8,9 +8,11 @@ from casstore.opening import OpenStore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    import os
+    from collections.abc import Mapping
 
     from casstore.collecting.running import Stop
+    from casstore.model.arguments import Several, StrPath
     from casstore.results.upkeep import CheckResult, CollectionResult, GcResult, StoreFigures
     from casstore.rules.collection import CollectionPlan
     from casstore.rules.policy import Rule
@@ -39,7 +41,7 @@ class Upkeep(OpenStore):
 
     def collect(
         self,
-        policy: Mapping[str, object] | Sequence[Rule],
+        policy: Mapping[str, object] | Several[Rule] | os.PathLike[str],
         *,
         dry_run: bool = False,
         plan: CollectionPlan | None = None,
@@ -49,7 +51,8 @@ class Upkeep(OpenStore):
         """Remove the images that a policy chooses (`gc` with a policy), in short turns.
 
         Args:
-            policy: settings as in a policy file: `{"max-used-space": "50GB", "keep": 5}`.
+            policy: settings as in a policy file: `{"max-used-space": "50GB", "keep": 5}`; or the
+                path of a policy file, as a `pathlib.Path`.
             dry_run: change nothing, return what would happen.
             plan: carry out this plan of an earlier result, exactly.
             empty_trash: empty it first; what a policy removes does not go there.
@@ -85,7 +88,7 @@ class Upkeep(OpenStore):
         self,
         *,
         repair: bool = False,
-        repair_from: Sequence[str] = (),
+        repair_from: Several[StrPath] = (),
         rebuild: bool = False,
         content: bool = True,
     ) -> CheckResult:
@@ -98,7 +101,9 @@ class Upkeep(OpenStore):
             content: read every blob and compare its digest; False looks at sizes only.
         """
         from casstore.care.fsck import check_store, repair_store
+        from casstore.model.arguments import PATHS, path_of, several
 
+        sources = [path_of(source) for source in several(repair_from, "repair_from", PATHS)]
         repaired: list[str] = []
         if repair and self.disk.exists():
             from casstore.care.ownfiles import give_rights_back
@@ -114,10 +119,9 @@ class Upkeep(OpenStore):
             lines, verified = self._rebuild()
             repaired += lines
             content = content and not verified  # once is enough
-        if repair_from:
+        if sources:
             from casstore.care.mending import mend_from
 
-            sources = [str(source) for source in repair_from]
             mended, doubts = mend_from(self.disk, self._change, sources, content=content)
             repaired += mended
             self.notices += doubts
@@ -129,13 +133,15 @@ class Upkeep(OpenStore):
                 repaired += self._rebuild()[0]
         return check_store(self.disk, repaired, content=content, progress=self.progress)
 
-    def clone(self, path: str) -> None:
+    def clone(self, path: StrPath) -> None:
         """Make a store at `path` with the same content, blobs shared by hard link where possible.
 
         Raises:
             NotAStore: `path` is there and not empty.
         """
         from casstore.care.cloning import clone_store
+        from casstore.model.arguments import path_of
 
+        target = path_of(path)
         with self._change() as change:
-            clone_store(self.disk, change, str(path))
+            clone_store(self.disk, change, target)

@@ -10,7 +10,8 @@ import os
 import sys
 
 from casstore.cli.options import LIST, TEXT, Option, WrongUsage
-from casstore.errors import CasstoreError, quote
+from casstore.disk.namedfile import read_file
+from casstore.errors import CasstoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from casstore.cli.options import Args
 
 PASSWORD_VARIABLE = "COSIGN_PASSWORD"
-MAX_FILE = 64 << 10
 
 PASSWORD_FILE = Option(
     "password-file",
@@ -38,19 +38,6 @@ POLICY = Option(
     completes="file",
 )
 ANNOTATIONS = Option("annotations", "KEY=VALUE", short="a", kind=LIST, value="key=value")
-
-
-def read_file(path: str, what: str) -> bytes:
-    """A small file: a key, a certificate, a policy, a password."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_FILE + 1)
-    except OSError as error:
-        reason = (error.strerror or "cannot be read").lower()
-        raise CasstoreError(f"cannot read {what} {quote(path)}: {reason}") from None
-    if len(data) > MAX_FILE:
-        raise CasstoreError(f"{what} {quote(path)} exceeds the limit of {MAX_FILE} bytes")
-    return data
 
 
 def password_for(path: str, file: str | None) -> Callable[[], bytes]:

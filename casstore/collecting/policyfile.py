@@ -7,18 +7,20 @@ them unless it says otherwise.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 
 from casstore.errors import UsageError, quote
-from casstore.rules.policy import GOALS, MAX_RULES, BadSetting, parse_rule
+from casstore.model.arguments import several
+from casstore.rules.policy import GOALS, MAX_RULES, BadSetting, Rule, parse_rule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from casstore.rules.policy import Rule
+    from casstore.model.arguments import Several
 
 MAX_FILE = 64 << 10
 # The time that tomllib takes for a key grows with the square of its dots.
@@ -76,11 +78,15 @@ def policy_from_file(path: str, overrides: Mapping[str, object], *, now: int) ->
     return _policy_from_document(document, overrides, now=now, place=_Places(path, text))
 
 
-def policy_rules(policy: Mapping[str, Any] | Sequence[Rule], *, now: int) -> tuple[Rule, ...]:
-    """The rules of a mapping of the same shape as a policy file. Raises BadPolicy."""
+def policy_rules(
+    policy: Mapping[str, Any] | Several[Rule] | os.PathLike[str], *, now: int
+) -> tuple[Rule, ...]:
+    """The rules of a mapping of the same shape as a policy file, or of a file. Raises BadPolicy."""
     if isinstance(policy, Mapping):
         return _policy_from_document(policy, {}, now=now, place=None)
-    return tuple(policy)
+    if isinstance(policy, os.PathLike):
+        return policy_from_file(os.fspath(policy), {}, now=now)
+    return several(policy, "policy", Rule)
 
 
 def _policy_from_document(

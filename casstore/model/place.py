@@ -12,6 +12,10 @@ from __future__ import annotations
 from casstore.errors import UsageError, quote
 from casstore.model.value import Value
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.model.arguments import StrPath
+
 STORE, REGISTRY = "casstore", "docker"
 OCI, OCI_ARCHIVE, DOCKER_ARCHIVE = "oci", "oci-archive", "docker-archive"
 _FILES = (OCI, OCI_ARCHIVE, DOCKER_ARCHIVE)
@@ -22,8 +26,15 @@ class Place(Value):
     """One end of a copy."""
 
     transport: str  # one of the constants above
-    path: str  # a name for STORE and REGISTRY, else a file or directory
+    path: StrPath  # a name for STORE and REGISTRY, else a file or directory
     reference: str  # of an image in a file or directory; empty: the only one
+
+    @property
+    def where(self) -> str:
+        """`path` as a string."""
+        from casstore.model.arguments import path_of
+
+        return path_of(self.path)
 
 
 def parse_place(text: str) -> Place:

@@ -58,14 +58,14 @@ def run(args: Args, app: App) -> int:
         if target.transport == STORE:
             digest = app.store.take(
                 source,
-                target.path,
+                target.where,
                 platform=platform,
                 whole=whole,
                 compression=compression,
                 via=via,
             )
         elif source.transport == STORE:
-            digest = app.store.give(source.path, target, platform=platform, whole=whole, via=via)
+            digest = app.store.give(source.where, target, platform=platform, whole=whole, via=via)
         else:
             import tempfile
 

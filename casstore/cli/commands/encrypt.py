@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from casstore.cli.keyinput import all_required, read_file
+from casstore.cli.keyinput import all_required
 from casstore.cli.options import LIST, OF_A_CHANGE, Args, Command, Option
+from casstore.disk.namedfile import read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from casstore.cli.keyinput import PASSWORD_FILE, new_password, password_for, read_file
+from casstore.cli.keyinput import PASSWORD_FILE, new_password, password_for
 from casstore.cli.options import TEXT, WRONG_USAGE, Args, Command, Option
+from casstore.disk.namedfile import read_file
 from casstore.errors import CasstoreError, quote
 
 TYPE_CHECKING = False

@@ -7,10 +7,10 @@ from casstore.cli.keyinput import (
     PASSWORD_FILE,
     annotations_of,
     password_for,
-    read_file,
     required,
 )
 from casstore.cli.options import OF_A_CHANGE, TEXT, Args, Command, Option
+from casstore.disk.namedfile import read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

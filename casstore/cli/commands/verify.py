@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from casstore.cli.keyinput import ANNOTATIONS, annotations_of, read_file, required
+from casstore.cli.keyinput import ANNOTATIONS, annotations_of, required
 from casstore.cli.options import OF_A_LOOK, TEXT, Args, Command, Option
+from casstore.disk.namedfile import read_file
 from casstore.errors import CasstoreError
 
 TYPE_CHECKING = False
