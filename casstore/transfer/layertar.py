@@ -16,6 +16,9 @@ from zlib import adler32
 
 BLOCK = 512
 MAX_EXTENDED = 1 << 20  # a longer pax header is skipped unread: Go stops there too
+# Records of pax headers that are read; a layer of nothing else would take minutes for each GiB.
+FREE_RECORDS = 100_000
+RECORDS_EACH = 16  # more, for each header of the tar
 
 _REGULAR = bytes((0, ord("0"), ord("7")))
 _SPARSE = ord("S")
@@ -31,7 +34,7 @@ _HEADER, _RECORDS, _SPARSE_MAP, _END, _LOST = range(5)
 class LayerScanner:
     """Feed it the bytes of a layer tar in any pieces; `file_bytes` is the sum so far."""
 
-    __slots__ = ("_held", "_need", "_pax", "_pending", "_skip", "_state", "file_bytes")
+    __slots__ = ("_held", "_left", "_need", "_pax", "_pending", "_skip", "_state", "file_bytes")
 
     def __init__(self) -> None:
         self.file_bytes = 0
@@ -41,6 +44,7 @@ class LayerScanner:
         self._need = BLOCK
         self._pending = 0  # data bytes that follow a sparse map
         self._pax: dict[bytes, bytes] = {}  # records for the next file
+        self._left = FREE_RECORDS
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Count what begins in `data`, the next bytes of the layer. Never raises for content."""
@@ -101,6 +105,7 @@ class LayerScanner:
             self._state = _LOST
             return
         kind = block[156]
+        self._left += RECORDS_EACH
         if kind == _PAX:
             self._begin_records(size)
         elif kind in _LONG_NAME or kind in b"g":
@@ -140,10 +145,12 @@ class LayerScanner:
         self._state, self._need = _HEADER, BLOCK
         at, end = 0, self._pending
         while at < end:
+            self._left -= 1
             blank = data.find(b" ", at, at + 20)
             length = _decimal(data[at:blank] if blank > 0 else None, 0)
             equals = data.find(b"=", blank, at + length)
-            if length <= 0 or at + length > end or equals < 0 or data[at + length - 1] != 0x0A:
+            is_good = length > 0 and at + length <= end and equals >= 0
+            if not is_good or data[at + length - 1] != 0x0A or self._left < 0:
                 self._state = _LOST
                 return
             key = data[blank + 1 : equals]

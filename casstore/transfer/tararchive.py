@@ -96,6 +96,7 @@ class TarArchive:
         if name.startswith("./") or "//" in name or "/./" in name or name.endswith(("/", "/.")):
             # A leading slash stays: such a name is nobody's key.
             name = ("/" if name.startswith("/") else "") + "/".join(parts_of(name))
+            member = member._replace(name=name)  # names are most of what an archive keeps
         known = self._members.setdefault(name, member)
         if known is not member and not self._is_same(known, member):
             raise Refused(f"the archive has {quote(name)} twice, with different content")

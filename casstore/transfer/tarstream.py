@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 BLOCK = 512
 MAX_MEMBERS = 100_000
 MAX_EXTENDED = 1 << 20
+MAX_ALL_EXTENDED = 64 << 20  # bytes of all extended headers together
+MAX_RECORDS = 1_000_000  # of all pax headers together: ten for each member
 MAX_NAME = 4096
-MAX_NAMES = 64 << 20  # bytes of all names and link targets together
+MAX_NAMES = 32 << 20  # bytes of all names and link targets together; in memory four times that
 MAX_MEMBER = 1 << 60
 
 REGULAR = b"0"
@@ -157,17 +159,15 @@ def members(source: TarBytes) -> Iterator[Member]:
     """
     offset = 0
     count = names = 0
-    name = link = None  # from GNU long headers
-    pax: dict[str, bytes] = {}
-    extended = False
+    ahead = _Ahead(source)
     while True:
         block = source.at(offset, BLOCK)
         if len(block) < BLOCK:
-            if not block and not extended and offset:
+            if not block and not ahead.is_open and offset:
                 return
             raise _truncated(offset) if offset or block else Refused("the archive is empty")
         if block == _ZERO_BLOCK:
-            if extended:
+            if ahead.is_open:
                 raise Refused("the archive ends after an extended tar header")
             if source.at(offset + BLOCK, BLOCK).strip(b"\0"):
                 raise Refused(f"the tar header at byte {offset} is empty, but the archive goes on")
@@ -183,25 +183,19 @@ def members(source: TarBytes) -> Iterator[Member]:
         if count > 4 * MAX_MEMBERS:
             raise Refused(f"the archive exceeds the limit of {MAX_MEMBERS} members")
         if kind in b"LKxXg":
-            extended = True
-            data = _extended(source, content, size)
+            ahead.read(kind, content, size)
             offset = content + _padded(size)
-            if kind == b"L":
-                name = _until_nul(data)
-            elif kind == b"K":
-                link = _until_nul(data)
-            elif kind != b"g":
-                pax = _pax_records(data)
             continue
-        extended = False
-        member_name = name or _name(block)
-        member_link = link or (_until_nul(block[157:257]) if block[157] else b"")
-        if pax:
+        member_name = ahead.name or _name(block)
+        member_link = ahead.link or (_until_nul(block[157:257]) if block[157] else b"")
+        if pax := ahead.pax:
             member_name = pax.get("path") or member_name
             member_link = pax.get("linkpath") or member_link
             size = _pax_number(pax["size"]) if "size" in pax else size
         if kind == b"S" or (pax and any(key.startswith("GNU.sparse.") for key in pax)):
             raise Refused(f"{_shown(member_name)} is a sparse member, which is not supported")
+        if ahead.is_open:
+            ahead.clear()
         kind = _kind(kind, member_name)
         if kind in _WITHOUT_CONTENT:
             size = 0
@@ -219,9 +213,44 @@ def members(source: TarBytes) -> Iterator[Member]:
             member_link.decode("utf-8", "surrogateescape") if member_link else "",
         )
         offset = following
-        name = link = None
-        if pax:
-            pax = {}
+
+
+class _Ahead:
+    """What extended headers say of the member that follows them, and their limits."""
+
+    def __init__(self, source: TarBytes) -> None:
+        self._source = source
+        self._bytes = self._records = 0  # of all of them so far
+        self.clear()
+
+    def clear(self) -> None:
+        """The member has come."""
+        self.is_open = False
+        self.name: bytes | None = None  # from GNU long headers
+        self.link: bytes | None = None
+        self.pax: dict[str, bytes] = {}
+
+    def read(self, kind: bytes, offset: int, size: int) -> None:
+        """Take in an extended header whose content is at `offset`."""
+        self.is_open = True
+        if size > MAX_EXTENDED:
+            raise Refused(f"an extended tar header exceeds the limit of {MAX_EXTENDED} bytes")
+        self._bytes += size
+        if self._bytes > MAX_ALL_EXTENDED:
+            raise Refused(
+                f"the extended tar headers exceed the limit of {MAX_ALL_EXTENDED} bytes in all"
+            )
+        data = self._source.at(offset, _padded(size))
+        if len(data) < _padded(size):
+            raise _truncated(offset)
+        data = data[:size]
+        if kind == b"L":
+            self.name = _until_nul(data)
+        elif kind == b"K":
+            self.link = _until_nul(data)
+        elif kind != b"g":
+            self.pax, count = _pax_records(data, MAX_RECORDS - self._records)
+            self._records += count
 
 
 def _kind(flag: bytes, name: bytes) -> bytes:
@@ -235,15 +264,6 @@ def _name_bytes(name: bytes, link: bytes) -> int:
     if len(name) > MAX_NAME or len(link) > MAX_NAME:
         raise Refused(f"a name in the archive exceeds the limit of {MAX_NAME} bytes")
     return len(name) + len(link)
-
-
-def _extended(source: TarBytes, offset: int, size: int) -> bytes:
-    if size > MAX_EXTENDED:
-        raise Refused(f"an extended tar header exceeds the limit of {MAX_EXTENDED} bytes")
-    data = source.at(offset, _padded(size))
-    if len(data) < _padded(size):
-        raise _truncated(offset)
-    return data[:size]
 
 
 def _has_checksum(block: bytes) -> bool:
@@ -289,11 +309,17 @@ def _name(block: bytes) -> bytes:
     return name
 
 
-def _pax_records(data: bytes) -> dict[str, bytes]:
-    """The records of a pax header: length, blank, key=value, newline; the length counts all."""
+def _pax_records(data: bytes, most: int) -> tuple[dict[str, bytes], int]:
+    """The records of a pax header, and how many there are.
+
+    Each is a length, a blank, key=value and a newline; the length counts all of these.
+    """
     records: dict[str, bytes] = {}
-    position = 0
+    position = count = 0
     while position < len(data):
+        count += 1
+        if count > most:
+            raise Refused(f"the pax headers exceed the limit of {MAX_RECORDS} records in all")
         blank = data.find(b" ", position, position + 20)
         length = data[position:blank] if blank >= 0 else b""
         if not length.isdigit():
@@ -307,7 +333,7 @@ def _pax_records(data: bytes) -> dict[str, bytes]:
             raise Refused("a pax header has a name with a NUL in it")
         records[name] = value
         position = end
-    return records
+    return records, count
 
 
 def _pax_number(text: bytes) -> int:

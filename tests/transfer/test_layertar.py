@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from casstore.transfer import layertar
 from casstore.transfer.layertar import LayerScanner
 from tests.transfer.building import member, tar_of, tar_of_members
 
@@ -161,3 +162,23 @@ def test_a_damaged_tar_never_fails_and_counts_alike_in_any_pieces(
     data[position : position + len(junk)] = junk
 
     assert scan(bytes(data), step) == scan(bytes(data))
+
+
+def test_a_layer_of_pax_records_alone_is_not_read_to_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(layertar, "FREE_RECORDS", 100)
+    one, two = (member("one", b"0"), b"content"), (member("two", b"0"), b"content")
+    pax = member("x", b"x"), b"6 a=b\n" * 500
+
+    assert scan(tar_of_members(one, pax, two)) == 7
+    assert scan(tar_of_members(one, (pax[0], b"6 a=b\n" * 100), two)) == 14
+
+
+def test_a_few_pax_records_for_each_file_are_read_however_many_files_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(layertar, "FREE_RECORDS", 10)
+    pax, file = (member("x", b"x"), b"6 a=b\n" * 20), (member("f", b"0"), b"content")
+
+    assert scan(tar_of_members(*[pax, file] * 1000)) == 7000

@@ -220,3 +220,38 @@ def with_size(data: bytes, header: int, size: bytes) -> bytes:
     block[148:156] = b" " * 8
     block[148:156] = b"%06o\0 " % sum(block)
     return data[:header] + bytes(block) + data[header + 512 :]
+
+
+def pax_header(records: bytes) -> tuple[tarfile.TarInfo, bytes]:
+    return member("x", b"x"), records
+
+
+def test_extended_headers_have_a_limit_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tarstream, "MAX_ALL_EXTENDED", 1000)
+    long_names = [(member("@", b"L"), b"n" * 400)] * 3
+    comments = [pax_header(b"411 comment=" + b"c" * 398 + b"\n")] * 3
+    for_all = [(member("@", b"g"), b"8 a=bcd\n" * 50)] * 3
+
+    for headers in (long_names, comments, for_all):
+        assert len(of_file(tar_of_members(*headers[:2], (member("f", b"0"), b"")))) == 1
+        with pytest.raises(Refused, match="extended tar headers exceed the limit of 1000 bytes"):
+            of_stream(tar_of_members(*headers, (member("f", b"0"), b"")))
+
+
+def test_no_more_pax_records_are_read_than_their_limit_in_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tarstream, "MAX_RECORDS", 100)
+    file = (member("f", b"0"), b"")
+    few, many = pax_header(b"6 a=b\n" * 50), pax_header(b"6 a=b\n" * 150_000)
+
+    assert len(of_file(tar_of_members(few, file, few, file))) == 2
+    with pytest.raises(Refused, match="pax headers exceed the limit of 100 records"):
+        of_file(tar_of_members(few, file, few, file, few, file))
+    with pytest.raises(Refused, match="pax headers exceed the limit of 100 records"):
+        of_file(tar_of_members(many, file))
+
+
+def test_a_member_for_each_of_the_most_members_may_have_ten_records() -> None:
+    assert tarstream.MAX_RECORDS >= 10 * tarstream.MAX_MEMBERS
+    assert tarstream.MAX_ALL_EXTENDED >= 600 * tarstream.MAX_MEMBERS
