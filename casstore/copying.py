@@ -80,7 +80,7 @@ class CopyingStore(ExchangingStore):
                 with connected(via) as transport:
                     pull = Pull(
                         transport, source.where, platform=wanted, whole=whole, every_tag=False,
-                        referrers=self._policy(policy) is not None, tell=_silent,
+                        signatures=self._policy(policy) is not None, tell=_silent,
                         progress=self.progress,
                     )  # fmt: skip
                     first, *rest = pull.read(ingest)

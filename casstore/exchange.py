@@ -93,12 +93,14 @@ class ExchangingStore(OpenStore):
                 platform=parse_platform(platform) if platform else this_machine(),
                 whole=all_platforms,
                 every_tag=all_tags,
-                referrers=referrers or self._policy(policy) is not None,
+                referrers=referrers,
+                signatures=self._policy(policy) is not None,
                 tell=tell or _silent,
                 progress=self.progress,
             )
             result = self._take_in(pull.read, policy=policy)
-        return PullResult(result.images, (*pull.warnings, *result.warnings))
+            notices = transport.take_notices()
+        return PullResult(result.images, (*notices, *pull.warnings, *result.warnings))
 
     def push(
         self,

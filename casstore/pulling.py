@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 
-from casstore.errors import NotFound, UsageError
+from casstore.errors import NotFound, Refused, RegistryError, UsageError
 from casstore.model.manifest import Platform
 from casstore.model.platform import normal, runs, shown
 from casstore.model.record import INDEX, MANIFEST, Arrival
 from casstore.model.reference import Reference, parse_name
 from casstore.registry.fetch import choose_manifest, fetch_tree
-from casstore.registry.referrers import MAX_REFERRERS, cosign_tags, referrers_of
+from casstore.registry.referrers import MAX_REFERRERS, cosign_artifacts, referrers_of
 from casstore.registry.remote import Registry, Repository
 
 TYPE_CHECKING = False
@@ -42,9 +42,18 @@ class Pull:
 
     def __init__(
         self, transport: Transport, name: str, *, platform: Platform, whole: bool, every_tag: bool,
-        tell: Tell, referrers: bool = False, progress: Progress | None = None,
+        tell: Tell, referrers: bool = False, signatures: bool = False,
+        progress: Progress | None = None,
     ) -> None:  # fmt: skip
-        """`whole`: all platforms of an index. `tell` hears of each step, `progress` of bytes."""
+        """Read the name.
+
+        Args:
+            whole: all platforms of an index.
+            tell: hears of each step.
+            referrers: also what refers to the image, all of it.
+            signatures: the same as far as it can be asked for; a trust policy judges what comes.
+            progress: hears of bytes.
+        """
         self.name = parse_name(name)
         if every_tag and (self.name.digest is not None or _has_tag(name)):
             raise UsageError("tag can't be used with --all-tags/-a")
@@ -52,7 +61,7 @@ class Pull:
         self._repository = Repository(Registry(transport, domain), path)
         self._platform, self._whole, self._every_tag = platform, whole, every_tag
         self._tell, self._progress = tell, progress
-        self._referrers = referrers
+        self._referrers, self._signatures = referrers, signatures
         self.warnings: list[str] = []
 
     def read(self, intake: Intake) -> list[Arrival]:
@@ -88,34 +97,60 @@ class Pull:
             )
         self._tell(f"{DIGEST}:", top.digest)
         arrivals = [Arrival(image, tuple(names), None)]
-        if self._referrers:
+        if self._referrers or self._signatures:
             arrivals += self._referring(intake, image)
         return arrivals
 
     def _referring(self, intake: Intake, image: ImageRecord) -> list[Arrival]:
-        """What refers to an image, to a manifest in it, or to what refers to it."""
+        """What refers to an image, to a manifest in it, or to what refers to it.
+
+        Raises:
+            RegistryError: it cannot be found out whether there is something.
+        """
         found: dict[Digest, Arrival] = {}
         todo = [blob.digest for blob in image.blobs if blob.kind in (INDEX, MANIFEST)]
         for subject in todo:
-            tops: list[tuple[Descriptor, tuple[Reference, ...]]] = [
-                (top, ()) for top in referrers_of(self._repository, subject)
-            ]
-            for tag in cosign_tags(self._repository, subject):
-                named, _ = self._repository.manifest(tag)
-                tops.append((named, (Reference(f"{self.name.repository}:{tag}"),)))
-            for descriptor, names in tops:
-                if descriptor.digest in found or len(found) >= MAX_REFERRERS:
-                    continue
-                top, data = self._repository.manifest(
-                    descriptor.digest, expect=descriptor.media_type
+            by_tag: dict[Digest, tuple[str, Descriptor, bytes]] = {}
+            listed: list[Descriptor] = []
+            try:
+                for tag, top, data in cosign_artifacts(self._repository, subject):
+                    by_tag[top.digest] = (tag, top, data)
+                listed = referrers_of(self._repository, subject)
+            except RegistryError as error:
+                if self._referrers:
+                    raise
+                self.warnings.append(
+                    f"not all that refers to {subject} could be asked for: {error}"
                 )
+            for descriptor in (*listed, *(top for _, top, _ in by_tag.values())):
+                if descriptor.digest in found or descriptor.digest in todo:
+                    continue
+                if len(found) >= MAX_REFERRERS:
+                    raise Refused(
+                        f"more than {MAX_REFERRERS} manifests refer to {image.top.digest}"
+                    )
+                known = by_tag.get(descriptor.digest) or self._referrer(descriptor)
+                if known is None:
+                    continue
+                tag, top, data = known
                 artifact = fetch_tree(
                     self._repository, intake, top, data, self._layer, progress=self._progress
                 )
+                names = (Reference(f"{self.name.repository}:{tag}"),) if tag else ()
                 found[top.digest] = Arrival(artifact, names, None)
                 todo.append(top.digest)
                 self._tell(f"{REFERRER}:", top.digest)
         return list(found.values())
+
+    def _referrer(self, descriptor: Descriptor) -> tuple[str, Descriptor, bytes] | None:
+        """A referrer by its digest; None where the list names what the registry does not have."""
+        kind = descriptor.media_type
+        try:
+            return "", *self._repository.manifest(descriptor.digest, expect=kind)
+        except NotFound:
+            domain = self._repository.registry.domain
+            self.warnings.append(f"{domain} lists the referrer {descriptor.digest} and lacks it")
+            return None
 
     def _layer(self, layer: Descriptor, word: str) -> None:
         self._tell(f"{layer.digest.short}:", word)

@@ -14,7 +14,7 @@ from casstore.results.exchange import PushedTag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from casstore.disk.sqliteview import SqliteView
     from casstore.model.digest import Digest
@@ -146,27 +146,31 @@ class Push:
         return blobs.layer(leaf) is not None
 
     def _elsewhere(self, bundle: Bundle) -> dict[Digest, str]:
-        """For each layer, another repository of the registry that an image with it is named in."""
+        """For each layer, another repository of the registry that an image with it is named in.
+
+        Best one that the registry is known to have had the image in.
+        """
         found: dict[Digest, str] = {}
-        prefix = self._remote.registry.domain + "/"
         for manifest in bundle.manifests:
             for need in self._view.needs_of(manifest):
                 if need.kind != LAYER or need.digest in found:
                     continue
-                for image in self._view.images_needing(need.digest):
-                    other = self._other_repository(image, prefix)
-                    if other is not None:
-                        found[need.digest] = other
-                        break
+                others = [
+                    other
+                    for image in self._view.images_needing(need.digest)
+                    for other in self._other_repositories(image)
+                ]
+                if others:
+                    found[need.digest] = min(others)[1]
         return found
 
-    def _other_repository(self, image: Digest, prefix: str) -> str | None:
+    def _other_repositories(self, image: Digest) -> Iterator[tuple[bool, str]]:
+        prefix = self._remote.registry.domain + "/"
         for one in self._view.references_of(image):
             repository = one.name.repository
-            # A digest reference shows that the registry has had it there.
             if repository.startswith(prefix) and repository != self.repository:
-                return repository.removeprefix(prefix)
-        return None
+                # A digest reference shows that the registry has had it there.
+                yield one.name.tag is not None, repository.removeprefix(prefix)
 
 
 def _silent(leaf: Descriptor, word: str) -> None:

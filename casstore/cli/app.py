@@ -11,7 +11,7 @@ import os
 import sys
 import time
 
-from casstore.errors import printable
+from casstore.errors import UsageError, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,6 +126,10 @@ class App:
         return sys.stdout.buffer
 
     def _opened(self, part: type[Part]) -> Part:
+        if not self.path:
+            raise UsageError(
+                "there is no home directory for a store: give --store or $CASSTORE_STORE"
+            )
         if self._store is None and self._make is not None:
             self._store = self._make(self.path, self.lock_timeout)
         elif self._store is None:

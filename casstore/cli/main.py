@@ -205,17 +205,6 @@ def load_command(name: str) -> ModuleType:
     return sys.modules[path]
 
 
-def default_store() -> str:
-    """$CASSTORE_STORE, else the XDG data directory + /casstore."""
-    store = os.environ.get("CASSTORE_STORE")
-    if store:
-        return store
-    data = os.environ.get("XDG_DATA_HOME", "")
-    if not os.path.isabs(data):  # the XDG specification: a relative path is to be ignored
-        data = os.path.join(os.path.expanduser("~"), ".local", "share")
-    return os.path.join(data, "casstore")
-
-
 def grouped() -> list[tuple[str, list[tuple[str, str]]]]:
     """Every command with its one-line help, in the groups of the page: (title, pairs)."""
     return [
@@ -323,7 +312,11 @@ def _store_path(options: Args) -> str:
     path = options.text("store")
     if path == "":
         raise options.wrong("store", "a directory is needed")
-    return path if path is not None else default_store()
+    if path is not None and not path.startswith("~"):
+        return path
+    from casstore.cli.storepath import store_path
+
+    return store_path(path)
 
 
 def _lock_timeout(options: Args) -> float:

@@ -53,6 +53,7 @@ def each_name(args: Args, app: App, act: Callable[[Args, App, Transport, str], N
             except CasstoreError as error:
                 app.error(str(error))
                 status = max(status, error.exit_code)
+            app.warn(via.take_notices())
     return status
 
 

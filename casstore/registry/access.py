@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from casstore.model.home import expanded, home_of
 from casstore.model.value import Value
 
 TYPE_CHECKING = False
@@ -27,6 +28,9 @@ class Access(Value):
     no_proxy: str = ""  # hosts, domains and networks to reach directly, separated by commas
     agent: str = "casstore"  # who we say we are
 
+    def __repr__(self) -> str:
+        return "Access(…)"  # an address of a proxy may have a password
+
 
 def from_environment(
     environment: Mapping[str, str], *, plain_http: bool = False, agent: str = "casstore"
@@ -34,24 +38,34 @@ def from_environment(
     """The settings that `environment` (usually os.environ) gives.
 
     `REGISTRY_AUTH_FILE` is used alone where it is set. Otherwise: podman's auth.json of this
-    session, podman's of this user, Docker's config.json.
+    session, podman's of this user, Docker's config.json. What would lie in a home directory that is
+    not known is not looked for.
+
+    Raises:
+        UsageError: a path begins with `~`, and there is no home directory.
     """
-    home = environment.get("HOME", "")
-    docker = environment.get("DOCKER_CONFIG") or os.path.join(home, ".docker")
-    config = os.path.join(docker, "config.json")
-    explicit = environment.get("REGISTRY_AUTH_FILE")
+    home = home_of(environment)
     files = []
+    explicit = environment.get("REGISTRY_AUTH_FILE", "")
+    docker = environment.get("DOCKER_CONFIG", "") or (home and os.path.join(home, ".docker"))
+    config = docker and os.path.join(expanded(docker, home), "config.json")
     if explicit:
+        explicit = expanded(explicit, home)
         files.append(explicit)
     else:
-        session = environment.get("XDG_RUNTIME_DIR")
-        if session:
+        session = environment.get("XDG_RUNTIME_DIR", "")
+        if not os.path.isabs(session):
+            session = f"/run/containers/{os.getuid()}"  # where podman then keeps them
+            files.append(os.path.join(session, "auth.json"))
+        else:
             files.append(os.path.join(session, "containers", "auth.json"))
-        user = environment.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
-        files += [os.path.join(user, "containers", "auth.json"), config]
+        user = environment.get("XDG_CONFIG_HOME", "")
+        if not os.path.isabs(user):  # the XDG specification: a relative path is to be ignored
+            user = home and os.path.join(home, ".config")
+        files += [user and os.path.join(user, "containers", "auth.json"), config]
     return Access(
         plain_http=plain_http,
-        auth_files=tuple(files),
+        auth_files=tuple(filter(None, files)),
         auth_target=explicit or config,
         certificates=("/etc/docker/certs.d", "/etc/containers/certs.d"),
         http_proxy=_first(environment, "http_proxy", "HTTP_PROXY"),

@@ -7,7 +7,9 @@ machine may speak plain HTTP), Go's httpproxy for NO_PROXY.
 from __future__ import annotations
 
 import ipaddress
+import re
 from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import quote as percent
 
 from casstore.errors import RegistryError, quote
 from casstore.model.value import Value
@@ -15,6 +17,10 @@ from casstore.model.value import Value
 HTTP, HTTPS = "http", "https"
 _PORTS = {HTTP: 80, HTTPS: 443}
 _HOSTS = {"docker.io": "registry-1.docker.io"}
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_AUTHORITY = re.compile(r"\A[^/?]*")
+_UNSENDABLE = re.compile(r"[^!-~]")
+_USER = re.compile(r"(?<=//)[^/]*@")
 
 
 class Origin(Value):
@@ -40,26 +46,66 @@ def split(url: str) -> SplitResult:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise RegistryError(f"the registry sent the invalid address {quote(url)}") from None
+        raise RegistryError(f"the registry sent the invalid address {_told(url)}") from None
     if parts.scheme not in _PORTS or not parts.hostname or port == 0:
-        raise RegistryError(f"the registry sent the address {quote(url)}, which is not followed")
+        raise RegistryError(f"the registry sent the address {_told(url)}, which is not followed")
     return parts
 
 
 def resolve(base: str, location: str) -> str:
-    """The URL that `location` means at `base`. Raises RegistryError as `split`."""
-    try:
-        url = urljoin(base, location)
-    except ValueError:
-        raise RegistryError(f"the registry sent the invalid address {quote(location)}") from None
+    """The URL that `location` means at `base`, its path and query as they were written.
+
+    The standard library's `urljoin` writes them anew, and a signature may be over them.
+
+    Raises:
+        RegistryError: as `split`.
+    """
+    location = location.strip(" \t\r\n").partition("#")[0]
+    here = split(base)
+    root = f"{here.scheme}://{here.netloc}"
+    if _SCHEME.match(location):
+        url = location
+    elif location.startswith("//"):
+        url = f"{here.scheme}:{location}"
+    elif location.startswith("/"):
+        url = root + location
+    else:
+        path, mark, query = location.partition("?")
+        try:
+            url = urljoin(root + here.path, path) + mark + query
+        except ValueError:
+            raise RegistryError(
+                f"the registry sent the invalid address {_told(location)}"
+            ) from None
     split(url)
     return url
+
+
+def target_of(url: str) -> str:
+    """Path and query of a URL as they are sent: what cannot stand in a request is encoded."""
+    target = _AUTHORITY.sub("", url.partition("://")[2].partition("#")[0], count=1)
+    return _UNSENDABLE.sub(_encoded, target if target.startswith("/") else "/" + target)
+
+
+def _encoded(match: re.Match[str]) -> str:
+    char = match[0]
+    return percent(char.encode("latin-1" if char <= "\xff" else "utf-8", "replace"))
+
+
+def _told(url: str) -> str:
+    """An address for a message: without a user, a password, or a query that may be signed."""
+    return quote(_USER.sub("", url.partition("?")[0]))
 
 
 def origin_of(url: str) -> Origin:
     """The origin of a URL. Raises RegistryError as `split`."""
     parts = split(url)
     return Origin(parts.scheme, (parts.hostname or "").lower(), parts.port or _PORTS[parts.scheme])
+
+
+def place_of(url: str) -> str:
+    """`host[:port]` of a URL, without a user or password. Raises RegistryError as `split`."""
+    return split(url).netloc.rpartition("@")[2]
 
 
 def is_loopback(host: str) -> bool:

@@ -1,26 +1,26 @@
 """A blob as it comes from a registry: one stream, however often the connection breaks.
 
 After a break the rest is asked for by `Range`; a server that does not know ranges sends it all
-again, and what is known is passed over. Each attempt that brings bytes starts the count of
-attempts anew. The bytes are verified by who reads them.
+again, and what is known is passed over. An attempt that brings enough bytes starts the count of
+attempts again. Whoever reads the bytes verifies them.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Self
 
 from casstore.errors import Refused
 from casstore.model.record import Descriptor
+from casstore.registry.answer import Answer
 from casstore.registry.failures import BrokenConnection
-from casstore.registry.http import ATTEMPTS, Answer
+from casstore.registry.http import ATTEMPTS
 from casstore.registry.remote import Repository
+from casstore.registry.wire import SLOW_BYTES
 
 if TYPE_CHECKING:
     from casstore.progress import Task
 
 GATHERED = 128 << 10  # bytes that a read waits for, unless the blob ends
-_RANGE = re.compile(r"bytes (\d{1,18})-\d{0,18}/(?:\d{1,18}|\*)")
 
 
 class BlobStream:
@@ -43,6 +43,8 @@ class BlobStream:
         self._skip = 0  # bytes that come again
         self._answer: Answer | None = None
         self._failures = 0
+        self._gained = 0  # bytes since the last failure
+        self._broken: BrokenConnection | None = None  # after bytes that had to be handed on first
 
     def read(self, size: int = -1) -> bytes:
         """Up to `size` bytes; none at the end.
@@ -90,32 +92,29 @@ class BlobStream:
 
         So what has come is handed on, and kept, before the rest is waited for.
         """
+        if self._broken is not None:
+            error, self._broken = self._broken, None
+            self._failed(error)
         while True:
             if self._answer is None:
                 self._open()  # which tries several times by itself
             try:
-                data = self._read_some(GATHERED if self._skip else min(size, GATHERED))
+                data = self._read_more(GATHERED if self._skip else min(size, GATHERED))
             except BrokenConnection as error:
                 if not first:
                     self.close()
+                    self._broken = error
                     return b""
                 self._failed(error)
                 continue
-            if not data and not first:
-                self.close()
-                return b""
-            if not data:
-                self._failed(
-                    BrokenConnection(
-                        f"blob {self._descriptor.digest} broke off after {self._at} bytes"
-                    )
-                )
             if self._skip:
                 passed = min(self._skip, len(data))
                 self._skip -= passed
                 data = data[passed:]
             if data:
-                self._failures = 0
+                self._gained += len(data)
+                if self._gained >= SLOW_BYTES:  # not each byte: one at a time could take for ever
+                    self._failures = 0
                 self._at += len(data)
                 if self._task is not None:
                     self._task.advance(len(data))
@@ -125,9 +124,18 @@ class BlobStream:
         """Wait before the next attempt; raises the error after the last one."""
         self.close()
         self._failures += 1
+        self._gained = 0
         if self._failures >= ATTEMPTS:
             raise error
         self._repository.registry.transport.pause(self._failures)
+
+    def _read_more(self, size: int) -> bytes:
+        data = self._read_some(size)
+        if not data:
+            raise BrokenConnection(
+                f"blob {self._descriptor.digest} broke off after {self._at} bytes"
+            )
+        return data
 
     def _read_some(self, size: int) -> bytes:
         assert self._answer is not None
@@ -137,11 +145,7 @@ class BlobStream:
         descriptor = self._descriptor
         self._answer = answer = self._repository.blob(descriptor, self._at)
         if answer.status == 206:
-            given = _RANGE.fullmatch(answer.header("Content-Range"))
-            if given is None or int(given[1]) != self._at:
-                raise Refused(f"blob {descriptor.digest}: the registry sends another part of it")
-            self._skip = 0
-            promised = self._at
+            self._skip, promised = 0, self._at
         else:
             self._skip, promised = self._at, 0
         length = answer.length()

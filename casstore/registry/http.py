@@ -19,38 +19,46 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Protocol, Self
+from typing import Protocol
 
 import urllib3
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError, LocationParseError
 
 from casstore.errors import RegistryError, quote
 from casstore.registry.access import Access
-from casstore.registry.address import HTTP, HTTPS, is_direct, is_loopback, origin_of, resolve, split
+from casstore.registry.address import (
+    HTTP,
+    HTTPS,
+    is_loopback,
+    origin_of,
+    place_of,
+    resolve,
+    split,
+    target_of,
+)
+from casstore.registry.answer import Answer
 from casstore.registry.failures import (
+    PROXY_LOGIN,
     BrokenConnection,
     Interrupted,
     Unreachable,
     failure,
+    refused_by_proxy,
     retry_after,
 )
+from casstore.registry.proxies import Proxy, proxy_for
+from casstore.registry.wire import HTTP_POOL, HTTPS_POOL, READ_SECONDS, Exchange, Wire
 
 CONNECT_SECONDS = 15.0
-READ_SECONDS = 60.0  # for the next bytes
-DOCUMENT_SECONDS = 120.0  # for a whole manifest, token or error
-SLOW_SECONDS, SLOW_BYTES = 60.0, 6000  # a body that brings less in such a time has stopped
 ATTEMPTS = 5
 FIRST_WAIT = 0.5  # seconds; doubles with each attempt
 LONGEST_WAIT = 120.0  # a registry that wants more is not waited for
 MAX_REDIRECTS = 10
-MAX_ERROR = 64 << 10
 CONNECTIONS = 16  # kept open to one host
 
 RETRIED = frozenset((408, 429, 500, 502, 503, 504))
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
-_PIECE = 256 << 10
 
 
 class Body(Protocol):
@@ -76,9 +84,11 @@ class Transport:
         self._clock = clock
         self._stopped = threading.Event()
         self._wait = wait or self._stopped.wait
-        self._managers: dict[tuple[str, str], urllib3.PoolManager] = {}
+        self._managers: dict[tuple[Proxy | None, str], urllib3.PoolManager] = {}
         self._guard = threading.Lock()
         self._connections: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
+        self._wire = Wire(self._note_connection)
+        self._notices: list[str] = []
 
     def request(
         self,
@@ -88,12 +98,14 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
         authorization: str | None = None,
+        secret_body: bool = False,
         attempts: int = ATTEMPTS,
     ) -> Answer:
         """Send a request; the caller reads and closes the answer, whatever its status.
 
         Args:
             authorization: for the origin of `url` alone.
+            secret_body: the body, too, is for the origin of `url` alone.
             attempts: how often to try in all; 1 for what must not be done twice.
 
         Raises:
@@ -103,11 +115,13 @@ class Transport:
         for attempt in range(1, attempts + 1):
             last = attempt == attempts
             try:
-                answer = self._followed(method, url, dict(headers or {}), body, authorization)
+                answer = self._followed(
+                    method, url, dict(headers or {}), body, authorization, secret_body=secret_body
+                )
             except BrokenConnection as error:
                 if last or (attempt > 1 and isinstance(error, Unreachable)):
                     raise
-                self.pause(attempt)
+                self.pause(attempt, error.wait)
                 continue
             if last or answer.status not in RETRIED or not self._worth_waiting(answer, attempt):
                 return answer
@@ -147,6 +161,18 @@ class Transport:
                     pool.close()
             manager.clear()
 
+    def notice(self, text: str) -> None:
+        """Something that the user is to know, though the work goes on; told once."""
+        with self._guard:
+            if text not in self._notices:
+                self._notices.append(text)
+
+    def take_notices(self) -> tuple[str, ...]:
+        """The notices since the last time."""
+        with self._guard:
+            notices, self._notices = tuple(self._notices), []
+        return notices
+
     def _worth_waiting(self, answer: Answer, attempt: int) -> bool:
         asked = retry_after(answer.header("Retry-After"))
         if asked is not None and asked > LONGEST_WAIT:
@@ -157,7 +183,7 @@ class Transport:
 
     def _followed(
         self, method: str, url: str, headers: dict[str, str], body: Body | None,
-        authorization: str | None,
+        authorization: str | None, *, secret_body: bool,
     ) -> Answer:  # fmt: skip
         origin = origin_of(url)
         for _ in range(MAX_REDIRECTS + 1):
@@ -174,145 +200,62 @@ class Transport:
             answer.close()
             target = resolve(url, location)
             there = split(target)
-            if here.scheme == HTTPS and there.scheme == HTTP and not is_loopback(there.netloc):
-                raise RegistryError(f"{split(url).netloc} redirects from https to plain http")
+            if here.scheme == HTTPS and there.scheme == HTTP and not is_loopback(place_of(target)):
+                raise RegistryError(f"{place_of(url)} redirects from https to plain http")
+            if secret_body and origin_of(target) != origin:
+                raise RegistryError(
+                    f"{place_of(url)} redirects a login to {place_of(target)}, which is not told it"
+                )
             url = target
-        raise RegistryError(f"{split(url).netloc} redirects more than {MAX_REDIRECTS} times")
+        raise RegistryError(f"{place_of(url)} redirects more than {MAX_REDIRECTS} times")
 
     def _once(self, method: str, url: str, headers: dict[str, str], body: Body | None) -> Answer:
         self.check()
-        parts = split(url)
+        scheme, host = split(url).scheme, place_of(url)
+        proxy = proxy_for(scheme, host, self.access)
+        by = proxy.host if proxy is not None else ""
         sent = {"User-Agent": self.access.agent, **headers}
         if body is not None:
             sent["Content-Length"] = str(body.size)
+        exchange = Exchange(host, target_of(url), self._clock)
+        self._wire.carry(exchange)
         try:
-            response = self._manager(parts.scheme, parts.netloc).request(
-                method, url, headers=sent, body=body.pieces() if body is not None else None,
+            response = self._manager(proxy, host).request(
+                method, f"{scheme}://{host}/", headers=sent,
+                body=body.pieces() if body is not None else None,
                 redirect=False, retries=False, preload_content=False, decode_content=False,
                 timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
             )  # fmt: skip
         except LocationParseError:
-            raise RegistryError(f"invalid address {quote(url)}") from None
+            raise RegistryError(f"invalid address {quote(f'{scheme}://{host}')}") from None
         except (HTTPError, OSError, ValueError) as error:
             self.check()
-            raise failure(parts.netloc, error) from None
-        return Answer(self, method, url, response)
+            raise failure(host, error, by) from None
+        answer = Answer(method, url, response, exchange, self.check)
+        if proxy is not None and answer.status == PROXY_LOGIN:
+            answer.close()
+            raise refused_by_proxy(by, host, PROXY_LOGIN)
+        return answer
 
-    def _manager(self, scheme: str, host: str) -> urllib3.PoolManager:
-        access = self.access
-        proxy = access.https_proxy if scheme == HTTPS else access.http_proxy
-        if proxy and is_direct(host, access.no_proxy):
-            proxy = ""
-        if proxy and "://" not in proxy:
-            proxy = "http://" + proxy
+    def _manager(self, proxy: Proxy | None, host: str) -> urllib3.PoolManager:
         folder = next(
-            (path for base in access.certificates if os.path.isdir(path := f"{base}/{host}")), ""
+            (path for base in self.access.certificates if os.path.isdir(path := f"{base}/{host}")),
+            "",
         )
         with self._guard:
             manager = self._managers.get((proxy, folder))
             if manager is None:
                 manager = _new_manager(proxy, folder)
                 manager.pool_classes_by_scheme = {
-                    HTTP: self._pool(HTTPConnectionPool),
-                    HTTPS: self._pool(HTTPSConnectionPool),
+                    HTTP: self._wire.pool(HTTP_POOL),
+                    HTTPS: self._wire.pool(HTTPS_POOL),
                 }
                 self._managers[proxy, folder] = manager
         return manager
 
-    def _pool(self, base: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
-        """A kind of pool whose connections `abort` can reach, whatever they wait for."""
-        transport, kind = self, base.ConnectionCls
-
-        def connect(connection: HTTPConnection) -> None:
-            kind.connect(connection)
-            with transport._guard:
-                transport._connections.add(connection)
-
-        reachable = type(kind.__name__, (kind,), {"connect": connect})
-        return type(base.__name__, (base,), {"ConnectionCls": reachable})
-
-    def now(self) -> float:
-        """Seconds, for time limits."""
-        return self._clock()
-
-
-class Answer:
-    """The answer to one request: status and headers; the body is read once, and then closed."""
-
-    def __init__(
-        self, transport: Transport, method: str, url: str, response: urllib3.BaseHTTPResponse
-    ) -> None:
-        self.url = url
-        self.method = method
-        self.status = response.status
-        self.host = split(url).netloc
-        self._transport = transport
-        self._response = response
-        self._since, self._bytes = transport.now(), 0
-
-    def header(self, name: str) -> str:
-        """A header's value; empty if there is none."""
-        return str(self._response.headers.get(name, ""))
-
-    def headers(self, name: str) -> list[str]:
-        """All values of a header that may be there several times."""
-        return [str(value) for value in self._response.headers.getlist(name)]
-
-    def length(self) -> int | None:
-        """Bytes of the body, where the server says so."""
-        text = self.header("Content-Length")
-        return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
-
-    def read_some(self, size: int) -> bytes:
-        """Some bytes of the body, at most `size`; none at its end. Raises BrokenConnection."""
-        try:
-            data = self._response.read1(size)
-        except (HTTPError, OSError, ValueError) as error:
-            self._transport.check()
-            raise failure(self.host, error) from None
-        self._bytes += len(data)
-        now = self._transport.now()
-        if now - self._since > SLOW_SECONDS:
-            if self._bytes < SLOW_BYTES and data:
-                raise BrokenConnection(f"{self.host} sends less than {SLOW_BYTES} bytes a minute")
-            self._since, self._bytes = now, 0
-        return data
-
-    def document(self, limit: int, what: str) -> bytes:
-        """The whole body, which is closed then.
-
-        Raises:
-            RegistryError: larger than `limit` bytes, or too slow.
-            BrokenConnection: it broke off.
-        """
-        parts, left, until = [], limit, self._transport.now() + DOCUMENT_SECONDS
-        if (self.length() or 0) > limit:
-            left = -1
-        with self:
-            while left >= 0 and (data := self.read_some(min(_PIECE, left + 1))):
-                parts.append(data)
-                left -= len(data)
-                if self._transport.now() > until:
-                    raise RegistryError(f"{what} took longer than {DOCUMENT_SECONDS:g} s")
-            if left < 0:
-                raise RegistryError(f"{what} exceeds the limit of {limit} bytes")
-        return b"".join(parts)
-
-    def close(self) -> None:
-        """Give the connection back if the body has been read, or nearly; else close it."""
-        length = self.length()
-        try:
-            if self.method == "HEAD" or (length is not None and length <= MAX_ERROR):
-                self._response.drain_conn()
-            self._response.release_conn() if _is_read(self._response) else self._response.close()
-        except (HTTPError, OSError, ValueError):
-            self._response.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, value: object, trace: object) -> None:
-        self.close()
+    def _note_connection(self, connection: HTTPConnection) -> None:
+        with self._guard:
+            self._connections.add(connection)
 
 
 def _hang_up(connection: HTTPConnection) -> None:
@@ -325,12 +268,7 @@ def _hang_up(connection: HTTPConnection) -> None:
         pass  # it is closed already
 
 
-def _is_read(response: urllib3.BaseHTTPResponse) -> bool:
-    left = getattr(response, "length_remaining", None)
-    return left == 0 or getattr(response, "_original_response", None) is None
-
-
-def _new_manager(proxy: str, folder: str) -> urllib3.PoolManager:
+def _new_manager(proxy: Proxy | None, folder: str) -> urllib3.PoolManager:
     context = ssl.create_default_context()  # honours SSL_CERT_FILE and SSL_CERT_DIR
     if folder:
         try:
@@ -339,15 +277,11 @@ def _new_manager(proxy: str, folder: str) -> urllib3.PoolManager:
             raise RegistryError(
                 f"cannot use the certificates in {quote(folder)}: {error}"
             ) from None
-    if not proxy:
+    if proxy is None:
         return urllib3.PoolManager(maxsize=CONNECTIONS, ssl_context=context)
-    parts = split(proxy)
-    login = urllib3.make_headers(
-        proxy_basic_auth=f"{parts.username}:{parts.password or ''}" if parts.username else None
-    )
     return urllib3.ProxyManager(
-        f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}",
-        maxsize=CONNECTIONS, ssl_context=context, proxy_headers=login,
+        proxy.url, maxsize=CONNECTIONS, ssl_context=context,
+        proxy_headers={"Proxy-Authorization": proxy.login} if proxy.login else {},
     )  # fmt: skip
 
 

@@ -10,9 +10,19 @@ import json
 import os
 
 from casstore.disk import durable
-from casstore.errors import RegistryError, quote
+from casstore.errors import CasstoreError, RegistryError, quote
+from casstore.model.value import Value
 from casstore.registry.access import Access
-from casstore.registry.credentials import Login, helper_of, read_config, run_helper, server_key
+from casstore.registry.credentials import (
+    Login,
+    find_login,
+    helper_of,
+    keys_of,
+    parts_of,
+    read_config,
+    run_helper,
+    server_key,
+)
 from casstore.registry.http import Transport
 from casstore.registry.remote import Registry
 
@@ -38,46 +48,92 @@ def log_in(transport: Transport, domain: str, login: Login) -> str:
     """
     path = _target(transport.access)
     config = read_config(path) or {}
+    _auths(config, path)
     Registry(transport, domain, login).check_login()
     key = server_key(domain)
-    helper = helper_of(config, key)
+    helper = helper_of(config, domain)
     if helper:
         secret = {"ServerURL": key, "Username": login.user, "Secret": login.password}
         if run_helper(helper, "store", json.dumps(secret)) is None:
             raise RegistryError(f"the credential helper {helper} failed at: store")
         return ""
     text = f"{login.user}:{login.password}".encode(errors="surrogateescape")
-    _auths(config, path)[key] = {"auth": base64.b64encode(text).decode("ascii")}
+    auths = _auths(config, path)
+    for other in keys_of(auths, domain):
+        del auths[other]  # docker logout knows one form of the key alone
+    auths[key] = {"auth": base64.b64encode(text).decode("ascii")}
     _write(path, config)
+    counts = find_login(transport.access.auth_files, domain, problem=transport.notice)
+    if counts not in (None, login):
+        transport.notice(f"another login for {domain} counts first: that of podman or of a helper")
     return path
 
 
-def log_out(access: Access, domain: str) -> bool:
-    """Forget the login for a registry; False where there was none. Raises RegistryError."""
-    path = _target(access)
-    config = read_config(path)
-    if config is None:
+class LoggedOut(Value):
+    """What a logout has found."""
+
+    any_login: bool  # one was removed
+    left: tuple[str, ...]  # keys of logins for parts of the registry, which stay
+
+
+def log_out(access: Access, domain: str) -> LoggedOut:
+    """Forget the logins for a registry that pull and push would use, wherever they stand.
+
+    Raises:
+        RegistryError: one of them could not be removed; the others are.
+    """
+    any_login, failed = False, ""
+    left: list[str] = []
+    for path in dict.fromkeys((*access.auth_files, access.auth_target)):
+        if not path:
+            continue
+        for forget in (_from_helper, _from_file):
+            try:
+                config = read_config(path)
+                if config is None:
+                    break
+                any_login = forget(path, config, domain, left) or any_login
+            except CasstoreError as error:
+                failed = failed or str(error)
+    if failed:
+        raise RegistryError(failed)
+    return LoggedOut(any_login, tuple(dict.fromkeys(left)))
+
+
+def _from_helper(_path: str, config: dict[str, Any], domain: str, _left: list[str]) -> bool:
+    helper, key = helper_of(config, domain), server_key(domain)
+    if not helper or run_helper(helper, "get", key) is None:
         return False
-    key = server_key(domain)
-    helper = helper_of(config, key)
-    if helper and run_helper(helper, "get", key) is not None:
-        run_helper(helper, "erase", key)
-        return True
-    if _auths(config, path).pop(key, None) is None:
-        return False
-    _write(path, config)
+    run_helper(helper, "erase", key)
     return True
+
+
+def _from_file(path: str, config: dict[str, Any], domain: str, left: list[str]) -> bool:
+    if not config.get("auths"):
+        return False
+    auths = _auths(config, path)
+    left += parts_of(auths, domain)
+    found = keys_of(auths, domain)
+    entries = [auths.pop(key) for key in found]
+    if found:
+        _write(path, config)
+    return any(entries)  # beside a helper program docker leaves empty ones
 
 
 def _target(access: Access) -> str:
     path = access.auth_target
     if not path:
-        raise RegistryError("no file for logins is set")
+        raise RegistryError(
+            "there is no place for logins: $HOME is not an absolute path;"
+            " $DOCKER_CONFIG or $REGISTRY_AUTH_FILE can name one"
+        )
     return path
 
 
 def _auths(config: dict[str, Any], path: str) -> dict[str, Any]:
-    auths = config.setdefault("auths", {})
+    if config.get("auths") is None:
+        config["auths"] = {}
+    auths = config["auths"]
     if not isinstance(auths, dict):
         raise RegistryError(f"{quote(path)} is not a file of credentials (auths is no object)")
     return auths

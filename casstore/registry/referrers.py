@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import json
 
-from casstore.errors import NotFound, Refused
+from casstore.errors import NotFound, Refused, RegistryError, quote
 from casstore.model import mediatype
 from casstore.model.digest import Digest, sha256
+from casstore.model.document import MAX_DOCUMENT
 from casstore.model.manifest import Entry, Index, Manifest, parse_document, parse_index
 from casstore.model.record import Descriptor
+from casstore.registry.answer import Answer
+from casstore.registry.documents import decoded
+from casstore.registry.http import ATTEMPTS
 from casstore.registry.remote import Repository, pages
 from casstore.registry.send import put_manifest
 
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
 
 COSIGN = ("sig", "att", "sbom")
 MAX_REFERRERS = 1000  # of one manifest
+# A registry without the API says 404; those of before it, or gateways before them, other things
+# that mean that the address or the method is not known. All else is a failure.
+_NO_API = frozenset((400, 404, 405, 406, 410, 501))
 
 
 def fallback_tag(subject: Digest) -> str:
@@ -35,60 +42,106 @@ def referrers_of(repository: Repository, subject: Digest) -> list[Descriptor]:
 
     Raises:
         Refused: the list is malformed or too long.
-        RegistryError: the registry cannot be asked.
+        RegistryError: the registry cannot be asked; that is not an empty list.
     """
     entries: list[Entry] = []
-    is_known = False
-    for page in pages(repository, f"referrers/{subject}"):
-        is_known = True
-        entries += _entries(page)
+    is_known = True
+    what = f"the list of referrers of {subject}"
+    for number, answer in enumerate(pages(repository, f"referrers/{subject}", what)):
+        if number == 0 and answer.status in _NO_API:
+            answer.close()
+            is_known = False
+            break
+        if answer.status != 200:
+            with answer:
+                raise _told(repository, answer, what)
+        page = _page(answer, what)
+        if page is None and number == 0:
+            # A proxy, or a registry of before, sends a page for people to every address it does
+            # not know, or all of them to a login.
+            repository.registry.transport.notice(
+                f"{repository.registry.domain} sends no list of what refers to {subject};"
+                " looked for it by tags alone"
+            )
+            is_known = False
+            break
+        if page is None:
+            raise RegistryError(f"{what} breaks off: a page is not an index")
+        entries += parse_index(page, what, media_type=mediatype.OCI_INDEX).manifests
         if len(entries) > MAX_REFERRERS:
             raise Refused(f"{subject} has more than {MAX_REFERRERS} referrers")
     if not is_known:
-        entries += _listed_by_tag(repository, subject)
-    kept = {
-        entry.descriptor.digest: entry.descriptor
-        for entry in entries
-        if mediatype.is_manifest(entry.descriptor.media_type)
-        or mediatype.is_index(entry.descriptor.media_type)
-    }
+        entries = _listed_by_tag(repository, subject)
+    kept: dict[Digest, Descriptor] = {}
+    for entry in entries:
+        descriptor = entry.descriptor
+        if mediatype.is_manifest(descriptor.media_type) or mediatype.is_index(
+            descriptor.media_type
+        ):
+            kept[descriptor.digest] = descriptor
+        else:
+            repository.registry.transport.notice(
+                f"{descriptor.digest}, which refers to {subject}, is of an unknown type"
+                f" ({quote(descriptor.media_type)}) and was not fetched"
+            )
     return list(kept.values())
 
 
-def cosign_tags(repository: Repository, subject: Digest) -> list[str]:
-    """Those of cosign's tags for `subject` that the repository has."""
+def cosign_artifacts(
+    repository: Repository, subject: Digest
+) -> list[tuple[str, Descriptor, bytes]]:
+    """What stands under cosign's tags for `subject`: tag, descriptor and document.
+
+    Asked for by GET: some registries know no HEAD, and say so as if there were nothing.
+
+    Raises:
+        RegistryError: a tag cannot be asked for.
+    """
     found = []
     for kind in COSIGN:
         tag = f"sha256-{subject.hex}.{kind}"
-        answer = repository.request("HEAD", f"manifests/{tag}", headers=repository.accept)
-        answer.close()
-        if answer.status == 200:
-            found.append(tag)
+        try:
+            found.append((tag, *repository.manifest(tag)))
+        except NotFound:
+            continue
     return found
 
 
 def add_to_list(
     repository: Repository, subject: Digest, artifact: Descriptor, document: Manifest | Index
 ) -> None:
-    """Let the tag that lists the referrers of `subject` list an artifact too."""
+    """Let the tag that lists the referrers of `subject` list an artifact too.
+
+    Two who do this at once may overwrite each other: it is looked at again, and done again.
+
+    Raises:
+        Refused: the tag names something else.
+        RegistryError: the list cannot be read or written, or others write it all the time.
+    """
     entry = listing_entry(artifact, document)
-    index: dict[str, Any] = {
-        "schemaVersion": 2, "mediaType": mediatype.OCI_INDEX, "manifests": [],
-    }  # fmt: skip
-    try:
-        top, data = repository.manifest(fallback_tag(subject))
-        if mediatype.is_index(top.media_type):
-            parse_document(data, top)
-            index = json.loads(data)
-    except NotFound:
-        pass
-    listed = index.get("manifests") or []
-    if any(one.get("digest") == artifact.digest for one in listed):
-        return
-    index["manifests"] = [*listed, entry]
-    data = json.dumps(index, separators=(",", ":"), ensure_ascii=False).encode()
-    descriptor = Descriptor(str(index["mediaType"]), sha256(data), len(data))
-    put_manifest(repository, descriptor, data, fallback_tag(subject))
+    tag = fallback_tag(subject)
+    for _ in range(ATTEMPTS):
+        index: dict[str, Any] = {
+            "schemaVersion": 2, "mediaType": mediatype.OCI_INDEX, "manifests": [],
+        }  # fmt: skip
+        try:
+            top, data = repository.manifest(tag)
+        except NotFound:
+            pass
+        else:
+            if top.digest != subject:
+                if not mediatype.is_index(top.media_type):
+                    raise Refused(f"{repository.shown(tag)} is there, and lists no referrers")
+                parse_document(data, top)
+                index = json.loads(data)
+        listed = index.get("manifests") or []
+        if any(one.get("digest") == artifact.digest for one in listed):
+            return
+        index["manifests"] = [*listed, entry]
+        data = json.dumps(index, separators=(",", ":"), ensure_ascii=False).encode()
+        media_type = str(index.get("mediaType") or mediatype.OCI_INDEX)
+        put_manifest(repository, Descriptor(media_type, sha256(data), len(data)), data, tag)
+    raise RegistryError(f"others write {repository.shown(tag)} at the same time: try again")
 
 
 def listing_entry(artifact: Descriptor, document: Manifest | Index) -> dict[str, Any]:
@@ -113,10 +166,26 @@ def _listed_by_tag(repository: Repository, subject: Digest) -> list[Entry]:
         top, data = repository.manifest(fallback_tag(subject))
     except NotFound:
         return []
+    if top.digest == subject:
+        return []  # GitLab's answer to this tag; the subject's own children do not refer to it
     document = parse_document(data, top)
     return list(document.manifests) if isinstance(document, Index) else []
 
 
-def _entries(page: dict[str, object]) -> list[Entry]:
-    data = json.dumps(page).encode()
-    return list(parse_index(data, "list of referrers", media_type=mediatype.OCI_INDEX).manifests)
+def _page(answer: Answer, what: str) -> bytes | None:
+    """A page of a list of referrers; None where it is not an index at all."""
+    data = decoded(answer, answer.document(MAX_DOCUMENT, what), MAX_DOCUMENT, what)
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict) or "manifests" not in value:
+        return None
+    if value["manifests"] is None:
+        value["manifests"] = []
+    return json.dumps({"schemaVersion": 2, **value}).encode()
+
+
+def _told(repository: Repository, answer: Answer, what: str) -> RegistryError:
+    refusal = repository.refusal(answer, what)
+    return refusal if isinstance(refusal, RegistryError) else RegistryError(str(refusal))

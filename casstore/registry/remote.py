@@ -6,32 +6,47 @@ digest says is checked for documents here, for blobs by who reads them.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote as percent
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urlencode
 
-from casstore.errors import NotFound, Refused, RegistryError, printable, quote
+from casstore.errors import NotFound, Refused, RegistryError, quote
 from casstore.model import mediatype
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT
 from casstore.model.record import Descriptor
 from casstore.model.reference import is_tag
-from casstore.registry.address import HTTP, HTTPS, host_of, is_loopback, origin_of, resolve, split
+from casstore.registry.address import (
+    HTTP,
+    HTTPS,
+    host_of,
+    is_loopback,
+    origin_of,
+    place_of,
+    resolve,
+    target_of,
+)
+from casstore.registry.answer import Answer
 from casstore.registry.auth import Authorizer, Scopes, Unauthorized
 from casstore.registry.credentials import Login
+from casstore.registry.documents import decoded, json_object, reason
 from casstore.registry.failures import BrokenConnection, NoTls, Unreachable
-from casstore.registry.http import ATTEMPTS, MAX_ERROR, Answer, Body, Transport
+from casstore.registry.http import ATTEMPTS, Body, Transport
+from casstore.registry.links import parse_links
 
 MAX_TAGS = 100_000
 MAX_PAGES = 1000
+MAX_REFUSALS = 3  # of one request: no login yet; a token that has ended; one for too little
 MANIFEST_TYPES = (
     mediatype.OCI_INDEX,
     mediatype.OCI_MANIFEST,
     mediatype.DOCKER_LIST,
     mediatype.DOCKER_MANIFEST,
 )
+_RANGE = re.compile(r"bytes (\d{1,18})-\d{0,18}/(?:\d{1,18}|\*)")
+_NO_RANGE = frozenset((206, 400, 405, 416, 501))  # the request, or its answer, cannot be used
+_HIDDEN = frozenset((400, 401, 403, 404))
 # What servers send that do not care what a manifest is.
 _NO_TYPE = frozenset(("", "application/json", "application/octet-stream", "text/plain"))
 
@@ -45,6 +60,7 @@ class Registry:
         self.domain = domain
         self._auth = Authorizer(transport, domain, login)
         self._base = ""
+        self._greeting: list[str] | None = None  # what GET /v2/ asks for, once it was looked at
 
     @property
     def base(self) -> str:
@@ -72,25 +88,54 @@ class Registry:
             url: absolute, or from the root. Another origin gets no login.
             scopes: what a token must allow: `repository:NAME:pull`.
         """
-        url = urljoin(self.base + "/", url)
+        url = resolve(self.base + "/", url)
         own = origin_of(url) == origin_of(self.base)
         sent = self._auth.header(self.base, scopes, repository) if own else None
+        refusals = 0
         while True:
             answer = self.transport.request(
                 method, url, headers=headers, body=body, authorization=sent, attempts=attempts
             )
-            if answer.status != 401 or not own or origin_of(answer.url) != origin_of(url):
-                return answer
+            if not own or refusals == MAX_REFUSALS or origin_of(answer.url) != origin_of(url):
+                break
             try:
-                fresh = self._auth.after_refusal(answer, self.base, scopes, repository, sent)
+                challenges = self._challenges(answer, sent)
+                if not challenges:
+                    break
+                fresh = self._auth.after_refusal(challenges, self.base, scopes, repository, sent)
             except BaseException:
                 answer.close()
                 raise
             if fresh is None:
-                return answer
+                break
             answer.close()
-            own = sent is None  # a second refusal is final
-            sent = fresh
+            sent, refusals = fresh, refusals + 1
+        return answer
+
+    def _challenges(self, answer: Answer, sent: str | None) -> list[str]:
+        """What a refusal asks for.
+
+        Some registries hide what they have from strangers, as if it were not there, and ask for a
+        login at `/v2/` alone (Nexus, Artifactory).
+        """
+        told = answer.headers("WWW-Authenticate")
+        if answer.status == 401 and told:
+            return told
+        if sent is not None or answer.status not in _HIDDEN:
+            return []
+        if self._greeting is None:
+            with self.transport.request("GET", f"{self.base}/v2/") as greeting:
+                self._greet(greeting)
+        return self._greeting or []
+
+    def _greet(self, greeting: Answer) -> None:
+        asks = greeting.status == 401
+        self._greeting = greeting.headers("WWW-Authenticate") if asks else []
+
+    @property
+    def problems(self) -> list[str]:
+        """Why a login may be missing."""
+        return self._auth.problems
 
     def check_login(self) -> None:
         """Ask the registry whether it takes the login. Raises RegistryError, Unauthorized."""
@@ -111,6 +156,7 @@ class Registry:
         """
         try:
             with self.transport.request("GET", f"http://{host}/v2/", attempts=1) as answer:
+                self._greet(answer)
                 return answer.status != 400
         except Unreachable:
             raise
@@ -165,7 +211,8 @@ class Repository:
             with answer:
                 raise self.refusal(answer, f"manifest for {self.shown(reference)}")
         told, told_type = answer.header("Docker-Content-Digest"), answer.header("Content-Type")
-        data = answer.document(MAX_DOCUMENT, f"manifest {self.shown(reference)}")
+        what = f"manifest {self.shown(reference)}"
+        data = decoded(answer, answer.document(MAX_DOCUMENT, what), MAX_DOCUMENT, what)
         digest = sha256(data)
         if ":" in reference and digest != reference:
             raise Refused(f"manifest {reference} has other content: its digest is {digest}")
@@ -178,10 +225,22 @@ class Repository:
         return Descriptor(media_type, digest, len(data)), data
 
     def blob(self, descriptor: Descriptor, offset: int = 0) -> Answer:
-        """Ask for a blob, from `offset` on where the server knows how. Raises as `manifest`."""
-        headers = {"Range": f"bytes={offset}-"} if offset else {}
-        answer = self.request("GET", f"blobs/{descriptor.digest}", headers=headers)
-        if answer.status not in (200, 206):
+        """Ask for a blob, from `offset` on where the server knows how. Raises as `manifest`.
+
+        Returns:
+            An answer of status 206, whose body begins at `offset`, or 200, the whole blob.
+        """
+        url = f"blobs/{descriptor.digest}"
+        # Some servers know ranges that have an end alone, and answer 416 to others.
+        for last in ("", str(descriptor.size - 1)) if offset else ():
+            answer = self.request("GET", url, headers={"Range": f"bytes={offset}-{last}"})
+            if answer.status == 200 or (answer.status == 206 and _begins_at(answer, offset)):
+                return answer
+            with answer:
+                if answer.status not in _NO_RANGE:
+                    raise self.refusal(answer, f"blob {descriptor.digest}")
+        answer = self.request("GET", url)
+        if answer.status != 200:
             with answer:
                 raise self.refusal(answer, f"blob {descriptor.digest}")
         return answer
@@ -194,25 +253,26 @@ class Repository:
         if answer.status != 200:
             with answer:
                 raise self.refusal(answer, f"blob {descriptor.digest}")
-        return answer.document(MAX_DOCUMENT, f"blob {descriptor.digest}")
+        data = answer.document(MAX_DOCUMENT, f"blob {descriptor.digest}")
+        if sha256(data) == descriptor.digest:
+            return data
+        return decoded(answer, data, MAX_DOCUMENT, f"blob {descriptor.digest}")
 
     def tags(self) -> list[str]:
         """All tags, in the registry's order. Raises NotFound."""
         found: list[str] = []
-        url, seen = "tags/list", set[str]()
-        while url and url not in seen and len(seen) < MAX_PAGES and len(found) < MAX_TAGS:
-            seen.add(url)
-            answer = self.request("GET", url)
+        what = f"the list of tags of {self.name}"
+        for answer in pages(self, "tags/list", what):
             if answer.status != 200:
                 with answer:
                     raise self.refusal(answer, f"repository {self.name}")
-            page = answer.url
-            url = _next_page(answer, page)
-            value = _json(answer.document(MAX_DOCUMENT, f"tags of {self.name}"))
+            value = json_object(answer.document(MAX_DOCUMENT, what))
             tags = value.get("tags") or []
             if not isinstance(tags, list) or not all(map(_is_tag, tags)):
                 raise RegistryError(f"{self.name}: the list of tags is malformed")
             found += tags
+            if len(found) > MAX_TAGS:
+                raise RegistryError(f"{what} has more than {MAX_TAGS} tags")
         return list(dict.fromkeys(found))
 
     # Words
@@ -225,48 +285,26 @@ class Repository:
     def refusal(self, answer: Answer, what: str) -> NotFound | RegistryError:
         """What a registry said no to, in one line of Docker's words."""
         why = reason(answer)
+        if answer.host != place_of(self.registry.base):
+            why = f"{answer.host}, where it redirects to, answers: {why}"
         if answer.status == 404:
             return NotFound(f"{what} not found: {why}")
         if answer.status in (401, 403):
-            return Unauthorized(
+            denied = (
                 f"access denied for {self.name}, repository does not exist or may require"
                 f" 'casstore login': {why}"
             )
+            return Unauthorized("; ".join((denied, *self.registry.problems)))
         return RegistryError(f"{self.registry.domain} refuses {what}: {why}")
 
 
-def reason(answer: Answer) -> str:
-    """The errors that an answer's body tells, or its status; at most 64 KiB of it is read."""
-    try:
-        value = _json(answer.document(MAX_ERROR, "error"))
-        errors = value.get("errors")
-        listed = errors if isinstance(errors, list) else []
-        told = [_error(one) for one in listed if isinstance(one, dict)]
-    except RegistryError:
-        told = []
-    text = "; ".join(dict.fromkeys(filter(None, told[:3])))
-    return printable(text[:300]) if text else f"status {answer.status}"
-
-
-def _error(error: dict[str, object]) -> str:
-    code, message = error.get("code"), error.get("message")
-    words = str(code).lower().replace("_", " ") if isinstance(code, str) else ""
-    text = message if isinstance(message, str) else ""
-    return f"{words}: {text}" if words and text and text != words else text or words
+def _begins_at(answer: Answer, offset: int) -> bool:
+    given = _RANGE.fullmatch(answer.header("Content-Range").strip().lower())
+    return given is not None and int(given[1]) == offset
 
 
 def _is_tag(value: object) -> bool:
     return isinstance(value, str) and is_tag(value)
-
-
-def _json(data: bytes) -> dict[str, object]:
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        raise RegistryError("the registry's answer is not JSON") from None
-    if not isinstance(value, dict):
-        raise RegistryError("the registry's answer is not a JSON object")
-    return value
 
 
 def _media_type(told: str, data: bytes, digest: Digest, expect: str) -> str:
@@ -276,7 +314,7 @@ def _media_type(told: str, data: bytes, digest: Digest, expect: str) -> str:
     """
     media_type = told.partition(";")[0].strip().lower()
     if media_type in _NO_TYPE:
-        own = _json(data).get("mediaType")
+        own = json_object(data).get("mediaType")
         media_type = expect or (own if isinstance(own, str) else "")
     if expect and media_type != expect:
         raise Refused(
@@ -286,18 +324,14 @@ def _media_type(told: str, data: bytes, digest: Digest, expect: str) -> str:
     return media_type
 
 
-_LINK = re.compile(r'<([^<>]+)>\s*;[^,]*\brel="?next"?')
-
-
 def _next_page(answer: Answer, page: str) -> str:
-    link = _LINK.search(answer.header("Link")[:MAX_ERROR])
-    if link is None:
-        return ""
-    url = resolve(page, link[1])
-    if origin_of(url) != origin_of(page):
-        raise RegistryError(f"{answer.host} continues its list on another host")
-    parts = split(url)
-    return parts.path + ("?" + parts.query if parts.query else "")
+    for link in parse_links(answer.headers("Link")):
+        if "next" in link.relations:
+            url = resolve(page, link.target)
+            if origin_of(url) != origin_of(page):
+                raise RegistryError(f"{answer.host} continues its list on another host")
+            return target_of(url)
+    return ""
 
 
 def query(**fields: str) -> str:
@@ -305,14 +339,17 @@ def query(**fields: str) -> str:
     return urlencode(fields, quote_via=percent)
 
 
-def pages(repository: Repository, url: str) -> Iterator[dict[str, object]]:
-    """Each page of a list that goes on by `Link`; none where the registry does not know it."""
+def pages(repository: Repository, url: str, what: str) -> Iterator[Answer]:
+    """The answer for each page of a list that goes on by `Link`; the caller reads it.
+
+    Raises:
+        RegistryError: it has too many pages.
+    """
     seen = set[str]()
-    while url and url not in seen and len(seen) < MAX_PAGES:
+    while url and url not in seen:
+        if len(seen) >= MAX_PAGES:
+            raise RegistryError(f"{what} has more than {MAX_PAGES} pages")
         seen.add(url)
         answer = repository.request("GET", url)
-        if answer.status != 200:
-            answer.close()
-            return
-        url = _next_page(answer, answer.url)
-        yield _json(answer.document(MAX_DOCUMENT, "list"))
+        url = _next_page(answer, answer.url) if answer.status == 200 else ""
+        yield answer

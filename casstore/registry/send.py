@@ -1,8 +1,9 @@
 """From the store to a registry: blobs side by side, then manifests, children before parents.
 
-A blob that the repository has is not sent; one that another repository of the registry may have is
-asked to be mounted from there. Every byte is verified against its digest before the last piece of
-the blob leaves, so a damaged blob never becomes whole in the registry.
+A blob that the repository has is not sent. One that another repository of the registry may have is
+asked to be mounted from there, and sent where that is refused, in whatever way: nobody knows if it
+was ever pushed there, or may be read. Every byte is verified against its digest before the last
+piece of the blob leaves, so a damaged blob never becomes whole in the registry.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ from casstore.model.manifest import Manifest, parse_document
 from casstore.model.record import Descriptor
 from casstore.ports import StoredBlobs
 from casstore.progress import Task
-from casstore.registry.address import HTTP, HTTPS, is_loopback, resolve, split
-from casstore.registry.failures import BrokenConnection
-from casstore.registry.http import ATTEMPTS, RETRIED, Answer
-from casstore.registry.remote import Repository, query, reason
+from casstore.registry.address import HTTP, HTTPS, is_loopback, place_of, resolve, split
+from casstore.registry.answer import Answer
+from casstore.registry.documents import reason
+from casstore.registry.failures import BrokenConnection, retry_after
+from casstore.registry.http import ATTEMPTS, LONGEST_WAIT, RETRIED
+from casstore.registry.remote import Repository, query
 
 WIDTH = 4
-_PIECE = 1 << 20
+_PIECE = 64 << 10  # small: each must leave within the time limit, over slow lines too
 
 PUSHED = "Pushed"
 EXISTS = "Layer already exists"
@@ -134,6 +137,7 @@ class _Work:
         self._tasks = tasks
         self._blobs = blobs
         self._elsewhere = elsewhere
+        self._refusing: set[str] = set()  # repositories that nothing can be mounted from
 
     def blob(self, descriptor: Descriptor) -> str:
         """Bring one blob there; says how."""
@@ -145,34 +149,31 @@ class _Work:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._upload(descriptor)
-            except BrokenConnection:
+            except BrokenConnection as error:
                 if attempt == ATTEMPTS:
                     raise
-                transport.pause(attempt)
+                transport.pause(attempt, error.wait)
         raise AssertionError
 
     def _is_there(self, descriptor: Descriptor) -> bool:
-        repository = self._repository
-        answer = repository.request("HEAD", f"blobs/{descriptor.digest}", repository.push)
+        """Whether the repository has a blob; no also where that cannot be asked."""
+        answer = self._repository.request(
+            "HEAD", f"blobs/{descriptor.digest}", self._repository.push
+        )
         answer.close()
-        if answer.status == 200:
-            length = answer.length()
-            return length is None or length == descriptor.size
-        if answer.status in (401, 403):
-            raise repository.refusal(answer, f"blob {descriptor.digest}")
-        return False
+        length = answer.length()
+        return answer.status == 200 and (length is None or length == descriptor.size)
 
     def _upload(self, descriptor: Descriptor) -> str:
         repository = self._repository
-        source = self._elsewhere.get(descriptor.digest)
-        url, scopes = "blobs/uploads/", repository.push
-        if source is not None:
-            url += "?" + query(mount=descriptor.digest, **{"from": source})
-            scopes |= {f"repository:{source}:pull"}
-        answer = repository.request("POST", url, scopes, body=_Bytes(b""))
+        mount = self._mount(descriptor)
+        if mount is not None and mount.status == 201:
+            mount.close()
+            return f"{MOUNTED} {self._elsewhere[descriptor.digest]}"
+        answer = mount or repository.request(
+            "POST", "blobs/uploads/", repository.push, body=_Bytes(b"")
+        )
         with answer:
-            if answer.status == 201 and source is not None:
-                return f"{MOUNTED} {source}"
             if answer.status not in (201, 202):
                 raise self._refused(answer, descriptor)
             location = answer.header("Location")
@@ -183,14 +184,40 @@ class _Work:
             headers={"Content-Type": "application/octet-stream"},
         )  # fmt: skip
         with answer:
-            if answer.status in RETRIED:
-                raise BrokenConnection(
+            wait = retry_after(answer.header("Retry-After"))
+            if answer.status in RETRIED and (wait or 0.0) <= LONGEST_WAIT:
+                broken = BrokenConnection(
                     f"{repository.registry.domain} does not take blob {descriptor.digest}:"
                     f" {reason(answer)}"
                 )
-            if answer.status not in (201, 204):
+                broken.wait = wait
+                raise broken
+            # 201 is right; docker takes the others, too, and a blob that is not there after all is
+            # missed by the registry when the manifest comes.
+            if answer.status not in (200, 201, 202, 204):
                 raise self._refused(answer, descriptor)
         return PUSHED
+
+    def _mount(self, descriptor: Descriptor) -> Answer | None:
+        """The answer to a mount: it is there, or may be sent. None where a mount is refused."""
+        repository = self._repository
+        source = self._elsewhere.get(descriptor.digest)
+        if source is None or source in self._refusing:
+            return None
+        fields = query(mount=descriptor.digest, **{"from": source})
+        try:
+            answer = repository.request(
+                "POST", f"blobs/uploads/?{fields}",
+                repository.push | {f"repository:{source}:pull"}, body=_Bytes(b""), attempts=1,
+            )  # fmt: skip
+        except RegistryError:  # of the token server, say; what is serious comes again
+            self._refusing.add(source)
+            return None
+        if answer.status in (201, 202):
+            return answer
+        answer.close()
+        self._refusing.add(source)
+        return None
 
     def _refused(self, answer: Answer, descriptor: Descriptor) -> RegistryError:
         refusal = self._repository.refusal(answer, f"blob {descriptor.digest}")
@@ -204,9 +231,10 @@ class _Work:
             raise RegistryError(f"{self._repository.registry.domain} tells no place for an upload")
         target = resolve(asked, location)
         parts = split(target)
-        if split(asked).scheme == HTTPS and parts.scheme == HTTP and not is_loopback(parts.netloc):
-            raise RegistryError(f"{split(asked).netloc} wants an upload over plain http")
-        return target + ("&" if parts.query else "?")
+        plain = parts.scheme == HTTP and not is_loopback(place_of(target))
+        if split(asked).scheme == HTTPS and plain:
+            raise RegistryError(f"{place_of(asked)} wants an upload over plain http")
+        return target + ("" if target[-1] in "?&" else "&" if "?" in target else "?")
 
 
 class _Bytes:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -189,3 +189,41 @@ class Proxy:
                 handler.connection.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass  # the client has closed it already
+
+
+class Dripper:
+    """A server on the loopback that answers each connection with pieces, as slowly as it is told.
+
+    It hears no more than the head of a request; `sent` counts the pieces that have left.
+    """
+
+    def __init__(self, pieces: Callable[[], Iterable[bytes]], *, pause: float = 0.0) -> None:
+        self.sent, self.connections = 0, 0
+        self._pieces, self._pause = pieces, pause
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.host = f"localhost:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def stop(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection:
+            try:
+                while b"\r\n\r\n" not in connection.recv(1 << 16):
+                    pass
+                for piece in self._pieces():
+                    connection.sendall(piece)
+                    self.sent += 1
+                    time.sleep(self._pause)
+            except OSError:
+                pass  # the client has had enough

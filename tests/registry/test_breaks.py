@@ -20,7 +20,6 @@ from casstore.disk.leftovers import PART, PART_SECONDS, remove_leftovers
 from casstore.errors import CasstoreError, NotFound, Refused, RegistryError, StorageError
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT
-from casstore.registry.access import Access
 from casstore.registry.failures import BrokenConnection
 from casstore.registry.http import Transport
 from casstore.store import Store
@@ -372,18 +371,6 @@ def test_an_error_is_one_short_line(
     assert told in text
     assert len(text) < 500
     assert text.isprintable()
-
-
-def test_a_slow_body_is_given_up(alone: Proxy) -> None:
-    moments = iter(range(0, 10**6, 45))
-    transport = Transport(Access(), clock=lambda: float(next(moments)))
-    alone.rule(lambda request, ask: Reply(200, {}, b"x" * 100))
-    with (
-        transport.request("GET", f"http://{alone.host}/") as answer,
-        pytest.raises(BrokenConnection, match="less than"),
-    ):
-        list(iter(lambda: answer.read_some(1), b""))
-    transport.close()
 
 
 def test_blobs_may_lie_on_another_host(

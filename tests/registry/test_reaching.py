@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,8 +153,11 @@ def test_docker_hub_is_another_host_than_its_name() -> None:
 def test_the_files_of_logins_are_those_of_podman_and_docker_in_their_order() -> None:
     home = {"HOME": "/user"}
     config = "/user/.docker/config.json"
+    without_session = f"/run/containers/{os.getuid()}/auth.json"
 
-    assert from_environment(home).auth_files == ("/user/.config/containers/auth.json", config)
+    assert from_environment(home).auth_files == (
+        without_session, "/user/.config/containers/auth.json", config,
+    )  # fmt: skip
     assert from_environment({**home, "XDG_RUNTIME_DIR": "/run/1"}).auth_files == (
         "/run/1/containers/auth.json", "/user/.config/containers/auth.json", config,
     )  # fmt: skip

@@ -54,6 +54,7 @@ def run(args: Args, app: App) -> int:
         raise CasstoreError("a username and a password are needed")
     with transport(args) as via:
         kept = log_in(via, domain, Login(user, password))
+        app.warn(via.take_notices())
     if kept:
         app.note(f"WARNING! Your credentials are stored unencrypted in '{kept}'.")
     app.out("Login Succeeded")

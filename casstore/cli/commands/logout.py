@@ -21,7 +21,9 @@ HELP = Command(
         WRONG_USAGE,
     ),
     description="""\
-Removes what login has kept, from the same file or helper program.""",
+Removes every login for SERVER that pull and push would use, in whatever form it is written: from
+$REGISTRY_AUTH_FILE, else from podman's auth.json and Docker's config.json, and from the credential
+helpers that they name. A login for a part of the registry (SERVER/team) stays, and is told.""",
 )
 
 
@@ -30,8 +32,10 @@ def run(args: Args, app: App) -> int:
     from casstore.registry.login import log_out
 
     domain = server(args)
-    if log_out(access(), domain):
+    done = log_out(access(), domain)
+    if done.any_login:
         app.out(f"Removing login credentials for {domain}")
     else:
         app.out(f"Not logged in to {domain}")
+    app.warn([f"the login for {key} stays" for key in done.left])
     return 0
