@@ -193,6 +193,7 @@ class ExchangingStore(OpenStore):
             with self._change(create=True) as change:
                 change.commit()
         self._view()
+        self._complete_directories()
         ingest = None
         keep = False
         try:

@@ -75,6 +75,18 @@ class OpenStore:
         """The store's directory, absolute."""
         return self.disk.root
 
+    def _let_go(self) -> None:
+        """Open the index anew the next time; views that are in use keep theirs, and close it."""
+        self._connection = None
+        self._only_to_read = False
+
+    def _let_go_now(self) -> None:
+        """As `_let_go`; where no view is in use, the index is closed when this returns."""
+        import gc
+
+        self._let_go()
+        gc.collect()  # a connection and its cache of statements hold each other
+
     def close(self) -> None:
         """Close the index; the store can be used again."""
         connection, self._connection = getattr(self, "_connection", None), None
@@ -88,7 +100,7 @@ class OpenStore:
 
         self._leave_what_was_replaced()
         if self._outdated and self._connection is not None and is_current(self._connection):
-            self.close()  # another process upgraded it: now there is more to see
+            self._let_go()  # another process upgraded it: now there is more to see
         if self._connection is None:
             self.disk.require()
             self._opened = self.disk.identity()
@@ -118,6 +130,7 @@ class OpenStore:
             self._look_at_file_system()
         lock = self._locked()
         try:
+            self._complete_directories()
             self._connect_for_change(create=create)
             assert self._connection is not None
             published = self.disk.layout.generation()
@@ -132,6 +145,20 @@ class OpenStore:
         except BaseException:
             lock.release()
             raise
+
+    def _complete_directories(self) -> None:
+        """Make the directories of the store that are missing; no lock is needed.
+
+        git, zip and rsync -m leave empty ones out, and other tools make a layout without ingest/.
+        """
+        if not (os.path.isdir(self.disk.ingest) and os.path.isdir(self.disk.blobs.directory)):
+            from casstore.disk import durable
+            from casstore.disk.making import make_directories
+
+            try:
+                make_directories(self.disk)
+            except OSError as error:
+                raise durable.storage_error(error, "cannot complete the store") from None
 
     def _look_at_file_system(self) -> None:
         self.warn_of_network = False
@@ -157,25 +184,28 @@ class OpenStore:
         given_up = self.disk.exists() and reserve.is_wanted() and reserve.give_up()
         try:
             try:
-                with self._change() as change:
-                    result = act(change)
+                result, more = self._made(act)
             except StorageError as error:
                 if not error.full or not reserve.give_up():
                     raise
                 given_up = True
-                self.close()
-                with self._change() as change:
-                    result = act(change)
-            more = change.is_unfinished
+                self._let_go()
+                result, more = self._made(act)
             while more:
                 time.sleep(_PAUSE)
                 more = self._unlink_more()
             return result
         finally:
             if given_up:
-                self.close()  # which gives back the space of SQLite's own files
+                self._let_go_now()  # which gives back the space of SQLite's own files
                 with self._locked():
                     reserve.restore()
+
+    def _made(self, act: Callable[[Change], T]) -> tuple[T, bool]:
+        """Make one change: what `act` returns, and whether there are doomed blobs still."""
+        with self._change() as change:
+            result = act(change)
+        return result, change.is_unfinished
 
     def _unlink_more(self) -> bool:
         """One more turn of unlinking; False if it was the last.
@@ -205,12 +235,11 @@ class OpenStore:
 
         self._leave_what_was_replaced()
         if self._only_to_read:
-            self.close()
-            self._only_to_read = False
+            self._let_go()
         if self._connection is not None:
             if is_current(self._connection):
                 return
-            self.close()  # older: to be upgraded; newer since we opened it: to be refused
+            self._let_go()  # older: to be upgraded; newer since we opened it: to be refused
         if create:
             from casstore.disk.making import finish, make_database
 
@@ -241,8 +270,7 @@ class OpenStore:
         Views that are still in use keep it open.
         """
         if self._connection is not None and self._opened != self.disk.identity():
-            self._connection = None
-            self._only_to_read = False
+            self._let_go()
 
     def _is_behind(self, connection: Connection, published: int) -> bool:
         """Whether index.json, of generation `published`, is ahead: an old database was put back.
@@ -263,7 +291,7 @@ class OpenStore:
         """Make the database from index.json and the blobs, and tell so; the lock is held."""
         from casstore.care.rebuild import rebuild_database
 
-        self.close()
+        self._let_go()
         problems, _ = rebuild_database(self.disk)
         self._connect()
         self.notices.append(
@@ -287,13 +315,14 @@ class OpenStore:
         lines = []
         from casstore.care.soundness import is_damaged
 
-        if self.disk.layout.is_withdrawn() and self._opens() and not is_damaged(self.disk):
+        said = os.path.lexists(self.disk.layout.path) and not self.disk.layout.is_withdrawn()
+        if not said and self._opens() and not is_damaged(self.disk):
             # What index.json does not say, a database that is sound can still say.
             with self._change() as change:
                 change.commit()
                 change.publish()
         with self._locked():
-            self.close()
+            self._let_go()
             if not os.path.lexists(self.disk.layout.path) and not os.path.exists(
                 self.disk.database
             ):

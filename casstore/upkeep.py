@@ -100,7 +100,7 @@ class Upkeep(OpenStore):
             rebuild: make the database anew from index.json and the blobs first.
             content: read every blob and compare its digest; False looks at sizes only.
         """
-        from casstore.care.fsck import check_store, repair_store
+        from casstore.care.fsck import check_store
         from casstore.model.arguments import PATHS, path_of, several
 
         sources = [path_of(source) for source in several(repair_from, "repair_from", PATHS)]
@@ -126,6 +126,8 @@ class Upkeep(OpenStore):
             repaired += mended
             self.notices += doubts
         if repair:
+            from casstore.care.repair import repair_store
+
             with self._change() as change:
                 lines, anew = repair_store(self.disk, change, content=content)
             repaired += lines

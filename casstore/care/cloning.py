@@ -10,6 +10,7 @@ import os
 from casstore.disk import durable, making
 from casstore.disk.layoutfile import LAYOUT
 from casstore.disk.local import LocalStore
+from casstore.disk.strangers import is_systems
 from casstore.errors import NotAStore, quote
 
 TYPE_CHECKING = False
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def clone_store(disk: LocalStore, change: Change, path: str) -> None:
     """Copy the store to `path`; the lock of the original is held."""
-    if os.path.isdir(path) and os.listdir(path):
+    if os.path.isdir(path) and not all(map(is_systems, os.listdir(path))):
         raise NotAStore(f"{quote(path)} is not empty")
     copy = LocalStore(path)
     try:

@@ -1,8 +1,4 @@
-"""fsck: hold the database, index.json and every blob against each other, and mend what can be.
-
-Checking reads only. Repair never removes the last copy of anything: a corrupt blob is moved to
-quarantine/ under its name, so that loading the image again puts good bytes in its place.
-"""
+"""fsck: hold the database, index.json and every blob against each other. It reads only."""
 
 from __future__ import annotations
 
@@ -10,55 +6,56 @@ import os
 import stat
 import time
 
-from casstore.care.adoption import forget_kept, retry_kept, take_differing
-from casstore.care.content import UNREADABLE, ContentCheck, directory_problem, unreadable
+from casstore.care.checks import (
+    CORRUPT,
+    MISSING,
+    blob_problem,
+    image_problems,
+    is_right,
+    shape_problem,
+)
+from casstore.care.content import UNREADABLE, ContentCheck, directory_problem
 from casstore.care.indexedtree import IndexedTree
 from casstore.care.ownfiles import (
     ERROR,
     NOTE,
-    QUARANTINE,
     WARN,
     published_findings,
     root_findings,
     unreadable_index,
 )
+from casstore.care.rebuild import index_in_memory
 from casstore.care.soundness import REBUILD, database_problems
-from casstore.disk import durable, rights, schema
+from casstore.disk import schema
 from casstore.disk.leftovers import leftovers
-from casstore.errors import CasstoreError, Damaged, NotAStore, printable
-from casstore.model.digest import Digest, sha256
-from casstore.model.imagetree import read_tree
-from casstore.model.record import INDEX, MANIFEST
+from casstore.errors import Damaged, printable
+from casstore.model.digest import Digest
 from casstore.results.upkeep import CheckResult, Finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from casstore.commit import Change
+    from casstore.care.checks import Problem
     from casstore.disk.local import LocalStore
-    from casstore.disk.sqliteindex import SqliteIndex
     from casstore.disk.sqliteview import SqliteView
+    from casstore.model.record import Descriptor
     from casstore.progress import Progress
-    from casstore.rules.view import BlobState
 
-MISSING = "blob-missing"
 MODE = "blob-mode"
+LOOKS, PAUSE = 3, 0.02  # second looks at what seems wrong; seconds between two
 SMALL = 64 << 10  # bytes: what is read at once, in the thread that asks
-_WRONG_BLOB = frozenset(("blob-corrupt", "blob-size", "blob-not-file"))
-_WRONG_INDEX = frozenset(("edge-missing", "config-bad", "ref-dangling"))
-BAD_BLOB = _WRONG_BLOB | {MISSING, UNREADABLE}
-_RECOUNT = """
+WRONG_BLOB = frozenset((CORRUPT, "blob-size", "blob-not-file"))
+_CONTENT = frozenset(
+    (CORRUPT, UNREADABLE)
+)  # what a reading found, which is done twice, not oftener
+BAD_BLOB = WRONG_BLOB | {MISSING, UNREADABLE}
+RECOUNT = """
 SELECT blob.digest, blob.refcount,
     (SELECT count(*) FROM edge WHERE edge.child = blob.id)
     + (SELECT count(*) FROM holding WHERE holding.manifest = blob.id)
     + (SELECT count(*) FROM trash_holding WHERE trash_holding.manifest = blob.id) AS counted
 FROM blob WHERE blob.refcount != counted ORDER BY blob.id
-"""
-_CORRECT = """
-UPDATE blob SET refcount = (SELECT count(*) FROM edge WHERE edge.child = blob.id)
-    + (SELECT count(*) FROM holding WHERE holding.manifest = blob.id)
-    + (SELECT count(*) FROM trash_holding WHERE trash_holding.manifest = blob.id)
 """
 _DANGLING = """
 SELECT name FROM reference
@@ -102,46 +99,6 @@ def check_store(
     return CheckResult(findings, check.blobs, check.bytes, tuple(repaired))
 
 
-def repair_store(disk: LocalStore, change: Change, *, content: bool) -> tuple[list[str], bool]:
-    """Bring database and index.json in order; put corrupt blobs aside. The lock is held.
-
-    Returns:
-        A line for each thing mended (a stale index.json is mended by every change); and whether
-        the database says other than the blobs do, all of which can be read, so that it is to be
-        made anew.
-    """
-    done: list[str] = []
-    wrong = change.index.connection.execute(_RECOUNT).fetchall()
-    if wrong:
-        change.index.connection.execute(_CORRECT)
-        done.append(f"{len(wrong)} reference counts corrected")
-    differing = take_differing(disk, change.index)
-    lines, spent = retry_kept(disk, change.index)
-    change.commit()
-    if differing:
-        change.publish(anew=True)
-        done += differing
-    forget_kept(disk, spent)
-    done += lines
-    findings = findings_of(disk, content=content)
-    for finding in findings:
-        if finding.code in (MODE, UNREADABLE) and _protect(disk, Digest(finding.object)):
-            done.append(f"{finding.object} made read-only")
-        if finding.code in _WRONG_BLOB:
-            quarantine(disk, Digest(finding.object))
-            done.append(f"{finding.object} moved to {QUARANTINE}/: load its image again")
-    codes = {finding.code for finding in findings}
-    return done, bool(codes & _WRONG_INDEX) and not codes & BAD_BLOB
-
-
-def _protect(disk: LocalStore, digest: Digest) -> bool:
-    """Give a blob the mode of a blob; False where it has it, or is another user's."""
-    try:
-        return rights.protect(disk.blobs.path(digest))
-    except OSError:
-        return False
-
-
 def findings_of(disk: LocalStore, *, content: bool) -> list[Finding]:
     """All findings of one pass over the store."""
     check = _Check(disk)
@@ -149,54 +106,66 @@ def findings_of(disk: LocalStore, *, content: bool) -> list[Finding]:
     return check.findings
 
 
-def quarantine(disk: LocalStore, digest: Digest) -> None:
-    """Put a blob aside, whatever it is."""
-    directory = os.path.join(disk.root, QUARANTINE)
-    if os.path.islink(directory):
-        raise Damaged(f"{directory} is a symbolic link, which is refused in a store")
-    if durable.make_directory(directory):
-        durable.sync_directory(disk.root)
-    target = os.path.join(directory, f"{digest.hex}-{os.urandom(4).hex()}")
-    durable.move_aside(disk.blobs.path(digest), target)
-
-
 class _Check:
-    """One pass over a store."""
+    """One pass over a store, and a second look at whatever seemed wrong.
+
+    Others may be at work. A pass takes its time, and what the index had when it began may be gone
+    from the disk when its turn comes: that is an rmi, and no damage. So what looks wrong is only in
+    doubt, and is said when it looks wrong on new snapshots, too (`_look_again`).
+    """
 
     def __init__(self, disk: LocalStore, progress: Progress | None = None) -> None:
         self._disk = disk
         self._progress = progress
         self.findings: list[Finding] = []
+        self._problems: dict[Digest, Problem] = {}  # blobs in doubt
+        self._tops: list[tuple[Digest, Descriptor]] = []  # images and manifests in doubt
+        self._orphans: dict[Digest, Finding] = {}  # files that the index did not know
         self.blobs = 0
         self.bytes = 0
 
     def run(self, *, content: bool) -> None:
+        """Raises StorageError, Locked: the store cannot be looked at, which is no damage."""
         self.findings += root_findings(self._disk)
         try:
-            view = self._open()
-        except NotAStore:
-            raise
-        except CasstoreError as error:
+            self._open()
+        except Damaged as error:
             missing = not os.path.exists(self._disk.database)
             self._found(ERROR, "db-missing" if missing else "db-bad", "casstore.db", str(error))
             self.findings += unreadable_index(self._disk)
             return
-        if not self._can_look(self._disk.blobs.directory):
-            view.connection.close()
-            self._leftovers()
-            return
-        try:
-            view.connection.execute("BEGIN")
-            self._database(view)
-            self._files(view, content=content)
-            self._trees(view)
-            self._directory(view)
-            self.findings += published_findings(self._disk, view)
-        except CasstoreError as error:
-            self._found(ERROR, "db-bad", "casstore.db", str(error))
-        finally:
-            view.connection.close()
+        if self._can_look(self._disk.blobs.directory):
+            firm = list(self.findings)
+            try:
+                self._pass(content=content)
+            except Damaged:
+                self.findings, self.blobs, self.bytes = firm, 0, 0
+                self._once_more(content=content)
+        self._view.connection.close()
         self._leftovers()
+
+    def _once_more(self, *, content: bool) -> None:
+        """SQLite called its file damaged: it is if it does so twice, and the disk can be read."""
+        self._disk.check_readable()
+        self._view.connection.close()
+        try:
+            self._open()
+            self._pass(content=content)
+        except Damaged as error:
+            self._found(ERROR, "db-bad", "casstore.db", str(error))
+
+    def _pass(self, *, content: bool) -> None:
+        self._problems, self._tops, self._orphans = {}, [], {}
+        try:
+            self._database()
+            self._files(content=content)
+            self._trees()
+            self._directory()
+            self._look_again(content=content)
+            if not self._never_ours:
+                self.findings += published_findings(self._disk, self._view)
+        except schema.Error as error:
+            raise schema.database_error(error, self._disk.database) from None
 
     def _can_look(self, directory: str) -> bool:
         """Whether a directory can be looked into; told if not."""
@@ -211,53 +180,74 @@ class _Check:
                 name = os.path.basename(path)
                 self._found(NOTE, "temp-left", name, "left by a process that ended")
 
-    def _open(self) -> SqliteIndex:
+    def _open(self) -> None:
         from casstore.disk.sqliteindex import SqliteIndex
 
-        connection, _ = self._disk.connect_to_read()
-        return SqliteIndex(connection, now=time.time_ns(), hard={})
+        self._never_ours = (
+            not os.path.exists(self._disk.database) and self._disk.layout.is_foreign()
+        )
+        if self._never_ours:
+            # The layout of another tool, of which no change has made a store yet.
+            connection, self._is_live = index_in_memory(self._disk), False
+        else:
+            connection, self._is_live = self._disk.connect_to_read()
+        self._view = SqliteIndex(connection, now=time.time_ns(), hard={})
+        connection.execute("BEGIN")
+
+    def _renew(self) -> None:
+        """Look at the store as it is now."""
+        if self._is_live:
+            self._view.connection.execute("COMMIT")
+            self._view.connection.execute("BEGIN")
+        elif not self._never_ours:
+            self._view.connection.close()
+            self._open()
 
     def _found(self, level: str, code: str, thing: str, text: str) -> None:
         self.findings.append(Finding(level, code, thing, printable(text)))
 
-    def _database(self, view: SqliteView) -> None:
-        import time
-
-        try:
-            for problem in database_problems(view.connection):
-                self._found(ERROR, "db-bad", "casstore.db", f"{problem}; {REBUILD}")
-            for raw, refcount, counted in view.connection.execute(_RECOUNT):
-                self._found(
-                    ERROR, "refcount-wrong", Digest.of_bytes(raw), f"{refcount}, counted {counted}"
-                )
-            for (name,) in view.connection.execute(_DANGLING):
-                self._found(ERROR, "ref-dangling", name, "its image is not in the index")
-            for (entry,) in view.connection.execute(_TRASH_DANGLING):
-                self._found(
-                    ERROR, "trash-bad", str(entry),
-                    "this entry of the trash lacks its manifests: empty it",
-                )  # fmt: skip
-        except schema.Error as error:
-            raise Damaged(f"{error}; {REBUILD}") from None
+    def _database(self) -> None:
+        view = self._view
+        if self._never_ours:
+            text = "not made yet: the next change makes it from index.json and the blobs"
+            self._found(NOTE, "db-missing", "casstore.db", text)
+        problems = database_problems(view.connection)
+        if problems:
+            self._disk.check_readable()
+            self._renew()
+            problems = database_problems(view.connection)
+        for problem in problems:
+            self._found(ERROR, "db-bad", "casstore.db", f"{problem}; {REBUILD}")
+        for raw, refcount, counted in view.connection.execute(RECOUNT):
+            self._found(
+                ERROR, "refcount-wrong", Digest.of_bytes(raw), f"{refcount}, counted {counted}"
+            )
+        for (name,) in view.connection.execute(_DANGLING):
+            self._found(ERROR, "ref-dangling", name, "its image is not in the index")
+        for (entry,) in view.connection.execute(_TRASH_DANGLING):
+            self._found(
+                ERROR, "trash-bad", str(entry),
+                "this entry of the trash lacks its manifests: empty it",
+            )  # fmt: skip
         for name, _, expires in view.all_leases():
             if expires is not None and expires <= time.time_ns():
                 self._found(NOTE, "lease-expired", name, "gc removes it")
 
-    def _files(self, view: SqliteView, *, content: bool) -> None:
+    def _files(self, *, content: bool) -> None:
         """Every blob of the index: there, a regular file, of its size, of its content.
 
         Large ones are read side by side; for a small one a thread costs more than it saves.
         """
         task = None
         if content and self._progress is not None:
-            task = self._progress.task("Checking", view.stored_bytes())
+            task = self._progress.task("Checking", self._view.stored_bytes())
         large = []
-        for state in view.all_blobs():
-            if content and state.size <= SMALL and self._is_right(state):
+        for state in self._view.all_blobs():
+            if content and state.size <= SMALL and is_right(self._disk.blobs, state):
                 if task is not None:
                     task.advance(state.size)
-            elif (problem := self._shape(state)) is not None:
-                self._blob(view, problem, state.digest)
+            elif (problem := shape_problem(self._disk.blobs, state)) is not None:
+                self._problems[state.digest] = problem
                 continue
             elif content:
                 large.append((state.digest, state.size))
@@ -265,86 +255,81 @@ class _Check:
             self.bytes += state.size
         check = ContentCheck(self._disk.blobs, large, task)
         try:
-            problems = check.problems()
+            self._problems |= check.problems()
         finally:
             check.stop()
-        for digest, problem in problems.items():
-            self._blob(view, problem, digest)
         if task is not None:
             task.finish()
 
-    def _is_right(self, state: BlobState) -> bool:
-        """Whether a small blob is there with its content; if not, others find out what is wrong."""
-        try:
-            data = self._disk.blobs.content(state.digest, state.size)
-        except CasstoreError:
-            return False
-        return data is not None and len(data) == state.size and sha256(data) == state.digest
-
-    def _shape(self, state: BlobState) -> tuple[str, str] | None:
-        try:
-            status = os.lstat(self._disk.blobs.path(state.digest))
-        except FileNotFoundError:
-            return MISSING, "the file is missing"
-        except OSError as error:
-            return unreadable(error)
-        if not stat.S_ISREG(status.st_mode):
-            return "blob-not-file", "not a regular file"
-        if status.st_size != state.size:
-            return "blob-size", f"{status.st_size} bytes, not {state.size}"
-        return None
-
-    def _blob(self, view: SqliteView, problem: tuple[str, str], digest: Digest) -> None:
-        """A bad blob, with the images that it hurts."""
-        code, text = problem
-        self._found(ERROR, code, digest, f"{text}; needed by {hurt_by(view, digest)}")
-
-    def _trees(self, view: SqliteView) -> None:
+    def _trees(self) -> None:
         """Every image's documents say what the index says."""
-        bad = {finding.object for finding in self.findings if finding.level == ERROR}
-        reader = IndexedTree(self._disk.blobs, view)
-        for image, top in view.all_tops():
-            reader.expect(top.digest)
-            try:
-                record = read_tree(top, reader)
-            except CasstoreError as error:
-                if not any(_holds(view, top.digest, thing) for thing in bad):
-                    code = "diffid-mismatch" if "diffID" in str(error) else "manifest-bad"
-                    self._found(ERROR, code, top.digest, str(error))
-                continue
-            if record.id != image:
-                self._found(ERROR, "config-bad", image, f"the manifest means {record.id}")
-            for blob in record.blobs:
-                if blob.kind not in (INDEX, MANIFEST):
-                    continue
-                needs = reader.needs(blob.digest)
-                # Of an index a platform may be missing; one that is damaged was told of already.
-                if needs != blob.children and bad.isdisjoint(needs):
-                    self._found(
-                        ERROR, "edge-missing", blob.digest,
-                        "casstore.db says that it needs other blobs than it does; fsck --repair",
-                    )  # fmt: skip
+        reader = IndexedTree(self._disk.blobs, self._view)
+        for image, top in self._view.all_tops():
+            if image_problems(self._view, reader, image, top):
+                self._tops.append((image, top))
         for digest in reader.encrypted:
             self._found(
                 NOTE, "layer-encrypted", digest, "its diff ID cannot be checked without a key"
             )
 
-    def _directory(self, view: SqliteView) -> None:
-        doomed = set(view.doomed())
-        bad = {finding.object for finding in self.findings if finding.level == ERROR}
+    def _directory(self) -> None:
+        view, doomed = self._view, set(self._view.doomed())
         for name, digest, status in self._disk.blobs.walk():
             if digest is None:
-                self._found(WARN, "blob-name-bad", name, "no digest; not part of the store")
+                self._found(NOTE, "blob-name-bad", name, "no digest; not part of the store")
             elif view.blob_size(digest) is not None:
                 mode = stat.S_IMODE(status.st_mode)
-                if mode & 0o222 and digest not in bad:
+                if mode & 0o222 and digest not in self._problems:
                     self._found(NOTE, MODE, digest, f"mode {mode:04o}: it can be written to")
             elif stat.S_ISDIR(status.st_mode):
                 text = "a directory, which no load of this blob can replace; fsck --repair"
-                self._found(WARN, "blob-not-file", digest, text)
+                self._orphans[digest] = Finding(WARN, "blob-not-file", digest, text)
             else:
                 text = "a crash left it" if digest in doomed else "nothing needs it"
-                self._found(NOTE, "orphan-blob", digest, f"{status.st_size} bytes, {text}")
+                text = f"{status.st_size} bytes, {text}"
+                self._orphans[digest] = Finding(NOTE, "orphan-blob", digest, text)
+
+    def _look_again(self, *, content: bool) -> None:
+        """Say what is in doubt, if it looks the same on new snapshots."""
+        for look in range(LOOKS):
+            if not (self._problems or self._tops or self._orphans):
+                return
+            time.sleep(PAUSE if look else 0)
+            for digest in list(self._problems):
+                problem = self._second_look(digest, content=content and not look)
+                if problem is None and (not look or self._problems[digest][0] not in _CONTENT):
+                    del self._problems[digest]
+            for image, top in list(self._tops):
+                self._renew()
+                reader = IndexedTree(self._disk.blobs, self._view)
+                wrong = image_problems(self._view, reader, image, top)
+                self._renew()
+                if not wrong or image not in self._view.holders_of(top.digest):
+                    self._tops.remove((image, top))
+            self._renew()
+            for digest in list(self._orphans):
+                there = os.path.lexists(self._disk.blobs.path(digest))
+                if not there or self._view.blob_size(digest) is not None:
+                    del self._orphans[digest]
+        for digest, (code, text) in self._problems.items():
+            if self._view.blob_state(digest) is None:
+                continue  # one that was corrupt has gone meanwhile
+            self._found(ERROR, code, digest, f"{text}; needed by {hurt_by(self._view, digest)}")
+        reader = IndexedTree(self._disk.blobs, self._view)
+        for image, top in self._tops:
+            for code, thing, text in image_problems(self._view, reader, image, top, self._problems):
+                self._found(ERROR, code, thing, text)
+        self.findings += self._orphans.values()
+
+    def _second_look(self, digest: Digest, *, content: bool) -> Problem | None:
+        """What is wrong with a blob that the index had before the look at its file, and after."""
+        self._renew()
+        state = self._view.blob_state(digest)
+        if state is None:
+            return None
+        problem = blob_problem(self._disk.blobs, state, content=content)
+        self._renew()
+        return problem if self._view.blob_state(digest) is not None else None
 
 
 def hurt_by(view: SqliteView, digest: Digest) -> str:
@@ -354,10 +339,3 @@ def hurt_by(view: SqliteView, digest: Digest) -> str:
         names = [one.name.familiar for one in view.references_of(image)]
         hurt.append(names[0] if names else image.short)
     return ", ".join(hurt) or "the trash"
-
-
-def _holds(view: SqliteView, document: Digest, thing: str) -> bool:
-    """Whether `thing` is the document or below it."""
-    if document == thing:
-        return True
-    return any(_holds(view, need.digest, thing) for need in view.needs_of(document))

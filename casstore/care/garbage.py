@@ -16,6 +16,7 @@ import time
 from casstore.care.published import kept_files
 from casstore.care.soundness import require_sound
 from casstore.disk.leftovers import leftovers, remove_leftovers
+from casstore.disk.schema import BUSY_SECONDS
 from casstore.errors import Damaged, quote
 from casstore.results.upkeep import GcResult
 
@@ -150,5 +151,13 @@ def _unlink(
 
 
 def _checkpoint(change: Change) -> None:
-    """Bring the write-ahead log back into the database, for the log only ever grows otherwise."""
-    change.index.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    """Bring the write-ahead log back into the database, for the log only ever grows otherwise.
+
+    Not while somebody reads what is in the log: to wait for a long fsck would keep the lock.
+    """
+    connection = change.index.connection
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from casstore.care.adoption import forget_kept, retry_kept
 from casstore.care.content import content_problem
-from casstore.care.fsck import BAD_BLOB, findings_of, hurt_by, quarantine
+from casstore.care.fsck import BAD_BLOB, findings_of, hurt_by
 from casstore.care.published import kept_descriptors
+from casstore.care.repair import quarantine
 from casstore.disk import durable, schema
 from casstore.disk.ingest import Ingest
 from casstore.disk.sqliteview import SqliteView

@@ -79,7 +79,7 @@ def root_findings(disk: LocalStore) -> Iterator[Finding]:
         yield Finding(WARN, "index-kept", name, text)
     for name in sorted(os.listdir(disk.root)):
         if not is_ours(name):
-            yield Finding(WARN, "foreign-file", name, "not part of the store")
+            yield Finding(NOTE, "foreign-file", name, "not part of the store")
 
 
 def give_rights_back(disk: LocalStore) -> list[str]:

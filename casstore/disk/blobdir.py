@@ -222,7 +222,10 @@ class BlobDirectory:
         self, known: Iterable[str]
     ) -> Iterator[tuple[str, Digest | None, os.stat_result]]:
         """As `walk`, less the files whose hex digits are in `known`: these are not looked at."""
-        names = set(os.listdir(self.directory))
+        try:
+            names = set(os.listdir(self.directory))
+        except FileNotFoundError:
+            return  # no blob ever came, and an empty directory is easily lost
         names.difference_update(known)
         for name in sorted(names):
             try:
@@ -233,7 +236,11 @@ class BlobDirectory:
 
     def walk(self) -> Iterator[tuple[str, Digest | None, os.stat_result]]:
         """Each entry of the directory: its name, its digest if it has the form, its status."""
-        with os.scandir(self.directory) as entries:
+        try:
+            found = os.scandir(self.directory)
+        except FileNotFoundError:
+            return  # as above
+        with found as entries:
             for entry in entries:
                 digest = Digest.of_hex(entry.name) if is_hex64(entry.name) else None
                 try:

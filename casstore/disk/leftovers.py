@@ -11,6 +11,7 @@ import time
 
 from casstore.disk import durable
 from casstore.disk.filelocking import is_held, lock_dead, tokens
+from casstore.disk.strangers import is_systems
 from casstore.errors import quote
 from casstore.model.digest import is_hex64
 
@@ -71,7 +72,7 @@ def leftovers(root: str) -> list[str]:
         return []
     # The list comes first, the look at the locks second: a token is locked before its directory
     # is made, so what stands in the list without a lock has lost its process.
-    paths = [os.path.join(area, name) for name in names]
+    paths = [os.path.join(area, name) for name in names if not is_systems(name)]
     return [
         path
         for path in paths

@@ -11,6 +11,7 @@ import os
 from casstore.disk import durable, reserve
 from casstore.disk.layoutfile import LAYOUT
 from casstore.disk.local import TRUST_POLICY
+from casstore.disk.strangers import is_systems
 from casstore.errors import Damaged, NotAStore, StorageError, quote
 
 TYPE_CHECKING = False
@@ -46,7 +47,9 @@ def create(store: LocalStore) -> None:
     if store.exists():
         store.check_layout()
     elif os.path.isdir(store.root) and not _PARTS.issuperset(
-        name for name in os.listdir(store.root) if not name.startswith("casstore.db-")
+        name
+        for name in os.listdir(store.root)
+        if not name.startswith("casstore.db-") and not is_systems(name)
     ):
         raise NotAStore(f"{quote(store.root)} is not empty and not a casstore store")
     try:

@@ -85,3 +85,11 @@ class CheckResult(Value):
     def clean(self) -> bool:
         """Whether there is nothing but notes."""
         return all(finding.level == "note" for finding in self.findings)
+
+    @property
+    def damaged(self) -> bool:
+        """Whether anything is wrong; what the disk does not give just now is not known to be."""
+        return any(
+            finding.level != "note" and not finding.code.endswith("-unreadable")
+            for finding in self.findings
+        )

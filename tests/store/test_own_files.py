@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from casstore import Damaged, NotFound, StorageError, Store
-from casstore.care.fsck import quarantine
+from casstore import Damaged, NotAStore, NotFound, StorageError, Store
+from casstore.care.repair import quarantine
 from casstore.disk import filelocking
 from casstore.disk.filelocking import Token, is_held, try_lock
 from casstore.disk.reserve import Reserve
@@ -224,3 +224,70 @@ def test_a_bad_timeout_of_the_environment_is_told_as_such(store: Store) -> None:
 
     assert 'invalid value "soon" of $CASSTORE_LOCK_TIMEOUT' in done.stderr
     assert done.returncode == 2
+
+
+STRANGERS = [
+    "lost+found", ".nfs000000000001", ".DS_Store", "._index.json", "Thumbs.db", ".stfolder",
+    ".snapshot", ".Trash-1000", ".fuse_hidden0001", "somebody's notes",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("where", [".", "blobs/sha256"])
+@pytest.mark.parametrize("name", STRANGERS)
+def test_a_file_that_is_nobodys_is_no_damage_and_stays(
+    tmp_path: Path, name: str, where: str
+) -> None:
+    with Store(str(tmp_path / "store")) as store:
+        store.load(io.BytesIO(docker_archive({"layers": [layer("a")], "tags": ["a:1"]})))
+        stranger = Path(store.path, where, name)
+        stranger.write_bytes(b"")
+
+        assert store.check().clean
+        store.remove(["a:1"])
+        store.gc()
+
+        assert stranger.exists()
+        assert store.check().clean
+
+
+@pytest.mark.parametrize("name", STRANGERS[:-1])
+def test_what_a_system_makes_in_any_directory_does_not_keep_a_store_from_being_made(
+    tmp_path: Path, name: str
+) -> None:
+    root = tmp_path / "disk"
+    (root / name).mkdir(parents=True)
+    with Store(str(root)) as store:
+        store.load(io.BytesIO(docker_archive({"layers": [layer("a")], "tags": ["a:1"]})))
+
+        assert store.check().clean
+        assert (root / name).is_dir()
+
+
+def test_a_directory_with_somebodys_file_is_no_place_for_a_store(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "lost+found").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("x")
+    with Store(str(tmp_path / "notes")) as store, pytest.raises(NotAStore, match="not empty"):
+        store.load(io.BytesIO(docker_archive({"layers": [layer("a")], "tags": ["a:1"]})))
+
+    assert sorted(os.listdir(tmp_path / "notes")) == ["lost+found", "mine.txt"]
+
+
+def test_the_root_of_a_fresh_ext4_becomes_a_store(tmp_path: Path) -> None:
+    if os.geteuid() != 0 or shutil.which("mkfs.ext4") is None:
+        pytest.skip("needs root and mkfs.ext4")
+    disk, root = tmp_path / "disk.img", tmp_path / "mounted"
+    with disk.open("wb") as file:
+        file.truncate(32 << 20)
+    root.mkdir()
+    subprocess.run(["mkfs.ext4", "-q", disk], check=True)
+    if subprocess.run(
+        ["mount", "-o", "loop", disk, root], check=False, capture_output=True
+    ).returncode:
+        pytest.skip("no loop mount here")
+    try:
+        with Store(str(root)) as store:
+            store.load(io.BytesIO(docker_archive({"layers": [layer("a")], "tags": ["a:1"]})))
+            assert store.check().clean
+    finally:
+        subprocess.run(["umount", root], check=True)

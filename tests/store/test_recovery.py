@@ -18,7 +18,6 @@ from casstore.care.fsck import _Check
 from casstore.disk import local
 from casstore.disk.blobdir import BlobDirectory
 from casstore.disk.layoutfile import LayoutFile
-from casstore.disk.sqliteindex import SqliteIndex
 from casstore.errors import Damaged, NotAStore, StorageError
 from casstore.model.digest import Digest, sha256
 from casstore.store import Store
@@ -310,8 +309,8 @@ def test_fsck_beside_a_change_waits_for_what_is_being_published(
         store.load(io.BytesIO(docker_archive({"layers": [layer("a")], "tags": ["a:1"]})))
         files = _Check._directory
 
-        def meanwhile(check: _Check, view: SqliteIndex) -> None:
-            files(check, view)
+        def meanwhile(check: _Check) -> None:
+            files(check)
             other.tag("a:1", "since:1")
 
         monkeypatch.setattr(_Check, "_directory", meanwhile)

@@ -77,7 +77,7 @@ def test_a_directory_that_cannot_be_read_is_a_finding(name: str, tmp_path: Path)
 
     where = "ingest" if name == "ingest" else "blobs/sha256"
     assert f"error dir-unreadable {where}: cannot be read: permission denied" in done.stdout
-    assert (done.returncode, done.stderr) == (12, "")
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_fsck_says_that_index_json_cannot_be_read_and_what_follows(store: Store)
         "error index-unreadable index.json: cannot be read: permission denied; nothing is changed"
         " until it can be, for it may list what another tool put into the store"
     )
-    assert (done.returncode, done.stderr) == (12, "")
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from casstore.cli.options import LIST, LOCKED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
 from casstore.cli.progress import AUTO, PROGRESS, Show
-from casstore.errors import Damaged
+from casstore.errors import CasstoreError, Damaged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ HELP = Command(
     most=0,
     exits=(
         (0, "the store is clean (there may be notes)"),
-        (1, "the store could not be checked"),
+        (1, "the store, or a part of it, could not be read; nothing that could is wrong"),
         WRONG_USAGE,
         NO_STORE,
         LOCKED,
@@ -55,7 +55,7 @@ lease) are nothing to worry about, gc takes them. Without --repair and --rebuild
 
 
 def run(args: Args, app: App) -> int:
-    """Check, print every finding; 12 where one is more than a note."""
+    """Check, print every finding; 12 where one is more than a note, or than not to be read."""
     with Show(app, args.text("progress") or AUTO):
         result = app.store.check(
             repair=args.flag("repair"),
@@ -69,7 +69,9 @@ def run(args: Args, app: App) -> int:
     for level, code, thing, text in result.findings:
         record: dict[str, object] = {"Level": level, "Code": code, "Object": thing, "Text": text}
         _print(app, f"{level} {code} {thing}: {text}", record if as_json else None)
-    return 0 if result.clean else Damaged.exit_code
+    if result.clean:
+        return 0
+    return Damaged.exit_code if result.damaged else CasstoreError.exit_code
 
 
 def _print(app: App, line: str, record: dict[str, object] | None) -> None:

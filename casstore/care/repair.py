@@ -1,0 +1,80 @@
+"""fsck --repair: mend what can be mended.
+
+It never removes the last copy of anything: a corrupt blob is moved to quarantine/ under its name,
+so that loading the image again puts good bytes in its place.
+"""
+
+from __future__ import annotations
+
+import os
+
+from casstore.care.adoption import forget_kept, retry_kept, take_differing
+from casstore.care.content import UNREADABLE
+from casstore.care.fsck import BAD_BLOB, MODE, RECOUNT, WRONG_BLOB, findings_of
+from casstore.care.ownfiles import QUARANTINE
+from casstore.disk import durable, rights
+from casstore.errors import Damaged
+from casstore.model.digest import Digest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.commit import Change
+    from casstore.disk.local import LocalStore
+
+_WRONG_INDEX = frozenset(("edge-missing", "config-bad", "ref-dangling"))
+_CORRECT = """
+UPDATE blob SET refcount = (SELECT count(*) FROM edge WHERE edge.child = blob.id)
+    + (SELECT count(*) FROM holding WHERE holding.manifest = blob.id)
+    + (SELECT count(*) FROM trash_holding WHERE trash_holding.manifest = blob.id)
+"""
+
+
+def repair_store(disk: LocalStore, change: Change, *, content: bool) -> tuple[list[str], bool]:
+    """Bring database and index.json in order; put corrupt blobs aside. The lock is held.
+
+    Returns:
+        A line for each thing mended (a stale index.json is mended by every change); and whether
+        the database says other than the blobs do, all of which can be read, so that it is to be
+        made anew.
+    """
+    done: list[str] = []
+    wrong = change.index.connection.execute(RECOUNT).fetchall()
+    if wrong:
+        change.index.connection.execute(_CORRECT)
+        done.append(f"{len(wrong)} reference counts corrected")
+    differing = take_differing(disk, change.index)
+    lines, spent = retry_kept(disk, change.index)
+    change.commit()
+    if differing:
+        change.publish(anew=True)
+        done += differing
+    forget_kept(disk, spent)
+    done += lines
+    findings = findings_of(disk, content=content)
+    for finding in findings:
+        if finding.code in (MODE, UNREADABLE) and _protect(disk, Digest(finding.object)):
+            done.append(f"{finding.object} made read-only")
+        if finding.code in WRONG_BLOB:
+            quarantine(disk, Digest(finding.object))
+            done.append(f"{finding.object} moved to {QUARANTINE}/: load its image again")
+    codes = {finding.code for finding in findings}
+    return done, bool(codes & _WRONG_INDEX) and not codes & BAD_BLOB
+
+
+def _protect(disk: LocalStore, digest: Digest) -> bool:
+    """Give a blob the mode of a blob; False where it has it, or is another user's."""
+    try:
+        return rights.protect(disk.blobs.path(digest))
+    except OSError:
+        return False
+
+
+def quarantine(disk: LocalStore, digest: Digest) -> None:
+    """Put a blob aside, whatever it is."""
+    directory = os.path.join(disk.root, QUARANTINE)
+    if os.path.islink(directory):
+        raise Damaged(f"{directory} is a symbolic link, which is refused in a store")
+    if durable.make_directory(directory):
+        durable.sync_directory(disk.root)
+    target = os.path.join(directory, f"{digest.hex}-{os.urandom(4).hex()}")
+    durable.move_aside(disk.blobs.path(digest), target)
