@@ -32,7 +32,7 @@ _NO_LINKS = frozenset(
     (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
 )
 # No O_TMPFILE: the file system, the kernel, or a kernel that takes it for opening a directory.
-_NO_UNNAMED = frozenset((errno.ENOTSUP, errno.EINVAL, errno.EISDIR, errno.ENOSYS))
+NO_UNNAMED = frozenset((errno.ENOTSUP, errno.EINVAL, errno.EISDIR, errno.ENOSYS))
 _DESCRIPTORS = "/proc/self/fd"
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 # By so many flushes is the disk judged, and seconds for one from which on it makes them wait.
@@ -213,7 +213,7 @@ class _Output(_Replacement):
             folder = os.path.dirname(self._target)
             descriptor = os.open(folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, mode)
         except OSError as error:
-            if error.errno not in _NO_UNNAMED:
+            if error.errno not in NO_UNNAMED:
                 raise
         else:
             if os.path.exists(f"{_DESCRIPTORS}/{descriptor}"):

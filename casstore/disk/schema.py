@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from casstore.errors import Damaged, Locked, NotAStore, StorageError
+from casstore.errors import Damaged, NotAStore, StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ else:
 
 __all__ = [
     "Connection", "Error", "connect", "connect_as_is", "create", "database_error", "fill",
-    "forget_commit", "is_current", "memory",
+    "forget_commit", "is_current", "memory", "open_for_reading",
 ]  # fmt: skip
 
 FORMAT_VERSION = 2
@@ -260,7 +260,7 @@ def connect(path: str, *, writable: bool, upgrade: bool = False) -> Connection:
         NotAStore: it was made by a newer casstore.
         Damaged: it is not a casstore database, or SQLite cannot read it.
     """
-    how = _open if writable else _open_for_reading
+    how = _open if writable else open_for_reading
     return _connected(how, path, writable=writable, upgrade=upgrade)
 
 
@@ -274,7 +274,7 @@ def connect_as_is(path: str) -> Connection:
         logged = os.stat(path + "-wal").st_size
     except FileNotFoundError:
         logged = 0
-    return _connected(_open_for_reading if logged else _open_alone, path)
+    return _connected(open_for_reading if logged else _open_alone, path)
 
 
 def _connected(
@@ -353,27 +353,19 @@ def memory() -> Connection:
 
 
 def database_error(error: Error, path: str) -> Exception:
-    """SQLite's error in casstore's words. SQLite hides causes: look before blaming the file."""
-    text = str(error)
-    name = getattr(error, "sqlite_errorname", "") or ""
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return Locked(f"the index {path} stayed locked by another program")
-    if name.startswith("SQLITE_READONLY"):
-        return StorageError("cannot write the index: the store is read-only")
-    if name.startswith("SQLITE_FULL"):
-        return StorageError("cannot write the index: no space left on device", full=True)
-    if name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")):
-        from casstore.disk.blame import cause
-
-        return cause(path, text)
-    return Damaged(f"the index {path} is damaged ({text}); run: casstore fsck --rebuild")
+    """SQLite's error in casstore's words."""
+    try:
+        from casstore.disk.blame import told
+    except (ImportError, OSError):  # no descriptor is left, say
+        return StorageError(f"cannot use the index {path}: {error}")
+    return told(error, path)
 
 
 def _open_alone(path: str) -> Connection:
     return _open(path, "ro&immutable=1")
 
 
-def _open_for_reading(path: str) -> Connection:
+def open_for_reading(path: str) -> Connection:
     """Read beside a writer where its shared memory is there to be seen, else from a copy."""
     if os.path.exists(path + "-shm"):
         connection = _open(path, "ro")
