@@ -198,7 +198,9 @@ class ExchangingStore(OpenStore):
         keep = False
         try:
             self._empty_trash_if_nearly_full()
-            ingest = Ingest(self.disk.root, self.disk.blobs, self._view, self._make_room)
+            ingest = Ingest(
+                self.disk.root, self.disk.blobs, self._view, self._make_room, self.max_layer_size
+            )
             arrivals = read(ingest)
             if origin is not None:
                 self._ask_policy(policy, origin, arrivals, ingest)

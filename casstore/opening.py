@@ -35,7 +35,12 @@ class OpenStore:
     """A store's directory and the connection to its index."""
 
     def __init__(
-        self, path: StrPath, *, lock_timeout: float = LOCK_TIMEOUT, command: str = ""
+        self,
+        path: StrPath,
+        *,
+        lock_timeout: float = LOCK_TIMEOUT,
+        command: str = "",
+        max_layer_size: int | None = None,
     ) -> None:
         """Name a store; nothing is opened yet. `load` and `import_image` make it if need be.
 
@@ -44,7 +49,10 @@ class OpenStore:
             lock_timeout: seconds that a change waits for other writers before it raises Locked.
             command: what those are told who wait for a change made here; the program's name by
                 default.
+            max_layer_size: bytes that a layer which comes in may have uncompressed. By default
+                4 GiB, or a hundred times what it has compressed, up to 64 GiB.
         """
+        self.max_layer_size = max_layer_size
         self.disk = LocalStore(os.fspath(path))
         self.progress: Progress | None = None  # set it, to be told how far long tasks are
         self._lock_timeout = lock_timeout

@@ -42,6 +42,8 @@ class Intake(Protocol):
     whatever an rmi or gc does meanwhile.
     """
 
+    max_layer_size: int | None  # bytes that a layer may have uncompressed; None: the usual limit
+
     def has(self, digest: Digest) -> int | None:
         """Size of the blob if it is staged here or stored (and now pinned), else None."""
 

@@ -24,6 +24,7 @@ from casstore.disk.sqliteview import SqliteView
 from casstore.errors import CasstoreError, NotFound, Refused, quote
 from casstore.model import mediatype
 from casstore.model.digest import Digest
+from casstore.model.document import MAX_SIZE
 from casstore.model.manifest import Index, parse_document
 from casstore.transfer.archive import open_archive
 from casstore.transfer.compress import parse_compression
@@ -178,7 +179,7 @@ class _Mending:
     def _ingest(self) -> Ingest:
         """Staging that finds nothing in the store, for what is there is what is in doubt."""
         empty = SqliteView(self._nothing, now=0, hard={})
-        ingest = Ingest(self._disk.root, self._disk.blobs, lambda: empty)
+        ingest = Ingest(self._disk.root, self._disk.blobs, lambda: empty, max_layer_size=MAX_SIZE)
         self._ingests.append(ingest)
         return ingest
 

@@ -47,8 +47,10 @@ class Ingest:
         blobs: BlobDirectory,
         view: Callable[[], SqliteView],
         make_room: Callable[[], bool] = lambda: False,
+        max_layer_size: int | None = None,
     ) -> None:
         """`make_room` is called when the disk is full; True if it could free anything."""
+        self.max_layer_size = max_layer_size
         self._make_room = make_room
         self._area = os.path.join(root, "ingest")
         self._blobs = blobs

@@ -19,6 +19,7 @@ from casstore.transfer.counted import CountedReader
 from casstore.transfer.directoryarchive import DirectoryArchive
 from casstore.transfer.layerstream import HEAD_SIZE, NONE, compression_of, open_uncompressed
 from casstore.transfer.membername import cannot_open
+from casstore.transfer.outputlimit import Limit, archive_limit
 from casstore.transfer.reading import remaining
 from casstore.transfer.tararchive import TarArchive
 from casstore.transfer.tarstream import PassingBytes
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 READING, LOADING = "Reading", "Loading"
-MAX_ARCHIVE = 64 << 30  # of a plain tar that comes through a pipe
 MAX_TRAILER = 64 << 20  # bytes behind the end of the tar
 
 _COPY = 1 << 20
@@ -148,13 +148,13 @@ def _from_stream(
             raise Refused(f"{quote(label)} is empty")
         if compression_of(head) == NONE:
             return TarArchive(file, label, stem, base, _loading(progress, length))
-    scratch = intake.scratch()
+    scratch, limit = intake.scratch(), archive_limit(intake.max_layer_size)
     try:
         if progress is None:
-            _spool(file, scratch)
+            _spool(file, scratch, limit)
         else:
             reading = progress.task(READING, length)
-            _spool(cast("IO[bytes]", CountedReader(file, reading)), scratch)
+            _spool(cast("IO[bytes]", CountedReader(file, reading)), scratch, limit)
             reading.finish()
         task = _loading(progress, remaining(scratch, 0))
         archive = TarArchive(scratch, label, stem, 0, task)
@@ -175,18 +175,18 @@ def _start(file: IO[bytes]) -> int | None:
     return file.tell()
 
 
-def _spool(file: IO[bytes], scratch: IO[bytes]) -> None:
+def _spool(file: IO[bytes], scratch: IO[bytes], limit: Limit) -> None:
     """Write the plain tar in `file` to a scratch file.
 
     The walk over its headers goes along, so that what is no tar, or has no end, is refused
     before it has filled the disk.
     """
-    plain = open_uncompressed(cast("IO[bytes]", _Borrowed(file)), limit=MAX_ARCHIVE)
+    plain = open_uncompressed(cast("IO[bytes]", _Borrowed(file)), limit=limit)
     tee = _Tee(plain, scratch)
     for _ in tarstream.members(PassingBytes(cast("IO[bytes]", tee))):
         pass
     _drain(plain)  # check sums come last; and whoever writes the pipe shall be able to finish
-    scratch.flush()
+    tee.finish()
     scratch.seek(0)
 
 
@@ -209,18 +209,29 @@ class _Borrowed:
 
 
 class _Tee:
-    """A reader that writes down what it reads."""
+    """A reader that writes down what it reads; zeros are left out, which takes no space."""
 
     def __init__(self, source: IO[bytes], copy: IO[bytes]) -> None:
         self._source = source
         self._copy = copy
+        self._size = 0
+        self._zeros = bytes(_COPY)
 
     def read(self, size: int) -> bytes:
         data = self._source.read(size)
         rest = memoryview(data)
+        self._size += len(data)
+        if data[:1] == b"\0" and data == self._zeros[: len(data)]:
+            self._copy.seek(self._size)
+            return data
         while rest:
             rest = rest[self._copy.write(rest) :]
         return data
+
+    def finish(self) -> None:
+        """Make the copy as long as what was read, also where it ends with zeros."""
+        self._copy.flush()
+        self._copy.truncate(self._size)
 
 
 def _stem(path: str) -> str:

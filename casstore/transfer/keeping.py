@@ -19,6 +19,7 @@ from casstore.model.value import Value
 from casstore.ports import Draft, Intake
 from casstore.transfer.layerstream import open_uncompressed
 from casstore.transfer.layertar import LayerScanner
+from casstore.transfer.outputlimit import NO_LIMIT, Limit, layer_limit
 from casstore.transfer.piecework import MAX_WIDTH, cores
 from casstore.transfer.sidehash import PlainHash, SideHash
 
@@ -85,13 +86,15 @@ def keep_layers(
 def describe_layer(
     stream: IO[bytes], descriptor: Descriptor, diff_id: Digest | None
 ) -> LayerRecord:
-    """Verify one blob, which `stream` holds, and say what is in it; closes `stream`.
+    """Verify a blob of the store, which `stream` holds, and say what is in it; closes `stream`.
+
+    However large that is: what the store has is never given up for its size.
 
     Raises:
         Refused: as `keep_layers`.
     """
     job = KeepJob(lambda: stream, descriptor, diff_id, 1, staged=True)
-    return _Verification(job, None, lambda: False).run()
+    return _Verification(job, None, lambda: False, NO_LIMIT).run()
 
 
 def check_diff_id(expected: Digest | None, got: Digest, position: int) -> None:
@@ -111,6 +114,7 @@ class _Keeping:
         self, intake: Intake, width: int, small: int, told: Callable[[KeepJob, str], None] | None
     ) -> None:
         self._intake = intake
+        self._limit = layer_limit(intake.max_layer_size)
         self._width = width
         self._small = small
         self._told = told or _silent
@@ -130,7 +134,8 @@ class _Keeping:
             self._records[digest] = known
             self._told(job, KNOWN)
             return
-        work = _Verification(job, None if job.staged else self._draft(job), self._stopped)
+        draft = None if job.staged else self._draft(job)
+        work = _Verification(job, draft, self._stopped, self._limit)
         if job.descriptor.size < self._small:
             try:
                 self._admit(work, work.run())
@@ -202,7 +207,10 @@ class _Keeping:
 class _Verification:
     """One layer from its stream to its draft, in one thread (and another for the diff ID)."""
 
-    def __init__(self, job: KeepJob, draft: Draft | None, stopped: Callable[[], bool]) -> None:
+    def __init__(
+        self, job: KeepJob, draft: Draft | None, stopped: Callable[[], bool], limit: Limit
+    ) -> None:
+        self._limit = limit
         self.draft = draft
         self.job = job
         self._stopped = stopped
@@ -270,7 +278,9 @@ class _Verification:
         if self.job.diff_id == self.job.descriptor.digest:
             reader = source  # plain, whatever it looks like
         else:
-            reader = open_uncompressed(source, compressed_size=self.job.descriptor.size)
+            reader = open_uncompressed(
+                source, compressed_size=self.job.descriptor.size, limit=self._limit
+            )
         while data := reader.read(_READ):
             plain.update(data)
 

@@ -16,6 +16,7 @@ import zlib
 
 from casstore.errors import Refused
 from casstore.model.typed import Protocol, cast
+from casstore.transfer.outputlimit import Limit, layer_limit
 from casstore.transfer.reading import read_fully, read_into, remaining
 from casstore.transfer.streampieces import Pieces
 from casstore.transfer.zstdframes import MAGIC as ZSTD_MAGIC
@@ -33,9 +34,6 @@ XZ = "xz"
 BZIP2 = "bzip2"
 
 MAX_XZ_MEMORY = 128 << 20
-ALWAYS_ALLOWED = 1 << 30  # this much output is never a bomb
-MAX_RATIO = 100
-MAX_OUTPUT = 64 << 30
 # What a member must give, on the average of a stream, to be worth its cost. eStargz has two members
 # for each file, which has at least a header and a block; pbzip2 and pixz cut pieces of 900 kB.
 LEAST = {GZIP: 512, BZIP2: 4096, XZ: 4096}
@@ -63,19 +61,20 @@ def compression_of(head: bytes) -> str:
 
 
 def open_uncompressed(
-    stream: IO[bytes], *, compressed_size: int | None = None, limit: int = MAX_OUTPUT
+    stream: IO[bytes], *, compressed_size: int | None = None, limit: Limit | None = None
 ) -> IO[bytes]:
     """A reader (`read`, `readinto`) of the plain bytes in `stream`, which it closes.
 
     Args:
         stream: positioned at the start; read forward only.
         compressed_size: how long `stream` is, where that is known and `stream` cannot tell.
-        limit: output that is refused whatever the size of the input.
+        limit: of the output; that of a layer of which nobody has said how large it is if None.
 
     Raises:
         Refused: by the constructor and every read: truncated, corrupt, junk at the end, or
             "exceeds the limit".
     """
+    limit = limit or layer_limit(None)
     head = read_fully(stream, HEAD_SIZE)
     kind = compression_of(head)
     if kind == NONE:
@@ -95,10 +94,11 @@ def is_plain(stream: IO[bytes]) -> bool:
 class _Plain(io.RawIOBase):
     """The stream itself, with the bytes that were looked at put back in front."""
 
-    def __init__(self, stream: IO[bytes], head: bytes, limit: int) -> None:
+    def __init__(self, stream: IO[bytes], head: bytes, limit: Limit) -> None:
         self._stream = stream
         self._head = head
-        self._left = limit
+        self._limit = limit
+        self._total = 0
 
     def readable(self) -> bool:
         return True
@@ -110,9 +110,8 @@ class _Plain(io.RawIOBase):
             self._head = self._head[count:]
         else:
             count = read_into(self._stream, memoryview(buffer))
-        self._left -= count
-        if self._left < 0:
-            raise Refused("uncompressed data exceeds the limit")
+        self._total += count
+        self._limit.check(self._total, self._total)
         return count
 
     def close(self) -> None:
@@ -158,7 +157,7 @@ class _Decompressed(io.RawIOBase):
     """Plain bytes out of a decoder, counted against the limit."""
 
     def __init__(
-        self, decoder: _Decoder, source: _Source, compressed_size: int | None, limit: int
+        self, decoder: _Decoder, source: _Source, compressed_size: int | None, limit: Limit
     ) -> None:
         self._decoder = decoder
         self._source = source
@@ -178,19 +177,14 @@ class _Decompressed(io.RawIOBase):
                 if not data:
                     break
                 self._total += len(data)
-                self._check()
+                size = self._source.taken if self._size is None else self._size
+                self._limit.check(self._total, size)
                 self._ready = memoryview(data)
             count = min(len(self._ready), len(buffer) - filled)
             buffer[filled : filled + count] = self._ready[:count]
             self._ready = self._ready[count:]
             filled += count
         return filled
-
-    def _check(self) -> None:
-        size = self._source.taken if self._size is None else self._size
-        allowed = min(max(ALWAYS_ALLOWED, MAX_RATIO * size), self._limit)
-        if self._total > allowed:
-            raise Refused(f"decompressed data exceeds the limit of {allowed} bytes")
 
     def close(self) -> None:
         if not self.closed:

@@ -17,6 +17,7 @@ from casstore.errors import Damaged, Refused, Unsupported
 from casstore.model.record import LayerRecord
 from casstore.transfer.keeping import ENCRYPTED
 from casstore.transfer.layerstream import ZSTD, compression_of, open_uncompressed
+from casstore.transfer.outputlimit import NO_LIMIT
 from casstore.transfer.piecework import MAX_WIDTH, cores
 from casstore.transfer.reading import read_fully
 from casstore.transfer.sidehash import PlainHash, SideHash
@@ -110,7 +111,7 @@ class FramedReader(io.RawIOBase):
         if self._threads and compression_of(head) == ZSTD:
             self._frames = _Frames(rest, self._width)
             return self._frames.pieces()
-        return _read_all(open_uncompressed(rest, compressed_size=self._record.size))
+        return _read_all(open_uncompressed(rest, limit=NO_LIMIT))
 
 
 def _read_all(stream: IO[bytes]) -> Iterator[bytes]:
@@ -182,7 +183,7 @@ class _Frames:
                     parts.append(part)
                     if (header and not _fits(header)) or tracker.length > 2 * MAX_FRAME:
                         rest = _Chained(b"".join((*parts, view)), self._file)
-                        yield open_uncompressed(cast("IO[bytes]", rest))
+                        yield open_uncompressed(cast("IO[bytes]", rest), limit=NO_LIMIT)
                         return
                 if tracker.done:
                     if header and not header.skippable:

@@ -18,6 +18,7 @@ from casstore.ports import Intake
 from casstore.transfer.compress import Compression, LayerJob
 from casstore.transfer.keeping import check_diff_id
 from casstore.transfer.layerstream import is_plain, open_uncompressed
+from casstore.transfer.outputlimit import Limit, layer_limit
 from casstore.transfer.piecework import PIECE, Codec, LayerWork, Packer, Pipeline, pool_width
 from casstore.transfer.reading import AT_ONCE, read_into
 
@@ -98,9 +99,9 @@ def _codec(compression: Compression) -> Codec:
 
 
 # Only what the reading of a layer says is about that layer: others come out meanwhile.
-def _open(job: LayerJob) -> IO[bytes]:
+def _open(job: LayerJob, limit: Limit) -> IO[bytes]:
     try:
-        return open_uncompressed(job.open())
+        return open_uncompressed(job.open(), limit=limit)
     except Refused as error:
         raise Refused(f"layer {job.position}: {error}") from None
 
@@ -130,6 +131,7 @@ class Packing:
 
     def __init__(self, intake: Intake, compression: Compression, width: int | None) -> None:
         self._intake = intake
+        self._limit = layer_limit(intake.max_layer_size)
         self._codec = _codec(compression)
         self._width = width
         self._pack: Packer | None = None
@@ -150,7 +152,7 @@ class Packing:
             if known is not None:
                 self._records[number] = known
                 return
-        with _open(job) as stream:
+        with _open(job, self._limit) as stream:
             self._read(number, job, stream)
         self._settle(wait=False)
 

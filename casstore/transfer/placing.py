@@ -26,6 +26,7 @@ from casstore.model.digest import Digest
 from casstore.model.value import Value
 from casstore.ports import Placed, StoredBlobs
 from casstore.transfer.layerstream import ZSTD, compression_of, open_uncompressed
+from casstore.transfer.outputlimit import NO_LIMIT
 from casstore.transfer.piecework import MAX_WIDTH, PIECE, cores
 from casstore.transfer.reading import AT_ONCE, read_into
 from casstore.transfer.zstdframes import whole_frame
@@ -268,7 +269,7 @@ class _Placing:
             source = cast("IO[bytes]", raw)
             try:
                 if not place.plain:
-                    source = open_uncompressed(source, compressed_size=place.size)
+                    source = open_uncompressed(source, limit=NO_LIMIT)
                 while count := read_into(source, room := worker.room(at, end - at + 1)):
                     if at + count > end:
                         break

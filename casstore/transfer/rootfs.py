@@ -19,6 +19,7 @@ from casstore.transfer.compress import LayerJob, pack_layers
 from casstore.transfer.dockerarchive import stage_manifest
 from casstore.transfer.layerstream import open_uncompressed
 from casstore.transfer.layertar import LayerScanner
+from casstore.transfer.outputlimit import layer_limit
 from casstore.transfer.reading import read_into
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def import_rootfs(
     document: dict[str, Any] = dict(parent.document) if parent is not None else {}
     config: dict[str, Any] = dict(document.get("config") or {})
     apply_changes(config, changes)  # before the bytes: a wrong word costs no reading
-    with _Scanned(open_uncompressed(source)) as content:
+    with _Scanned(open_uncompressed(source, limit=layer_limit(intake.max_layer_size))) as content:
         job = LayerJob(lambda: cast("IO[bytes]", content), None, 1)
         (layer,) = pack_layers([job], intake, compression)
     if not content.scanner.is_whole:

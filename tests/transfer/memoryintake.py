@@ -44,6 +44,8 @@ class MemoryDraft:
 class MemoryIntake:
     """Intake and StoredBlobs at once."""
 
+    max_layer_size: int | None = None
+
     def __init__(self) -> None:
         self.blobs: dict[Digest, bytes] = {}
         self.layers: dict[Digest, LayerRecord] = {}

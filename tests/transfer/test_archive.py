@@ -7,6 +7,7 @@ import lzma
 import os
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import IO
 
 import pytest
@@ -14,6 +15,7 @@ import zstandard
 
 from casstore.errors import NotFound, Refused, StorageError
 from casstore.transfer import archive as subject
+from casstore.transfer import outputlimit
 from casstore.transfer.archive import open_archive
 from tests.transfer.building import tar_of
 from tests.transfer.intake import FakeIntake
@@ -136,7 +138,7 @@ def test_a_stream_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_compression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "MAX_ARCHIVE", 1 << 20)
+    monkeypatch.setattr(outputlimit, "MAX_ARCHIVE", 1 << 20)
     bomb = gzip.compress(tar_of({"a": bytes(4 << 20)}))
 
     with pytest.raises(Refused, match="exceeds the limit"):
@@ -208,3 +210,17 @@ def feed(fd: int, data: bytes) -> None:
 def write(path: str, data: bytes) -> None:
     with open(path, "wb") as file:
         file.write(data)
+
+
+def test_zeros_of_a_compressed_archive_take_no_space_while_it_is_read(tmp_path: Path) -> None:
+    class OnDisk(FakeIntake):
+        def scratch(self) -> IO[bytes]:
+            self.file = open(tmp_path / "scratch", "w+b")  # noqa: SIM115
+            return self.file
+
+    intake = OnDisk()
+    content = bytes(20 << 20) + b"end"
+
+    with open_archive(io.BytesIO(gzip.compress(tar_of({"a": content}))), intake) as archive:
+        assert os.fstat(intake.file.fileno()).st_blocks * 512 < 2 << 20
+        assert archive.read("a", 32 << 20) == content

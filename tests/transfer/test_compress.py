@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from casstore.errors import Refused, UsageError
 from casstore.model.digest import Digest, sha256
-from casstore.transfer import layerstream, packing, piecework
+from casstore.transfer import outputlimit, packing, piecework
 from casstore.transfer.compress import (
     DEFAULT,
     Compression,
@@ -207,10 +207,10 @@ def test_a_layer_cut_short_is_refused_by_its_number(size: int) -> None:
 
 
 def test_a_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layerstream, "ALWAYS_ALLOWED", 1 << 20)
+    monkeypatch.setattr(outputlimit, "ALWAYS_ALLOWED", 1 << 20)
     intake = MemoryIntake()
 
-    with pytest.raises(Refused, match="layer 1: decompressed data exceeds the limit"):
+    with pytest.raises(Refused, match="layer 1: the uncompressed data exceeds the limit"):
         pack_layers([job(gzip.compress(bytes(40 << 20)))], intake)
     assert intake.untidy == [] and intake.blobs == {}
 

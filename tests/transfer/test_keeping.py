@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from casstore.errors import Refused
 from casstore.model.digest import Digest, sha256
 from casstore.model.record import Descriptor
-from casstore.transfer import layerstream
+from casstore.transfer import outputlimit
 from casstore.transfer.keeping import KeepJob, describe_layer, keep_layers
 from tests.transfer.building import OCI_LAYER, tar_of
 from tests.transfer.memoryintake import MemoryIntake
@@ -148,10 +148,10 @@ def test_changed_bytes_are_reported_as_another_digest_and_not_as_corruption() ->
 
 
 def test_a_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layerstream, "ALWAYS_ALLOWED", 1 << 20)
+    monkeypatch.setattr(outputlimit, "ALWAYS_ALLOWED", 1 << 20)
     intake = MemoryIntake()
 
-    with pytest.raises(Refused, match="layer 1: decompressed data exceeds the limit"):
+    with pytest.raises(Refused, match="layer 1: the uncompressed data exceeds the limit"):
         keep_layers([job(gzip.compress(bytes(20 << 20)), None)], intake)
     assert intake.untidy == []
 

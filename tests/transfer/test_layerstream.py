@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from casstore.errors import Refused
-from casstore.transfer import layerstream
+from casstore.transfer import layerstream, outputlimit
 from casstore.transfer.layerstream import compression_of, open_uncompressed
+from casstore.transfer.outputlimit import layer_limit
 from tests.transfer.noise import noise
 
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
@@ -186,7 +187,7 @@ def test_xz_that_wants_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatc
 def test_a_bomb_is_refused_before_it_is_unpacked(
     kind: str, source: Callable[[bytes], IO[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(layerstream, "ALWAYS_ALLOWED", 1 << 20)
+    monkeypatch.setattr(outputlimit, "ALWAYS_ALLOWED", 1 << 20)
     data = COMPRESSORS[kind](bytes(16 << 20))
     stream = open_uncompressed(source(data))
     seen: list[int] = []
@@ -201,8 +202,8 @@ def test_the_total_has_a_limit_of_its_own(kind: str) -> None:
     data = TEXT if kind == "none" else COMPRESSORS[kind](TEXT)
 
     with pytest.raises(Refused, match="exceeds the limit"):
-        open_uncompressed(io.BytesIO(data), limit=len(TEXT) - 1).read()
-    assert open_uncompressed(io.BytesIO(data), limit=len(TEXT)).read() == TEXT
+        open_uncompressed(io.BytesIO(data), limit=layer_limit(len(TEXT) - 1)).read()
+    assert open_uncompressed(io.BytesIO(data), limit=layer_limit(len(TEXT))).read() == TEXT
 
 
 @pytest.mark.parametrize("kind", ["none", *KINDS])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from casstore.cli.commands.load import COMPRESSION
+from casstore.cli.layersize import MAX_LAYER_SIZE, limit_layers
 from casstore.cli.options import OF_A_CHANGE, TEXT, Args, Command, Option
 from casstore.cli.registries import PLAIN_HTTP, transport
 
@@ -17,6 +18,7 @@ HELP = Command(
     options=(
         Option("all", "Copy an index with all its platforms", short="a"),
         COMPRESSION,
+        MAX_LAYER_SIZE,
         Option(
             "platform",
             "Copy the image of this platform from an index\n(default: this machine's)",
@@ -56,6 +58,7 @@ def run(args: Args, app: App) -> int:
         raise args.wrong("platform", "--all copies every platform")
     with transport(args) as via:
         if target.transport == STORE:
+            limit_layers(args, app.store)
             digest = app.store.take(
                 source,
                 target.where,
@@ -72,6 +75,7 @@ def run(args: Args, app: App) -> int:
             from casstore.store import Store
 
             with tempfile.TemporaryDirectory(prefix="casstore-") as folder, Store(folder) as hub:
+                limit_layers(args, hub)
                 hub.take(
                     source, _HUB, platform=platform, whole=whole, compression=compression, via=via
                 )

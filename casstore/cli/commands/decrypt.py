@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from casstore.cli.keyinput import PASSWORD_FILE, all_required, key_with_password
+from casstore.cli.layersize import MAX_LAYER_SIZE, limit_layers
 from casstore.cli.options import LIST, OF_A_CHANGE, Args, Command, Option
 
 TYPE_CHECKING = False
@@ -22,6 +23,7 @@ HELP = Command(
             completes="file",
         ),
         PASSWORD_FILE,
+        MAX_LAYER_SIZE,
     ),
     least=2,
     most=2,
@@ -45,5 +47,6 @@ def run(args: Args, app: App) -> int:
     image, name = args.positional
     file = args.text("password-file")
     keys = [key_with_password(text, file) for text in all_required(args, "key")]
+    limit_layers(args, app.store)
     app.out(app.store.decrypt(image, name, keys))
     return 0

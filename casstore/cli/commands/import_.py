@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from casstore.cli.commands.load import COMPRESSION, standard_input
+from casstore.cli.layersize import MAX_LAYER_SIZE, limit_layers
 from casstore.cli.options import LIST, OF_A_CHANGE, TEXT, Args, Command, Option
 from casstore.cli.progress import AUTO, PROGRESS, Show
 
@@ -26,6 +27,7 @@ HELP = Command(
         Option("platform", "Set platform, as linux/arm64", kind=TEXT),
         COMPRESSION,
         PROGRESS,
+        MAX_LAYER_SIZE,
         Option(
             "parent",
             "Put the file system on top of an image, its parent",
@@ -52,6 +54,7 @@ there yet is made.""",
 def run(args: Args, app: App) -> int:
     """Import, and print the new image's ID in full, as docker does."""
     source, *name = args.positional
+    limit_layers(args, app.store)
     with Show(app, args.text("progress") or AUTO):
         image = app.store.import_image(
             standard_input(app, "import") if source == "-" else source,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from casstore.cli.keyinput import POLICY
+from casstore.cli.layersize import MAX_LAYER_SIZE, limit_layers
 from casstore.cli.options import OF_A_CHANGE, TEXT, Args, Command, Option
 from casstore.cli.progress import AUTO, PROGRESS, Show
 from casstore.errors import CasstoreError
@@ -38,6 +39,7 @@ HELP = Command(
         COMPRESSION,
         POLICY,
         PROGRESS,
+        MAX_LAYER_SIZE,
         Option("link", "Take blobs of a layout directory by hard link or reflink", own=True),
     ),
     most=1,
@@ -67,6 +69,7 @@ def run(args: Args, app: App) -> int:
         if source is not None:
             raise args.wrong("input", "FILE is given twice")
         source = args.positional[0]
+    limit_layers(args, app.store)
     with Show(app, args.text("progress") or AUTO, quiet=args.flag("quiet")):
         result = app.store.load(
             standard_input(app, "load") if source in (None, "-") else source,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from casstore.cli.keyinput import POLICY
+from casstore.cli.layersize import MAX_LAYER_SIZE, limit_layers
 from casstore.cli.options import OF_A_CHANGE, TEXT, Args, Command, Option
 from casstore.cli.progress import AUTO, PROGRESS, Show
 from casstore.cli.registries import PLAIN_HTTP, QUIET, REFERRERS, each_name, means_latest
@@ -30,6 +31,7 @@ HELP = Command(
         POLICY,
         PROGRESS,
         REFERRERS,
+        MAX_LAYER_SIZE,
     ),
     least=1,
     exits=(
@@ -55,6 +57,7 @@ def run(args: Args, app: App) -> int:
     """Pull each NAME; one that fails does not stop the next."""
     if args.flag("all-platforms") and args.text("platform"):
         raise args.wrong("platform", "--all-platforms takes every platform")
+    limit_layers(args, app.store)
     return each_name(args, app, _pull)
 
 

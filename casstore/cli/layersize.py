@@ -1,0 +1,43 @@
+"""--max-layer-size: how large a layer may be that comes in, for the commands that take some in."""
+
+from __future__ import annotations
+
+import os
+
+from casstore.cli.options import TEXT, Option, WrongUsage, invalid_value
+from casstore.errors import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.cli.options import Args
+    from casstore.store import Store
+
+VARIABLE = "CASSTORE_MAX_LAYER_SIZE"
+MAX_LAYER_SIZE = Option(
+    "max-layer-size",
+    "Refuse a layer of more bytes, uncompressed (default:\n"
+    f"${VARIABLE}, else 4GiB, or 100 times its\ncompressed size, up to 64GiB)",
+    kind=TEXT,
+    value="size",
+    own=True,
+)
+_NEEDED = "expected a size such as 8GiB or 300GB"
+
+
+def limit_layers(args: Args, store: Store) -> None:
+    """Tell the store what the option says, or else the environment."""
+    from casstore.model.amount import parse_size
+
+    given = args.text(MAX_LAYER_SIZE.name)
+    text = given if given is not None else os.environ.get(VARIABLE)
+    if not text and given is None:
+        return
+    size = parse_size(text or "")
+    if size is not None:
+        store.max_layer_size = size
+    elif given is not None:
+        raise invalid_value(args.command, MAX_LAYER_SIZE, given, _NEEDED)
+    else:
+        raise WrongUsage(
+            f"invalid value {quote(text or '')} of ${VARIABLE}: {_NEEDED}", args.command
+        )
