@@ -153,12 +153,12 @@ def parsed_filters(
 
 def _fitting(view: SqliteView, argument: str) -> list[str]:
     """The references that a pattern fits, in attach order; a plain argument stands for itself."""
-    from casstore.rules.filters import check_pattern, matches
+    from casstore.rules.filters import check_pattern, fits
 
     if not any(c in argument for c in "*?["):
         return [argument]
     check_pattern(argument)
-    fitting = [name.familiar for name in view.all_names() if matches(argument, name.familiar)]
+    fitting = [name.familiar for name in view.all_names() if fits(argument, name)]
     if not fitting:
         raise NotFound(f"No image fits the pattern {quote(argument)}")
     return fitting

@@ -11,24 +11,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
-def render_records(form: str, headers: Mapping[str, str], records: Iterable[Struct]) -> str:
+TABLE = "table"
+RAW = "raw"
+
+
+def render_records(
+    form: str, headers: Mapping[str, str], records: Iterable[Struct], raw: str = RAW
+) -> str:
     r"""The output for `records`.
 
     Args:
-        form: `json`, `table TEMPLATE` or `TEMPLATE`; in it `\t` and `\n` may be written out.
+        form: `json`, `raw`, `table TEMPLATE` or `TEMPLATE`; as Docker has it, `\t` and `\n` may be
+            written out in it, blanks around it do not count, and `table{{.ID}}` is a table too.
         headers: for each field its column's title.
         records: one for each line.
+        raw: the template that `raw` stands for; most listings have none.
 
     Raises:
         TemplateError: the template is wrong, or names a field that is not there.
     """
     if form == "json":
         return "".join(json_text(record) + "\n" for record in records)
-    text = form.replace("\\t", "\t").replace("\\n", "\n")
-    if not text.startswith("table "):
-        template = Template(text)
+    if form == RAW:
+        form = raw
+    text = form.removeprefix(TABLE).strip(" ").replace("\\t", "\t").replace("\\n", "\n")
+    template = Template(text)
+    if not form.startswith(TABLE):
         return "".join(template.render(record) + "\n" for record in records)
-    template = Template(text.removeprefix("table ").strip(" "))
     header = template.render(Struct(headers), header=True).split("\t")
     lines = [template.render(record).split("\t") for record in records]
     return table(header, [_as_wide(line, len(header)) for line in lines]) + "\n"

@@ -5,17 +5,10 @@ The parser in gotemplate.py builds them; here is what each part of a template do
 
 from __future__ import annotations
 
+from casstore.cli.gofunctions import FUNCTIONS, HEADER_FUNCTIONS, call
 from casstore.cli.gotokens import TemplateError
-from casstore.cli.govalues import (
-    FUNCTIONS,
-    HEADER_FUNCTIONS,
-    Fault,
-    call,
-    kind,
-    printed,
-    truth,
-)
-from casstore.cli.jsontext import Struct
+from casstore.cli.govalues import Fault, RawMap, kind, method, printed, truth
+from casstore.cli.jsontext import NIL_POINTER, Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +19,7 @@ if TYPE_CHECKING:
     Failure = Callable[[str], TemplateError]  # what went wrong -> the error that says where
 
 MAX_OUTPUT = 16 << 20  # characters that one run may produce
+MAX_DEPTH = 100  # templates that call one another
 KEY_AND_ITEM = 2  # variables of `range $i, $e :=`
 
 
@@ -40,9 +34,10 @@ class _Continue(Exception):
 class Run:
     """One execution: where output goes, what `.` and the variables are."""
 
-    __slots__ = ("_length", "dot", "functions", "out", "variables")
+    __slots__ = ("_depth", "_length", "dot", "functions", "out", "variables")
 
     def __init__(self, data: object, *, header: bool) -> None:
+        self._depth = 0
         self.dot = data
         self.out: list[str] = []
         self.variables: list[tuple[str, object]] = [("$", data)]
@@ -60,6 +55,21 @@ class Run:
         """Run one node after the other."""
         for node in nodes:
             node(self)
+
+    def template(self, nodes: Sequence[Node], data: object) -> None:
+        """Run another template, which sees none of the variables of this one."""
+        if self._depth == MAX_DEPTH:
+            raise TemplateError(
+                f"template parsing error: templates are nested deeper than {MAX_DEPTH}"
+            )
+        outer = self.dot, self.variables
+        self.dot, self.variables = data, [("$", data)]
+        self._depth += 1
+        try:
+            self.all(nodes)
+        finally:
+            self._depth -= 1
+            self.dot, self.variables = outer
 
     def value(self, name: str) -> object:
         """A variable's value, of the innermost one of that name."""
@@ -96,23 +106,54 @@ def variable(name: str) -> Expression:
     return lambda run: run.value(name)
 
 
-def field(base: Expression, name: str, fail: Failure) -> Expression:
-    """`base.name`: of a struct it must be there, of a map it need not."""
+def field(
+    base: Expression, name: str, fail: Failure, arguments: Sequence[Expression] = ()
+) -> Expression:
+    """`base.name`, or a method of that name, called with what follows it.
+
+    Of a struct a field must be there, of a map it need not.
+    """
 
     def get(run: Run) -> object:
         value = base(run)
+        found = method(value, name)
+        if found is not None:
+            given = [argument(run) for argument in arguments]
+            return _method(found, name, value, given, fail)
+        if arguments:
+            raise fail(f"{name} is not a method but has arguments")
         if isinstance(value, Struct):
             try:
                 return value.field(name)
             except KeyError:
                 raise fail(f'map has no entry for key "{name}"') from None
+        if isinstance(value, RawMap) and name not in value:
+            raise fail(f'map has no entry for key "{name}"')
         if isinstance(value, dict):
             return value.get(name)
-        if value is None:
+        if value is None or value is NIL_POINTER:
             raise fail(f"nil pointer evaluating interface {{}}.{name}")
         raise fail(f"can't evaluate field {name} in type {kind(value)}")
 
     return get
+
+
+def _method(
+    found: tuple[Callable[..., object], int],
+    name: str,
+    value: object,
+    given: Sequence[object],
+    fail: Failure,
+) -> object:
+    call_it, wanted = found
+    if len(given) != wanted:
+        raise fail(f"wrong number of args for {name}: want {wanted} got {len(given)}")
+    if any(not isinstance(argument, str) for argument in given):  # all that a method takes here
+        raise fail("wrong type for value; expected string")
+    try:
+        return call_it(value, *given)
+    except (ValueError, OverflowError):
+        raise fail(f"error calling {name}: it cannot be told of {value}") from None
 
 
 def function(name: str, arguments: Sequence[Expression], fail: Failure) -> Expression:
@@ -158,6 +199,11 @@ def show(value: Expression) -> Node:
 def assign(name: str, value: Expression, *, declares: bool) -> Node:
     """`{{$x := pipeline}}` or `{{$x = pipeline}}`."""
     return lambda run: run.set(name, value(run), declares=declares)
+
+
+def use(template: Callable[[], Sequence[Node]], value: Expression | None) -> Node:
+    """`{{template "name" pipeline}}`."""
+    return lambda run: run.template(template(), None if value is None else value(run))
 
 
 def leave(word: str) -> Node:

@@ -2,16 +2,18 @@
 
     fields {{.A.B}}, {{.}}, {{$x}}, pipelines {{.A | json}}, calls {{printf "%s" .A}}, parentheses,
     if / else if / else, range [$i, $e :=] / else / break / continue, with / else, variables,
-    and / or that stop early, comments, trim markers {{- -}}, strings "..." and `...`
+    and / or that stop early, define / template / block, methods of times, comments,
+    trim markers {{- -}}, strings "..." and `...`
 
-`define`, `template` and `block` are refused: one --format is one template. A template is compiled
-to closures (goexec.py) once and run for every row. Errors are one line, in Go's words where Go has
-them: `template parsing error: template: :1:2: executing "" at <.Nope>: ...`.
+A template is compiled to closures (goexec.py) once and run for every row. Errors are one line, in
+Go's words where Go has them:
+`template parsing error: template: :1:2: executing "" at <.Nope>: ...`.
 """
 
 from __future__ import annotations
 
 from casstore.cli import goexec
+from casstore.cli.gofunctions import FUNCTIONS
 from casstore.cli.gotokens import (
     BOOL,
     CLOSE,
@@ -25,15 +27,16 @@ from casstore.cli.gotokens import (
     Tokens,
     quoted,
 )
-from casstore.cli.govalues import FUNCTIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.cli.goexec import Expression, Failure, Node, Run
 
 _SHORT_CIRCUIT = ("and", "or")
-_BLOCKS = ("if", "with", "range", "break", "continue")
-_REFUSED = ("define", "template", "block", "end", "else")
+_ENDS = ("|", ")", CLOSE)  # of a command
+_KEYWORDS = frozenset(
+    ("if", "with", "range", "break", "continue", "define", "template", "block", "end", "else")
+)
 
 
 class Template:
@@ -61,8 +64,13 @@ class _Parser:
         self._tokens = Tokens(source)
         self._names = ["$"]  # variables in scope
         self._loops = 0
+        self._depth = 0  # blocks that are open
+        self._templates: dict[str, list[Node]] = {}
+        # what a method of the last field would be called on: the field's value, name, failure
+        self._last_field: tuple[Expression, str, Failure] | None = None
 
     def document(self) -> list[Node]:
+        self._depth = -1
         nodes, stopped = self._nodes()
         if stopped:
             raise self._tokens.wrong(f"unexpected {{{{{stopped}}}}}")
@@ -74,6 +82,7 @@ class _Parser:
         # Nodes up to {{end}}, {{else ...}} or the end of the source, and which of them it was.
         nodes: list[Node] = []
         scope = len(self._names)
+        self._depth += 1
         while True:
             text, more = self._tokens.text()
             if text:
@@ -89,6 +98,7 @@ class _Parser:
                 if word == "end":
                     self._close()
                 del self._names[scope:]
+                self._depth -= 1
                 return nodes, word
             nodes.append(self._action(word))
 
@@ -103,13 +113,61 @@ class _Parser:
             self._tokens.advance()
             self._close()
             return goexec.leave(word)
-        if word in _REFUSED:
-            raise self._tokens.wrong(f"{{{{{word}}}}} is not supported")
+        if word == "define" and not self._depth:
+            self._tokens.advance()
+            self._define(self._template_name("define"))
+            return goexec.literal("")
+        if word in ("template", "block"):
+            return self._template(word)
+        if word in _KEYWORDS:
+            raise self._tokens.wrong(f"unexpected {{{{{word}}}}}")
         names, declares, value = self._pipeline()
         self._close()
         if names:
             return goexec.assign(names[0], value, declares=declares)
         return goexec.show(value)
+
+    # Templates
+
+    def _template_name(self, word: str) -> str:
+        token = self._tokens.token
+        if token.kind != STRING:
+            raise self._tokens.wrong(f"unexpected {quoted(token.text)} in {word} clause")
+        self._tokens.advance()
+        return token.text
+
+    def _define(self, name: str) -> None:
+        # the rest of {{define "name"}}, and of a {{block}}: a template with variables of its own
+        self._close()
+        outer = self._names, self._loops, self._depth
+        self._names, self._loops = ["$"], 0
+        body, stopped = self._nodes()
+        if stopped != "end":
+            raise self._tokens.wrong(
+                f"unexpected {{{{{stopped}}}}}" if stopped else "unexpected EOF"
+            )
+        self._names, self._loops, self._depth = outer
+        self._templates[name] = body
+
+    def _template(self, word: str) -> Node:
+        where = self._tokens.token.at
+        self._tokens.advance()
+        name = self._template_name(word)
+        value = None
+        if word == "block" or self._tokens.token.kind != CLOSE:
+            _, _, value = self._pipeline()
+        if word == "block":
+            self._define(name)
+        self._close()
+        fail = self._failure(where, f"{{{{template {quoted(name)}}}}}")
+
+        def find() -> list[Node]:  # it may be defined further on
+            try:
+                return self._templates[name]
+            except KeyError:
+                raise fail(f"template {quoted(name)} not defined") from None
+
+        return goexec.use(find, value)
 
     def _if(self, word: str) -> Node:
         scope = len(self._names)
@@ -130,6 +188,7 @@ class _Parser:
         scope = len(self._names)
         where = self._tokens.advance().at
         names, declares, value = self._pipeline(loop=True)
+        shown = self._tokens.between(where, self._tokens.token.at)
         self._close()
         self._loops += 1
         body, stopped = self._nodes()
@@ -142,7 +201,7 @@ class _Parser:
             for name, found in zip(reversed(names), (item, key), strict=False):
                 run.set(name, found, declares=declares)
 
-        return goexec.repeat(bind, value, body, otherwise, self._failure(where, "range"))
+        return goexec.repeat(bind, value, body, otherwise, self._failure(where, shown))
 
     def _else(self, stopped: str, *, chain: bool) -> list[Node]:
         # What follows the body: nothing, {{else if ...}} and so on, or {{else}} up to {{end}}.
@@ -201,36 +260,45 @@ class _Parser:
         if first.kind == WORD:
             self._check_function(first.text)
             self._tokens.advance()
-            arguments = []
-            while self._tokens.token.kind not in ("|", ")", CLOSE):
-                arguments.append(self._operand())
-            if piped is not None:
-                arguments.append(piped)
+            arguments = self._arguments(piped)
             return self._call(first.text, arguments, first.at)
-        if first.kind in ("|", ")", CLOSE):
+        if first.kind in _ENDS:
             raise self._tokens.wrong("missing value for command")
         value = self._operand()
+        last = self._last_field
         after = self._tokens.token
-        if after.kind not in ("|", ")", CLOSE):
-            raise self._tokens.wrong(f"unexpected {quoted(after.text)} in operand")
-        if piped is not None:
+        if after.kind in _ENDS and piped is None:
+            if first.kind == NIL:
+                raise self._tokens.wrong("nil is not a command")
+            return value
+        if last is None:
+            if after.kind not in _ENDS:
+                raise self._tokens.wrong(f"unexpected {quoted(after.text)} in operand")
             raise self._tokens.wrong("only a function can stand after a pipe")
-        if first.kind == NIL:
-            raise self._tokens.wrong("nil is not a command")
-        return value
+        return goexec.field(*last, self._arguments(piped))
+
+    def _arguments(self, piped: Expression | None) -> list[Expression]:
+        # the operands up to the end of the command, and what came through the pipe
+        arguments = []
+        while self._tokens.token.kind not in _ENDS:
+            arguments.append(self._operand())
+        return arguments if piped is None else [*arguments, piped]
 
     def _call(self, name: str, arguments: list[Expression], where: int) -> Expression:
         if name in _SHORT_CIRCUIT:
             if not arguments:
                 raise self._tokens.wrong(f"wrong number of args for {name}: want at least 1 got 0")
             return goexec.first(arguments, stop_at=name == "or")
-        return goexec.function(name, arguments, self._failure(where, name))
+        shown = self._tokens.between(where, self._tokens.token.at) if arguments else name
+        return goexec.function(name, arguments, self._failure(where, shown))
 
     def _operand(self) -> Expression:
         token = self._tokens.token
         value: Expression
+        fields: list[tuple[str, int]] = []  # names, and where they stand
         if token.kind == FIELD:
-            value = self._field(goexec.dot, token.text, token.at)
+            value = goexec.dot
+            fields.append((token.text, token.at))
         elif token.kind == ".":
             value = goexec.dot
         elif token.kind == VARIABLE:
@@ -249,8 +317,18 @@ class _Parser:
             value = goexec.constant(self._constant_value())
         self._tokens.advance()
         while self._tokens.token.kind == FIELD and self._tokens.token.glued:
-            value = self._field(value, self._tokens.token.text, self._tokens.token.at)
+            fields.append((self._tokens.token.text, self._tokens.token.at))
             self._tokens.advance()
+        self._last_field = None
+        if not fields:
+            return value
+        # Go tells of a whole chain of fields, and places it at the second one.
+        chain = self._tokens.between(token.at, fields[-1][1] + 1 + len(fields[-1][0]))
+        of_field = token.kind == FIELD and len(fields) > 1
+        fail = self._failure(fields[1 if of_field else 0][1], chain)
+        for name, _ in fields:
+            self._last_field = value, name, fail
+            value = goexec.field(value, name, fail)
         return value
 
     def _constant_value(self) -> object:
@@ -263,8 +341,10 @@ class _Parser:
             return None
         if token.kind != NUMBER:
             raise self._tokens.wrong(f"unexpected {quoted(token.text)} in operand")
+        digits = token.text.lstrip("+-")
+        old = len(digits) > 1 and digits[0] == "0" and digits.isdecimal()  # octal, as in C
         try:
-            return int(token.text, 0)
+            return int(token.text, 8 if old else 0)
         except ValueError:
             pass
         try:
@@ -272,14 +352,11 @@ class _Parser:
         except ValueError:
             raise self._tokens.wrong(f"bad number syntax: {quoted(token.text)}") from None
 
-    def _field(self, base: Expression, name: str, where: int) -> Expression:
-        return goexec.field(base, name, self._failure(where, "." + name))
-
     # Checks
 
     def _check_function(self, name: str) -> None:
         if name not in FUNCTIONS and name not in _SHORT_CIRCUIT:
-            place = "unexpected keyword" if name in (*_BLOCKS, *_REFUSED) else "function"
+            place = "unexpected keyword" if name in _KEYWORDS else "function"
             raise self._tokens.wrong(f"{place} {quoted(name)} not defined")
 
     def _close(self) -> None:

@@ -122,6 +122,10 @@ class Tokens:
         line = self._source.count("\n", 0, at) + 1
         return f"{line}:{at - (self._source.rfind(chr(10), 0, at) + 1)}"
 
+    def between(self, start: int, end: int) -> str:
+        """A piece of the template, without blanks around it."""
+        return self._source[start:end].strip(_SPACE)
+
     def mark(self) -> tuple[int, Token, bool]:
         """Where the cursor stands, for `back`."""
         return self._at, self.token, self._trim
@@ -195,6 +199,10 @@ class Tokens:
                 return chr(int(self._source[at + 1 : end], 16)), end
             except (ValueError, OverflowError):
                 raise self.wrong("invalid escape in string") from None
+        if c and c in "0123":  # three octal digits
+            digits = self._source[at : at + 3]
+            if len(digits) == 3 and not digits.strip("01234567"):
+                return chr(int(digits, 8)), at + 3
         if c and c in "\\\"'":
             return c, at + 1
         if c in _ESCAPES:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.cli.formats import render_records
+from casstore.cli.formats import TABLE, render_records
 from casstore.cli.jsontext import Struct
 from casstore.cli.render import SECOND, UNKNOWN, age, go_time, image_size, size
 
@@ -91,6 +91,24 @@ class ImageRow(Struct):
         return {name: self.field(name) for name in HEADERS}
 
 
-def render(form: str, listed: Iterable[Row], *, now: int, full: bool) -> str:
+def render(
+    form: str, listed: Iterable[Row], *, now: int, full: bool, quiet: bool, digests: bool
+) -> str:
     """The whole output for --format."""
-    return render_records(form, HEADERS, (ImageRow(row, now=now, full=full) for row in listed))
+    if digests and form.startswith(TABLE) and ".Digest" not in form:
+        form += "\t{{.Digest}}"
+    raw = _QUIET if quiet else _WITH_DIGEST if digests else _RAW
+    records = (ImageRow(row, now=now, full=full) for row in listed)
+    return render_records(form, HEADERS, records, raw)
+
+
+# What Docker prints for `--format raw`.
+_QUIET = "image_id: {{.ID}}"
+_RAW = """\
+repository: {{.Repository}}
+tag: {{.Tag}}
+image_id: {{.ID}}
+created_at: {{.CreatedAt}}
+virtual_size: {{.Size}}
+"""
+_WITH_DIGEST = _RAW.replace("image_id", "digest: {{.Digest}}\nimage_id")

@@ -31,8 +31,37 @@ class Struct(dict[str, object]):
         return self[name]
 
     def complete(self) -> dict[str, object]:
-        """All fields, for JSON."""
+        """All fields."""
         return self
+
+    def document(self) -> dict[str, object]:
+        """The fields that JSON shows."""
+        return self.complete()
+
+
+class Shown:
+    """A value that JSON shows in a form of its own."""
+
+    __slots__ = ()
+
+    def as_json(self) -> object:
+        """The value for JSON."""
+        raise NotImplementedError
+
+
+class _NilPointer(Shown):
+    """A pointer to nothing: prints `<nil>`, is null in JSON and false in conditions."""
+
+    __slots__ = ()
+
+    def as_json(self) -> object:
+        return None
+
+    def __bool__(self) -> bool:
+        return False
+
+
+NIL_POINTER = _NilPointer()
 
 
 class NilSlice(list[object]):
@@ -41,6 +70,13 @@ class NilSlice(list[object]):
 
 class NilMap(dict[str, object]):
     """A map that is null in JSON."""
+
+
+def as_it_is(value: object) -> object:
+    """A document for JSON, its keys in the order in which they stand."""
+    if isinstance(value, dict):
+        return Struct((str(k), as_it_is(v)) for k, v in value.items())
+    return [as_it_is(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 def json_text(value: object, indent: int | None = None) -> str:
@@ -59,12 +95,12 @@ def _plain(value: object) -> object:
     if isinstance(value, (NilSlice, NilMap)):
         return None
     if isinstance(value, Struct):
-        return {k: _plain(v) for k, v in value.complete().items()}
+        return {k: _plain(v) for k, v in value.document().items()}
     if isinstance(value, dict):
         return {k: _plain(value[k]) for k in sorted(value)}
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
-    return value
+    return value.as_json() if isinstance(value, Shown) else value
 
 
 def encode(value: object, indent: int | None = None) -> str:

@@ -16,7 +16,7 @@ from casstore.care.garbage import PAUSE, collect_garbage
 from casstore.collecting.facts import figures, read_facts
 from casstore.commit import GENERATION
 from casstore.disk.sqlitesnapshot import stored_bytes
-from casstore.errors import CasstoreError, Conflict, Locked
+from casstore.errors import CasstoreError, Conflict, Locked, quote
 from casstore.model.value import Value
 from casstore.removing import parsed_filters
 from casstore.results.upkeep import Collected, CollectionResult
@@ -25,6 +25,7 @@ from casstore.rules.collection import (
     Spared,
     newest_of_repositories,
     plan_collection,
+    vain_patterns,
 )
 from casstore.rules.removal import plan_deletion
 
@@ -147,6 +148,10 @@ class _Run:
             used=before.used + garbage.freed, blobs=before.blobs + garbage.removed_blobs
         )
         if self._saved is None:
+            self._warnings += [
+                f"protect {quote(pattern)} fits no name in the store"
+                for pattern in vain_patterns(self._access.look().all_names, self._rules)
+            ]
             plan = plan_collection(snapshot, self._with_filters(), moment)
         else:
             plan = self._saved

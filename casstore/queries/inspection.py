@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from casstore.model.dockertypes import IMAGE, NO_TIME, shaped
 from casstore.model.imageconfig import is_child_history, parse_config
 from casstore.model.manifest import Manifest, parse_document
 from casstore.model.record import CONFIG, INDEX, MANIFEST
@@ -19,27 +20,8 @@ if TYPE_CHECKING:
     from casstore.model.imageconfig import ImageConfig
     from casstore.model.manifest import Platform
 
-_NO_TIME = "0001-01-01T00:00:00Z"
-# The fields of a container config that Docker always shows, with Go's zero values.
-_CONTAINER_CONFIG: dict[str, Any] = {
-    "Hostname": "",
-    "Domainname": "",
-    "User": "",
-    "AttachStdin": False,
-    "AttachStdout": False,
-    "AttachStderr": False,
-    "Tty": False,
-    "OpenStdin": False,
-    "StdinOnce": False,
-    "Env": None,
-    "Cmd": None,
-    "Image": "",
-    "Volumes": None,
-    "WorkingDir": "",
-    "Entrypoint": None,
-    "OnBuild": None,
-    "Labels": None,
-}
+# Where inspect tells what Docker has no word for: a key that Docker will not take for itself.
+OURS = "Casstore"
 
 
 def inspect_image(
@@ -67,41 +49,43 @@ def inspect_image(
         os_name, architecture, variant = config.os, config.architecture, config.variant
     document = config.document if config is not None else {}
     created = _text(document.get("created"))  # BuildKit writes null where it has no time
-    shape: dict[str, Any] = {
+    shape = {
         "Id": shown,
         "RepoTags": [name.familiar for name in names if name.tag is not None],
         "RepoDigests": [name.familiar for name in names if name.tag is None],
         "Parent": facts.parent or "",
         "Comment": _text(document.get("comment")) or _last_comment(config),
-        "Created": go_time(created) if created else _NO_TIME,
+        "Created": go_time(created) if created else NO_TIME,
         "Container": _text(document.get("container")),
-        "ContainerConfig": _container_config(document.get("container_config")),
+        "ContainerConfig": document.get("container_config"),
         "DockerVersion": _text(document.get("docker_version")),
         "Author": _text(document.get("author")),
-        "Config": _container_config(document.get("config")),
+        "Config": document.get("config"),
         "Architecture": architecture,
         "Variant": variant,
         "Os": os_name,
+        "OsVersion": _text(document.get("os.version")),
         "Size": size,
         "VirtualSize": size,
         "GraphDriver": {"Data": None, "Name": "casstore"},
         "RootFS": {"Type": "layers", "Layers": list(config.diff_ids) if config else []},
-        "Metadata": {"LastTagTime": format_time(tagged) if tagged else _NO_TIME},
-        "Manifests": [
-            {"MediaType": top.media_type, "Digest": top.digest, "Size": top.size} for top in tops
-        ],
-        "Referrers": [
-            shape
-            for top in tops
-            for document in documents_of(view, top.digest)
-            for artifact in view.referrers_of(document)
-            for shape in _referrer(view, blobs, artifact, document)
-        ],
-        "Pinned": view.is_pinned(image),
+        "Metadata": {"LastTagTime": format_time(tagged) if tagged else NO_TIME},
+        OURS: {
+            "Manifests": [
+                {"MediaType": top.media_type, "Digest": top.digest, "Size": top.size}
+                for top in tops
+            ],
+            "Referrers": [
+                shape
+                for top in tops
+                for document in documents_of(view, top.digest)
+                for artifact in view.referrers_of(document)
+                for shape in _referrer(view, blobs, artifact, document)
+            ],
+            "Pinned": view.is_pinned(image),
+        },
     }
-    if not variant:
-        del shape["Variant"]
-    return shape
+    return shaped(IMAGE, shape)
 
 
 def documents_of(view: SqliteView, document: Digest) -> list[Digest]:
@@ -128,7 +112,7 @@ def _referrer(
                 "Digest": top.digest,
                 "Size": top.size,
                 "ArtifactType": kind,
-                "Annotations": dict(document.annotations),
+                "Annotations": dict(sorted(document.annotations.items())),
                 "Subject": subject,
             }
         )
@@ -185,11 +169,6 @@ def _owners(
             break
         steps = ancestor.history
     return owners
-
-
-def _container_config(config: Any) -> dict[str, Any]:
-    given = config if isinstance(config, dict) else {}
-    return {**_CONTAINER_CONFIG, **given}
 
 
 def _last_comment(config: ImageConfig | None) -> str:

@@ -13,12 +13,12 @@ from casstore.errors import Conflict
 from casstore.model.amount import duration_text, size_text
 from casstore.model.reference import familiar_name, subject_of
 from casstore.model.value import Value
-from casstore.rules.filters import matches
+from casstore.rules.filters import protects
 from casstore.rules.removal import names_of_its_own, plan_deletion
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from casstore.model.digest import Digest
     from casstore.model.reference import Reference
@@ -90,6 +90,15 @@ class CollectionPlan(Value):
     def freed(self) -> int:
         """Bytes of blobs as stored."""
         return self.stored - self.left
+
+
+def vain_patterns(names: Callable[[], Iterable[Reference]], rules: Iterable[Rule]) -> list[str]:
+    """The `protect` patterns of a policy that fit no name at all: perhaps written in error."""
+    patterns = dict.fromkeys(pattern for rule in rules for pattern in rule.protect)
+    if patterns:
+        there = list(names())
+        return [p for p in patterns if not any(protects(p, name) for name in there)]
+    return []
 
 
 def plan_collection(
@@ -251,7 +260,7 @@ class _Pass:
             return SUBJECT, "it goes with what it refers to"
         for pattern in rule.protect:
             for name in names:
-                if matches(pattern, name.familiar):
+                if protects(pattern, name):
                     return PROTECTED, f"{name.familiar} is protected by {pattern}"
         reason = self._reason_of_filters(image, names)
         if reason is not None:

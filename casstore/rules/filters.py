@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from casstore.errors import CasstoreError, UsageError, quote
 from casstore.model.amount import parse_duration
+from casstore.model.reference import DEFAULT_DOMAIN
 from casstore.model.value import Value
 
 TYPE_CHECKING = False
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from casstore.rules.view import ImageFacts
 
 _NAMES = frozenset(("dangling", "label", "label!", "before", "since", "until", "reference"))
-_TRUE = frozenset(("true",))
-_FALSE = frozenset(("false",))
 _COMPILED: dict[str, tuple[str, list[tuple[str, str, bool]]]] = {}  # as many as a person gives
 
 
@@ -63,7 +62,7 @@ class Filters(Value):
         """Those names that the reference patterns let through."""
         if not self.patterns:
             return tuple(names)
-        return tuple(n for n in names if any(matches(p, n.familiar) for p in self.patterns))
+        return tuple(n for n in names if any(fits(p, n) for p in self.patterns))
 
 
 def _has(labels: dict[str, str], key: str, value: str | None) -> bool:
@@ -99,7 +98,7 @@ def parse_filters(
     before = since = until = None
     for text in filters:
         name, equals, value = text.partition("=")
-        name = name.strip().lower()
+        name, value = name.strip().lower(), value.strip()
         if not equals:
             raise UsageError(
                 f'invalid argument "{text}" for "-f, --filter" flag: bad format of filter'
@@ -133,9 +132,9 @@ def parse_filters(
 
 
 def _boolean(value: str, *, numeric: bool) -> bool:
-    if value.lower() in _TRUE or (numeric and value == "1"):
+    if value == "true" or (numeric and value == "1"):
         return True
-    if value.lower() in _FALSE or (numeric and value == "0"):
+    if value == "false" or (numeric and value == "0"):
         return False
     raise BadFilter(f"Invalid filter 'dangling=[{value}]'")
 
@@ -171,6 +170,27 @@ def _date(text: str) -> int | None:
     except ValueError:
         return None
     return int(parsed.timestamp() * 10**6) * 1000 if parsed.tzinfo is not None else None
+
+
+def fits(pattern: str, name: Reference) -> bool:
+    """Whether a pattern fits a reference: its familiar form, or in full where it says so.
+
+    A pattern that begins with `docker.io/` is meant in full. No other one is, so that `*/*/*` does
+    not begin to choose what is called `shop/app`.
+    """
+    return matches(pattern, name.familiar) or (
+        pattern.startswith(DEFAULT_DOMAIN + "/") and matches(pattern, name)
+    )
+
+
+def protects(pattern: str, name: Reference) -> bool:
+    """The same for a pattern that protects: without a slash it looks at a name's last part too.
+
+    `*:stable` is meant to hold base/os:stable, and what stays by mistake can still be removed.
+    """
+    return fits(pattern, name) or (
+        "/" not in pattern and matches(pattern, name.familiar.rpartition("/")[2])
+    )
 
 
 def matches(pattern: str, familiar: str) -> bool:

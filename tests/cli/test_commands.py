@@ -459,6 +459,14 @@ def test_history_for_machines_has_dates_and_bytes(run: Run, store: FakeStore) ->
     ]
 
 
+def test_a_template_of_history_for_machines_has_dates_and_bytes(run: Run, store: FakeStore) -> None:
+    store.will("history", STEPS[:1])
+    form = "{{.CreatedSince}}|{{.Size}}"
+    shown = run("history", "-H=false", "--format", form, "app:1").out
+    assert shown.split("|")[0][:4].isdigit()
+    assert shown.split("|")[1].strip().isdigit()
+
+
 def test_history_quiet_prints_ids(run: Run, store: FakeStore) -> None:
     store.will("history", STEPS)
     assert run("history", "-q", "app:1").out == "fd484f19954f\n<missing>\n"

@@ -194,3 +194,50 @@ def test_two_patterns_are_wrong_usage(run: Run) -> None:
     result = run("images", "a", "b")
     assert result.status == 2
     assert result.err.startswith("'casstore images' requires at most 1 argument\n")
+
+
+def test_an_empty_pattern_and_an_empty_filter_are_none(run: Run, store: FakeStore) -> None:
+    store.will("each_image", [])
+    assert run("images", "", "-f", "").status == 0
+    assert store.calls == [("each_image", (), {"all": False, "filters": (), "patterns": ()})]
+
+
+@pytest.mark.parametrize(
+    ("words", "output"),
+    [
+        (["table{{.Tag}}"], "TAG\n1\n"),
+        (
+            ["table {{.Tag}}\\t{{.Repository}}"],
+            "TAG                 REPOSITORY\n1                   app\n",
+        ),
+        (["tableX{{.Tag}}"], "XTAG\nX1\n"),
+        (
+            ["table{{.Tag}}", "--digests"],
+            "TAG                 DIGEST\n1                   <none>\n",
+        ),
+        ([" {{.Tag}} "], "1\n"),
+        (["{{.Tag}}\\n{{.Repository}}"], "1\napp\n"),
+        (["raw", "-q"], "image_id: fd484f19954f\n"),
+        (
+            ["raw"],
+            (
+                "repository: app\ntag: 1\nimage_id: fd484f19954f\n"
+                "created_at: 2013-12-11 05:59:37 +0000 UTC\n"
+                "virtual_size: 7 B (virtual 4.964 MB)\n\n"
+            ),
+        ),
+        (
+            ["raw", "--digests"],
+            (
+                "repository: app\ntag: 1\ndigest: <none>\nimage_id: fd484f19954f\n"
+                "created_at: 2013-12-11 05:59:37 +0000 UTC\n"
+                "virtual_size: 7 B (virtual 4.964 MB)\n\n"
+            ),
+        ),
+    ],
+)
+def test_a_format_is_read_as_docker_reads_it(
+    run: Run, store: FakeStore, words: list[str], output: str
+) -> None:
+    store.will("each_image", [image("app:1")])
+    assert run("images", "--format", *words).out == output

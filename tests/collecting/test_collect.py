@@ -173,6 +173,12 @@ def test_without_a_record_of_use_an_image_is_as_old_as_its_manifest_s_file(store
     assert removed(store.collect({"keep": 0, "min-age": "1h"}, dry_run=True)) == [THREE["id"]]
 
 
+def test_a_pattern_that_protects_nothing_is_told(store: Store) -> None:
+    result = store.collect({"keep": 9, "protect": ["app:*", "ap:*"]}, dry_run=True)
+
+    assert list(result.warnings) == ['protect "ap:*" fits no name in the store']
+
+
 def test_garbage_goes_too_and_is_counted(store: Store) -> None:
     orphan = Path(store.path, "blobs", "sha256", sha256(b"orphan").hex)
     orphan.write_bytes(b"orphan")

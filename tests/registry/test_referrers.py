@@ -20,7 +20,7 @@ from tests.transfer.building import OCI_INDEX
 
 
 def artifacts(store: Store, image: str) -> set[str]:
-    return {one["Digest"] for one in store.inspect(image)["Referrers"]}
+    return {one["Digest"] for one in store.inspect(image)["Casstore"]["Referrers"]}
 
 
 def signed_in(store: Store, host: str, path: Path, name: str) -> Signed:

@@ -11,11 +11,13 @@ from casstore.model.reference import parse_name
 from casstore.rules.filters import (
     BadFilter,
     Filters,
+    fits,
     glob,
     matches,
     parse_duration,
     parse_filters,
     parse_moment,
+    protects,
 )
 from casstore.rules.view import ImageFacts
 from tests.rules.world import SECOND, digest_of
@@ -102,6 +104,57 @@ def test_a_port_is_no_tag() -> None:
 
 def test_a_digest_reference_fits_by_its_name() -> None:
     assert matches("lab", f"lab@{digest_of('m')}")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "expected"),
+    [
+        ("docker.io/library/lab", "lab:1", True),
+        ("docker.io/library/lab:1", "lab:1", True),
+        ("docker.io/library/l*", "lab:1", True),
+        ("docker.io/*/lab", "lab:1", True),
+        ("docker.io/other/lab", "other/lab:1", True),
+        ("docker.io/lab", "lab:1", False),
+        ("docker.io/library/lab", "quay.io/library/lab:1", False),
+        ("quay.io/lab", "quay.io/lab:1", True),
+        ("library/lab", "lab:1", False),
+        ("*/*/*", "other/lab:1", False),
+    ],
+)
+def test_a_pattern_in_full_fits_the_canonical_name(
+    pattern: str, name: str, *, expected: bool
+) -> None:
+    assert fits(pattern, parse_name(name).reference) is expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "expected"),
+    [
+        ("*:stable", "base/os:stable", True),
+        ("*:stable", "os:stable", True),
+        ("*:stable", "host:5000/a/b/os:stable", True),
+        ("os", "base/os:1", True),
+        ("*", "base/os:1", True),
+        ("*:stable", "base/os:1", False),
+        ("base/*", "base/a/os:1", False),
+        ("host:5000/*", "host:5000/prod/app:1", False),
+        ("docker.io/library/os", "os:1", True),
+    ],
+)
+def test_a_pattern_without_a_slash_protects_by_the_last_part_of_a_name(
+    pattern: str, name: str, *, expected: bool
+) -> None:
+    assert protects(pattern, parse_name(name).reference) is expected
+
+
+@pytest.mark.parametrize("value", ["True", "TRUE", "maybe", ""])
+def test_dangling_takes_true_and_false_as_docker_writes_them(value: str) -> None:
+    with pytest.raises(BadFilter):
+        parsed(f"dangling={value}")
+
+
+def test_blanks_around_a_value_do_not_count() -> None:
+    assert parsed("label= k").labels == (("k", None),)
 
 
 def test_names_fit_if_any_pattern_fits() -> None:

@@ -101,8 +101,8 @@ def test_all_are_pinned_or_none(store: Store) -> None:
 def test_listings_and_details_show_a_pin(store: Store) -> None:
     store.pin("two:1")
 
-    assert store.inspect("two:1")["Pinned"] is True
-    assert store.inspect("one:1")["Pinned"] is False
+    assert store.inspect("two:1")["Casstore"]["Pinned"] is True
+    assert store.inspect("one:1")["Casstore"]["Pinned"] is False
     assert {i.names[0].familiar for i in store.images() if i.pinned} == {"two:1"}
 
 
@@ -111,4 +111,4 @@ def test_a_removed_image_that_comes_back_is_not_pinned(store: Store) -> None:
     store.remove(["two:1"], force=True)
     store.load(io.BytesIO(ARCHIVE))
 
-    assert not store.inspect("two:1")["Pinned"]
+    assert not store.inspect("two:1")["Casstore"]["Pinned"]

@@ -73,7 +73,7 @@ def test_prune_keeps_what_refers_to_an_image_that_is_there(store: Store, signed:
 
 
 def test_inspect_lists_what_refers_to_an_image(store: Store, signed: Signed) -> None:
-    referrers = store.inspect("app:1")["Referrers"]
+    referrers = store.inspect("app:1")["Casstore"]["Referrers"]
 
     assert [(one["Digest"], one["ArtifactType"]) for one in referrers] == [
         (signed.sbom, "text/spdx"),

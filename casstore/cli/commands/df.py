@@ -21,6 +21,7 @@ HELP = Command(
             "'table':            Print output in table format with column headers (default)\n"
             "'table TEMPLATE':   Print output in table format using the given Go template\n"
             "'json':             Print in JSON format, one object a line\n"
+            "'raw':              Print one field a line\n"
             "'TEMPLATE':         Print output using the given Go template",
             kind=TEXT,
         ),
@@ -86,6 +87,23 @@ _DETAIL = {
     "UniqueSize": "UNIQUE SIZE",
 }
 
+# What Docker prints for `--format raw`.
+_RAW_SUMMARY = """\
+type: {{.Type}}
+total: {{.TotalCount}}
+active: {{.Active}}
+size: {{.Size}}
+reclaimable: {{.Reclaimable}}
+"""
+_RAW_DETAIL = """\
+type: Image
+repository: {{.Repository}}
+tag: {{.Tag}}
+image_id: {{.ID}}
+created_at: {{.CreatedAt}}
+virtual_size: {{.Size}}
+"""
+
 
 def run(args: Args, app: App) -> int:
     """Print the totals, or with -v a row for each image."""
@@ -98,10 +116,10 @@ def run(args: Args, app: App) -> int:
 
         if verbose:
             details = (Struct(_detail(row, app.now())) for row in usage.rows)
-            app.write(render_records(form, _DETAIL, details))
+            app.write(render_records(form, _DETAIL, details, _RAW_DETAIL))
         else:
             records = [Struct(record) for record in _summary(usage)]
-            app.write(render_records(form, _SUMMARY, records))
+            app.write(render_records(form, _SUMMARY, records, _RAW_SUMMARY))
     elif verbose:
         app.write(_detail_table(usage, app.now()))
     else:

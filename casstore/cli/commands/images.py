@@ -35,6 +35,7 @@ HELP = Command(
             "'table':            Print output in table format with column headers (default)\n"
             "'table TEMPLATE':   Print output in table format using the given Go template\n"
             "'json':             Print in JSON format, one object a line\n"
+            "'raw':              Print one field a line\n"
             "'TEMPLATE':         Print output using the given Go template",
             kind=TEXT,
         ),
@@ -74,13 +75,14 @@ def run(args: Args, app: App) -> int:
     quiet, tree = args.flag("quiet"), args.flag("tree")
     if tree and (form != "table" or digests or quiet):
         raise args.wrong("tree", "it has a table of its own")
-    if quiet and form in ("table", "json") and not (filters or args.positional or digests):
+    if quiet and form in ("table", "json") and not (filters or any(args.positional) or digests):
         pieces = app.looking.image_ids(all=everything, digits=64 if full else SHORT_LENGTH)
         if pieces is not None:
             for ids in pieces:
                 app.write("\n".join(ids) + "\n")
             return 0
-    images = app.looking.each_image(all=everything, filters=filters, patterns=args.positional)
+    patterns = tuple(pattern for pattern in args.positional if pattern)  # as docker, '' is none
+    images = app.looking.each_image(all=everything, filters=filters, patterns=patterns)
     if tree:
         app.write(_tree(images, app, full=full))
     elif form not in ("table", "json") or (form == "json" and not quiet):
@@ -88,7 +90,7 @@ def run(args: Args, app: App) -> int:
 
         # A template that shows digests needs the rows that --digests gives, as in Docker.
         listed = rows(images, digests=digests or ".Digest" in form)
-        app.write(render(form, listed, now=app.now(), full=full))
+        app.write(render(form, listed, now=app.now(), full=full, quiet=quiet, digests=digests))
     elif quiet:
         for image, *_ in rows(images, digests=digests):
             app.write(_id(image, full) + "\n")
@@ -100,7 +102,7 @@ def run(args: Args, app: App) -> int:
 
 def checked_filters(args: Args, option: Option) -> tuple[str, ...]:
     """The values of --filter, each known to be `name=value`; the store knows the names."""
-    filters = args.texts(option.name)
+    filters = tuple(value for value in args.texts(option.name) if value)  # as docker, '' is none
     for value in filters:
         if "=" not in value:
             raise invalid_value(

@@ -67,40 +67,27 @@ def run(args: Args, app: App) -> int:
 
 
 def _write_list(found: list[dict[str, object]], app: App) -> None:
-    from casstore.cli.jsontext import json_text
+    from casstore.cli.jsontext import as_it_is, json_text
 
-    app.write(json_text([as_document(image) for image in found], indent=4) + "\n")
+    app.write(json_text(as_it_is(found), indent=4) + "\n")
 
 
 def _write_formatted(found: list[dict[str, object]], form: str, app: App) -> None:
-    from casstore.cli.gotemplate import Template
-    from casstore.cli.jsontext import json_text
-
     if form == "json":
-        app.write(json_text([as_document(image) for image in found]) + "\n")
+        from casstore.cli.jsontext import as_it_is, json_text
+
+        app.write(json_text(as_it_is(found)) + "\n")
         return
-    template = Template(form.replace("\\t", "\t").replace("\\n", "\n"))
+    from casstore.cli.gotemplate import Template
+    from casstore.cli.gotokens import TemplateError
+    from casstore.cli.typed import record, untyped
+    from casstore.model.dockertypes import IMAGE
+
+    template = Template(form)  # as it is: unlike images, docker's inspect makes no \n of its `\\n`
     for image in found:
-        app.write(template.render(as_document(image)) + "\n")
-
-
-# Which keys of the document are maps and lists in Docker's types; the other objects are structs.
-_MAPS = frozenset(("Annotations", "Data", "ExposedPorts", "Labels", "Volumes"))
-_LISTS = frozenset(
-    ("Cmd", "Entrypoint", "Env", "Layers", "OnBuild", "RepoDigests", "RepoTags", "Shell", "Test")
-)
-
-
-def as_document(value: object, key: str = "") -> object:
-    """The document with Docker's types given back: see casstore.cli.govalues."""
-    from casstore.cli.jsontext import NilMap, NilSlice, Struct
-
-    if value is None:
-        return NilMap() if key in _MAPS else NilSlice() if key in _LISTS else None
-    if isinstance(value, dict):
-        if key in _MAPS:
-            return {str(k): as_document(v) for k, v in value.items()}
-        return Struct((str(k), as_document(v, str(k))) for k, v in value.items())
-    if isinstance(value, (list, tuple)):
-        return [as_document(v) for v in value]
-    return value
+        # As Docker: first on the typed record, then, for what that does not know, on the JSON.
+        try:
+            text = template.render(record(IMAGE, image))
+        except TemplateError:
+            text = template.render(untyped(image))
+        app.write(text + "\n")
