@@ -111,6 +111,8 @@ class Change:
             raise self._storage_error(value) from None
 
     def _abandon(self) -> None:
+        if not self._lock.is_mine:  # in a forked child: the change is the parent's
+            return
         try:
             if not self._committed:
                 self.index.rollback()

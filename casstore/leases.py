@@ -24,7 +24,11 @@ MAX_NAME = 128
 
 
 class Lease:
-    """A hard lease: it ends with the context, with `release`, or with the process."""
+    """A hard lease: it ends with the context, with `release`, or with the process.
+
+    A forked child does not end it, whatever it does with its copy, and holds the images too until
+    it releases them or ends. So a daemon keeps the lease that it has from its parent.
+    """
 
     def __init__(
         self, disk: LocalStore, change: Change, images: Sequence[str], name: str | None = None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from _weakref import ref  # `weakref` is an import of its own
 
 from casstore.disk.local import LocalStore
 from casstore.errors import CasstoreError, Damaged, StorageError
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from casstore.progress import Progress
 
     T = TypeVar("T")
+
+# Stores with an open database, by their id: a forked child leaves the databases to its parent.
+_open: dict[int, ref[OpenStore]] = {}
+_was_forked = False
 
 LOCK_TIMEOUT = 60.0
 _PAUSE = 0.1  # seconds between two turns: time for one who looks every 20 ms, on a busy machine
@@ -78,6 +83,10 @@ class OpenStore:
     def __del__(self) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """A copy, or what another process unpickles, is another Store of the same directory."""
+        return _again, (type(self), self.path, self._lock_timeout, self._command)
+
     @property
     def path(self) -> str:
         """The store's directory, absolute."""
@@ -99,6 +108,7 @@ class OpenStore:
         """Close the index; the store can be used again."""
         connection, self._connection = getattr(self, "_connection", None), None
         if connection is not None:
+            _open.pop(id(self), None)
             connection.close()
 
     def _view(self) -> SqliteView:
@@ -111,7 +121,7 @@ class OpenStore:
             self._let_go()  # another process upgraded it: now there is more to see
         if self._connection is None:
             self.disk.require()
-            self._opened = self.disk.identity()
+            self._begin_to_connect()
             try:
                 self._connection, writable = self.disk.connect_to_read()
                 self._only_to_read = not writable
@@ -267,9 +277,18 @@ class OpenStore:
 
     def _connect(self, *, upgrade: bool = False) -> None:
         """Open the database for writing; the lock is held, so that nobody replaces it."""
-        self._opened = self.disk.identity()
+        self._begin_to_connect()
         self._connection = self.disk.connect(writable=True, upgrade=upgrade)
         self._outdated = False
+
+    def _begin_to_connect(self) -> None:
+        """Note which file is opened; and in a forked child, close what the parent had opened."""
+        if _was_forked:
+            from casstore.disk.forking import close_inherited
+
+            close_inherited()
+        self._opened = self.disk.identity()
+        _open[id(self)] = ref(self)
 
     def _leave_what_was_replaced(self) -> None:
         """Forget a connection to a database that another process has put a new one in place of.
@@ -346,3 +365,27 @@ class OpenStore:
             change.commit()
         lines.append("the database was rebuilt from index.json and the blobs")
         return lines + problems, verified
+
+
+def _again(kind: type[OpenStore], path: str, lock_timeout: float, command: str) -> OpenStore:
+    return kind(path, lock_timeout=lock_timeout, command=command)
+
+
+def _leave_to_parent() -> None:
+    """In a forked child: have each store open its database again when it is next used."""
+    global _was_forked  # noqa: PLW0603 - of the process, as a fork is
+    _was_forked = True
+    stores = [found for one in _open.values() if (found := one()) is not None]
+    _open.clear()
+    if not stores:
+        return
+    from casstore.disk.forking import leave_to_parent
+
+    for store in stores:
+        connection, store._connection = store._connection, None  # noqa: SLF001 - one of us
+        store._only_to_read = store._outdated = False  # noqa: SLF001
+        if connection is not None:
+            leave_to_parent(connection)
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)

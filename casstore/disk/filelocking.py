@@ -22,7 +22,9 @@ from casstore.errors import Locked, StorageError, printable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import NoReturn
 
+_to_close: set[int] = set()  # descriptors of locks that no forked child may hold too
 _BUSY = frozenset((errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK))
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _HOLDER_LIMIT = 300
@@ -40,6 +42,7 @@ class StoreLock:
         self._timeout = timeout
         self._command = command
         self._descriptor = -1
+        self._process = 0  # which took it
 
     def acquire(self) -> None:
         """Take the lock.
@@ -61,10 +64,16 @@ class StoreLock:
         self._introduce()
 
     def release(self) -> None:
-        """Give the lock up; harmless when it is not held."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        """Give the lock up; harmless when it is not held, and in a child of the holder."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0 and self._process == os.getpid():
+            _to_close.discard(descriptor)
+            os.close(descriptor)
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this process took it, and is no child of the one that did."""
+        return self._process == os.getpid()
 
     def __enter__(self) -> None:
         if self._descriptor < 0:
@@ -77,7 +86,8 @@ class StoreLock:
         descriptor = try_lock(self.path)
         if descriptor is None:
             return False
-        self._descriptor = descriptor
+        self._descriptor, self._process = descriptor, os.getpid()
+        _to_close.add(descriptor)
         return True
 
     def _wait(self, deadline: float) -> None:
@@ -185,7 +195,11 @@ class Token:
     process is gone, whatever became of its pid. `text` is for those who read it meanwhile.
     """
 
-    def __init__(self, directory: str, prefix: str, text: str = "") -> None:
+    def __init__(
+        self, directory: str, prefix: str, text: str = "", *, inherited: bool = False
+    ) -> None:
+        """`inherited`: a forked child holds it too, until it releases it or ends."""
+        self._process = os.getpid()
         while True:
             name = f"{prefix}-{os.getpid()}-{os.urandom(6).hex()}"
             self.name = name
@@ -194,18 +208,33 @@ class Token:
             if descriptor is not None:
                 break
         self.descriptor = descriptor
+        if not inherited:
+            _to_close.add(descriptor)
+        self._inherited = inherited
         if text:
             os.pwrite(descriptor, text.encode(), 0)
 
     def release(self) -> None:
-        """End it; harmless a second time."""
-        if self.descriptor >= 0:
+        """End it; harmless a second time. In a child of the one who took it: hold it no longer."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor < 0:
+            return
+        if self.is_mine:
+            _to_close.discard(descriptor)
             try:
                 os.unlink(self.path)
             except OSError:
                 pass
-            os.close(self.descriptor)
-            self.descriptor = -1
+        if self.is_mine or self._inherited:
+            os.close(descriptor)
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this process took it: what goes with it is not for a child to remove."""
+        return self._process == os.getpid()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("what holds a lock cannot be copied, nor given to another process")
 
 
 def tokens(directory: str, prefix: str = "") -> Iterator[tuple[str, bool]]:
@@ -251,3 +280,14 @@ def lock_dead(path: str) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def _unlock_in_child() -> None:
+    # A lock belongs to the open file, which a forked child has too: while the child lived, it would
+    # be held, whatever became of the parent.
+    for descriptor in _to_close:
+        os.close(descriptor)
+    _to_close.clear()
+
+
+os.register_at_fork(after_in_child=_unlock_in_child)

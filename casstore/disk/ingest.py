@@ -246,7 +246,9 @@ class Ingest:
             A line for what could not be removed. It is no error, for the load has ended, well or
             not: gc takes it.
         """
-        problems = []
+        problems: list[str] = []
+        if not self._token.is_mine:  # in a forked child: it is the parent's
+            return problems
         try:
             if keep_parts:
                 put_parts_to_rest(self.directory, self._area)

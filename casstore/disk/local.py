@@ -260,7 +260,7 @@ class LocalStore:
         from casstore.disk.filelocking import Token
 
         text = "\n".join((name, holder, *images))
-        return Token(self.ingest, LEASE, text + "\n")
+        return Token(self.ingest, LEASE, text + "\n", inherited=True)
 
     def hard_leases(self, *, to_change: bool = False) -> list[HardLease]:
         """Hard leases whose process lives.

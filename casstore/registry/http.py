@@ -84,11 +84,16 @@ class Transport:
         self._clock = clock
         self._stopped = threading.Event()
         self._wait = wait or self._stopped.wait
+        self._wire = Wire(self._note_connection)
+        self._notices: list[str] = []
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        """Begin without connections, and forget those that there are."""
+        self._process = os.getpid()
         self._managers: dict[tuple[Proxy | None, str], urllib3.PoolManager] = {}
         self._guard = threading.Lock()
         self._connections: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
-        self._wire = Wire(self._note_connection)
-        self._notices: list[str] = []
 
     def request(
         self,
@@ -141,6 +146,8 @@ class Transport:
     def abort(self) -> None:
         """End all waiting and reading in other threads."""
         self._stopped.set()
+        if self._process != os.getpid():
+            return  # forked: the connections are the parent's
         with self._guard:
             connections = list(self._connections)
         for connection in connections:
@@ -238,6 +245,8 @@ class Transport:
         return answer
 
     def _manager(self, proxy: Proxy | None, host: str) -> urllib3.PoolManager:
+        if self._process != os.getpid():
+            self._disconnect()  # forked: two cannot speak through one connection
         folder = next(
             (path for base in self.access.certificates if os.path.isdir(path := f"{base}/{host}")),
             "",
