@@ -23,11 +23,11 @@ from casstore.model.manifest import DOCUMENT, Manifest, parse_document
 from casstore.model.mediatype import ENCRYPTED, OCI_CONFIG, OCI_MANIFEST, as_oci_layer
 from casstore.model.record import Arrival, Descriptor
 from casstore.model.reference import parse_target
+from casstore.model.signatures import go_json
 from casstore.rules.resolve import resolve
 from casstore.saving import is_readable
 from casstore.transfer.keeping import KeepJob, keep_layers
 from casstore.transfer.stagedtree import StagedTree
-from casstore.trust.payload import go_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

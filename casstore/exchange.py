@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from casstore.commit import Change
     from casstore.disk.ingest import Ingest
     from casstore.leases import Lease
     from casstore.model.arguments import StrPath
@@ -153,8 +154,12 @@ class ExchangingStore(OpenStore):
         """Give each pushed image its digest reference."""
         from casstore.model.reference import Reference
 
-        wanted = {Reference(f"{p.name.repository}@{p.digest}"): p for p in pushed}
         view = self._view()
+        wanted = {
+            Reference(f"{p.name.repository}@{p.digest}"): p
+            for p in pushed
+            if any(top.digest == p.digest for top in view.tops_of(p.image))
+        }
         if all(view.image_named(name) == p.image for name, p in wanted.items()):
             return
         with self._change() as change:
@@ -201,7 +206,7 @@ class ExchangingStore(OpenStore):
             ingest = Ingest(
                 self.disk.root, self.disk.blobs, self._view, self._make_room, self.max_layer_size
             )
-            arrivals = read(ingest)
+            arrivals, forget = self._united(read(ingest), ingest)
             if origin is not None:
                 self._ask_policy(policy, origin, arrivals, ingest)
             if self.progress is not None:
@@ -213,6 +218,7 @@ class ExchangingStore(OpenStore):
                 change.index.drop_expired_trash(change.now)
                 change.publish_blobs(ingest)
                 images = admit_arrivals(change.index, arrivals)
+                forget(change)
                 change.commit()
                 uses.note((image.id for image in images), time.time_ns())
         except (RegistryError, Locked, KeyboardInterrupt, SystemExit):
@@ -251,6 +257,23 @@ class ExchangingStore(OpenStore):
                 lambda change: empty_oldest(change, byte_count)
             )
 
+    def _united(
+        self, arrivals: Sequence[Arrival], ingest: Ingest
+    ) -> tuple[Sequence[Arrival], Callable[[Change], None]]:
+        """Let signatures that arrive stand beside those that the store has, not for them.
+
+        Returns:
+            What to admit, and what to call in the change after that.
+        """
+        from casstore.model.reference import subject_of
+
+        if not any(subject_of(name) for arrival in arrivals for name in arrival.names):
+            return arrivals, _nothing
+        from casstore.uniting import drop_unnamed, unite_with_stored
+
+        united, replaced = unite_with_stored(arrivals, ingest, self._view())
+        return united, lambda change: drop_unnamed(change, replaced)
+
     def _ask_policy(
         self,
         policy: StrPath | None,
@@ -277,3 +300,7 @@ class ExchangingStore(OpenStore):
 
 def _silent(what: str, to: str) -> None:
     """Nobody wants to be told."""
+
+
+def _nothing(change: Change) -> None:
+    """No artifact was replaced."""

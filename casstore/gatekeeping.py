@@ -13,9 +13,9 @@ from casstore.errors import NotFound, StorageError, quote
 from casstore.model.manifest import Manifest, parse_document
 from casstore.model.mediatype import ENCRYPTED, is_layer, is_manifest
 from casstore.model.reference import Reference, parse_name, subject_of
+from casstore.model.signatures import payloads_of
 from casstore.model.value import Value
 from casstore.signing import Target, signatures_of
-from casstore.trust.cosign import payloads_of
 from casstore.trust.identity import identity_of
 from casstore.trust.payload import MAX_PAYLOAD
 from casstore.trust.policy import (

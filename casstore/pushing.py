@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from casstore.errors import NotFound, Refused, UsageError
-from casstore.model.manifest import parse_document
-from casstore.model.record import LAYER
+import io
+
+from casstore.errors import NotFound, Refused, RegistryError, UsageError
+from casstore.model.digest import sha256
+from casstore.model.manifest import Manifest, parse_document
+from casstore.model.record import LAYER, Descriptor
 from casstore.model.reference import Reference, familiar_name, parse_name, subject_of
+from casstore.model.signatures import grows, united
 from casstore.queries.inspection import documents_of
+from casstore.registry.http import ATTEMPTS
 from casstore.registry.referrers import add_to_list, fallback_tag
 from casstore.registry.remote import Registry, Repository
 from casstore.registry.send import FOREIGN, Bundle, send
@@ -15,10 +20,10 @@ from casstore.results.exchange import PushedTag
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import IO
 
     from casstore.disk.sqliteview import SqliteView
     from casstore.model.digest import Digest
-    from casstore.model.record import Descriptor
     from casstore.ports import StoredBlobs
     from casstore.progress import Progress, Task
     from casstore.registry.http import Transport
@@ -105,8 +110,11 @@ class Push:
                 self._tell(f"{leaf.digest.short}:", word)
 
         tag = name.tag or ""
-        elsewhere = self._elsewhere(bundle)
-        send(self._remote, bundle, tag, blobs, elsewhere=elsewhere, told=told, tasks=tasks)
+        if grows(name):
+            top = self._send_growing(bundle, tag, blobs)
+        else:
+            elsewhere = self._elsewhere(bundle)
+            send(self._remote, bundle, tag, blobs, elsewhere=elsewhere, told=told, tasks=tasks)
         if self._referrers:
             self._send_referrers(bundle, blobs)
         self._tell(f"{tag}: digest: {top.digest}", f"size: {top.size}")
@@ -132,14 +140,63 @@ class Push:
         if document.subject is None and fallback_tag(subject) in tags:
             return False  # a registry's own list of referrers, which is kept up to date below
         bundle = Bundle(top, blobs)
-        answers = [
-            send(self._remote, bundle, reference, blobs, elsewhere={}, told=_silent)
-            for reference in (dict.fromkeys(tags) if tags else (top.digest,))
-        ]
-        if document.subject is not None and not answers[-1].header("OCI-Subject"):
-            add_to_list(self._remote, document.subject.descriptor.digest, top, document)
-        self._tell(f"{REFERRER}:", top.digest)
+        for tag in dict.fromkeys(tags):
+            if grows(Reference(f"{self.repository}:{tag}")):
+                sent = self._send_growing(bundle, tag, blobs)
+                self._tell(f"{REFERRER}:", sent.digest)
+                continue
+            send(self._remote, bundle, tag, blobs, elsewhere={}, told=_silent)
+            self._tell(f"{REFERRER}:", top.digest)
+        if not tags or document.subject is not None:
+            answer = send(self._remote, bundle, top.digest, blobs, elsewhere={}, told=_silent)
+            if document.subject is not None and not answer.header("OCI-Subject"):
+                add_to_list(self._remote, document.subject.descriptor.digest, top, document)
+        if not tags:
+            self._tell(f"{REFERRER}:", top.digest)
         return True
+
+    def _send_growing(self, bundle: Bundle, tag: str, blobs: StoredBlobs) -> Descriptor:
+        """Push signatures or attestations, beside those that others have pushed meanwhile.
+
+        A registry does not compare before it writes, so it is looked at again afterwards: whoever
+        overwrote, or was overwritten by, somebody else adds what is missing.
+
+        Returns:
+            What the tag names in the end.
+
+        Raises:
+            Refused: the tag names something else there.
+            RegistryError: others write it all the time.
+        """
+        top, repository = bundle.top, self._remote
+        ours = blobs.read(top.digest)
+        for _ in range(ATTEMPTS):
+            try:
+                there, theirs = repository.manifest(tag)
+            except NotFound:
+                send(repository, bundle, tag, blobs, elsewhere={}, told=_silent)
+                continue
+            if there.digest == top.digest:
+                return there
+            both = united(theirs, ours)
+            if both is None:
+                raise Refused(
+                    f"{repository.shown(tag)} is there, is no artifact of signatures, and is not"
+                    " overwritten"
+                )
+            if both.manifest == theirs:
+                return there
+            if both.manifest == ours:
+                send(repository, bundle, tag, blobs, elsewhere={}, told=_silent)
+                continue
+            made = WithDocuments(blobs, both.manifest, both.config)
+            document = Descriptor(top.media_type, sha256(both.manifest), len(both.manifest))
+            longer = Bundle(document, made)
+            theirs_alone = _layers(theirs, there) - bundle.leaves.keys()
+            for digest in theirs_alone:
+                longer.leaves.pop(digest, None)  # the repository has them
+            send(repository, longer, tag, made, elsewhere={}, told=_silent)
+        raise RegistryError(f"others write {repository.shown(tag)} at the same time: try again")
 
     @staticmethod
     def _is_layer(leaf: Digest, blobs: StoredBlobs) -> bool:
@@ -171,6 +228,31 @@ class Push:
             if repository.startswith(prefix) and repository != self.repository:
                 # A digest reference shows that the registry has had it there.
                 yield one.name.tag is not None, repository.removeprefix(prefix)
+
+
+def _layers(data: bytes, top: Descriptor) -> set[Digest]:
+    document = parse_document(data, top)
+    assert isinstance(document, Manifest)
+    return {entry.descriptor.digest for entry in document.layers}
+
+
+class WithDocuments:
+    """The `StoredBlobs` of a store, and a few documents that are not in it."""
+
+    def __init__(self, blobs: StoredBlobs, *documents: bytes) -> None:
+        self._made = {sha256(data): data for data in documents}
+        self._blobs = blobs
+        self.path, self.layer = blobs.path, blobs.layer
+
+    def read(self, digest: Digest) -> bytes:
+        """A whole document."""
+        made = self._made.get(digest)
+        return made if made is not None else self._blobs.read(digest)
+
+    def open(self, digest: Digest) -> IO[bytes]:
+        """A document or blob for reading."""
+        made = self._made.get(digest)
+        return io.BytesIO(made) if made is not None else self._blobs.open(digest)
 
 
 def _silent(leaf: Descriptor, word: str) -> None:

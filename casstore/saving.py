@@ -8,7 +8,7 @@ from casstore.disk import durable
 from casstore.errors import NotFound, UsageError, quote
 from casstore.model.digest import Digest
 from casstore.model.record import INDEX, MANIFEST, OTHER
-from casstore.model.reference import parse_name
+from casstore.model.reference import parse_name, subject_of
 from casstore.rules.resolve import resolve
 
 TYPE_CHECKING = False
@@ -147,9 +147,12 @@ def _expected(view: SqliteView, saved: Sequence[SavedImage], *, plain: bool) -> 
     return sum(layers.values())
 
 
-def chosen_images(view: SqliteView, arguments: Sequence[str]) -> list[str]:
-    """IDs of the images that the arguments mean, each once."""
-    return list(dict.fromkeys(one.image_id for one in selection(view, arguments)))
+def chosen_images(
+    view: SqliteView, arguments: Sequence[str], *, each_manifest: bool = False
+) -> list[str]:
+    """IDs of the images of `selection`, each once."""
+    chosen = selection(view, arguments, each_manifest=each_manifest)
+    return list(dict.fromkeys(one.image_id for one in chosen))
 
 
 def selection(
@@ -161,7 +164,8 @@ def selection(
     reference the image without a name (in OCI formats a digest reference keeps its name).
 
     Args:
-        each_manifest: one entry for each manifest that is named, not one for each image.
+        each_manifest: one entry for each manifest that is named, not one for each image; and what
+            refers to it: its signatures, SBOMs and attestations.
     """
     if not arguments:
         raise UsageError("no image given")
@@ -186,6 +190,8 @@ def _selected(
             entry = names.setdefault((image, manifest), [])
             if name is not None and name not in entry:
                 entry.append(name)
+    if each_manifest:
+        _add_referrers(view, names)
     images = {image for image, _ in names}
     entries = [
         SavedImage(
@@ -230,6 +236,34 @@ def _meant(
         keep = name.tag is not None or each_manifest
         meant.append((image, manifest, name if keep else None))
     return meant
+
+
+def _add_referrers(view: SqliteView, chosen: dict[tuple[Digest, Digest], list[Reference]]) -> None:
+    """What refers to a chosen manifest, by its subject or by a tag in the same repository."""
+    todo = [
+        (manifest, {name.repository for name in names}) for (_, manifest), names in chosen.items()
+    ]
+    seen: set[Digest] = set()
+    for manifest, repositories in todo:
+        if manifest in seen:
+            continue
+        seen.add(manifest)
+        needs = view.needs_of(manifest)
+        todo += [(need.digest, repositories) for need in needs if need.kind in (INDEX, MANIFEST)]
+        for artifact in view.referrers_of(manifest):
+            attached = {one.name: one.manifest for one in view.references_of(artifact)}
+            tags = [
+                name
+                for name in attached
+                if subject_of(name) == manifest and name.repository in repositories
+            ]
+            tops = dict.fromkeys(attached[name] for name in tags)
+            if not attached:
+                tops = dict.fromkeys(top.digest for top in view.tops_of(artifact))
+            for top in tops:
+                entry = chosen.setdefault((artifact, top), [])
+                entry += [n for n in tags if attached[n] == top and n not in entry]
+                todo.append((top, repositories))
 
 
 def readable_top(view: SqliteView, image: Digest) -> Descriptor:

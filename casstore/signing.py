@@ -9,28 +9,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from casstore.errors import Conflict, Refused
+from casstore.errors import Refused
 from casstore.model.document import read as read_document
 from casstore.model.imagetree import read_tree
 from casstore.model.manifest import DOCUMENT, Manifest, parse_document, parse_manifest
 from casstore.model.mediatype import OCI_MANIFEST, is_manifest
 from casstore.model.record import Descriptor
 from casstore.model.reference import DEFAULT_DOMAIN, LEGACY_DEFAULT_DOMAIN, Reference
+from casstore.model.signatures import layer_of, payloads_of, signature_tag, write_documents
 from casstore.model.value import Value
 from casstore.results.trust import Signed, Verified
-from casstore.rules.removal import plan_removal
 from casstore.rules.resolve import resolve
 from casstore.transfer.stagedtree import StagedTree
 from casstore.trust import keys
-from casstore.trust.cosign import (
-    check_signature,
-    layer_of,
-    payloads_of,
-    signature_tag,
-    write_documents,
-)
+from casstore.trust.cosign import check_signature
 from casstore.trust.identity import Identity, identity_of, matches_as_far_as_claimed
 from casstore.trust.payload import MAX_PAYLOAD, write_payload
+from casstore.uniting import drop_unnamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -131,7 +126,7 @@ def _sign(
     if name is not None:
         before = change.index.attach(name, image.id, manifest, tagged=0)
         if before is not None:
-            _drop_unnamed(change, before)
+            drop_unnamed(change, [before])
     return Signed(target.name, digest, name, manifest)
 
 
@@ -157,16 +152,6 @@ def _artifact(view: SqliteView, read: Callable[[Digest], bytes], name: Reference
     if not document:
         raise Refused(f"{name.familiar} is there, and is no artifact of signatures")
     return document
-
-
-def _drop_unnamed(change: Change, image: Digest) -> None:
-    """Remove the artifact that a longer one has replaced, unless somebody holds it."""
-    if change.index.references_of(image):
-        return
-    try:
-        change.index.apply(plan_removal(change.index, image, prune=False))
-    except Conflict:
-        pass  # a lease: it goes when somebody prunes
 
 
 def verify_image(

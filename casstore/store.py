@@ -129,19 +129,21 @@ class Store(NamingStore, LookingStore, TrustedStore, CopyingStore, KeepingStore,
         """Write images to an archive or a layout directory.
 
         Args:
-            images: a repository (all its tags), names, IDs; one entry for each image.
+            images: a repository (all its tags), names, IDs; one entry for each image. In OCI
+                formats what refers to them (signatures, SBOMs) goes along.
             out: a path (written under another name first, and whole or not at all), or a stream.
             format: `docker` (docker-archive), `oci` (OCI archive) or `oci-dir` (layout directory).
         """
         from casstore.model.arguments import path_or_file, several
-        from casstore.saving import chosen_images, save_images
+        from casstore.saving import DOCKER, chosen_images, save_images
 
         images, target = several(images, "images"), path_or_file(out)
         view = self._view()
         if not self.disk.is_writable():  # there is nobody to hold the images from
             save_images(self.disk, view, images, target, format, progress=self.progress)
             return
-        with self.lease(*chosen_images(view, images), name=f"save-{os.getpid()}"):
+        chosen = chosen_images(view, images, each_manifest=format != DOCKER)
+        with self.lease(*chosen, name=f"save-{os.getpid()}"):
             save_images(self.disk, view, images, target, format, progress=self.progress)
 
     # Looking

@@ -12,7 +12,6 @@ Sources: cosign's SIGNATURE_SPEC.md ("Simple Signing"); containers-signature(5).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,9 +19,9 @@ from casstore.errors import Refused
 from casstore.model import document
 from casstore.model.digest import Digest
 from casstore.model.document import Fields
+from casstore.model.signatures import go_json
 from casstore.model.value import Value
 
-SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 COSIGN_TYPE = "cosign container image signature"
 GPG_TYPE = "atomic container signature"
 MAX_PAYLOAD = 128 << 10  # of one claim; real ones have some hundred bytes
@@ -47,14 +46,6 @@ def write_payload(reference: str, digest: Digest, annotations: Mapping[str, str]
         "optional": dict(sorted(annotations.items())) or None,
     }
     return go_json(value)
-
-
-def go_json(value: object) -> bytes:
-    """JSON as Go's json.Marshal writes it, for what is ordered already."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text.encode()
 
 
 def parse_payload(data: bytes) -> Claim:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from casstore import saving
 from casstore.errors import Damaged, StorageError
-from casstore.model.digest import sha256
+from casstore.model.digest import Digest, sha256
 from casstore.progress import Progress
 from casstore.store import Store
-from tests.transfer.building import docker_archive, layer, tar_of
+from tests.store.test_referrers import Signed
+from tests.transfer.building import Layout, docker_archive, layer, tar_of
 from tests.transfer.noise import noise
 
 
@@ -35,6 +37,71 @@ def test_an_image_that_goes_while_save_looks_is_chosen_as_it_was(
     monkeypatch.setattr(saving, "resolve", slow)
     with Store(path) as store:
         assert saving.chosen_images(store._view(), ["app:1"]) == [image]
+
+
+@pytest.fixture
+def signed(tmp_path: Path) -> Iterator[tuple[Store, Signed]]:
+    """A store with an image that an SBOM (by its subject) and a signature (by tag) refer to."""
+    signed = Signed("shop/app")
+    with Store(str(tmp_path / "store")) as store:
+        store.load(signed.layout.write(str(tmp_path / "layout")))
+        yield store, signed
+
+
+def loaded(path: Path) -> set[Digest]:
+    """The images that somebody else gets from an archive or layout."""
+    with Store(str(path.parent / f"other-{path.name}")) as other:
+        other.load(str(path))
+        return {image.id for image in other.images(all=True)}
+
+
+@pytest.mark.parametrize("format", ["oci", "oci-dir"])
+@pytest.mark.parametrize("argument", ["shop/app:1", "shop/app", "ID"])
+def test_what_refers_to_an_image_is_saved_with_it(
+    argument: str, format: str, signed: tuple[Store, Signed], tmp_path: Path
+) -> None:
+    store, what = signed
+    image = store.get("shop/app:1").id
+    store.save([image if argument == "ID" else argument], tmp_path / "out", format=format)
+
+    by_tag = set() if argument == "ID" else {what.signature}  # a tag is of a repository
+    assert loaded(tmp_path / "out") == {image, what.sbom} | by_tag
+
+
+def test_signatures_of_another_repository_are_not_saved(
+    signed: tuple[Store, Signed], tmp_path: Path
+) -> None:
+    store, what = signed
+    store.tag("shop/app:1", "other/app:1")
+    store.save(["other/app:1"], tmp_path / "out", format="oci")
+
+    assert what.signature not in loaded(tmp_path / "out")
+
+
+def test_a_docker_archive_has_the_image_alone(signed: tuple[Store, Signed], tmp_path: Path) -> None:
+    store, _ = signed
+    store.save(["shop/app:1"], tmp_path / "out")
+
+    assert loaded(tmp_path / "out") == {store.get("shop/app:1").id}
+
+
+def test_what_refers_to_one_platform_of_an_index_is_saved_with_it(tmp_path: Path) -> None:
+    layout = Layout()
+    child = layout.image("x")
+    entries = [{**child, "platform": {"os": "linux", "architecture": "amd64"}}]
+    layout.publish(layout.index(*entries), "app:1")
+    empty = layout.blob(b"{}", "application/vnd.oci.empty.v1+json")
+    digest = child["digest"]
+    sbom = layout.publish(layout.manifest(empty, [], subject=child, artifactType="text/x"))
+    signature = layout.publish(
+        layout.manifest(empty, [layout.blob(b"s", "text/plain")]),
+        f"app:{digest.replace(':', '-')}.sig",
+    )
+    with Store(str(tmp_path / "store")) as store:
+        store.load(layout.write(str(tmp_path / "layout")))
+        store.save(["app:1"], tmp_path / "out", format="oci")
+
+    assert {sbom, signature} < loaded(tmp_path / "out")
 
 
 LARGE = [tar_of({"first": noise(5 << 20)}), tar_of({"second": noise(6 << 20, seed=2)}), layer("x")]

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from casstore.errors import NotFound, Refused, UsageError
+from casstore.model.signatures import SIGNATURE
 from casstore.store import Store
-from casstore.trust.cosign import SIGNATURE
 from casstore.trust.keys import public_pem
 from tests.transfer.building import config_of, docker_archive, layer
 

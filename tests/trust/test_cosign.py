@@ -14,16 +14,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from casstore.errors import Refused
 from casstore.model.digest import Digest, sha256
 from casstore.model.record import Descriptor
-from casstore.trust.cosign import (
+from casstore.model.signatures import (
     SIGNATURE,
-    check_signature,
+    SIMPLE_SIGNING,
     layer_of,
     signature_tag,
     write_documents,
 )
+from casstore.trust.cosign import check_signature
 from casstore.trust.identity import Identity, matches_exactly, parse_identity
 from casstore.trust.keys import PublicKey, read_public_key, sign
-from casstore.trust.payload import SIMPLE_SIGNING, Claim, parse_payload, write_payload
+from casstore.trust.payload import Claim, parse_payload, write_payload
 from tests.trust.recorded import FOLDER, IMAGES, entries, signature_file
 
 DIGEST = Digest.of_hex("ab" * 32)

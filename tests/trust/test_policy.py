@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from casstore.errors import CasstoreError, NotFound, Refused
 from casstore.model.digest import Digest
-from casstore.trust.cosign import layer_of
+from casstore.model.signatures import layer_of
 from casstore.trust.identity import parse_identity
 from casstore.trust.keys import PrivateKey, public_pem, sign
 from casstore.trust.payload import write_payload

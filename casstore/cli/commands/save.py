@@ -42,7 +42,8 @@ HELP = Command(
     ),
     description="""\
 A repository's name alone means all its tags. An ID or a digest saves the image without a name.
-The same images give the same bytes.""",
+The same images give the same bytes. In OCI formats what refers to an image (signatures, SBOMs,
+attestations) goes along, by its subject or by a tag in the same repository.""",
     completes="image",
 )
 
