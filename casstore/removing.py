@@ -114,6 +114,7 @@ def prune_images(
         raise BadFilter("Invalid filter 'dangling=[false]': use -a to remove all images")
     bin_ = _Bin(change, keep)
     removed = RemovedLines()
+    freed = 0
     view.expect_many()
     for argument in list(prune_arguments(view, chosen, everything=everything)):
         try:
@@ -122,9 +123,10 @@ def prune_images(
             continue
         plan, _ = bin_.carry_out(plan)
         removed.extend(plan.lines)
+        freed += plan.freed
     if not dry_run:
         change.commit()
-    return PruneResult(removed, removed.file_bytes, removed.size, tuple(change.warnings))
+    return PruneResult(removed, removed.file_bytes, freed, tuple(change.warnings))
 
 
 def parsed_filters(

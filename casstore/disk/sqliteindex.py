@@ -22,7 +22,7 @@ from casstore.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
 
@@ -74,6 +74,7 @@ class Published(Value):
     parent: Digest | None
     pinned: bool = False
     place: float = 1.0  # about where in the list the record is: 0 its start, 1 its end
+    made: int = 0  # grows from name to name, in the order in which they were made; 0 without one
 
 
 class SqliteIndex(RemovalIndex):
@@ -159,20 +160,14 @@ class SqliteIndex(RemovalIndex):
             by_key = {_key(row): row for row in after}
             for row in before:
                 new = by_key.pop(_key(row), None)
+                if new is not None and new.made != row.made:
+                    added.append(new)  # it went to another image and came back: it is the newest
+                    new = None
                 if new != row:
                     edits.append((row, new))
             added += by_key.values()
-        order = {row.name: at for at, row in enumerate(self._by_age(added))}
-        added.sort(key=lambda row: order[row.name] if row.name is not None else len(order))
+        added.sort(key=lambda row: (row.name is None, row.made))
         return edits, added
-
-    def _by_age(self, rows: Iterable[Published]) -> list[Published]:
-        aged = [
-            (self._do("reference_of", row.name).fetchone()[0], row)
-            for row in rows
-            if row.name is not None
-        ]
-        return [row for _, row in sorted(aged, key=lambda pair: pair[0])]
 
     # Admission
 
@@ -316,13 +311,14 @@ class SqliteIndex(RemovalIndex):
 
 
 def _published(row: Any, place: float = 1.0) -> Published:
-    name, media_type, raw, size, parent, _, pinned = row
+    name, media_type, raw, size, parent, made, pinned = row
     return Published(
         Reference(name) if name is not None else None,
         Descriptor(media_type, Digest.of_bytes(raw), size),
         Digest.of_bytes(parent) if parent is not None else None,
         bool(pinned),
         place,
+        made,
     )
 
 

@@ -26,6 +26,7 @@ from tests.crash.powercut import SEQUENCES, PowerCut
 from tests.crash.registry import available, serving
 from tests.crash.scenarios import SCENARIOS, Scenario, named
 from tests.crash.soak import soak
+from tests.property.histories import live
 from tests.property.hostile import ALL_KINDS
 from tests.property.victim import MEBIBYTES, Victim, resident
 
@@ -57,9 +58,13 @@ def main(description: str) -> int:
     parser.add_argument("--only", default="", help="scenarios whose name has this in it")
     parser.add_argument("--points", type=int, help="points of each command (default: all)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--minutes", type=float, default=10.0, help="of soak, of fuzz (default 10)")
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, help="of soak, fuzz, histories (default 10)"
+    )
     parser.add_argument("--processes", type=int, default=6, help="of soak (default 6)")
-    parser.add_argument("--seed", type=int, default=int(time.time()), help="of soak, of fuzz")
+    parser.add_argument(
+        "--seed", type=int, default=int(time.time()), help="of soak, fuzz, histories"
+    )
     parser.add_argument("--guided", action="store_true", help="fuzz by coverage, with atheris")
     options = parser.parse_args()
     if strange := set(options.forms) - set(FORMS):
@@ -234,6 +239,21 @@ def fuzz(options: argparse.Namespace) -> tuple[bool, str]:
     return not wrong, _summary(tried, most, len(wrong))
 
 
+def _live(part: tuple[int, float]) -> tuple[int, int, list[str]]:
+    return live(*part)
+
+
+def histories(options: argparse.Namespace) -> tuple[bool, str]:
+    """Random histories of images in several forms, against a model."""
+    parts = [(options.seed + (number << 30), options.minutes) for number in range(options.jobs)]
+    lived = list(over_processes(_live, parts, options.jobs))
+    wrong = [one for _, _, found in lived for one in found]
+    for one in wrong:
+        print(one, flush=True)
+    count, steps = sum(one for one, _, _ in lived), sum(one for _, one, _ in lived)
+    return not wrong, f"lived {count} histories of {steps} steps: {len(wrong)} went wrong"
+
+
 def _summary(tried: Counter[str], most: int, wrong: int, edges: str = "") -> str:
     kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(tried.items()))
     return (
@@ -325,4 +345,5 @@ FORMS: dict[str, Callable[[argparse.Namespace], tuple[bool, str]]] = {
     "faults": faults,
     "soak": soaking,
     "fuzz": fuzz,
+    "histories": histories,
 }

@@ -277,6 +277,34 @@ def test_a_rebuild_leaves_to_the_trash_what_only_the_trash_keeps(
         assert_whole(store, tmp_path)
 
 
+def test_a_name_that_goes_and_comes_back_in_one_load_is_the_newest_also_after_a_rebuild(
+    tmp_path: Path,
+) -> None:
+    with Store(str(tmp_path / "store")) as store:
+        store.load(archive(entry(OLD, "a:1", "a:2")))
+        store.load(archive(entry(NEW, "a:1"), entry(OLD, "a:1")))
+        before = store.get(OLD_ID).names
+        assert [name.familiar for name in before] == ["a:2", "a:1"]
+
+        store.check(rebuild=True)
+
+        assert store.get(OLD_ID).names == before
+
+
+def test_prune_counts_the_manifest_of_an_image_that_lives_on_under_another(
+    store: Store, tmp_path: Path
+) -> None:
+    store.add_lease("held", "a:1")
+    size = sum(entry.stat().st_size for entry in os.scandir(store.disk.blobs.directory))
+
+    result = store.prune(all=True)
+
+    left = sum(entry.stat().st_size for entry in os.scandir(store.disk.blobs.directory))
+    assert set(images(store)) == {"b:1"}
+    assert result.freed == size - left
+    assert_whole(store, tmp_path)
+
+
 def key() -> bytes:
     own = ec.generate_private_key(ec.SECP256R1())
     return own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
