@@ -84,6 +84,8 @@ class CopyingStore(ExchangingStore):
                         progress=self.progress,
                     )  # fmt: skip
                     first, *rest = pull.read(ingest)
+                    for warning in pull.warnings:
+                        transport.notice(warning)
                 image, referrers = first.image, [_beside(one, target) for one in rest]
             else:
                 image = self._read_one(ingest, source, wanted, compression, whole=whole)

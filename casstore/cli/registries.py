@@ -30,11 +30,11 @@ def access(*, plain_http: bool = False) -> Access:
     return from_environment(os.environ, plain_http=plain_http, agent=f"casstore/{__version__}")
 
 
-def transport(args: Args) -> AbstractContextManager[Transport]:
-    """Connections for one command, closed at its end."""
+def transport(args: Args, app: App) -> AbstractContextManager[Transport]:
+    """Connections for one command, closed at its end, when their notices are told."""
     from casstore.registry.http import connected
 
-    return connected(access(plain_http=args.flag(PLAIN_HTTP.name)))
+    return connected(access(plain_http=args.flag(PLAIN_HTTP.name)), app.warn)
 
 
 def each_name(args: Args, app: App, act: Callable[[Args, App, Transport, str], None]) -> int:
@@ -44,7 +44,7 @@ def each_name(args: Args, app: App, act: Callable[[Args, App, Transport, str], N
         The highest of their exit statuses.
     """
     status = 0
-    with transport(args) as via:
+    with transport(args, app) as via:
         for name in args.positional:
             try:
                 act(args, app, via, name)

@@ -305,8 +305,13 @@ def _add_certificates(context: ssl.SSLContext, folder: str) -> None:
 
 
 @contextlib.contextmanager
-def connected(via: Access | Transport | None) -> Iterator[Transport]:
-    """A transport to use: the one given, or one of its own that is closed at the end."""
+def connected(
+    via: Access | Transport | None, told: Callable[[tuple[str, ...]], None] | None = None
+) -> Iterator[Transport]:
+    """A transport to use: the one given, or one of its own that is closed at the end.
+
+    `told` hears, in the end, of the notices of one of its own that nobody has taken.
+    """
     if isinstance(via, Transport):
         via.rearm()
         yield via
@@ -316,3 +321,5 @@ def connected(via: Access | Transport | None) -> Iterator[Transport]:
         yield transport
     finally:
         transport.close()
+        if told is not None:
+            told(transport.take_notices())

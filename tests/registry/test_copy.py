@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from casstore.model.digest import Digest
 from casstore.model.place import Place, parse_place
 from casstore.store import Store
 from tests.registry.conftest import NewStore, filled
-from tests.registry.servers import RealRegistry
+from tests.registry.servers import Proxy, RealRegistry, Reply, Request
 from tests.registry.test_pull_and_push import FIXTURES, run, three_platforms
 from tests.sessions.commandline import casstore
 from tests.transfer.building import Layout
@@ -144,3 +145,32 @@ def test_places_are_written_as_for_skopeo(text: str, place: Place) -> None:
 def test_a_place_that_is_none_is_wrong_usage(text: str) -> None:
     with pytest.raises(UsageError):
         parse_place(text)
+
+
+def test_a_copy_tells_what_could_not_be_asked(
+    store: Store,
+    image: Digest,
+    registry: RealRegistry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Here a helper program that is not installed."""
+    auth = tmp_path / "auth.json"
+    auth.write_text('{"credsStore": "gone"}')
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(auth))
+    upstream = Proxy(registry.host)
+
+    def tokens(request: Request, ask: Callable[[], Reply]) -> Reply | None:
+        if request.path.startswith("/token"):
+            return Reply(200, {}, b'{"token": "anonymous"}')
+        if "authorization" not in request.headers:
+            told = f'Bearer realm="http://{upstream.host}/token"'
+            return Reply(401, {"WWW-Authenticate": told}, b"{}")
+        return None
+
+    upstream.rule(tokens)
+    result = casstore(store.path, ["copy", "app:1", f"docker://{upstream.host}/told/app:1"])
+    upstream.stop()
+
+    assert (result.status, result.out.strip()) == (0, image)
+    assert "docker-credential-gone is not installed" in result.err

@@ -56,7 +56,7 @@ def run(args: Args, app: App) -> int:
     compression = args.text("compression") or ""
     if whole and platform:
         raise args.wrong("platform", "--all copies every platform")
-    with transport(args) as via:
+    with transport(args, app) as via:
         if target.transport == STORE:
             limit_layers(args, app.store)
             digest = app.store.take(

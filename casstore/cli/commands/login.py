@@ -52,9 +52,8 @@ def run(args: Args, app: App) -> int:
         user, password = _asked(app, domain, user)
     if not user or not password:
         raise CasstoreError("a username and a password are needed")
-    with transport(args) as via:
+    with transport(args, app) as via:
         kept = log_in(via, domain, Login(user, password))
-        app.warn(via.take_notices())
     if kept:
         app.note(f"WARNING! Your credentials are stored unencrypted in '{kept}'.")
     app.out("Login Succeeded")
