@@ -10,10 +10,11 @@
     casstore_image_factory   a function: build a tiny image into it, the same bytes every time
     casstore_session_store   one store for the whole session (of each xdist worker)
 
-An archive is read once a session, into a cache that all xdist workers share; a test's store is made
-from it with hard links, so that it costs milliseconds however large the image is. At its end a test
-fails if its store is not sound any more, or if it leaves a lease behind. A test that damages its
-store on purpose is marked `casstore_unchecked`: it gets files of its own, and no check.
+An archive is read once a session, into a cache, of which each xdist worker has a copy; a test's
+store is made from it with hard links, so that it costs milliseconds however large the image is. At
+its end a test fails if its store is not sound any more, if it wrote into a shared file (which is
+replaced before the next test), or if it leaves a lease behind. A test that damages its store on
+purpose is marked `casstore_unchecked`: it gets files of its own, and no check.
 
 pytest imports this module in every session of whoever has casstore installed: it costs nothing
 before a fixture is used, and does nothing at collection.
@@ -80,11 +81,11 @@ def _casstore_cache(
     from casstore.pytest_plugin.cache import Cache
 
     base = tmp_path_factory.getbasetemp()
-    if hasattr(
-        request.config, "workerinput"
-    ):  # an xdist worker: the parent is the session's folder
-        base = base.parent
-    return Cache(str(base / "casstore-cache"))
+    of_worker = getattr(request.config, "workerinput", None)
+    if of_worker is None:
+        return Cache(str(base / "casstore-cache"))
+    # An xdist worker's folder; its parent is the session's.
+    return Cache(str(base.parent / "casstore-cache"), worker=of_worker["workerid"])
 
 
 @pytest.fixture

@@ -1,7 +1,13 @@
 """The session's cache: each archive is read once, into a store that tests get their images from.
 
-All xdist workers share the cache. Building an entry holds a native lock, which the kernel frees
-when a worker dies, and an entry counts only when its list of images, written last, is there.
+A test shares the blobs with the cache by hard link, so that it could spoil them for others. Hence
+each xdist worker has a cache of its own, which one test at a time uses, and copies what another
+worker has read from a common one, which no test shares a file with. At the end of each test its
+shared files are looked at, and so are those of an entry before it is used: one that has changed is
+made again.
+
+Building an entry holds a native lock, which the kernel frees when a worker dies, and an entry
+counts only when its listing, written last, is there.
 """
 
 from __future__ import annotations
@@ -10,109 +16,155 @@ import fcntl
 import json
 import os
 import shutil
+import stat
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from casstore.errors import CasstoreError
 from casstore.model.digest import sha256
 from casstore.pytest_plugin.sharing import copy_images, make_empty
 from casstore.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
 
     from casstore.results.images import Image
 
-LISTING = "images.json"  # IDs of an archive's images, in load order
+LISTING = "listing.json"  # IDs of an archive's images in load order, and the files of its blobs
 EMPTY = "empty"  # the entry without an archive
 
 
 class Cache:
     """Stores by the archive that was loaded into them, below one folder."""
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-        # Files that tests share with the cache, by store: blob -> (inode, size, last write)
-        self._shared: dict[str, dict[str, tuple[int, int, int]]] = {}
+    def __init__(self, folder: str, *, worker: str = "") -> None:
+        """`worker` is the name of this xdist worker, which no other has at any time."""
+        self._folder = os.path.join(folder, worker) if worker else folder
+        self._common = folder if worker else None
+        self._shared: dict[str, set[str]] = {}  # entries that tests share files with, by store
         self._private: set[str] = set()  # stores that share nothing
-        os.makedirs(folder, exist_ok=True)
 
     def new_store(self, path: str, sources: Sequence[str] = (), *, private: bool = False) -> Store:
         """A new store at `path` that holds `sources`; `private`: sharing no file with others."""
         first, others = (sources[0], sources[1:]) if sources else (None, ())
-        cached, _ = self._entry(first)
-        with Store(cached) as origin:
+        entry, _ = self._entry(first)
+        with Store(_store(entry)) as origin:
             origin.clone(path)
         store = Store(path)
         if private:
             self._private.add(store.path)
-        self._note_sharing(store, cached)
+        self._note_sharing(store, entry)
         for source in others:
             self.load(store, source)
         return store
 
     def load(self, store: Store, source: str) -> Sequence[Image]:
         """Load `source` into `store`, by way of the cache; its images in load order."""
-        cached, images = self._entry(source)
-        with Store(cached) as origin:
+        entry, images = self._entry(source)
+        with Store(_store(entry)) as origin:
             copy_images(origin, store)
-        self._note_sharing(store, cached)
+        self._note_sharing(store, entry)
         return [store.get(image) for image in images]
 
     def faults(self, store: Store) -> list[str]:
         """What is wrong with a test's store, a line each."""
+        shared = sorted(self._shared.pop(store.path, ()))
+        written = [name for entry in shared for name in _spoilt(entry) or ()]
         faults = [
-            f"{finding.level} {finding.code} {finding.object}: {finding.text}"
-            for finding in store.check(content=False).findings
-            if finding.level == "error"
+            f"blob {name} was written to, a file that other tests share"
+            " (mark the test casstore_unchecked)"
+            for name in dict.fromkeys(written)
         ]
-        faults += [
-            f"a lease is still held: {lease.kind} lease {lease.name} on image {lease.image.short}"
-            for lease in store.leases()
-        ]
-        files = _files(store.path)
-        for name, state in self._shared.pop(store.path, {}).items():
-            now = files.get(name, state)
-            if now != state and now[0] == state[0]:
-                self._forget(name)
-                faults.append(
-                    f"blob {name} was written to, a file that other tests share"
-                    " (mark the test casstore_unchecked)"
-                )
+        try:
+            faults += [
+                f"{finding.level} {finding.code} {finding.object}: {finding.text}"
+                for finding in store.check(content=False).findings
+                if finding.level == "error"
+            ]
+            faults += [
+                f"a lease is still held: {one.kind} lease {one.name} on image {one.image.short}"
+                for one in store.leases()
+            ]
+        except CasstoreError as error:  # it is gone, or no store any more
+            faults.append(str(error))
         return faults
 
-    def _note_sharing(self, store: Store, cached: str) -> None:
+    def _note_sharing(self, store: Store, entry: str) -> None:
         if store.path in self._private:
             _unshare(store.path)
         else:
-            self._shared.setdefault(store.path, {}).update(_files(cached))
+            self._shared.setdefault(store.path, set()).add(entry)
 
     def _entry(self, source: str | None) -> tuple[str, list[str]]:
-        """A store into which `source`, if any, was loaded; the IDs of its images in load order."""
+        """Where `source`, if any, was loaded; the IDs of its images in load order."""
         key = EMPTY if source is None else sha256(json.dumps(_identity(source)).encode()).short
-        entry = os.path.join(self._folder, key)
-        path, listing = os.path.join(entry, "store"), os.path.join(entry, LISTING)
-        with open(entry + ".lock", "ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not os.path.exists(listing):
-                shutil.rmtree(entry, ignore_errors=True)  # of a worker that died, or spoilt
-                os.mkdir(entry)
-                with Store(path) as store:
-                    make_empty(store)
-                    loaded = () if source is None else store.load(source).images
-                images = [image.id for image in loaded]
-                with open(listing, "w", encoding="utf-8") as file:
-                    json.dump(images, file)
-            with open(listing, encoding="utf-8") as file:
-                return path, json.load(file)
+        with _locked(self._folder, key):
+            if self._common is None:
+                return _built(self._folder, key, lambda path: _loaded(path, source))
+            common = self._common
+            return _built(self._folder, key, lambda path: _copied(path, common, key, source))
 
-    def _forget(self, blob: str) -> None:
-        """Have every entry with this blob built anew: a test wrote into the file."""
-        with os.scandir(self._folder) as entries:
-            folders = [entry.path for entry in entries if entry.is_dir()]
-        for folder in folders:
-            if os.path.exists(os.path.join(_blobs(os.path.join(folder, "store")), blob)):
-                with open(folder + ".lock", "ab") as lock:
-                    fcntl.flock(lock, fcntl.LOCK_EX)
-                    shutil.rmtree(folder, ignore_errors=True)
+
+@contextmanager
+def _locked(folder: str, key: str) -> Iterator[None]:
+    """For one process at a time."""
+    os.makedirs(folder, exist_ok=True)  # a test can have removed it
+    with open(os.path.join(folder, key + ".lock"), "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _built(folder: str, key: str, build: Callable[[str], list[str]]) -> tuple[str, list[str]]:
+    """The entry `key`, built anew where it is not there, or not as it was built."""
+    entry = os.path.join(folder, key)
+    if _spoilt(entry) != []:
+        shutil.rmtree(entry, ignore_errors=True)
+        os.mkdir(entry)
+        images = build(_store(entry))
+        with open(os.path.join(entry, LISTING), "w", encoding="utf-8") as file:
+            json.dump({"images": images, "blobs": _files(_store(entry))}, file)
+    return entry, _listing(entry)["images"]
+
+
+def _copied(path: str, folder: str, key: str, source: str | None) -> list[str]:
+    """Copy the entry `key` of another folder to `path`, sharing no file with it."""
+    with _locked(folder, key):
+        entry, images = _built(folder, key, lambda store: _loaded(store, source))
+        shutil.copytree(_store(entry), path)
+    return images
+
+
+def _loaded(path: str, source: str | None) -> list[str]:
+    with Store(path) as store:
+        make_empty(store)
+        images = () if source is None else store.load(source).images
+    return [image.id for image in images]
+
+
+def _spoilt(entry: str) -> list[str] | None:
+    """The blobs that are not as they were when the entry was built; None if it is not whole.
+
+    Rights are given back: who takes them away from a shared file does not mean the others'.
+    """
+    path = _store(entry)
+    try:
+        built, now = _listing(entry)["blobs"], _files(path)
+    except (OSError, ValueError):
+        return None
+    spoilt = []
+    for name, (*content, mode) in built.items():
+        if name not in now or now[name][:-1] != content:
+            spoilt.append(name)
+        elif now[name][-1] != mode:
+            os.chmod(os.path.join(_blobs(path), name), mode)
+    return spoilt
+
+
+def _listing(entry: str) -> dict[str, Any]:
+    with open(os.path.join(entry, LISTING), encoding="utf-8") as file:
+        found: dict[str, Any] = json.load(file)
+    return found
 
 
 def _identity(source: str) -> tuple[str, int, int]:
@@ -123,15 +175,22 @@ def _identity(source: str) -> tuple[str, int, int]:
     return path, status.st_size, status.st_mtime_ns
 
 
+def _store(entry: str) -> str:
+    return os.path.join(entry, "store")
+
+
 def _blobs(path: str) -> str:
     return os.path.join(path, "blobs", "sha256")
 
 
-def _files(path: str) -> dict[str, tuple[int, int, int]]:
-    """The blobs of the store at `path`, as the file system describes them."""
+def _files(path: str) -> dict[str, list[int]]:
+    """The blobs of the store at `path`: inode, size, last write, and rights of each."""
     with os.scandir(_blobs(path)) as entries:
         statuses = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
-    return {name: (s.st_ino, s.st_size, s.st_mtime_ns) for name, s in statuses.items()}
+    return {
+        name: [s.st_ino, s.st_size, s.st_mtime_ns, stat.S_IMODE(s.st_mode)]
+        for name, s in statuses.items()
+    }
 
 
 def _unshare(path: str) -> None:

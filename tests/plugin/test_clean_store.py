@@ -82,3 +82,106 @@ def test_an_unchecked_test_may_damage_its_store_and_spoils_no_other(run: Run) ->
     )
 
     result.assert_outcomes(passed=2)
+
+
+# What a test does to `blob`, the first of its store, and the lines that it is then told.
+HARM = {
+    "writes": ("write(blob, os.O_WRONLY)", "*was written to*"),
+    "truncates": ("os.truncate(blob, 0)", "*was written to*"),
+    "appends": ("write(blob, os.O_APPEND | os.O_WRONLY)", "*was written to*"),
+    "writes and removes the name": (
+        "write(blob, os.O_WRONLY); os.unlink(blob)", "*was written to*"
+    ),
+    "removes the name": ("os.unlink(blob)", "*error blob-missing *"),
+    "removes its store": ("shutil.rmtree(store.path)", "*there is no store at*"),
+    "writes and removes its store": (
+        "write(blob, os.O_WRONLY); shutil.rmtree(store.path)", "*was written to*"
+    ),
+    "replaces its store": (
+        "shutil.rmtree(store.path); os.makedirs(store.path + '/x')",
+        "*is not a casstore store*",
+    ),
+}  # fmt: skip
+HARMFUL = """
+    import os, pytest, shutil
+
+    pytestmark = pytest.mark.casstore_image("archives/single.tar")
+
+    def write(blob, how):
+        descriptor = os.open(blob, how)
+        os.write(descriptor, b"!")
+        os.close(descriptor)
+
+    def test_a_harms(casstore_store, tmp_path_factory):
+        store = casstore_store
+        blobs = os.path.join(store.path, "blobs", "sha256")
+        blob = os.path.join(blobs, sorted(os.listdir(blobs))[0])
+        cache = tmp_path_factory.getbasetemp() / "casstore-cache"
+        os.chmod(blob, 0o644)
+        {harm}
+
+    def test_b_reads(casstore_store):
+        assert casstore_store.check(content=True).findings == ()
+        blobs = os.scandir(os.path.join(casstore_store.path, "blobs", "sha256"))
+        assert {{blob.stat().st_mode & 0o777 for blob in blobs}} == {{0o444}}
+"""
+
+
+@pytest.mark.usefixtures("archives")
+@pytest.mark.parametrize("harm", HARM)
+def test_a_test_that_harms_its_store_is_told_so_and_spoils_no_other(run: Run, harm: str) -> None:
+    does, told = HARM[harm]
+    result = run(HARMFUL.format(harm=does))
+
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines([told, "*ERROR*test_a_harms*"])
+
+
+@pytest.mark.usefixtures("archives")
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "os.chmod(blob, 0)",
+        "os.replace(shutil.copy(blob, blob + '.new'), blob); os.chmod(blob, 0o444)",
+        "shutil.rmtree(cache)",
+        "[shutil.rmtree(entry) for entry in cache.iterdir() if entry.is_dir()]",
+        "[(entry / 'listing.json').write_text('') for entry in cache.iterdir() if entry.is_dir()]",
+        "shutil.rmtree(next(cache.glob('*/store')))",
+    ],
+)
+def test_a_test_that_harms_the_cache_spoils_no_other(run: Run, harm: str) -> None:
+    run(HARMFUL.format(harm=harm)).assert_outcomes(passed=2)
+
+
+@pytest.mark.usefixtures("archives")
+def test_what_a_thread_writes_after_its_test_spoils_no_other(run: Run) -> None:
+    result = run("""
+        import os, pytest, threading
+
+        pytestmark = pytest.mark.casstore_image("archives/single.tar")
+        is_over = threading.Event()
+
+        @pytest.fixture
+        def harmed(request):
+            yield
+            request.module.is_over.set()  # after the store was looked at
+            request.module.thread.join()
+
+        def test_a_harms(harmed, casstore_store):
+            global thread
+            blobs = os.path.join(casstore_store.path, "blobs", "sha256")
+            blob = os.path.join(blobs, sorted(os.listdir(blobs))[0])
+            os.chmod(blob, 0o644)
+
+            def harm():
+                is_over.wait()
+                os.truncate(blob, 0)
+
+            thread = threading.Thread(target=harm)
+            thread.start()
+
+        def test_b_reads(casstore_store):
+            assert casstore_store.check(content=True).findings == ()
+    """)
+
+    result.assert_outcomes(passed=2)
