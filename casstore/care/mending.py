@@ -162,15 +162,17 @@ class _Mending:
         """A line for each layer that a source has, but not as these bytes."""
         view = self._view_of_store()
         lines = []
-        for digest in sorted(bad):
-            layer = view.layer(digest)
-            if layer is not None and layer.diff_id in self._diff_ids:
-                source = quote(self._diff_ids[layer.diff_id])
-                lines.append(
-                    f"{digest} is in {source} as the same tar, compressed otherwise;"
-                    f" fsck --repair, then load {source}, gives its image another manifest"
-                )
-        view.connection.close()
+        try:
+            for digest in sorted(bad):
+                layer = view.layer(digest)
+                if layer is not None and layer.diff_id in self._diff_ids:
+                    source = quote(self._diff_ids[layer.diff_id])
+                    lines.append(
+                        f"{digest} is in {source} as the same tar, compressed otherwise;"
+                        f" fsck --repair, then load {source}, gives its image another manifest"
+                    )
+        finally:
+            view.connection.close()
         return lines
 
     def _view_of_store(self) -> SqliteView:

@@ -111,7 +111,11 @@ def _publish_pending(disk: LocalStore) -> None:
 def index_in_memory(disk: LocalStore) -> schema.Connection:
     """The index as it would be rebuilt, for reading only."""
     connection = schema.memory()
-    _fill(disk, connection, writable=False, leave_out=True)
+    try:
+        _fill(disk, connection, writable=False, leave_out=True)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -1,9 +1,4 @@
-"""The tables of casstore.db and how a connection is opened. FORMAT.md explains each column.
-
-Digests are 32-byte blobs behind integer ids: half the file and twice the speed of hex text at a
-million blobs. The counts are kept by triggers, so that no statement can change an edge without
-changing the count.
-"""
+"""casstore.db and how a connection to it is opened. Its tables are in tables.py."""
 
 from __future__ import annotations
 
@@ -15,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
-    from sqlite3 import Connection, Error
+    from sqlite3 import Error
     from types import ModuleType
 else:
     # The package `sqlite3` is its C module, and datetime for column types that are not used here.
@@ -56,13 +51,12 @@ else:
         return _sqlite3
 
     sqlite3 = _sqlite()
-    Connection = sqlite3.Connection
     # SQLite quotes what is damaged in its message, which Python may not be able to decode.
     Error = (sqlite3.Error, UnicodeDecodeError)
 
 __all__ = [
     "Connection", "Error", "connect", "connect_as_is", "create", "database_error", "fill",
-    "forget_commit", "is_current", "memory", "open_for_reading",
+    "forget_commit", "in_memory", "is_current", "memory", "open_for_reading",
 ]  # fmt: skip
 
 FORMAT_VERSION = 2
@@ -72,161 +66,27 @@ BUSY_SECONDS = 60.0
 # What a blob is to the image that holds it; the order is the number in blob.kind.
 KINDS = ("index", "manifest", "config", "layer", "other")
 
-# Version 1. A later version only adds tables (ADDED), so a change upgrades an older database in one
-# transaction, and a reader lays the tables that are missing over it, empty and for itself alone.
-FIRST = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 
-CREATE TABLE blob (
-    id INTEGER PRIMARY KEY,
-    digest BLOB NOT NULL UNIQUE,
-    size INTEGER NOT NULL,
-    kind INTEGER NOT NULL,
-    refcount INTEGER NOT NULL DEFAULT 0
-);
+class Connection(sqlite3.Connection):
+    """A connection that closes itself when the last view of it goes.
 
-CREATE TABLE edge (
-    parent INTEGER NOT NULL,
-    position INTEGER NOT NULL,
-    child INTEGER NOT NULL,
-    PRIMARY KEY (parent, position)
-) WITHOUT ROWID;
-CREATE INDEX edge_child ON edge (child);
+    A store that opens its index anew leaves the old connection to the views that are in use, and
+    none of them knows that it is the last.
+    """
 
-CREATE TABLE layer (
-    blob INTEGER PRIMARY KEY,
-    compression TEXT NOT NULL,
-    diff_id BLOB NOT NULL,
-    diff_size INTEGER NOT NULL,
-    file_bytes INTEGER NOT NULL
-);
-CREATE INDEX layer_diff_id ON layer (diff_id);
+    def __del__(self) -> None:
+        try:
+            self.close()
+        except sqlite3.ProgrammingError:
+            return  # it was never opened
 
-CREATE TABLE image (
-    id INTEGER PRIMARY KEY,
-    digest BLOB NOT NULL UNIQUE,
-    parent INTEGER,
-    created INTEGER,
-    size INTEGER NOT NULL,
-    os TEXT NOT NULL,
-    architecture TEXT NOT NULL,
-    variant TEXT NOT NULL,
-    labels TEXT
-);
-CREATE INDEX image_parent ON image (parent) WHERE parent IS NOT NULL;
 
-CREATE TABLE holding (
-    image INTEGER NOT NULL,
-    manifest INTEGER NOT NULL,
-    media_type TEXT NOT NULL,
-    PRIMARY KEY (image, manifest)
-) WITHOUT ROWID;
-CREATE INDEX holding_manifest ON holding (manifest);
-
-CREATE TABLE reference (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    name TEXT NOT NULL UNIQUE,
-    image INTEGER NOT NULL,
-    manifest INTEGER NOT NULL,
-    tagged INTEGER NOT NULL
-);
-CREATE INDEX reference_image ON reference (image);
-
-CREATE TABLE lease (
-    name TEXT PRIMARY KEY,
-    image INTEGER NOT NULL,
-    expires INTEGER
-) WITHOUT ROWID;
-CREATE INDEX lease_image ON lease (image);
-
-CREATE TABLE doomed (digest BLOB PRIMARY KEY) WITHOUT ROWID;
-
-CREATE TRIGGER edge_made AFTER INSERT ON edge BEGIN
-    UPDATE blob SET refcount = refcount + 1 WHERE id = new.child;
-END;
-CREATE TRIGGER edge_gone AFTER DELETE ON edge BEGIN
-    UPDATE blob SET refcount = refcount - 1 WHERE id = old.child;
-END;
-CREATE TRIGGER holding_made AFTER INSERT ON holding BEGIN
-    UPDATE blob SET refcount = refcount + 1 WHERE id = new.manifest;
-END;
-CREATE TRIGGER holding_gone AFTER DELETE ON holding BEGIN
-    UPDATE blob SET refcount = refcount - 1 WHERE id = old.manifest;
-END;
-
-INSERT INTO meta VALUES ('generation', 0);
-"""
-
-# version -> its new tables, and the triggers on them
-ADDED = {
-    2: (
-        """
-CREATE TABLE pin (image INTEGER PRIMARY KEY);
-
-CREATE TABLE subject (
-    manifest INTEGER NOT NULL,
-    digest BLOB NOT NULL,
-    PRIMARY KEY (manifest, digest)
-) WITHOUT ROWID;
-CREATE INDEX subject_digest ON subject (digest);
-
-CREATE TABLE trash (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    removed INTEGER NOT NULL,
-    expires INTEGER NOT NULL
-);
-CREATE INDEX trash_expires ON trash (expires);
-
-CREATE TABLE trash_image (
-    id INTEGER PRIMARY KEY,
-    trash INTEGER NOT NULL,
-    digest BLOB NOT NULL,
-    parent BLOB,
-    created INTEGER,
-    size INTEGER NOT NULL,
-    os TEXT NOT NULL,
-    architecture TEXT NOT NULL,
-    variant TEXT NOT NULL,
-    labels TEXT,
-    pinned INTEGER NOT NULL
-);
-CREATE INDEX trash_image_trash ON trash_image (trash);
-CREATE INDEX trash_image_digest ON trash_image (digest);
-
-CREATE TABLE trash_holding (
-    image INTEGER NOT NULL,
-    manifest INTEGER NOT NULL,
-    media_type TEXT NOT NULL,
-    PRIMARY KEY (image, manifest)
-) WITHOUT ROWID;
-CREATE INDEX trash_holding_manifest ON trash_holding (manifest);
-
-CREATE TABLE trash_name (
-    image INTEGER NOT NULL,
-    position INTEGER NOT NULL,
-    name TEXT NOT NULL,
-    manifest INTEGER NOT NULL,
-    tagged INTEGER NOT NULL,
-    PRIMARY KEY (image, position)
-) WITHOUT ROWID;
-CREATE INDEX trash_name_name ON trash_name (name);
-""",
-        """
-CREATE TRIGGER trash_holding_made AFTER INSERT ON trash_holding BEGIN
-    UPDATE blob SET refcount = refcount + 1 WHERE id = new.manifest;
-END;
-CREATE TRIGGER trash_holding_gone AFTER DELETE ON trash_holding BEGIN
-    UPDATE blob SET refcount = refcount - 1 WHERE id = old.manifest;
-END;
-""",
-    ),
-}
 _VERSION = f"PRAGMA user_version = {FORMAT_VERSION};"
 
 
 def create(path: str) -> None:
     """Make an empty database at `path`, complete when this returns (not yet durable by name)."""
-    connection = sqlite3.connect(path, isolation_level=None)
+    connection = sqlite3.connect(path, isolation_level=None, factory=Connection)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
@@ -238,14 +98,12 @@ def create(path: str) -> None:
 
 def fill(connection: Connection) -> None:
     """Create the tables in an empty database."""
+    from casstore.disk.tables import FIRST, added_since
+
     connection.executescript(
-        f"BEGIN; {FIRST} {_added_since(1)} PRAGMA application_id = {APPLICATION_ID};"
+        f"BEGIN; {FIRST} {added_since(1)} PRAGMA application_id = {APPLICATION_ID};"
         f" {_VERSION} COMMIT;"
     )
-
-
-def _added_since(version: int) -> str:
-    return "".join(sql for at, parts in ADDED.items() if at > version for sql in parts)
 
 
 def connect(path: str, *, writable: bool, upgrade: bool = False) -> Connection:
@@ -287,7 +145,9 @@ def _connected(
             connection.execute("PRAGMA synchronous = FULL")
         version = _checked_version(connection, path)
         if version < FORMAT_VERSION and upgrade:
-            connection.executescript(f"BEGIN IMMEDIATE; {_added_since(version)} {_VERSION} COMMIT;")
+            from casstore.disk.tables import added_since
+
+            connection.executescript(f"BEGIN IMMEDIATE; {added_since(version)} {_VERSION} COMMIT;")
         elif version < FORMAT_VERSION:
             _overlay(connection, version)
     except BaseException as error:
@@ -314,6 +174,8 @@ def _checked_version(connection: Connection, path: str) -> int:
 
 def _overlay(connection: Connection, version: int) -> None:
     """Give a reader of an older version the tables it lacks: temporary ones, in memory, empty."""
+    from casstore.disk.tables import ADDED
+
     connection.execute("PRAGMA temp_store = MEMORY")
     tables = "".join(tables for at, (tables, _) in ADDED.items() if at > version)
     tables = tables.replace("CREATE TABLE ", "CREATE TEMP TABLE ")
@@ -347,9 +209,20 @@ def forget_commit(connection: Connection) -> None:
 
 def memory() -> Connection:
     """An empty index in memory, for a reader whose store has lost its database."""
-    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    fill(connection)
+    connection = in_memory()
+    try:
+        fill(connection)
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def in_memory() -> Connection:
+    """An empty database in memory, without tables."""
+    return sqlite3.connect(
+        ":memory:", isolation_level=None, check_same_thread=False, factory=Connection
+    )
 
 
 def database_error(error: Error, path: str) -> Exception:
@@ -383,7 +256,7 @@ def open_for_reading(path: str) -> Connection:
 def _open(path: str, mode: str = "rw") -> Connection:
     return sqlite3.connect(
         f"file:{_uri(path)}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_SECONDS,
-        check_same_thread=False, cached_statements=256,
+        check_same_thread=False, cached_statements=256, factory=Connection,
     )  # fmt: skip
 
 

@@ -12,15 +12,17 @@ Format: sqlite.org/fileformat2.html, "The Write-Ahead Log".
 from __future__ import annotations
 
 import os
-import sqlite3
 import struct
 import time
 
+from casstore.disk.schema import in_memory
 from casstore.errors import Damaged, StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from casstore.disk.schema import Connection
 
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WAL_HEADER = 32
@@ -30,12 +32,12 @@ _TRIES = 50
 _SETTLE = 0.02  # seconds; file times are no finer than a tick of the kernel
 
 
-def open_snapshot(path: str) -> sqlite3.Connection:
+def open_snapshot(path: str) -> Connection:
     """A connection to a private copy of the database at `path`, in memory.
 
     Raises:
         StorageError: it cannot be read, or changes faster than it can be copied.
-        sqlite3.Error: it is no database.
+        schema.Error: it is no database.
     """
     for attempt in range(_TRIES):
         if attempt:
@@ -48,10 +50,14 @@ def open_snapshot(path: str) -> sqlite3.Connection:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise StorageError(f"cannot read the index {path}: {reason}") from None
-        connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         image = _applied(data, log)
-        if image:
-            connection.deserialize(image)
+        connection = in_memory()
+        try:
+            if image:
+                connection.deserialize(image)
+        except BaseException:
+            connection.close()
+            raise
         return connection
     raise StorageError(f"the index {path} is being changed all the time; try again")
 

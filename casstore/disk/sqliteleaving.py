@@ -14,10 +14,10 @@ from casstore.model.digest import Digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
+    from casstore.disk.schema import Connection
     from casstore.rules.removal import RemovalPlan
     from casstore.rules.view import LeaseOn, Naming
 
@@ -78,7 +78,7 @@ class RemovalIndex(SqliteView):
     _edits: Mapping[str, str] = LEAVING
 
     def __init__(
-        self, connection: sqlite3.Connection, *, now: int, hard: Mapping[Digest, Sequence[str]]
+        self, connection: Connection, *, now: int, hard: Mapping[Digest, Sequence[str]]
     ) -> None:
         super().__init__(connection, now=now, hard=hard)
         self.freed = 0  # blobs that this change has let go of

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from casstore.disk.schema import KINDS
+from casstore.disk.schema import KINDS, Connection
 from casstore.errors import Damaged
 from casstore.model.digest import Digest
 from casstore.model.record import Descriptor, LayerRecord
@@ -16,7 +16,6 @@ from casstore.rules.view import Attached, BlobState, ImageFacts, LeaseOn, Naming
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
@@ -143,7 +142,7 @@ class SqliteView:
     """Look-ups in an open casstore.db; the rules' `StoreView` and a little more."""
 
     def __init__(
-        self, connection: sqlite3.Connection, *, now: int, hard: Mapping[Digest, Sequence[str]]
+        self, connection: Connection, *, now: int, hard: Mapping[Digest, Sequence[str]]
     ) -> None:
         """`now` (ns) decides which soft leases live; `hard` names the live hard ones by image."""
         self.connection = connection

@@ -32,7 +32,7 @@ UNSYNCED = (
         '            connection.execute("PRAGMA synchronous = NORMAL")',
         # Elsewhere index.json shows that a commit was lost, and the database is made anew from it.
         "rmi in a store published on demand"),
-    Bug("a new directory without fsync of its parent", "care/fsck.py",
+    Bug("a new directory without fsync of its parent", "care/repair.py",
         "durable.sync_directory(disk.root)", "pass", "fsck --repair of a blob"),
     Bug("a log that stays while its database goes", "disk/making.py",
         'for extra in ("", *_DATABASE_EXTRAS):\n            if os.path.lexists(store.database',

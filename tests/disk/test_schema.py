@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sqlite3
+import warnings
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from casstore.disk import schema
+from casstore.disk import schema, tables
 from casstore.disk.sqliteindex import EDITS
 from casstore.disk.sqliteleaving import LEAVING
 from casstore.disk.sqlitetrash import TRASH
 from casstore.disk.sqliteview import LISTINGS, STATEMENTS
-from casstore.errors import Damaged, NotAStore
+from casstore.errors import Damaged, NotAStore, StorageError
 
 # The whole of a table that holds only what one change touches, or the leases.
 SMALL = {"forget_doomed", "any_doomed", "drop_expired"}
@@ -55,7 +57,7 @@ def make_old(path: str) -> None:
     """A database as the casstore of format version 1 made it."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.executescript(
-            f"PRAGMA journal_mode = WAL; {schema.FIRST}"
+            f"PRAGMA journal_mode = WAL; {tables.FIRST}"
             f" PRAGMA application_id = {schema.APPLICATION_ID}; PRAGMA user_version = 1;"
         )
 
@@ -83,7 +85,7 @@ def test_an_upgrade_that_fails_leaves_the_old_database(
     make_old(path)
     with closing(sqlite3.connect(path)) as connection:
         before = tables_of(connection)
-    monkeypatch.setitem(schema.ADDED, 3, ("", "no SQL;"))
+    monkeypatch.setitem(tables.ADDED, 3, ("", "no SQL;"))
 
     with pytest.raises(Damaged):
         schema.connect(path, writable=True, upgrade=True)
@@ -132,6 +134,35 @@ def test_a_count_follows_its_edges() -> None:
         connection.execute("DELETE FROM edge WHERE position = 0")
 
         assert connection.execute("SELECT refcount FROM blob").fetchone()[0] == 2
+
+
+def test_a_connection_that_nobody_holds_any_more_was_closed() -> None:
+    # a plain one warns of itself, from Python 3.13 on
+    closed = []
+
+    class Told(schema.Connection):
+        def close(self) -> None:
+            closed.append(True)
+            super().close()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        connection = sqlite3.connect(":memory:", factory=Told)
+        connection.execute("SELECT 1")
+        del connection
+        gc.collect()
+
+    assert closed == [True]
+
+
+def test_a_connection_that_could_not_be_opened_ends_without_a_word(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(StorageError):
+        schema.connect(str(tmp_path / "none" / "casstore.db"), writable=True)
+    gc.collect()
+
+    assert capfd.readouterr().err == ""
 
 
 def test_damage_that_sqlite_cannot_quote_as_text_is_damage(tmp_path: Path) -> None:
