@@ -63,14 +63,17 @@ class Store(NamingStore, LookingStore, TrustedStore, CopyingStore, KeepingStore,
         where = path_or_file(source)
         how = parse_compression(compression)
         origin: list[str] = []
+        notices: list[str] = []
 
         def read(ingest: Ingest) -> Sequence[Arrival]:
             found = find_images(where, ingest, compression=how, link=link, progress=self.progress)
             named = where if isinstance(where, str) and where != "-" else None
             origin[:] = found.transport, os.path.realpath(named) if named is not None else ""
+            notices[:] = found.notices
             return found.arrivals
 
-        return self._take_in(read, origin=origin, policy=policy)
+        result = self._take_in(read, origin=origin, policy=policy)
+        return result._replace(warnings=(*notices, *result.warnings))
 
     def import_image(
         self,

@@ -14,6 +14,7 @@ from casstore.model.document import MAX_DOCUMENT
 from casstore.model.mediatype import is_encrypted
 from casstore.model.record import LayerRecord
 from casstore.transfer.keeping import describe_layer
+from casstore.transfer.layerstream import HEAD_SIZE, NONE, compression_of
 from casstore.transfer.layertar import LayerScanner
 
 TYPE_CHECKING = False
@@ -94,6 +95,8 @@ class StoredTree:
         except CasstoreError:
             return None
         if data is None or len(data) != size or sha256(data) != digest:
+            return None
+        if compression_of(data[:HEAD_SIZE]) != NONE:
             return None
         scanner = LayerScanner()
         scanner.feed(data)

@@ -128,13 +128,18 @@ def check_rootfs(config: ImageConfig) -> None:
         raise Refused(f"invalid image JSON, no RootFS key in config {config.id}")
 
 
+def is_of_host(os: str) -> bool:
+    """Whether dockerd takes an image of this system out of a docker archive."""
+    return os.lower() in ("", HOST_OS)
+
+
 def check_os(os: str) -> None:
     """Refuse an image of another system, as dockerd does when it loads an archive.
 
     Raises:
         Refused: with dockerd's words.
     """
-    if os and os.lower() != HOST_OS:
+    if not is_of_host(os):
         raise Refused(f"cannot load {printable(os[:80])} image on {HOST_OS}")
 
 

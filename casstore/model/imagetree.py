@@ -19,6 +19,7 @@ What is what:
 - A child of an index that is not there is left out, as long as one is there: `ctr images export`
   writes the whole index with one platform's blobs. A child of an unknown type is kept as it is
   (image-index.md: "MUST NOT generate an error").
+- What is listed among images, and is of a type nobody knows, is kept as it is, under its digest.
 - `subject` does not hold what it refers to; it is noted, because rmi takes what refers to an image
   along with the image (rules/removal.py).
 """
@@ -83,6 +84,10 @@ def read_tree(top: Descriptor, reader: TreeReader) -> ImageRecord:
         Whatever the reader raises.
     """
     walk = _Walk(reader)
+    if not is_document(top):
+        reader.leaf(top)
+        blob = BlobRecord(top.digest, top.size, OTHER, ())
+        return ImageRecord(top.digest, top, (blob,), (), None, (), "", "", "", 0, None)
     document = walk.visit(top, 0)
     if document is None:
         raise missing(top)
@@ -105,6 +110,12 @@ def read_tree(top: Descriptor, reader: TreeReader) -> ImageRecord:
         size=walk.file_bytes,
         subject=document.subject.descriptor.digest if document.subject is not None else None,
     )
+
+
+def is_document(descriptor: Descriptor) -> bool:
+    """Whether this leads to a manifest or an index, or to what was one before 2016."""
+    kind = descriptor.media_type
+    return mediatype.is_manifest(kind) or mediatype.is_index(kind) or kind in mediatype.SCHEMA1
 
 
 def missing(descriptor: Descriptor) -> Refused:

@@ -181,7 +181,7 @@ def _spool(file: IO[bytes], scratch: IO[bytes], limit: Limit) -> None:
     The walk over its headers goes along, so that what is no tar, or has no end, is refused
     before it has filled the disk.
     """
-    plain = open_uncompressed(cast("IO[bytes]", _Borrowed(file)), limit=limit)
+    plain = open_uncompressed(cast("IO[bytes]", _Borrowed(file)), limit=limit, padded=True)
     tee = _Tee(plain, scratch)
     for _ in tarstream.members(PassingBytes(cast("IO[bytes]", tee))):
         pass

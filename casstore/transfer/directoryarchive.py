@@ -9,10 +9,10 @@ import errno
 import os
 import stat
 
-from casstore.errors import Refused, printable, quote
+from casstore.errors import Refused, quote
 from casstore.model.typed import cast
 from casstore.transfer.counted import CountedFile
-from casstore.transfer.membername import cannot_open, safe_name
+from casstore.transfer.membername import NoSuchMember, cannot_open, safe_name
 from casstore.transfer.tarstream import MAX_MEMBERS
 
 TYPE_CHECKING = False
@@ -80,7 +80,7 @@ class DirectoryArchive:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                raise Refused(f"open {printable(name)}: no such file or directory") from None
+                raise NoSuchMember(name) from None
             if error.errno == errno.ENXIO:  # a socket
                 raise Refused(f"{quote(name)} is not a regular file") from None
             raise cannot_open(path, error) from None

@@ -25,7 +25,7 @@ from casstore.transfer.stagedtree import StagedTree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from typing import IO
 
     from casstore.ports import Intake
@@ -61,8 +61,32 @@ def read_docker_archive(
         Refused: anything wrong with it, in dockerd's words where it has some.
         InvalidReference: a malformed tag.
     """
-    items = read_manifest_json(archive)
-    images = _configs(archive, items, intake)
+    return read_items(archive, read_manifest_json(archive), intake, compression)
+
+
+def read_items(
+    archive: Archive,
+    items: Sequence[Item],
+    intake: Intake,
+    compression: Compression,
+    *,
+    any_os: bool = False,
+    others: Collection[Digest] = (),
+) -> list[Arrival]:
+    """Stage these images of the archive.
+
+    Args:
+        archive: where they are.
+        items: of its `manifest.json`.
+        intake: where blobs are staged.
+        compression: of layers.
+        any_os: take images of all systems. dockerd takes none but those of its own.
+        others: images of the same archive that may be parents, too.
+
+    Raises:
+        Refused: anything wrong with it, in dockerd's words where it has some.
+    """
+    images = _configs(archive, items, intake, any_os=any_os)
     known = {image.id: intake.manifest_of(image.id) for image in images}
     layers = _pack(
         archive,
@@ -80,7 +104,8 @@ def read_docker_archive(
             else:
                 own = [layers[diff_id] for diff_id in image.diff_ids]
                 records[image.id] = stage_manifest(image.id, image.size, own, intake)
-        parent = item.parent if item.parent in known and item.parent != image.id else None
+        is_here = item.parent in known or item.parent in others
+        parent = item.parent if is_here and item.parent != image.id else None
         arrivals.append(Arrival(records[image.id], item.names, parent))
     return arrivals
 
@@ -98,14 +123,14 @@ def read_manifest_json(archive: Archive) -> list[Item]:
     """The entries of `manifest.json`; none where it is null, as for dockerd.
 
     Raises:
-        Refused: not a list of entries; a path that leads out; a tag that is none.
+        Refused: not a list of entries; a tag that is none.
         InvalidReference: a malformed tag.
     """
     value = document.read(archive.read(MANIFEST_JSON, MAX_DOCUMENT), MANIFEST_JSON, ITEMS)
     if value is None:
         return []
     if not isinstance(value, list):
-        raise Refused(f"{MANIFEST_JSON} is not a list")
+        raise Refused(f"{MANIFEST_JSON} is not a list of images")
     if len(value) > MAX_CHILDREN:
         raise Refused(f"{MANIFEST_JSON} exceeds the limit of {MAX_CHILDREN} images")
     return [_item(entry, number) for number, entry in enumerate(value, 1)]
@@ -129,17 +154,24 @@ def parse_repo_tag(text: str) -> Reference:
 
 def _item(value: object, number: int) -> Item:
     fields = Fields(value, f"image {number} of {MANIFEST_JSON}")
+    config, layers = fields.text("Config"), tuple(fields.texts("Layers"))
+    if not config:
+        raise Refused(f"{fields.name} has no Config")
+    if "" in layers:
+        raise Refused(f"layer {layers.index('')} of {fields.name} has no path")
     parent = fields.text("Parent")
     is_id = parent.startswith("sha256:") and is_hex64(parent.removeprefix("sha256:"))
     return Item(
-        config=fields.text("Config"),
-        layers=tuple(fields.texts("Layers")),
+        config=config,
+        layers=layers,
         names=tuple(map(parse_repo_tag, fields.texts("RepoTags"))),
         parent=Digest(parent) if is_id else None,
     )
 
 
-def _configs(archive: Archive, items: Sequence[Item], intake: Intake) -> list[_Image]:
+def _configs(
+    archive: Archive, items: Sequence[Item], intake: Intake, *, any_os: bool
+) -> list[_Image]:
     """The image of each item, its config staged. Only what is needed later stays in memory."""
     by_path: dict[str, _Image] = {}
     images: list[_Image] = []
@@ -149,7 +181,8 @@ def _configs(archive: Archive, items: Sequence[Item], intake: Intake) -> list[_I
             data = archive.read(item.config, MAX_DOCUMENT)
             config = parse_config(data)
             check_rootfs(config)
-            check_os(config.os)
+            if not any_os:
+                check_os(config.os)
             image = by_path[item.config] = _Image(intake.add(data), len(data), config.diff_ids)
         if len(item.layers) != len(image.diff_ids):
             raise Refused(

@@ -6,20 +6,26 @@ manifest comes first, so that a reader of a pipe knows what it will get. Nothing
 this machine is in the bytes: the same images in the same order give the same archive.
 
 Layers are decompressed as they are written, and verified. Memory does not grow with their size.
+
+A docker archive of another system is refused on Linux, by dockerd and by casstore alike. So where
+an image is of one, the archive is an OCI layout as well, as Docker 25 and later write all of
+theirs: dockerd on that system reads `manifest.json`, and everybody else takes the layout.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 from casstore.errors import Damaged, Unsupported
-from casstore.model.digest import Digest
-from casstore.model.manifest import Manifest, parse_document
-from casstore.model.mediatype import is_layer
-from casstore.model.record import LayerRecord
+from casstore.model.digest import Digest, sha256
+from casstore.model.imageconfig import is_of_host, parse_config
+from casstore.model.manifest import Manifest, build_manifest, parse_document
+from casstore.model.mediatype import OCI_LAYER, OCI_MANIFEST, is_layer
+from casstore.model.record import Descriptor, LayerRecord
 from casstore.ports import StoredBlobs
+from casstore.transfer.ocilayout_out import BLOBS, OCI_LAYOUT, index_json
 from casstore.transfer.saved import SavedImage
 from casstore.transfer.tarout import Member, stream_tar
 
@@ -44,25 +50,50 @@ def docker_members(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Mem
             encrypted layers).
         Damaged: a document is missing or is not its digest.
     """
-    configs: dict[Digest, None] = {}
-    layers: dict[Digest, LayerRecord] = {}
+    contents = [_image(image, blobs) for image in images]
+    configs = {config: blobs.read(config) for config, _ in contents}
+    layers = {record.diff_id: record for _, records in contents for record in records}
+    hybrid = any(not is_of_host(parse_config(data, key).os) for key, data in configs.items())
+    config_name, layer_name = ("{}.json", "{}.tar") if not hybrid else (BLOBS + "/{}",) * 2
     entries: list[dict[str, Any]] = []
-    for image in images:
-        config, records = _image(image, blobs)
-        configs[config] = None
-        layers.update((record.diff_id, record) for record in records)
+    for image, (config, records) in zip(images, contents, strict=True):
         entry: dict[str, Any] = {
-            "Config": f"{config.hex}.json",
+            "Config": config_name.format(config.hex),
             "RepoTags": [name.familiar for name in image.names if name.tag is not None] or None,
-            "Layers": [f"{record.diff_id.hex}.tar" for record in records],
+            "Layers": [layer_name.format(record.diff_id.hex) for record in records],
         }
         if image.parent is not None:
             entry["Parent"] = image.parent
         entries.append(entry)
     return [
         Member("manifest.json", json.dumps(entries, separators=(",", ":")).encode() + b"\n"),
-        *(Member(f"{digest.hex}.json", blobs.read(digest)) for digest in configs),
-        *(Member(f"{record.diff_id.hex}.tar", layer=record) for record in layers.values()),
+        *(_layout(images, contents, configs) if hybrid else ()),
+        *(Member(config_name.format(digest.hex), data) for digest, data in configs.items()),
+        *(Member(layer_name.format(r.diff_id.hex), layer=r) for r in layers.values()),
+    ]
+
+
+def _layout(
+    images: Sequence[SavedImage],
+    contents: Sequence[tuple[Digest, list[LayerRecord]]],
+    configs: Mapping[Digest, bytes],
+) -> list[Member]:
+    """What makes the archive an OCI layout, too: its lists, and manifests of plain layers."""
+    manifests: dict[Digest, bytes] = {}
+    tops: list[SavedImage] = []
+    for image, (config, records) in zip(images, contents, strict=True):
+        plain = [
+            LayerRecord(r.diff_id, r.diff_size, OCI_LAYER, r.diff_id, r.diff_size, r.file_bytes)
+            for r in records
+        ]
+        data = build_manifest(config, len(configs[config]), plain)
+        digest = sha256(data)
+        manifests[digest] = data
+        tops.append(image._replace(top=Descriptor(OCI_MANIFEST, digest, len(data))))
+    return [
+        Member("oci-layout", OCI_LAYOUT),
+        Member("index.json", index_json(tops)),
+        *(Member(f"{BLOBS}/{digest.hex}", data) for digest, data in manifests.items()),
     ]
 
 

@@ -8,6 +8,7 @@ written and decompressed by one thread, its plain bytes hashed by another.
 from __future__ import annotations
 
 import hashlib
+import io
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, Self, cast
@@ -21,7 +22,9 @@ from casstore.transfer.layerstream import open_uncompressed
 from casstore.transfer.layertar import LayerScanner
 from casstore.transfer.outputlimit import NO_LIMIT, Limit, layer_limit
 from casstore.transfer.piecework import MAX_WIDTH, cores
+from casstore.transfer.reading import read_fully
 from casstore.transfer.sidehash import PlainHash, SideHash
+from casstore.transfer.tarstream import BLOCK, is_header
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -274,10 +277,15 @@ class _Verification:
         return stream
 
     def _decompress(self, raw: _Raw, plain: SideHash | PlainHash) -> None:
-        source = cast("IO[bytes]", raw)
+        source = reader = cast("IO[bytes]", raw)
+        is_tar = False
         if self.job.diff_id == self.job.descriptor.digest:
-            reader = source  # plain, whatever it looks like
-        else:
+            # Plain, and a tar whose first name looks like compressed data is a tar. Otherwise the
+            # diff ID is of the compressed bytes, and what is in them would be held to nothing.
+            head = read_fully(source, BLOCK)
+            is_tar = is_header(head)
+            source = reader = cast("IO[bytes]", _Continued(io.BytesIO(head), source))
+        if not is_tar:
             reader = open_uncompressed(
                 source, compressed_size=self.job.descriptor.size, limit=self._limit
             )

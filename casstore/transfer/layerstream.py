@@ -3,7 +3,10 @@
 Layers and archives come plain or as gzip, zstd, xz or bzip2, told apart by their first bytes.
 Many gzip members or zstd frames (skippable ones too) in a row are one stream. Whoever reads to
 the end has seen every byte of the input: a missing trailer, a cut, a wrong check sum or junk
-behind the last member is refused, because a later reader could see something else in it.
+behind the last member is refused, because a later reader could see something else in it. Zeros
+are not junk where what is read is not kept: bsdtar, which is tar on a Mac, fills its last block
+when it writes to a pipe. A blob that is kept has to be one that Go's gzip reader takes, and that
+refuses them.
 
 Output comes in bounded pieces whatever the input claims; windows, memory and the total are
 limited (a bomb is refused as soon as it has passed its limit).
@@ -38,6 +41,7 @@ MAX_XZ_MEMORY = 128 << 20
 # for each file, which has at least a header and a block; pbzip2 and pixz cut pieces of 900 kB.
 LEAST = {GZIP: 512, BZIP2: 4096, XZ: 4096}
 HEAD_SIZE = 6  # bytes that tell the compression
+MAX_PADDING = 64 << 20  # zeros behind compressed data
 
 _INPUT = 128 << 10
 _OUTPUT = 1 << 20
@@ -61,7 +65,11 @@ def compression_of(head: bytes) -> str:
 
 
 def open_uncompressed(
-    stream: IO[bytes], *, compressed_size: int | None = None, limit: Limit | None = None
+    stream: IO[bytes],
+    *,
+    compressed_size: int | None = None,
+    limit: Limit | None = None,
+    padded: bool = False,
 ) -> IO[bytes]:
     """A reader (`read`, `readinto`) of the plain bytes in `stream`, which it closes.
 
@@ -69,6 +77,7 @@ def open_uncompressed(
         stream: positioned at the start; read forward only.
         compressed_size: how long `stream` is, where that is known and `stream` cannot tell.
         limit: of the output; that of a layer of which nobody has said how large it is if None.
+        padded: there may be zeros behind the compressed data.
 
     Raises:
         Refused: by the constructor and every read: truncated, corrupt, junk at the end, or
@@ -81,7 +90,7 @@ def open_uncompressed(
         return cast("IO[bytes]", _Plain(stream, head, limit))
     if compressed_size is None:
         compressed_size = remaining(stream, len(head))
-    source = _Source(stream, head)
+    source = _Source(stream, head, padded=padded)
     decoder: _Decoder = ZstdStream(source) if kind == ZSTD else _Members(kind, source)
     return cast("IO[bytes]", _Decompressed(decoder, source, compressed_size, limit))
 
@@ -123,11 +132,29 @@ class _Plain(io.RawIOBase):
 class _Source:
     """The compressed side, with look-ahead and a count of what has been taken."""
 
-    def __init__(self, stream: IO[bytes], head: bytes) -> None:
+    def __init__(self, stream: IO[bytes], head: bytes, *, padded: bool) -> None:
         self._stream = stream
         self._held = memoryview(head)
         self._at = 0
+        self.padded = padded
         self.taken = 0
+
+    def has_ended(self) -> bool:
+        """Whether there is nothing more, or nothing but zeros where these are allowed."""
+        if self.padded and self.skip_zeros() and self.next():
+            raise Refused("unexpected bytes after the end of the compressed data")
+        return not self.next()
+
+    def skip_zeros(self) -> int:
+        """Take all zeros that come next; returns how many."""
+        zeros = 0
+        while (held := self.next()) and not held[0]:
+            rest = bytes(held).lstrip(b"\0")
+            zeros += len(held) - len(rest)
+            self.take(len(held) - len(rest))
+            if zeros > MAX_PADDING:
+                raise Refused(f"what follows the data exceeds the limit of {MAX_PADDING} bytes")
+        return zeros
 
     def next(self) -> memoryview:
         """The bytes at hand, at least one unless the stream has ended; they stay."""
@@ -279,25 +306,19 @@ class _Members:
 
     def _next_member(self) -> bool:
         """Whether another member begins here; padding that xz allows is skipped."""
-        if self._kind == XZ:
+        if self._kind == XZ and self._source.taken:
             self._skip_padding()
-        head = bytes(self._source.next()[:HEAD_SIZE])
-        if not head:
+        if self._source.has_ended():
             return False
+        head = bytes(self._source.next()[:HEAD_SIZE])
         first = self._source.taken == 0
         if not first and not _may_begin(self._kind, head):
             raise Refused(f"unexpected bytes after the end of the {self._kind} data")
         return True
 
     def _skip_padding(self) -> None:
-        zeros = 0
-        while self._source.taken and (held := self._source.next()):
-            rest = bytes(held).lstrip(b"\0")
-            zeros += len(held) - len(rest)
-            self._source.take(len(held) - len(rest))
-            if rest:
-                break
-        if zeros % 4:
+        zeros = self._source.skip_zeros()
+        if zeros % 4 and (self._source.next() or not self._source.padded):
             raise Refused("unexpected bytes after the end of the xz data")
 
     def _refusal(self, error: Exception) -> Refused:

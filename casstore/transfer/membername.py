@@ -1,6 +1,8 @@
 """Names of members as keys: what stands between an archive's text and any path.
 
-A name that a document asks for is relative and stays inside; `./` and doubled slashes mean nothing.
+A name stays inside: `./`, doubled slashes and a slash at the beginning mean nothing. Buildpacks
+write `/<hex>.tar`, in the tar and in manifest.json, and all other tools look below the archive's
+top for it.
 """
 
 from __future__ import annotations
@@ -8,6 +10,13 @@ from __future__ import annotations
 import errno
 
 from casstore.errors import NotFound, Refused, StorageError, printable, quote
+
+
+class NoSuchMember(Refused):
+    """An archive has no member of a name that is asked for."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"open {printable(name[:200])}: no such file or directory")
 
 
 def parts_of(name: str) -> list[str]:
@@ -26,9 +35,9 @@ def safe_name(name: str) -> str:
     """`name` as a key of an archive.
 
     Raises:
-        Refused: it is absolute, has `..` in it, or is empty.
+        Refused: it has `..` in it, or is empty.
     """
     parts = parts_of(name)
-    if name.startswith("/") or ".." in parts or not parts or "\0" in name:
+    if ".." in parts or not parts or "\0" in name:
         raise Refused(f"invalid path {quote(name)} in the archive")
     return "/".join(parts)

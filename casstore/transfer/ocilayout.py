@@ -4,15 +4,11 @@ Each descriptor in `index.json` becomes an arrival: a manifest, or an index with
 holds. The tree is walked twice: first to find every layer and stage every document, then, when
 all layers have been verified together, to build the records.
 
-Names. `io.containerd.image.name` is a reference in full. Otherwise
-`org.opencontainers.image.ref.name` is one where it has a `/`, a `:` or an `@` in it. A bare tag,
-which skopeo and umoci write, is a tag in the repository that the layout is called: `v1` in
-`./busybox/` or in `busybox.tar` is `busybox:v1`. What is no legal name, or names another digest
-than it stands at, leaves the image without a name.
+A layout may have an index with the manifests of platforms whose blobs it lacks: `docker save` and
+`ctr images export` write them. Such a platform is left out as long as there is another one.
+What is listed and is no image at all is kept as it is.
 
-Docker's hybrids have a `manifest.json` beside `index.json`. Where that lists plain tars only
-(docker 25 and later, with its graph drivers) and all that the index has, it is read as a docker
-archive, so that layers are compressed; otherwise it adds names and parents.
+Names: see layoutnames.py. A `manifest.json` beside `index.json`: see hybrid.py.
 """
 
 from __future__ import annotations
@@ -20,33 +16,30 @@ from __future__ import annotations
 import hashlib
 from typing import IO, TYPE_CHECKING
 
-from casstore.errors import InvalidReference, Refused, quote
+from casstore.errors import Refused, quote
 from casstore.model import document, mediatype
-from casstore.model.digest import Digest, is_hex64, sha256
+from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT, MAX_INDEX_JSON, Fields
-from casstore.model.imagetree import check_digest, check_size, missing, read_tree
+from casstore.model.imagetree import check_digest, check_size, is_document, missing, read_tree
 from casstore.model.manifest import (
     INDEX_JSON,
     OCI_LAYOUT,
-    Entry,
     Index,
     Manifest,
     parse_document,
     parse_index_json,
 )
-from casstore.model.record import Arrival, Descriptor, ImageRecord, LayerRecord
-from casstore.model.reference import Reference, is_tag, parse_name, parse_target
+from casstore.model.platform import shown
+from casstore.model.record import Arrival, Descriptor, LayerRecord
 from casstore.model.shape import Keys
-from casstore.transfer.dockerarchive import (
-    MANIFEST_JSON,
-    read_docker_archive,
-    read_manifest_json,
-)
+from casstore.transfer import hybrid
+from casstore.transfer.dockerarchive import MANIFEST_JSON, read_items, read_manifest_json
 from casstore.transfer.keeping import KeepJob, keep_layers
-from casstore.transfer.layerstream import HEAD_SIZE, NONE, compression_of
+from casstore.transfer.layoutnames import arrivals_of
+from casstore.transfer.membername import NoSuchMember
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping
 
     from casstore.ports import Intake
     from casstore.transfer.archive import Archive
@@ -55,22 +48,24 @@ if TYPE_CHECKING:
 LAYOUT_VERSION = "1.0.0"
 LAYOUT_FILE = Keys({}, "imageLayoutVersion")
 
-REF_NAME = "org.opencontainers.image.ref.name"
-CONTAINERD_NAME = "io.containerd.image.name"
-PARENT = "io.casstore.image.parent"  # ours: the image ID of the recorded parent
-
 _COPY = 1 << 20
 
 
 def read_layout(
-    archive: Archive, intake: Intake, *, compression: Compression, link: bool = False
+    archive: Archive,
+    intake: Intake,
+    notices: list[str],
+    *,
+    compression: Compression,
+    link: bool = False,
 ) -> list[Arrival]:
     """Stage all that `index.json` lists.
 
     Args:
         archive: the layout.
         intake: where blobs are staged.
-        compression: for a hybrid that is read as a docker archive.
+        notices: gets a line for each thing that is in the layout and does not come in.
+        compression: for what a hybrid's `manifest.json` lists.
         link: take blobs of a directory by hard link or reflink where that is possible.
 
     Raises:
@@ -78,18 +73,19 @@ def read_layout(
     """
     check_layout_version(archive)
     index = parse_index_json(archive.read(INDEX_JSON, MAX_INDEX_JSON))
-    is_hybrid = archive.has(MANIFEST_JSON)
-    if is_hybrid and _is_docker_archive(archive, index):
-        return read_docker_archive(archive, intake, compression)
-    jobs = _FirstWalk(archive, intake, link=link)
+    items = read_manifest_json(archive) if archive.has(MANIFEST_JSON) else []
+    if items and hybrid.says_it_all(archive, index, items, blob_name):
+        return read_items(archive, items, intake, compression, any_os=True)
     tops = list(dict.fromkeys(entry.descriptor for entry in index.manifests))
+    jobs = _FirstWalk(archive, intake, {top.digest for top in tops}, notices, link=link)
+    tops = [top for top in tops if is_document(top) or jobs.has_other(top)]
     for top in tops:
         read_tree(top, jobs)
     layers = dict(zip(jobs.layers, keep_layers(list(jobs.layers.values()), intake), strict=True))
     second = _SecondWalk(jobs, layers)
     records = {top: read_tree(top, second) for top in tops}
-    arrivals = _arrivals(index.manifests, records, archive.stem)
-    return _with_docker_names(archive, arrivals) if is_hybrid else arrivals
+    arrivals = arrivals_of(index.manifests, records, archive.stem, notices)
+    return hybrid.merged(archive, arrivals, items, intake, compression)
 
 
 def check_layout_version(archive: Archive) -> None:
@@ -108,59 +104,107 @@ def blob_name(digest: Digest) -> str:
     return f"blobs/sha256/{digest.hex}"
 
 
-def names_of(
-    annotations: Mapping[str, str], digest: Digest, repository: str | None
-) -> tuple[Reference, ...]:
-    """The names that a descriptor in `index.json` gives to what it points to.
-
-    Args:
-        annotations: of the descriptor.
-        digest: that it points to; a digest reference must be to this one.
-        repository: what bare tags are tags of.
-    """
-    text = annotations.get(CONTAINERD_NAME)
-    if text is None:
-        text = annotations.get(REF_NAME)
-        if text is None:
-            return ()
-        if is_tag(text):
-            if repository is None:
-                return ()
-            text = f"{repository}:{text}"
-    try:
-        name = parse_name(text)
-    except InvalidReference:
-        return ()
-    if name.digest is None:
-        return (name.reference,)
-    if name.digest != digest:
-        return ()
-    tags = () if name.tag is None else (Reference(f"{name.repository}:{name.tag}"),)
-    return (*tags, name.reference)
-
-
 class _FirstWalk:
     """A `TreeReader` that stages documents and other blobs, and notes the layers to be kept."""
 
-    def __init__(self, archive: Archive, intake: Intake, *, link: bool) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        intake: Intake,
+        tops: Collection[Digest],
+        notices: list[str],
+        *,
+        link: bool,
+    ) -> None:
         self.archive = archive
         self.intake = intake
+        self._tops = tops
+        self._notices = notices
+        self._left_out: set[Digest] = set()  # manifests of platforms whose blobs are not here
         self.layers: dict[Digest, KeepJob] = {}
         self._link = link
         self._position = 0  # of the next layer in the manifest being read
 
     def document(self, descriptor: Descriptor) -> bytes | None:
         self._position = 0
-        name = blob_name(descriptor.digest)
-        if not self.archive.has(name):
+        if descriptor.digest in self._left_out:
+            return None
+        data = self._bytes(descriptor)
+        if data is not None:
+            if mediatype.is_index(descriptor.media_type):
+                self._leave_out(descriptor, data)
+            self.intake.add(data)
+        return data
+
+    def _bytes(self, descriptor: Descriptor) -> bytes | None:
+        if not self._has(descriptor):
             stored = self.intake.has(descriptor.digest) is not None
             return self.intake.read(descriptor.digest) if stored else None
+        name = blob_name(descriptor.digest)
         check_size(descriptor, self.archive.size(name))
         data = self.archive.read(name, MAX_DOCUMENT)
         # Checked by the caller too, but nothing wrong is ever staged.
         check_digest(descriptor, sha256(data))
-        self.intake.add(data)
         return data
+
+    def _leave_out(self, descriptor: Descriptor, data: bytes) -> None:
+        """Note the platforms of an index that lack blobs, if there is another that lacks none."""
+        index = parse_document(data, descriptor)
+        assert isinstance(index, Index)
+        lacking: dict[Digest, str] = {}
+        whole = False
+        for entry in index.manifests:
+            child, platform = entry.descriptor, entry.platform
+            if (
+                not is_document(child)
+                or child.digest in self._tops
+                or (below := self._bytes(child)) is None
+            ):
+                continue
+            gap = self._gap(parse_document(below, child))
+            if gap is None:
+                whole = whole or platform is None or platform.os != "unknown"  # an attestation
+            else:
+                called = shown(platform) if platform is not None else child.digest.short
+                lacking[child.digest] = (
+                    f"index {descriptor.digest.short} comes without {called}: blob {gap.digest} "
+                    "is missing"
+                )
+        if whole:
+            self._left_out.update(lacking)
+            self._notices += lacking.values()
+
+    def _gap(self, document: Manifest | Index) -> Descriptor | None:
+        """A blob that a manifest needs and that is nowhere."""
+        if isinstance(document, Index):
+            return None
+        config = [document.config] if document.config is not None else []
+        for entry in (*config, *document.layers):
+            blob = entry.descriptor
+            if not self._has(blob) and self.intake.has(blob.digest) is None:
+                return blob
+        return None
+
+    def has_other(self, top: Descriptor) -> bool:
+        """Whether what is no image is here; a notice says what is not."""
+        if self._has(top) or self.intake.has(top.digest) is not None:
+            return True
+        self._notices.append(
+            f"{INDEX_JSON} lists {top.digest} of the type {quote(top.media_type)}, which is no "
+            "image and not here"
+        )
+        return False
+
+    def _has(self, descriptor: Descriptor) -> bool:
+        """Whether the layout has a blob. Raises Refused where it has what is no file of its own."""
+        name = blob_name(descriptor.digest)
+        if self.archive.has(name):
+            return True
+        try:
+            self.archive.size(name)
+        except NoSuchMember:
+            return False
+        return True
 
     def layer(self, descriptor: Descriptor, diff_id: Digest | None) -> LayerRecord:
         position, self._position = self._position, self._position + 1
@@ -197,7 +241,7 @@ class _FirstWalk:
         """How to open a blob, and whether it is in the intake already."""
         digest, name = descriptor.digest, blob_name(descriptor.digest)
         intake, archive = self.intake, self.archive
-        if not archive.has(name):
+        if not self._has(descriptor):
             if intake.has(digest) is None:
                 raise missing(descriptor)
             return (lambda: intake.open(digest)), True
@@ -247,105 +291,3 @@ def _keep_leaf(stream: IO[bytes], descriptor: Descriptor, intake: Intake | None)
         if draft is not None:
             draft.discard()
         raise
-
-
-def _arrivals(
-    entries: Sequence[Entry], records: Mapping[Descriptor, ImageRecord], stem: str | None
-) -> list[Arrival]:
-    """An arrival for each descriptor; one for each image where no name is given twice."""
-    repository = _repository(stem)
-    found: list[Arrival] = []
-    for entry in entries:
-        names = names_of(entry.annotations, entry.descriptor.digest, repository)
-        parent = _parent(entry.annotations)
-        found.append(Arrival(records[entry.descriptor], names, parent))
-    given = [name for arrival in found for name in arrival.names]
-    if len(given) != len(set(given)):
-        return found  # the last one gets it, which only the order tells
-    merged: dict[Digest, Arrival] = {}
-    for arrival in found:
-        known = merged.get(arrival.image.top.digest)
-        merged[arrival.image.top.digest] = (
-            arrival
-            if known is None
-            else Arrival(known.image, known.names + arrival.names, known.parent or arrival.parent)
-        )
-    return list(merged.values())
-
-
-def _repository(stem: str | None) -> str | None:
-    """The repository that bare tags are tags of, if the layout has a name that can be one."""
-    if not stem:
-        return None
-    repository = stem.lower()
-    try:
-        return repository if parse_target(f"{repository}:latest") else None
-    except InvalidReference:
-        return None
-
-
-def _parent(annotations: Mapping[str, str]) -> Digest | None:
-    text = annotations.get(PARENT, "")
-    return Digest(text) if text[:7] == "sha256:" and is_hex64(text[7:]) else None
-
-
-def _is_docker_archive(archive: Archive, index: Index) -> bool:
-    """Whether `manifest.json` says all that the index says, of layers that are plain tars."""
-    items = read_manifest_json(archive)
-    configs = {_promised(item.config) for item in items}
-    names = {name for item in items for name in item.names}
-    for entry in index.manifests:
-        if not mediatype.is_manifest(entry.descriptor.media_type):
-            return False
-        if not names.issuperset(names_of(entry.annotations, entry.descriptor.digest, None)):
-            return False
-        name = blob_name(entry.descriptor.digest)
-        if not archive.has(name):
-            return False
-        manifest = parse_document(archive.read(name, MAX_DOCUMENT), entry.descriptor)
-        if not isinstance(manifest, Manifest) or manifest.config is None:
-            return False
-        if manifest.config.descriptor.digest not in configs:
-            return False
-    paths = {path for item in items for path in item.layers}
-    return bool(paths) and all(_is_plain(archive, path) for path in paths)
-
-
-def _promised(path: str) -> str:
-    """The digest that a path of a hybrid promises: `blobs/sha256/<hex>`."""
-    return "sha256:" + path.rpartition("/")[2].removesuffix(".json")
-
-
-def _is_plain(archive: Archive, path: str) -> bool:
-    if not archive.has(path):
-        return False
-    with archive.open(path) as file:
-        return compression_of(file.read(HEAD_SIZE)) == NONE
-
-
-def _with_docker_names(archive: Archive, arrivals: Sequence[Arrival]) -> list[Arrival]:
-    """The arrivals with the names and parents that a hybrid's `manifest.json` adds."""
-    result = list(arrivals)
-    given = {name for arrival in arrivals for name in arrival.names}
-    for item in read_manifest_json(archive):
-        image_id = sha256(archive.read(item.config, MAX_DOCUMENT))
-        place = _holder(result, image_id)
-        if place is None:
-            continue
-        arrival = result[place]
-        new = tuple(name for name in dict.fromkeys(item.names) if name not in given)
-        given.update(new)
-        parent = item.parent if arrival.image.id == image_id else None
-        result[place] = Arrival(arrival.image, arrival.names + new, arrival.parent or parent)
-    return result
-
-
-def _holder(arrivals: Iterable[Arrival], image_id: Digest) -> int | None:
-    """Which arrival is the image, or else the first that has it among its platforms."""
-    within: int | None = None
-    for place, arrival in enumerate(arrivals):
-        if arrival.image.id == image_id:
-            return place
-        if within is None and any(blob.digest == image_id for blob in arrival.image.blobs):
-            within = place
-    return within

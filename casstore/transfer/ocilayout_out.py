@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 from casstore.errors import Damaged, Refused, quote
 from casstore.model import mediatype
 from casstore.model.digest import Digest
+from casstore.model.imagetree import is_document
 from casstore.model.manifest import Manifest, parse_document
 from casstore.model.record import Descriptor
 from casstore.ports import StoredBlobs
@@ -53,7 +54,7 @@ def oci_members(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Member
     """
     return [
         Member("oci-layout", OCI_LAYOUT),
-        Member("index.json", _index_json(images)),
+        Member("index.json", index_json(images)),
         Member("blobs/"),
         Member(BLOBS + "/"),
         *(Member(f"{BLOBS}/{x.digest.hex}", blob=x) for x in _tree(images, blobs)),
@@ -99,7 +100,7 @@ def write_oci_directory(
             _place(descriptor, target, blobs, link)
             if task is not None:
                 task.advance(descriptor.size)
-        for name, data in (("index.json", _index_json(images)), ("oci-layout", OCI_LAYOUT)):
+        for name, data in (("index.json", index_json(images)), ("oci-layout", OCI_LAYOUT)):
             target = os.path.join(path, name)
             made.append(_remover(os.unlink, target))
             with open(target, "xb") as file:
@@ -160,7 +161,10 @@ def _tree(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Descriptor]:
     """
     documents: dict[Digest, Descriptor] = {}
     leaves: dict[Digest, Descriptor] = {}
-    ahead = [image.top for image in reversed(images)]
+    ahead = [image.top for image in reversed(images) if is_document(image.top)]
+    for image in images:
+        if not is_document(image.top):  # something that is no image, kept as it came
+            leaves[image.top.digest] = image.top
     while ahead:
         descriptor = ahead.pop()
         if descriptor.digest in documents:
@@ -183,7 +187,8 @@ def _tree(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Descriptor]:
     return [*documents.values(), *(x for x in leaves.values() if x.digest not in documents)]
 
 
-def _index_json(images: Sequence[SavedImage]) -> bytes:
+def index_json(images: Sequence[SavedImage]) -> bytes:
+    """The list of the images of a layout."""
     entries: list[dict[str, Any]] = []
     for image in images:
         for name in image.names or (None,):

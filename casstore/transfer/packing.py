@@ -101,7 +101,7 @@ def _codec(compression: Compression) -> Codec:
 # Only what the reading of a layer says is about that layer: others come out meanwhile.
 def _open(job: LayerJob, limit: Limit) -> IO[bytes]:
     try:
-        return open_uncompressed(job.open(), limit=limit)
+        return open_uncompressed(job.open(), limit=limit, padded=True)
     except Refused as error:
         raise Refused(f"layer {job.position}: {error}") from None
 

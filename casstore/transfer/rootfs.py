@@ -78,7 +78,8 @@ def import_rootfs(
     document: dict[str, Any] = dict(parent.document) if parent is not None else {}
     config: dict[str, Any] = dict(document.get("config") or {})
     apply_changes(config, changes)  # before the bytes: a wrong word costs no reading
-    with _Scanned(open_uncompressed(source, limit=layer_limit(intake.max_layer_size))) as content:
+    limit = layer_limit(intake.max_layer_size)
+    with _Scanned(open_uncompressed(source, limit=limit, padded=True)) as content:
         job = LayerJob(lambda: cast("IO[bytes]", content), None, 1)
         (layer,) = pack_layers([job], intake, compression)
     if not content.scanner.is_whole:

@@ -6,7 +6,7 @@ committed here: what has been staged when an archive is refused goes with the in
 
 from __future__ import annotations
 
-from casstore.errors import Refused, StorageError, quote
+from casstore.errors import NotFound, Refused, StorageError, quote
 from casstore.model.imageconfig import HistoryEntry, is_child_history, parse_config
 from casstore.model.manifest import INDEX_JSON, OCI_LAYOUT
 from casstore.model.value import Value
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from casstore.transfer.compress import Compression
 
 DOCKER_ARCHIVE = "docker-archive"
+# Directories at the top of a root file system.
+_OF_A_SYSTEM = frozenset(("bin", "boot", "dev", "etc", "lib", "proc", "sbin", "sys", "usr", "var"))
 
 
 class Found(Value):
@@ -33,6 +35,7 @@ class Found(Value):
 
     transport: str  # docker-archive, oci-archive or oci, in the words of containers-transports(5)
     arrivals: list[Arrival]
+    notices: tuple[str, ...] = ()  # a line for each thing that is in it and does not come in
 
 
 def read_images(
@@ -74,6 +77,9 @@ def find_images(
     try:
         with open_archive(where, intake, progress) as archive:
             found = _read(archive, intake, compression, link=link)
+            if not found.arrivals:
+                nothing = f"{quote(archive.label)} lists no images, so nothing was loaded"
+                found = Found(found.transport, [], (*found.notices, nothing))
     except OSError as error:
         raise StorageError((error.strerror or str(error)).lower()) from error
     check_parents(found.arrivals, intake)
@@ -131,13 +137,18 @@ def _read(archive: Archive, intake: Intake, compression: Compression, *, link: b
         from casstore.transfer.ocilayout import read_layout
 
         transport = "oci" if isinstance(archive, DirectoryArchive) else "oci-archive"
-        return Found(transport, read_layout(archive, intake, compression=compression, link=link))
+        notices: list[str] = []
+        arrivals = read_layout(archive, intake, notices, compression=compression, link=link)
+        return Found(transport, arrivals, tuple(notices))
     if has_manifest:
-        if archive.has("version") and not _is_list(archive):
-            raise Refused(
-                f"{quote(archive.label)} is a directory in skopeo's dir: form, which cannot be "
-                "loaded; copy it into an OCI layout with skopeo copy dir:… oci:…"
-            )
+        if not _is_list(archive):
+            if archive.has("version"):
+                raise Refused(
+                    f"{quote(archive.label)} is a directory in skopeo's dir: form, which cannot be "
+                    "loaded; copy it into an OCI layout with skopeo copy dir:… oci:…"
+                )
+            if hint := _hint(archive):
+                raise Refused(f"{MANIFEST_JSON} of {quote(archive.label)} lists no images{hint}")
         return Found(DOCKER_ARCHIVE, read_docker_archive(archive, intake, compression))
     if has_index:
         raise Refused(f"{quote(archive.label)} has an {INDEX_JSON} but no {OCI_LAYOUT} file")
@@ -149,10 +160,27 @@ def _read(archive: Archive, intake: Intake, compression: Compression, *, link: b
         return Found(DOCKER_ARCHIVE, read_legacy_archive(archive, intake, compression))
     raise Refused(
         f"{quote(archive.label)} holds no images: it has neither {MANIFEST_JSON} nor "
-        f"{REPOSITORIES} nor {INDEX_JSON}"
+        f"{REPOSITORIES} nor {INDEX_JSON}{_hint(archive)}"
     )
+
+
+def _hint(archive: Archive) -> str:
+    """What to do with an archive of something else, as the end of a message."""
+    try:
+        names = archive.names
+    except (Refused, NotFound, StorageError):
+        return ""
+    tops = {name.partition("/")[0] for name in names}
+    if tops & _OF_A_SYSTEM:
+        return "; a root file system (docker export) becomes an image with casstore import"
+    for top in sorted(tops):
+        if f"{top}/{INDEX_JSON}" in names or f"{top}/{MANIFEST_JSON}" in names:
+            if isinstance(archive, DirectoryArchive):
+                return f"; its directory {quote(top)} has: load that"
+            return f"; its directory {quote(top)} has: make the archive of what is in that (tar -C)"
+    return ""
 
 
 def _is_list(archive: Archive) -> bool:
     with archive.open(MANIFEST_JSON) as file:
-        return file.read(64).lstrip().startswith(b"[")
+        return file.read(64).lstrip().startswith((b"[", b"null"))

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import io
 
-from casstore.errors import Refused, printable, quote
+from casstore.errors import Refused, quote
 from casstore.model.typed import Protocol, cast
 from casstore.transfer import tarstream
-from casstore.transfer.membername import parts_of, safe_name
+from casstore.transfer.membername import NoSuchMember, parts_of, safe_name
 from casstore.transfer.tarstream import FileBytes, Member
 
 TYPE_CHECKING = False
@@ -93,9 +93,13 @@ class TarArchive:
         if len(self._members) >= tarstream.MAX_MEMBERS:
             raise Refused(f"the archive exceeds the limit of {tarstream.MAX_MEMBERS} members")
         name = member.name
-        if name.startswith("./") or "//" in name or "/./" in name or name.endswith(("/", "/.")):
-            # A leading slash stays: such a name is nobody's key.
-            name = ("/" if name.startswith("/") else "") + "/".join(parts_of(name))
+        if (
+            name.startswith(("./", "/"))
+            or "//" in name
+            or "/./" in name
+            or name.endswith(("/", "/."))
+        ):
+            name = "/".join(parts_of(name))
             member = member._replace(name=name)  # names are most of what an archive keeps
         known = self._members.setdefault(name, member)
         if known is not member and not self._is_same(known, member):
@@ -146,14 +150,14 @@ class TarArchive:
             links += 1
             if links > MAX_LINKS:
                 raise Refused(f"{quote(name)} in the archive is a link that leads to itself")
-            if member.link.startswith("/"):
+            if member.link.startswith("/") and member.kind == tarstream.SYMLINK:
                 raise Refused(f"{quote(name)} is a link that leads out of the archive")
             # A symbolic link starts from its directory, a hard link from the top.
             reached = reached[:-1] if member.kind == tarstream.SYMLINK else []
             ahead.extend(reversed(parts_of(member.link)))
         found = self._members.get("/".join(reached))
         if found is None:
-            raise Refused(f"open {printable(name[:200])}: no such file or directory")
+            raise NoSuchMember(name)
         return found
 
 

@@ -253,6 +253,11 @@ class _Ahead:
             self._records += count
 
 
+def is_header(block: bytes) -> bool:
+    """Whether a block is the header of a member, which no compressed data begins with."""
+    return len(block) == BLOCK and _has_checksum(block)
+
+
 def _kind(flag: bytes, name: bytes) -> bytes:
     if flag not in _REGULAR:
         return flag

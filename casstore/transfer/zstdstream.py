@@ -38,6 +38,9 @@ class Source(Protocol):
     def take(self, count: int) -> None:
         """So many of them are used."""
 
+    def has_ended(self) -> bool:
+        """Whether there is nothing more that counts."""
+
 
 class ZstdStream:
     """Plain bytes out of all frames of a stream."""
@@ -56,7 +59,7 @@ class ZstdStream:
         """At most `size` plain bytes; none at the end of the stream."""
         while True:
             if self._reader is None:
-                if not self._source.next():
+                if self._source.has_ended():
                     return b""
                 data = self._begin_frame(size)
             else:

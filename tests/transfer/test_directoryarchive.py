@@ -79,10 +79,16 @@ def test_sockets_and_directories_are_refused(inside: str, monkeypatch: pytest.Mo
                 DirectoryArchive(inside).open(name)
 
 
-@pytest.mark.parametrize("name", ["../layout-x", "/etc/passwd", "", "dir/../dir/file"])
+@pytest.mark.parametrize("name", ["../layout-x", "/../layout-x", "", "/", "dir/../dir/file"])
 def test_a_name_that_leads_out_is_refused(inside: str, name: str) -> None:
     with pytest.raises(Refused, match="invalid path"):
         DirectoryArchive(inside).open(name)
+
+
+def test_a_slash_at_the_beginning_of_a_name_means_nothing(inside: str) -> None:
+    assert DirectoryArchive(inside).read("/dir/file", 7) == b"content"
+    with pytest.raises(Refused, match="no such file"):
+        DirectoryArchive(inside).open("/etc/passwd")
 
 
 @pytest.mark.parametrize("name", ["nosuch", "dir/file/below", "dir/nosuch", "loop"])

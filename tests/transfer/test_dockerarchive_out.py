@@ -78,7 +78,7 @@ def test_loading_what_was_saved_gives_the_same_images_names_and_parents(
 
 
 def test_a_layer_that_images_share_is_written_once(blobs: StoredFiles) -> None:
-    first, second = blobs.add_image(BASE, TOP), blobs.add_image(BASE, TOP, TOP, os="plan9")
+    first, second = blobs.add_image(BASE, TOP), blobs.add_image(BASE, TOP, TOP, author="me")
 
     data = archive_of(blobs, first, second)
 

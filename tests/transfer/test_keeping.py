@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import threading
@@ -16,6 +17,7 @@ from casstore.model.digest import Digest, sha256
 from casstore.model.record import Descriptor
 from casstore.transfer import outputlimit
 from casstore.transfer.keeping import KeepJob, describe_layer, keep_layers
+from casstore.transfer.layerstream import NONE, compression_of
 from tests.transfer.building import OCI_LAYER, tar_of
 from tests.transfer.memoryintake import MemoryIntake
 from tests.transfer.noise import noise
@@ -222,12 +224,32 @@ def test_an_encrypted_layer_is_kept_under_its_digest_alone() -> None:
         keep_layers([job(blob, None, digest=inside, media_type=media_type)], MemoryIntake())
 
 
-def test_a_plain_layer_that_looks_compressed_is_taken_for_what_its_diff_id_says() -> None:
-    looks = gzip.compress(SMALL)
+@pytest.mark.parametrize("media_type", [OCI_LAYER, OCI_LAYER + "+gzip", OCI_LAYER + "+zstd"])
+@pytest.mark.parametrize("tar", [SMALL, LARGE], ids=["small", "large"])
+def test_a_diff_id_that_is_the_digest_of_the_compressed_bytes_is_refused(
+    tar: bytes, media_type: str
+) -> None:
+    for blob in (gzip.compress(tar), zstandard.compress(tar), bz2.compress(tar)):
+        intake = MemoryIntake()
+        with pytest.raises(Refused, match="invalid diffID for layer 1: expected"):
+            keep_layers([job(blob, sha256(blob), media_type=media_type)], intake)
+        assert intake.untidy == [] and not intake.layers
 
-    (record,) = keep_layers([job(looks, sha256(looks))], MemoryIntake())
 
-    assert record.diff_id == record.digest and record.diff_size == len(looks)
+@pytest.mark.parametrize("name", ["(\udcb5/\udcfdname", "\x1f\udc8bname", "BZh91AYname"])
+def test_a_tar_whose_first_name_looks_compressed_is_a_tar(name: str) -> None:
+    tar = tar_of({name: b"1234"})
+    assert compression_of(tar) != NONE
+
+    (record,) = keep_layers([job(tar, sha256(tar))], MemoryIntake())
+
+    assert record.diff_id == record.digest and record.file_bytes == 4
+
+
+def test_a_plain_layer_that_is_no_tar_is_kept() -> None:
+    for data in (b"", b"not a tar", bytes(1024)):
+        (record,) = keep_layers([job(data, sha256(data))], MemoryIntake())
+        assert record.diff_id == record.digest and record.diff_size == len(data)
 
 
 def test_an_error_of_a_stream_is_passed_on_and_leaves_nothing() -> None:

@@ -7,7 +7,7 @@ import io
 import lzma
 import struct
 from collections.abc import Callable, Iterator
-from typing import IO
+from typing import IO, cast
 
 import pytest
 import zstandard
@@ -163,6 +163,54 @@ def test_zstd_frames_without_a_content_size_are_read_to_the_end() -> None:
 
 def test_padding_between_xz_streams_is_read_over() -> None:
     assert plain(lzma.compress(b"a") + bytes(8) + lzma.compress(b"b") + bytes(4)) == b"ab"
+
+
+def padded(data: bytes, step: int = 4096) -> bytes:
+    stream = open_uncompressed(cast("IO[bytes]", Pipe(data, step)), padded=True)
+    return b"".join(pieces_of(stream))
+
+
+@every_kind
+@pytest.mark.parametrize("zeros", [1, 3, 4, 511, 10_240, 300_000])
+@pytest.mark.parametrize("step", [1000, 1 << 20])
+def test_zeros_behind_the_end_are_read_over_where_they_may_be(
+    kind: str, zeros: int, step: int
+) -> None:
+    data = COMPRESSORS[kind](TEXT)
+
+    assert padded(data + bytes(zeros), step) == TEXT
+    assert padded(data + COMPRESSORS[kind](b"x") + bytes(zeros), step) == TEXT + b"x"
+    if kind != "xz" or zeros % 4:
+        with pytest.raises(Refused, match=r"unexpected bytes|corrupt|truncated"):
+            plain(data + bytes(zeros))
+
+
+@every_kind
+def test_what_follows_zeros_is_refused(kind: str) -> None:
+    data = COMPRESSORS[kind](TEXT)
+
+    for behind in (b"\0" * 7 + b"x", b"\0" * 7 + data, b"\0" * 500 + b"x" + b"\0" * 500):
+        with pytest.raises(Refused, match="unexpected bytes"):
+            padded(data + behind)
+
+
+@every_kind
+def test_zeros_without_end_are_refused(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layerstream, "MAX_PADDING", 1 << 20)
+    data = COMPRESSORS[kind](TEXT)
+
+    assert padded(data + bytes(1 << 20)) == TEXT
+    with pytest.raises(Refused, match="exceeds the limit of 1048576 bytes"):
+        padded(data + bytes((1 << 20) + 8192))
+
+
+@every_kind
+def test_a_cut_is_not_hidden_by_zeros(kind: str) -> None:
+    data = COMPRESSORS[kind](TEXT)
+
+    for end in (len(data) // 2, len(data) - 7):
+        with pytest.raises(Refused):
+            padded(data[:end] + bytes(10_240))
 
 
 def test_a_zstd_window_over_the_limit_is_refused() -> None:

@@ -6,11 +6,11 @@ import os
 
 import pytest
 
-from casstore.errors import CasstoreError, Refused
+from casstore.errors import CasstoreError, InvalidReference, Refused
 from casstore.model.digest import Digest, sha256
 from casstore.model.record import Arrival
 from casstore.transfer.compress import DEFAULT
-from casstore.transfer.ocilayout import CONTAINERD_NAME, PARENT, names_of
+from casstore.transfer.layoutnames import CONTAINERD_NAME, PARENT, REF_NAME, names_of
 from casstore.transfer.source import read_images
 from tests.transfer.building import (
     OCI_CONFIG,
@@ -78,12 +78,8 @@ def test_blobs_that_nothing_refers_to_stay_outside() -> None:
         ({"ref": "v1"}, ["busybox:v1"]),
         ({"ref": "app@" + DIGEST}, ["app@" + DIGEST]),
         ({"ref": "app:1@" + DIGEST}, ["app:1", "app@" + DIGEST]),
-        ({"ref": "app@sha256:" + "e" * 64}, []),
-        ({"ref": "No/Name:1"}, []),
-        ({"ref": "odd ref"}, []),
         ({"ref": ""}, []),
         ({"full": "docker.io/library/app:1", "ref": "1"}, ["app:1"]),
-        ({"full": "Not A Name", "ref": "1"}, []),
     ],
 )
 def test_a_descriptor_has_the_names_its_annotations_give(
@@ -95,8 +91,24 @@ def test_a_descriptor_has_the_names_its_annotations_give(
     assert [name.familiar for name in names_of(given, DIGEST, "busybox")] == names
 
 
+@pytest.mark.parametrize(
+    "annotations",
+    [
+        {REF_NAME: "app@sha256:" + "e" * 64},
+        {REF_NAME: "No/Name:1"},
+        {REF_NAME: "odd ref"},
+        {CONTAINERD_NAME: "Not A Name", REF_NAME: "1"},
+        {CONTAINERD_NAME: ""},
+    ],
+)
+def test_a_name_that_cannot_be_used_is_told_with_the_reason(annotations: dict[str, str]) -> None:
+    with pytest.raises(InvalidReference):
+        names_of(annotations, DIGEST, "busybox")
+
+
 def test_a_bare_tag_needs_a_repository() -> None:
-    assert names_of({"org.opencontainers.image.ref.name": "v1"}, DIGEST, None) == ()
+    with pytest.raises(InvalidReference, match="it is a tag"):
+        names_of({REF_NAME: "v1"}, DIGEST, None)
 
 
 @pytest.mark.parametrize(
