@@ -121,7 +121,8 @@ class ExchangingStore(OpenStore):
             all_tags: every tag of the repository that the store has.
             referrers: also what refers to the image in the store: signatures, SBOMs.
             via: as for `pull`.
-            tell: called with what happens.
+            tell: called with what happens; where the connections are its own, also with
+                `Warning:` and what could not be asked.
 
         Raises:
             NotFound: the store has no such name.
@@ -131,7 +132,13 @@ class ExchangingStore(OpenStore):
         from casstore.registry.http import connected
         from casstore.saving import StoredFiles
 
-        with connected(via) as transport:
+        telling = tell or _silent
+
+        def told(notices: Sequence[str]) -> None:
+            for notice in notices:
+                telling("Warning:", notice)
+
+        with connected(via, told) as transport:
             view = self._view()
             push = Push(
                 transport,
@@ -139,7 +146,7 @@ class ExchangingStore(OpenStore):
                 name,
                 every_tag=all_tags,
                 referrers=referrers,
-                tell=tell or _silent,
+                tell=telling,
                 progress=self.progress,
             )
             blobs = StoredFiles(self.disk.blobs, view)

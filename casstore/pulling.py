@@ -116,7 +116,7 @@ class Pull:
                 for tag, top, data in cosign_artifacts(self._repository, subject):
                     by_tag[top.digest] = (tag, top, data)
                 listed = referrers_of(self._repository, subject)
-            except RegistryError as error:
+            except (RegistryError, Refused) as error:
                 if self._referrers:
                     raise
                 self.warnings.append(

@@ -113,7 +113,10 @@ class Authorizer:
         return split(url).scheme == HTTPS or is_loopback(there) or plain_by_wish
 
     def _token(self, challenge: Challenge, base: str, scopes: Scopes, login: Login | None) -> str:
-        realm = resolve(base + "/", challenge.parameters.get("realm", ""))
+        realm = challenge.parameters.get("realm", "")
+        if not realm:
+            raise RegistryError(f"{self._domain} asks for a token, and not from where")
+        realm = resolve(base + "/", realm)
         if login is not None and not self._may_tell(realm, base):
             self._problem(
                 f"the login for {self._domain} is not told to {place_of(realm)}: over plain HTTP"

@@ -32,7 +32,8 @@ HEAD_SECONDS = 120.0  # for a whole head, and all the heads that come before it
 DOCUMENT_SECONDS = 120.0  # for a whole manifest, token or error
 DRAIN_SECONDS = 5.0  # for the rest of a body that nobody wants, to keep its connection
 SLOW_SECONDS, SLOW_BYTES = 60.0, 60_000  # a body that brings less in such a time has stopped
-MAX_FRAMING = 1 << 20  # bytes of heads, chunk lines and trailers with none of the body between them
+MAX_FRAMING = 1 << 20  # bytes of heads, chunk lines and trailers, besides what MAX_RATIO allows
+MAX_RATIO = 16  # bytes that are received for each byte of a body, in small chunks say
 
 
 class Exchange:
@@ -44,7 +45,7 @@ class Exchange:
         self._clock = clock
         self._until: float | None = None
         self._late = ""
-        self._framing = 0
+        self._received, self._handed_on = 0, 0
         self._waited, self._bytes = 0.0, 0
 
     def head(self) -> None:
@@ -54,16 +55,17 @@ class Exchange:
     def limit(self, seconds: float, late: str) -> None:
         """What is read from here on must be there in so many seconds; `late` is said else."""
         self._until, self._late = self._clock() + seconds, late
-        self._framing = 0
+        self._received, self._handed_on = 0, 0
 
     def body(self) -> None:
         """From here on a body is read, which may last as long as it keeps the least rate."""
         self._until = None
-        self._framing, self._waited, self._bytes = 0, 0.0, 0
+        self._received, self._handed_on = 0, 0
+        self._waited, self._bytes = 0.0, 0
 
     def delivered(self, count: int) -> None:
         """So many bytes of the body have been handed on."""
-        self._framing = 0
+        self._handed_on += count
         self._bytes += count
 
     def patience(self) -> float:
@@ -84,8 +86,8 @@ class Exchange:
     def read(self, count: int, seconds: float) -> None:
         """So many bytes have come after so long a wait. Raises RegistryError."""
         self._waited += seconds
-        self._framing += count
-        if self._framing > MAX_FRAMING:
+        self._received += count
+        if self._received > MAX_FRAMING + MAX_RATIO * self._handed_on:
             raise RegistryError(
                 f"{self.host} sends more than {MAX_FRAMING} bytes that are no part of a body"
             )

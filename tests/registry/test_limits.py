@@ -86,6 +86,19 @@ def test_heads_without_end_are_not_read_however_fast_they_come(
     assert server.sent * 1000 * len(GOES_ON) < 16 * wire.MAX_FRAMING
 
 
+def test_chunk_lines_that_outweigh_the_body_are_not_read(
+    serve: Serve, transport: Transport
+) -> None:
+    server = serve([CHUNKED], repeat(b"1;" + b"x" * 30_000 + b"\r\nx\r\n"), pause=0)
+    with (
+        transport.request("GET", f"http://{server.host}/") as answer,
+        pytest.raises(RegistryError, match="no part of a body"),
+    ):
+        list(iter(lambda: answer.read_some(1000), b""))
+
+    assert server.sent * 30_000 < 16 * wire.MAX_FRAMING
+
+
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 

@@ -139,6 +139,14 @@ def test_a_realm_may_be_relative(realm: str, alone: Proxy, transport: Transport)
     assert tags_of(transport, alone) == ["1"]
 
 
+def test_a_challenge_that_names_no_token_server_is_an_error(
+    alone: Proxy, transport: Transport
+) -> None:
+    alone.rule(lambda request, ask: Reply(401, {"WWW-Authenticate": 'Bearer service="x"'}, b""))
+    with pytest.raises(RegistryError, match="asks for a token, and not from where"):
+        tags_of(transport, alone)
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 @pytest.mark.parametrize("kind", ["basic", "bearer"])
 def test_a_registry_that_asks_for_a_login_at_its_door_alone_is_told_it(
