@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
+import json
 import os
 import re
 import sqlite3
@@ -13,8 +15,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from casstore import Store
-from casstore.saving import LARGE
-from tests.transfer.building import docker_archive, layer, tar_of
+from casstore.saving import LARGE, open_layer
+from tests.transfer.building import (
+    OCI_CONFIG,
+    OCI_LAYER,
+    Layout,
+    docker_archive,
+    layer,
+    tar_of,
+)
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 ARCHIVES = FIXTURES / "transcripts" / "archives"
@@ -72,6 +81,23 @@ def _nothing(store: Store) -> None:
 def _chain(store: Store) -> None:
     store.load(str(ARCHIVES / "chain.tar"))
     store.tag("app:1", "other:2")
+
+
+def _two_forms(store: Store) -> None:
+    """An image as base:1 with zstd layers and as form:1 with gzip ones; n:1 in chain-noparent."""
+    store.load(str(ARCHIVES / "chain-noparent.tar"))
+    image = store.get("n:1")
+    layout = Layout()
+    config = store.disk.blobs.read(image.id)
+    layers = []
+    for diff_id in json.loads(config)["rootfs"]["diff_ids"]:
+        with open_layer(store.disk, store._view(), diff_id) as content:
+            data = gzip.compress(content.read(), mtime=0)
+        layers.append(layout.blob(data, OCI_LAYER + "+gzip"))
+    layout.publish(layout.manifest(layout.blob(config, OCI_CONFIG), layers), "form:1")
+    store.load(layout.tar())
+    store.tag("n:1", "base:1")
+    store.remove(["n:1"])
 
 
 def _on_demand(store: Store) -> None:
@@ -194,6 +220,9 @@ SCENARIOS = (
     Scenario("load beside", "load -i A/fork.tar", _chain),
     Scenario("load again", "load -i A/chain.tar", _chain),
     Scenario("load over names", "load -i A/web-new.tar", lambda s: _load(s, "web-old.tar")),
+    Scenario("load that moves names between the forms of an image", "load -i A/chain-noparent.tar",
+             _two_forms),
+    Scenario("rmi of one of two forms", "rmi base:1", _two_forms),
     Scenario("tag", "tag app:1 new:1", _chain),
     Scenario("tag that moves", "tag base:1 other:2", _chain),
     Scenario("tag after a kill", "tag app:1 new:1", _log_left),
