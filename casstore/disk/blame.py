@@ -47,7 +47,9 @@ def _is_sound(path: str) -> bool:
             return row == ("ok",)
         finally:
             connection.close()
-    except (schema.Error, CasstoreError, OSError):
+    except schema.Error:  # several classes in one name, which no tuple of others can hold
+        return False
+    except (CasstoreError, OSError):
         return False
 
 

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from casstore.disk import schema
-from casstore.disk.blame import cause
+from casstore.disk.blame import cause, told
 from casstore.errors import Damaged, StorageError
 from casstore.store import Store
 from tests.transfer.building import docker_archive, layer
@@ -29,6 +29,15 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
         assert str(error) == "cannot use the index: no space left on device"
         assert error.full
+
+
+def test_what_sqlite_calls_damaged_twice_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "casstore.db"
+    path.write_bytes(b"this is no database" * 500)
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorname = "SQLITE_CORRUPT"
+
+    assert isinstance(told(error, str(path)), Damaged)
 
 
 @pytest.mark.parametrize("part", ["", "-wal", "-shm"])
