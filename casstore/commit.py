@@ -23,7 +23,7 @@ from casstore.disk import durable
 from casstore.disk.filelocking import StoreLock
 from casstore.disk.schema import Error, database_error
 from casstore.disk.sqliteindex import SqliteIndex
-from casstore.errors import StorageError
+from casstore.errors import Conflict, StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from casstore.disk.ingest import Ingest
-    from casstore.disk.local import LocalStore
+    from casstore.disk.local import HardLease, LocalStore
     from casstore.disk.schema import Connection
     from casstore.disk.sqliteindex import Published
     from casstore.errors import CasstoreError
@@ -48,6 +48,10 @@ ALWAYS, ON_DEMAND = "always", "on-demand"
 UNLINKING = 0.25
 AT_ONCE = 20_000  # blobs that are looked up at a time to be unlinked: 0.25 s of a quick disk
 MANY = 10_000  # blobs that would cost the next change too much to look for again
+
+
+class LeasedMeanwhile(Conflict):
+    """An image that a change takes away is leased since it began; nothing is changed."""
 
 
 class Change:
@@ -66,6 +70,7 @@ class Change:
         self._blobs, self._layout, self._reserve = disk.blobs, disk.layout, disk.reserve
         self._connection = connection
         self._lock = lock
+        self._leases: list[HardLease] = []
         self.now = now
         self._committed = False
         self._named: list[Digest] = []  # new blobs, before the transaction that refers to them
@@ -76,7 +81,7 @@ class Change:
     def __enter__(self) -> Self:
         hard: dict[Digest, list[str]] = {}
         try:
-            leases = self._disk.hard_leases(to_change=True)
+            leases = self._leases = self._disk.hard_leases(to_change=True)
         except BaseException:
             self._lock.release()
             raise
@@ -214,7 +219,12 @@ class Change:
             generation += 1
             self.index.set_meta(GENERATION, generation)
         doomed = self.index.has_doomed()
-        self.index.commit()
+        if doomed or changes is None or edits:
+            with self._disk.door(self._lock.timeout, shared=False):
+                self._look_at_leases()
+                self.index.commit()
+        else:
+            self.index.commit()
         self._committed = True
         # Where it cannot be published, the old index.json still names the doomed blobs: they stay
         # until the next change has published a new one.
@@ -232,6 +242,17 @@ class Change:
         else:
             if self.is_unfinished or (len(gone) >= MANY and not self.warnings):
                 self._forget_doomed(gone[-1])
+
+    def _look_at_leases(self) -> None:
+        """Raises LeasedMeanwhile if there are new ones on images that go: they take no lock."""
+        for lease in self._disk.hard_leases(to_change=True):
+            if lease in self._leases:
+                continue
+            for image in lease.images:
+                if not self.index.has_image(image):
+                    raise LeasedMeanwhile(
+                        f"image {image.short} is held by hard lease {lease.name}", forceable=False
+                    )
 
     def _unlink_some(self) -> tuple[Sequence[Digest], bool]:
         """Unlink doomed blobs, for a while: those it has come to, and whether there may be more."""

@@ -156,7 +156,7 @@ class CopyingStore(ExchangingStore):
             from contextlib import nullcontext
 
             return nullcontext()
-        return self._held(images, f"copy-{os.getpid()}")
+        return self._hold(images, f"copy-{os.getpid()}")
 
     def _chosen(self, image: str, platform: Platform, *, whole: bool) -> tuple[Digest, Descriptor]:
         """The image ID and the manifest that a copy of `image` takes."""

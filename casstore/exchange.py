@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from casstore.commit import Change
     from casstore.disk.ingest import Ingest
-    from casstore.leases import Lease
     from casstore.model.arguments import StrPath
     from casstore.model.record import Arrival
     from casstore.registry.access import Access
@@ -152,7 +151,7 @@ class ExchangingStore(OpenStore):
             blobs = StoredFiles(self.disk.blobs, view)
             if not self.disk.is_writable():  # there is nobody to hold the images from
                 return tuple(push.send(blobs))
-            with self._held(push.images(), f"push-{os.getpid()}"):
+            with self._hold(push.images(), f"push-{os.getpid()}"):
                 pushed = push.send(blobs)
                 self._record(pushed)
         return tuple(pushed)
@@ -175,12 +174,6 @@ class ExchangingStore(OpenStore):
                 if tag.digest in {top.digest for top in change.index.tops_of(tag.image)}:
                     change.index.attach(name, tag.image, tag.digest, tagged=0)
             change.commit()
-
-    def _held(self, images: Sequence[str], name: str) -> Lease:
-        from casstore.leases import Lease
-
-        with self._change() as change:
-            return Lease(self.disk, change, images, name, self._command)
 
     def _take_in(
         self,

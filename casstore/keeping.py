@@ -30,13 +30,11 @@ class KeepingStore(OpenStore):
         Raises:
             NotFound: one of them is not in the store.
         """
-        from casstore.leases import Lease
         from casstore.model.arguments import several
 
         images = several(images, "images")
         uses = self.disk.uses  # imported before the change: nothing may fail after it
-        with self._change() as change:
-            lease = Lease(self.disk, change, images, name, self._command)
+        lease = self._hold(images, name)
         uses.note(lease.images, time.time_ns())
         return lease
 

@@ -11,11 +11,10 @@ from casstore.rules.resolve import resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Self
 
-    from casstore.commit import Change
     from casstore.disk.local import LocalStore
     from casstore.disk.sqliteview import SqliteView
 
@@ -31,12 +30,18 @@ class Lease:
     """
 
     def __init__(
-        self, disk: LocalStore, change: Change, images: Sequence[str], name: str | None = None,
-        command: str = "",
+        self, disk: LocalStore, look: Callable[[], SqliteView], images: Sequence[str],
+        name: str | None = None, command: str = "", *, timeout: float,
     ) -> None:  # fmt: skip
-        """Take the lease while `change` holds the lock, so that no removal can come between.
+        """Take the lease, without the writers' lock; no removal can come between.
 
-        `command` is what others are told of this process; the program's name by default.
+        Args:
+            disk: the store.
+            look: gives a look at the store as it is then.
+            images: what to hold.
+            name: of the lease.
+            command: what others are told of this process; the program's name by default.
+            timeout: seconds to wait for removals that are being committed.
 
         Raises:
             NotFound: one of the images is not in the store.
@@ -44,9 +49,11 @@ class Lease:
         """
         self.name = name if name is not None else f"process-{os.getpid()}"
         check_lease_name(self.name)
-        self.images = tuple(resolve(change.index, image).image for image in images)
         holder = introduction(command).replace("\n", " ")
-        self._token = disk.hold(self.name, holder, self.images)
+        with disk.door(timeout, shared=True):
+            view = look()
+            self.images = tuple(resolve(view, image).image for image in images)
+            self._token = disk.hold(self.name, holder, self.images)
 
     @property
     def descriptor(self) -> int:

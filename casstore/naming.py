@@ -81,12 +81,12 @@ class NamingStore(OpenStore):
 
         images = several(images, "images")
         kept = None if keep is None else int(keep * 1e9)
-        return self._change_that_frees(
+        return self._attempt(
             lambda change: remove_images(
-                change, images, force=force, prune=prune, dry_run=dry_run, glob=glob,
-                verbose=verbose, keep=kept,
-            )
-        )  # fmt: skip
+                change, images, force=force, prune=prune, glob=glob, verbose=verbose, keep=kept
+            ),
+            dry_run=dry_run,
+        )
 
     def prune(
         self,
@@ -109,8 +109,7 @@ class NamingStore(OpenStore):
 
         filters = several(filters, "filters")
         kept = None if keep is None else int(keep * 1e9)
-        return self._change_that_frees(
-            lambda change: prune_images(
-                change, everything=all, filters=filters, dry_run=dry_run, keep=kept
-            )
+        return self._attempt(
+            lambda change: prune_images(change, everything=all, filters=filters, keep=kept),
+            dry_run=dry_run,
         )

@@ -15,7 +15,7 @@ from casstore.errors import CasstoreError, Damaged, StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Self, TypeVar
 
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from casstore.disk.filelocking import StoreLock
     from casstore.disk.schema import Connection
     from casstore.disk.sqliteview import SqliteView
+    from casstore.leases import Lease
     from casstore.model.arguments import StrPath
     from casstore.progress import Progress
+    from casstore.rehearsal import Rehearsal
 
     T = TypeVar("T")
 
@@ -219,11 +221,44 @@ class OpenStore:
                 with self._locked():
                     reserve.restore()
 
+    def _attempt(self, act: Callable[[Change | Rehearsal], T], *, dry_run: bool) -> T:
+        """Make a change that frees space; or only find out what it would do."""
+        return self._rehearse(act) if dry_run else self._change_that_frees(act)
+
+    def _rehearse(self, act: Callable[[Rehearsal], T]) -> T:
+        """What `act` would do, on a copy of the index: no lock is taken, and nothing is written."""
+        from casstore.rehearsal import Rehearsal
+
+        view = self._view()
+        if os.path.exists(self.disk.database) and self.disk.layout.is_foreign():
+            self.notices.append(
+                "another tool wrote index.json: the next change takes in what is new there, of"
+                " which a dry run knows nothing"
+            )
+        with Rehearsal(self.disk, view.connection, time.time_ns()) as rehearsal:
+            return act(rehearsal)
+
     def _made(self, act: Callable[[Change], T]) -> tuple[T, bool]:
         """Make one change: what `act` returns, and whether there are doomed blobs still."""
-        with self._change() as change:
-            result = act(change)
-        return result, change.is_unfinished
+        from casstore.commit import LeasedMeanwhile
+
+        while True:
+            try:
+                with self._change() as change:
+                    result = act(change)
+            except LeasedMeanwhile:
+                continue  # and now the rules see that lease
+            return result, change.is_unfinished
+
+    def _hold(self, images: Sequence[str], name: str | None) -> Lease:
+        """Take a hard lease."""
+        from casstore.leases import Lease
+
+        self.disk.require()
+        self._complete_directories()
+        if self._only_to_read:
+            self._let_go()  # a copy of the index, maybe: a removal since would not be seen
+        return Lease(self.disk, self._view, images, name, self._command, timeout=self._lock_timeout)
 
     def _unlink_more(self) -> bool:
         """One more turn of unlinking; False if it was the last.
@@ -326,45 +361,6 @@ class OpenStore:
             " made again from index.json and the blobs, and the copy kept as casstore.db.damaged-…"
         )
         self.notices += problems
-
-    def _opens(self) -> bool:
-        """Whether there is a database that can be used as it is; a log beside it stays."""
-        try:
-            self.disk.connect_as_is().close()
-        except Damaged:
-            return False
-        return True
-
-    def _rebuild(self) -> tuple[list[str], bool]:
-        """Make the database anew: what is to be told, and whether all content was verified."""
-        from casstore.care.rebuild import rebuild_database
-
-        lines = []
-        from casstore.care.soundness import is_damaged
-
-        said = os.path.lexists(self.disk.layout.path) and not self.disk.layout.is_withdrawn()
-        if not said and self._opens() and not is_damaged(self.disk):
-            # What index.json does not say, a database that is sound can still say.
-            with self._change() as change:
-                change.commit()
-                change.publish()
-        with self._locked():
-            self._let_go()
-            if not os.path.lexists(self.disk.layout.path) and not os.path.exists(
-                self.disk.database
-            ):
-                from casstore.care.salvage import write_salvaged_index
-                from casstore.disk.making import make_directories
-
-                make_directories(self.disk)
-                lines.append(write_salvaged_index(self.disk))
-            # What is lost anyway is worth going on without what cannot be read; a database that
-            # can be used is not.
-            problems, verified = rebuild_database(self.disk, leave_out=not self._opens())
-        with self._change() as change:
-            change.commit()
-        lines.append("the database was rebuilt from index.json and the blobs")
-        return lines + problems, verified
 
 
 def _again(kind: type[OpenStore], path: str, lock_timeout: float, command: str) -> OpenStore:

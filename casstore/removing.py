@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from casstore.disk.sqlitetrash import TrashedRemovals
     from casstore.disk.sqliteview import SqliteView
     from casstore.model.digest import Digest
+    from casstore.rehearsal import Rehearsal
     from casstore.rules.filters import Filters
     from casstore.rules.removal import RemovalPlan
 
@@ -25,12 +26,11 @@ _MANY = 10  # removals, from which on it pays to look what the store has at all
 
 
 def remove_images(
-    change: Change,
+    change: Change | Rehearsal,
     images: Sequence[str],
     *,
     force: bool,
     prune: bool,
-    dry_run: bool,
     glob: bool,
     verbose: bool,
     keep: int | None,
@@ -58,8 +58,7 @@ def remove_images(
             freed += plan.freed
             kept = tuple(_why_kept(view, layer) for _, layer in plan.kept) if verbose else ()
             outcomes.append(Outcome(one, plan.lines, None, kept, entry))
-    if not dry_run:
-        change.commit()
+    change.commit()
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
     # dockerd's client forgives with -f what is not there, and nothing else
     forgiven = force and all(isinstance(error, NotFound) for error in errors)
@@ -70,7 +69,7 @@ def remove_images(
 class _Bin:
     """Where removals go: nowhere, or for a time into the trash."""
 
-    def __init__(self, change: Change, keep: int | None) -> None:
+    def __init__(self, change: Change | Rehearsal, keep: int | None) -> None:
         """`keep` in ns, None for what the store's setting says; expired entries go first."""
         self._index = change.index
         if keep is None and change.index.meta(_KEEP_SETTING) is not None:
@@ -100,7 +99,7 @@ class _Bin:
 
 
 def prune_images(
-    change: Change, *, everything: bool, filters: Sequence[str], dry_run: bool, keep: int | None
+    change: Change | Rehearsal, *, everything: bool, filters: Sequence[str], keep: int | None
 ) -> PruneResult:
     """Remove what retention picks, skipping what is in use; see `Store.prune`. `keep` is in ns."""
     from casstore.results.removedlines import RemovedLines
@@ -124,8 +123,7 @@ def prune_images(
         plan, _ = bin_.carry_out(plan)
         removed.extend(plan.lines)
         freed += plan.freed
-    if not dry_run:
-        change.commit()
+    change.commit()
     return PruneResult(removed, removed.file_bytes, freed, tuple(change.warnings))
 
 

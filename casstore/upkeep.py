@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 
+from casstore.errors import Damaged
 from casstore.opening import OpenStore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
 
     from casstore.collecting.running import Stop
@@ -33,7 +34,7 @@ class Upkeep(OpenStore):
         return collect_garbage(
             self.disk,
             self._view,
-            self._change_that_frees,
+            self._rehearse if dry_run else self._change_that_frees,
             dry_run=dry_run,
             empty_trash=empty_trash,
             progress=self.progress,
@@ -66,7 +67,8 @@ class Upkeep(OpenStore):
         from casstore.collecting.running import Access, Stop, collect
 
         rules = policy_rules(policy, now=time.time_ns())
-        access = Access(self.disk, self._view, self._change_that_frees)
+        turn = self._rehearse if dry_run else self._change_that_frees
+        access = Access(self.disk, self._view, turn)
         return collect(
             access,
             rules,
@@ -147,3 +149,42 @@ class Upkeep(OpenStore):
         target = path_of(path)
         with self._change() as change:
             clone_store(self.disk, change, target)
+
+    def _opens(self) -> bool:
+        """Whether there is a database that can be used as it is; a log beside it stays."""
+        try:
+            self.disk.connect_as_is().close()
+        except Damaged:
+            return False
+        return True
+
+    def _rebuild(self) -> tuple[list[str], bool]:
+        """Make the database anew: what is to be told, and whether all content was verified."""
+        from casstore.care.rebuild import rebuild_database
+
+        lines = []
+        from casstore.care.soundness import is_damaged
+
+        said = os.path.lexists(self.disk.layout.path) and not self.disk.layout.is_withdrawn()
+        if not said and self._opens() and not is_damaged(self.disk):
+            # What index.json does not say, a database that is sound can still say.
+            with self._change() as change:
+                change.commit()
+                change.publish()
+        with self._locked():
+            self._let_go()
+            if not os.path.lexists(self.disk.layout.path) and not os.path.exists(
+                self.disk.database
+            ):
+                from casstore.care.salvage import write_salvaged_index
+                from casstore.disk.making import make_directories
+
+                make_directories(self.disk)
+                lines.append(write_salvaged_index(self.disk))
+            # What is lost anyway is worth going on without what cannot be read; a database that
+            # can be used is not.
+            problems, verified = rebuild_database(self.disk, leave_out=not self._opens())
+        with self._change() as change:
+            change.commit()
+        lines.append("the database was rebuilt from index.json and the blobs")
+        return lines + problems, verified

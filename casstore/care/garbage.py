@@ -15,7 +15,9 @@ import time
 
 from casstore.care.published import kept_files
 from casstore.care.soundness import require_sound
-from casstore.disk.leftovers import leftovers, remove_leftovers
+from casstore.care.unfinished import Unfinished
+from casstore.disk.asides import ASIDE_DAYS, old_copies, remove_copies
+from casstore.disk.leftovers import remove_leftovers
 from casstore.disk.schema import BUSY_SECONDS
 from casstore.errors import Damaged, quote
 from casstore.results.upkeep import GcResult
@@ -23,20 +25,24 @@ from casstore.results.upkeep import GcResult
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol, TypeVar
+    from typing import Any, Protocol, TypeVar
 
     from casstore.commit import Change
     from casstore.disk.local import LocalStore
     from casstore.disk.sqliteview import SqliteView
     from casstore.model.digest import Digest
     from casstore.progress import Progress
+    from casstore.rehearsal import Rehearsal
 
     T = TypeVar("T")
 
     class Turn(Protocol):
-        """Takes the lock, begins a change, acts, and gives the lock back; acts again if need be."""
+        """Takes the lock, begins a change, acts, and gives the lock back; acts again if need be.
 
-        def __call__(self, act: Callable[[Change], T]) -> T: ...
+        Of a dry run: acts on a copy of the index, without the lock.
+        """
+
+        def __call__(self, act: Callable[[Any], T]) -> T: ...
 
 
 TURN = 0.04  # seconds for which one turn with the lock unlinks, whatever the disk makes of it
@@ -61,7 +67,7 @@ def collect_garbage(
         disk: the store's directory.
         look: gives a look at the store as it is then.
         turn: makes a change that frees space; what a crash interrupted is finished before.
-        dry_run: change nothing, return what would happen.
+        dry_run: change nothing (`turn` does not either), return what would happen.
         empty_trash: remove all of the trash.
         progress: gets a task `Collecting` of blobs.
 
@@ -69,9 +75,12 @@ def collect_garbage(
         Damaged: an image that may hold blobs could not be read when the database was rebuilt; or
             the database is damaged, so that blobs may be missing in it that images need.
     """
+    left = Unfinished(disk, look())
     first = turn(lambda change: _first_turn(disk, change, dry_run=dry_run, all_=empty_trash))
+    blobs, files, size = left.would_go() if dry_run else left.gone()
     findings = list(first.findings)
-    removed, size = first.removed_blobs, first.freed
+    removed, files = blobs + first.removed_blobs, files + first.removed_files
+    size += first.freed
     orphans: list[tuple[Digest, int]] = []
     view = look()
     for name, digest, status in disk.blobs.strangers(view.all_blob_names()):
@@ -101,10 +110,12 @@ def collect_garbage(
             task.done = at
     if task is not None:
         task.finish()
-    return GcResult(removed, first.removed_files, size, tuple(findings), first.from_trash)
+    return GcResult(removed, files, size, tuple(findings), first.from_trash)
 
 
-def _first_turn(disk: LocalStore, change: Change, *, dry_run: bool, all_: bool) -> GcResult:
+def _first_turn(
+    disk: LocalStore, change: Change | Rehearsal, *, dry_run: bool, all_: bool
+) -> GcResult:
     """All but orphaned blobs: leases and the trash, then staging of processes that are gone."""
     kept = kept_files(disk)
     if kept:
@@ -122,14 +133,16 @@ def _first_turn(disk: LocalStore, change: Change, *, dry_run: bool, all_: bool) 
         findings.append(f"{emptied} entries of the trash removed")
     doomed = [blob for blob in change.index.doomed() if blob not in left]
     trashed = sum(disk.blobs.size(blob) or 0 for blob in doomed)
-    if dry_run:
-        strays = len(leftovers(disk.root))
-        return GcResult(len(doomed), strays, trashed, tuple(findings), trashed)
     change.commit()
-    files, size = remove_leftovers(disk.root)
-    _checkpoint(change)
+    old = old_copies(disk, change.now)
+    if not dry_run:
+        old = remove_copies(disk, old)
+        remove_leftovers(disk.root)
+        _checkpoint(change)
+    findings += [f"{name} removed: put aside more than {ASIDE_DAYS} days ago" for name, _ in old]
     findings += change.warnings
-    return GcResult(len(doomed), files, trashed + size, tuple(findings), trashed)
+    size = trashed + sum(byte_count for _, byte_count in old)
+    return GcResult(len(doomed), len(old), size, tuple(findings), trashed)
 
 
 def _unlink(
@@ -150,7 +163,7 @@ def _unlink(
     return done, gone, problems
 
 
-def _checkpoint(change: Change) -> None:
+def _checkpoint(change: Change | Rehearsal) -> None:
     """Bring the write-ahead log back into the database, for the log only ever grows otherwise.
 
     Not while somebody reads what is in the log: to wait for a long fsck would keep the lock.

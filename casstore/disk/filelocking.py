@@ -39,7 +39,7 @@ class StoreLock:
     def __init__(self, path: str, timeout: float, command: str = "") -> None:
         """`command` is what other processes are told that wait in vain; seconds for `timeout`."""
         self.path = path
-        self._timeout = timeout
+        self.timeout = timeout
         self._command = command
         self._descriptor = -1
         self._process = 0  # which took it
@@ -51,12 +51,12 @@ class StoreLock:
             Locked: another process kept it for the whole time allowed.
             StorageError: the lock file cannot be opened for writing, or is no regular file.
         """
-        deadline = time.monotonic() + self._timeout
-        patience = time.monotonic() + min(self._timeout, _SHORT_WAIT)
+        deadline = time.monotonic() + self.timeout
+        patience = time.monotonic() + min(self.timeout, _SHORT_WAIT)
         while not self._try():
             if time.monotonic() >= deadline:
                 raise Locked(f"the store is locked{self._holder()}; gave up after"
-                             f" {self._timeout:g} s")  # fmt: skip
+                             f" {self.timeout:g} s")  # fmt: skip
             if time.monotonic() >= patience:
                 self._wait(deadline)
             else:
@@ -186,6 +186,48 @@ def try_lock(path: str) -> int | None:
                 os.close(descriptor)
         if keep:
             return descriptor
+
+
+class Door:
+    """What leases are taken and removals are committed behind; kept for milliseconds.
+
+    It is a lock on the directory ingest/ itself: shared for who takes a lease, exclusive for who
+    commits a removal. So a lease is either seen before the commit, or taken after it, by one who
+    sees that the image is gone; and to take one nobody waits for the writers' lock, which can be
+    held for long.
+    """
+
+    def __init__(self, directory: str, timeout: float, *, shared: bool) -> None:
+        """`timeout` in seconds."""
+        self._directory, self._timeout = directory, timeout
+        self._kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        self._descriptor = -1
+
+    def __enter__(self) -> None:
+        try:
+            self._descriptor = os.open(
+                self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            )
+        except OSError as error:
+            raise durable.storage_error(error, f"cannot open {self._directory}") from None
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                fcntl.flock(self._descriptor, self._kind | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in _BUSY:
+                    return  # a network file system, which locks no directory
+                if time.monotonic() >= deadline:
+                    self.__exit__()
+                    raise Locked(
+                        f"leases are being taken all the time; gave up after {self._timeout:g} s"
+                    ) from None
+                time.sleep(_POLL)
+            else:
+                return
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
 
 
 class Token:

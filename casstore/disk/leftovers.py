@@ -129,3 +129,16 @@ def remove_tree(path: str) -> tuple[int, int]:
     except OSError as error:
         raise durable.storage_error(error, f"cannot remove {quote(path)}") from None
     return 1, status.st_size if status.st_nlink == 1 else 0
+
+
+def measure(path: str) -> tuple[int, int]:
+    """Files that `remove_tree` would remove, and their bytes, less parts, which come to rest."""
+    try:
+        status = os.lstat(path)
+        if not os.path.isdir(path) or os.path.islink(path):
+            return 1, status.st_size if status.st_nlink == 1 else 0
+        names = [name for name in os.listdir(path) if not _is_part(name)]
+    except OSError:
+        return 0, 0
+    below = [measure(os.path.join(path, name)) for name in names]
+    return sum(files for files, _ in below), sum(size for _, size in below)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from functools import cached_property
 
     from casstore.disk.blobdir import BlobDirectory
-    from casstore.disk.filelocking import Token
+    from casstore.disk.filelocking import Door, Token
     from casstore.disk.lastuse import LastUses
     from casstore.disk.layoutfile import LayoutFile
     from casstore.disk.reserve import Reserve
@@ -254,6 +254,12 @@ class LocalStore:
             return False  # whoever looks closer says so
 
     # Hard leases: files in ingest/, locked by the process that holds them
+
+    def door(self, timeout: float, *, shared: bool) -> Door:
+        """What leases are taken (`shared`) and removals committed behind."""
+        from casstore.disk.filelocking import Door
+
+        return Door(self.ingest, timeout, shared=shared)
 
     def hold(self, name: str, holder: str, images: Iterable[Digest]) -> Token:
         """Take a hard lease for this process (and children that inherit the descriptor)."""

@@ -81,7 +81,7 @@ class Connection(sqlite3.Connection):
             return  # it was never opened
 
 
-_VERSION = f"PRAGMA user_version = {FORMAT_VERSION};"
+VERSION = f"PRAGMA user_version = {FORMAT_VERSION};"
 
 
 def create(path: str) -> None:
@@ -102,7 +102,7 @@ def fill(connection: Connection) -> None:
 
     connection.executescript(
         f"BEGIN; {FIRST} {added_since(1)} PRAGMA application_id = {APPLICATION_ID};"
-        f" {_VERSION} COMMIT;"
+        f" {VERSION} COMMIT;"
     )
 
 
@@ -147,7 +147,7 @@ def _connected(
         if version < FORMAT_VERSION and upgrade:
             from casstore.disk.tables import added_since
 
-            connection.executescript(f"BEGIN IMMEDIATE; {added_since(version)} {_VERSION} COMMIT;")
+            connection.executescript(f"BEGIN IMMEDIATE; {added_since(version)} {VERSION} COMMIT;")
         elif version < FORMAT_VERSION:
             _overlay(connection, version)
     except BaseException as error:
@@ -218,11 +218,9 @@ def memory() -> Connection:
     return connection
 
 
-def in_memory() -> Connection:
-    """An empty database in memory, without tables."""
-    return sqlite3.connect(
-        ":memory:", isolation_level=None, check_same_thread=False, factory=Connection
-    )
+def in_memory(name: str = ":memory:") -> Connection:
+    """An empty database in memory, without tables; named "", in a file without a name if large."""
+    return sqlite3.connect(name, isolation_level=None, check_same_thread=False, factory=Connection)
 
 
 def database_error(error: Error, path: str) -> Exception:

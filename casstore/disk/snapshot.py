@@ -15,7 +15,8 @@ import os
 import struct
 import time
 
-from casstore.disk.schema import in_memory
+from casstore.disk import schema
+from casstore.disk.tables import added_since
 from casstore.errors import Damaged, StorageError
 
 TYPE_CHECKING = False
@@ -51,7 +52,7 @@ def open_snapshot(path: str) -> Connection:
             reason = (error.strerror or str(error)).lower()
             raise StorageError(f"cannot read the index {path}: {reason}") from None
         image = _applied(data, log)
-        connection = in_memory()
+        connection = schema.in_memory()
         try:
             if image:
                 connection.deserialize(image)
@@ -60,6 +61,23 @@ def open_snapshot(path: str) -> Connection:
             raise
         return connection
     raise StorageError(f"the index {path} is being changed all the time; try again")
+
+
+def private_copy(connection: schema.Connection) -> schema.Connection:
+    """The database as a connection sees it now, for its caller alone, and of the version of today.
+
+    SQLite keeps it in memory, and in a file without a name where it is large.
+    """
+    copy = schema.in_memory("")
+    try:
+        connection.backup(copy)
+        version: int = copy.execute("PRAGMA user_version").fetchone()[0]
+        if version < schema.FORMAT_VERSION:
+            copy.executescript(f"BEGIN; {added_since(version)} {schema.VERSION} COMMIT;")
+    except BaseException:
+        copy.close()
+        raise
+    return copy
 
 
 def _state(path: str) -> list[tuple[int, ...] | None]:

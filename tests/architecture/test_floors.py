@@ -13,7 +13,7 @@ FLOORS = (
     ("ports", "progress", "results"),
     ("disk", "transfer", "trust"),
     ("crypt",),
-    ("commit", "registry"),
+    ("commit", "registry", "rehearsal"),
     ("trash",),
     (
         "admission",

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 
 from casstore import Store
 from casstore.care import garbage
+from casstore.disk import asides
+from casstore.disk.blobdir import BlobDirectory
 from casstore.model.digest import sha256
+from casstore.removing import remove_images
 from tests.architecture.sources import ROOT
+from tests.transfer.building import docker_archive, layer
 
 ARCHIVE = str(ROOT / "fixtures" / "transcripts" / "archives" / "chain.tar")
 DEAD = [b"dead %d" % number for number in range(100)]
@@ -63,3 +68,43 @@ def test_a_blob_that_is_loaded_between_two_turns_stays(
     assert result.removed_blobs in (len(DEAD), len(DEAD) + 1)
     assert away <= blobs_of(store)
     assert store.check().clean
+
+
+def test_gc_counts_what_its_own_start_recovers_from_a_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store(str(tmp_path / "store")) as store:
+        store.load(io.BytesIO(docker_archive({"layers": [layer("a")], "tags": ["a:1"]})))
+        sizes = [path.stat().st_size for path in Path(store.disk.blobs.directory).iterdir()]
+        with monkeypatch.context() as patched:
+            patched.setattr(BlobDirectory, "discard_some", lambda _, some, __: (len(some), []))
+            with store._change() as change:
+                remove_images(
+                    change, ["a:1"], force=False, prune=True, glob=False, verbose=False, keep=None
+                )
+        staging = Path(store.disk.ingest, "load-1-0123456789ab")
+        staging.mkdir()
+        (staging / "draft-1").write_bytes(b"x" * 100)
+        expected = (len(sizes), 1, sum(sizes) + 100)
+
+        assert store.gc(dry_run=True)[:3] == expected
+        assert store.gc()[:3] == expected
+        assert store.gc()[:3] == (0, 0, 0)
+
+
+def test_gc_removes_a_database_that_was_put_aside_when_its_days_are_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store(str(tmp_path / "store")) as store:
+        store.load(io.BytesIO(docker_archive({"layers": [layer("a")], "tags": ["a:1"]})))
+        aside = Path(store.path, "casstore.db.damaged-01234567")
+        aside.write_bytes(b"x" * 100)
+        assert store.gc()[:3] == (0, 0, 0)
+        monkeypatch.setattr(asides, "ASIDE_DAYS", -1)
+
+        planned = store.gc(dry_run=True)
+        assert aside.exists()
+        assert store.gc() == planned
+        assert planned[1:3] == (1, 100)
+        assert planned.findings[0].startswith("casstore.db.damaged-01234567 removed")
+        assert not aside.exists()

@@ -148,6 +148,7 @@ def test_a_store_of_another_user_is_readable_without_any_right_to_write(
 
     with Store(str(tmp_path / "other")) as store:  # imports what will be out of reach
         store.load(io.BytesIO(ARCHIVE))
+        store.images()
         store.inspect("a:1")
         store.save(["a:1"], io.BytesIO())
         store.check()

@@ -253,7 +253,7 @@ def test_a_removal_empties_a_bounded_number_of_expired_entries_and_gc_all(store:
             change.index.drop_expired_trash = lambda now: 0  # type: ignore[method-assign]
             from casstore.removing import remove_images
 
-            remove_images(change, ["new:1"], force=False, prune=True, dry_run=False, glob=False,
+            remove_images(change, ["new:1"], force=False, prune=True, glob=False,
                           verbose=False, keep=1)  # fmt: skip
     assert len(store.trash()) == 40
 

@@ -29,7 +29,6 @@ CHANGES: dict[str, Callable[[Store], object]] = {
     "fsck --repair": lambda store: store.check(repair=True),
     "fsck --rebuild": lambda store: store.check(rebuild=True),
     "clone": lambda store: store.clone(store.path + "-copy"),
-    "lease": lambda store: store.lease("shop/app:1"),
     "lease add": lambda store: store.add_lease("kept", "shop/app:1"),
     "lease rm": lambda store: store.remove_lease("kept"),
 }
@@ -39,6 +38,10 @@ LOOKS: dict[str, Callable[[Store], object]] = {
     "history": lambda store: store.history("shop/app:1"),
     "df": lambda store: store.df(),
     "fsck": lambda store: store.check(),
+    "lease": lambda store: store.lease("shop/app:1").release(),
+    "rmi --dry-run": lambda store: store.remove(["shop/app:1"], dry_run=True),
+    "prune --dry-run": lambda store: store.prune(all=True, dry_run=True),
+    "gc --dry-run": lambda store: store.gc(dry_run=True),
 }
 
 
