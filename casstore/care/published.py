@@ -67,7 +67,7 @@ def read_file(path: str) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return b""
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
+    with open(descriptor, "rb", buffering=0) as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise Refused(f"{quote(os.path.basename(path))} is not a regular file")
         return file.read()

@@ -356,7 +356,8 @@ def _prepare_streams() -> None:
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             descriptor = os.open(os.devnull, os.O_RDWR)
-            setattr(sys, name, os.fdopen(descriptor, "r" if name == "stdin" else "w"))
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(descriptor, mode))  # noqa: SIM115 - for the process's life
     # A name that the terminal's encoding lacks is shown escaped; it is no reason to fail.
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:

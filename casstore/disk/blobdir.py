@@ -77,7 +77,7 @@ class BlobDirectory:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise Damaged(f"blob {digest} is not a regular file")
-        return os.fdopen(descriptor, "rb", buffering=0)
+        return open(descriptor, "rb", buffering=0)
 
     def read(self, digest: Digest, limit: int = DOCUMENT_LIMIT) -> bytes:
         """A whole document, verified.

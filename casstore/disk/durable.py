@@ -169,7 +169,7 @@ class _Replacement:
     def __init__(self, target: str, staging: str, mode: int) -> None:
         self._target, self._staging = target, staging
         descriptor = self._open(mode)
-        self.file = os.fdopen(descriptor, "w+b")
+        self.file = open(descriptor, "w+b")  # noqa: SIM115 - its life is that of this object
         share_with_group(descriptor, target)
 
     def _open(self, mode: int) -> int:
@@ -249,7 +249,8 @@ class _Output(_Replacement):
         """Write the content again, under a name: where no link can be made."""
         unnamed = self.file
         status = os.fstat(unnamed.fileno())
-        self.file = os.fdopen(super()._open(stat.S_IMODE(status.st_mode)), "w+b")
+        descriptor = super()._open(stat.S_IMODE(status.st_mode))
+        self.file = open(descriptor, "w+b")  # noqa: SIM115 - its life is that of this object
         self._named = True
         with unnamed:
             copy_part(unnamed.fileno(), 0, status.st_size, self.file)
@@ -325,7 +326,7 @@ def create_file(path: str, data: bytes, mode: int) -> None:
 def _write_new(path: str, data: bytes, mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with open(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(descriptor)

@@ -116,7 +116,7 @@ class StoreLock:
     def _holder(self) -> str:
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            with os.fdopen(descriptor, "rb", buffering=0) as file:
+            with open(descriptor, "rb", buffering=0) as file:
                 said = file.read(_HOLDER_LIMIT).decode(errors="replace")
         except OSError:
             return ""

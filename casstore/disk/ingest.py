@@ -331,4 +331,4 @@ def _open_part(path: str) -> IO[bytes]:
             os.chmod(path, 0o600)  # it may have been complete already
     except FileNotFoundError:
         pass
-    return os.fdopen(os.open(path, flags | os.O_CREAT, 0o600), "r+b", buffering=0)
+    return open(os.open(path, flags | os.O_CREAT, 0o600), "r+b", buffering=0)

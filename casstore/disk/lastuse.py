@@ -110,7 +110,7 @@ class LastUses:
         if not stat.S_ISREG(status.st_mode):
             os.close(descriptor)
             return uses
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
+        with open(descriptor, "rb", buffering=0) as file:
             if status.st_ino == since[0]:
                 file.seek(min(since[1], status.st_size))
             rest = b""

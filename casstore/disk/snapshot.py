@@ -99,7 +99,7 @@ def _read(path: str) -> bytes:
         if path.endswith("-wal"):
             return b""
         raise Damaged("casstore.db is missing; the next change rebuilds it") from None
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
+    with open(descriptor, "rb", buffering=0) as file:
         return file.read()
 
 

@@ -204,7 +204,11 @@ def _value(text: str) -> Any:
     decoder: Any = _Strictly
     body = text.strip(" \t\r\n")
     try:
-        value, end = make_scanner(decoder)(body, 0)
+        scanner = make_scanner(decoder)
+    except (AttributeError, TypeError):  # of a Python that asks more of the decoder
+        return _loads(text)
+    try:
+        value, end = scanner(body, 0)
     except (StopIteration, ValueError, SystemError):
         return _loads(text)
     return value if end == len(body) else _loads(text)
@@ -254,6 +258,7 @@ class _Strictly:
     """What the scanner asks of the decoder it works for."""
 
     strict = True
+    array_hook = None  # asked for from Python 3.15 on
     object_hook = None
     object_pairs_hook = staticmethod(_unique)
     parse_constant = staticmethod(_constant)

@@ -89,7 +89,7 @@ class DirectoryArchive:
             raise Refused(f"{quote(name)} is not a regular file")
         if self._task is not None:
             return cast("IO[bytes]", CountedFile(fd, self._task))
-        return cast("IO[bytes]", os.fdopen(fd, "rb", buffering=0))
+        return cast("IO[bytes]", open(fd, "rb", buffering=0))
 
     def path(self, name: str) -> str | None:
         return self._locate(name)

@@ -112,6 +112,17 @@ def test_without_the_scanner_in_c_the_value_is_the_same(
     assert parse(data, "x") == expected == json.loads(data)
 
 
+def test_a_scanner_that_asks_more_of_its_decoder_is_done_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def make_scanner(decoder: object) -> object:
+        return decoder.no_such_hook  # type: ignore[attr-defined]
+
+    monkeypatch.setattr("_json.make_scanner", make_scanner)
+
+    assert parse(b'{"a": 1}', "x") == {"a": 1}
+
+
 def outcome(read: Callable[[bytes], object], data: bytes) -> object:
     """The value, or why there is none."""
     try:
