@@ -70,12 +70,14 @@ def write_saved(
         task = progress.task("Saving", _expected(view, saved, plain=format == DOCKER))
     try:
         if format == OCI_DIRECTORY:
-            from casstore.transfer.ocilayout_out import write_oci_directory
+            from casstore.transfer.ocilayout_out import LAYOUT_PARTS, write_oci_directory
 
             if not isinstance(out, str):
                 raise UsageError("a layout directory needs a path")
-            write_oci_directory(out, saved, blobs, link=durable.share, task=task)
-            durable.sync_tree(out)
+            from casstore.disk.outputdir import OutputDirectory
+
+            with OutputDirectory(out, LAYOUT_PARTS) as staging:
+                write_oci_directory(staging, saved, blobs, link=durable.share, task=task)
             return
         if format == OCI:
             from casstore.transfer.ocilayout_out import oci_members as members_of
