@@ -232,6 +232,8 @@ class Change:
         try:
             if visible:
                 self._publish(edits, added, generation)
+                if self._on_demand:
+                    self._layout.note(generation)
             doing = "remove the blobs that nothing needs any more"
             gone, self.is_unfinished = self._unlink_some() if doomed else ((), False)
         except OSError as error:

@@ -207,6 +207,11 @@ class ExchangingStore(OpenStore):
                 self.disk.root, self.disk.blobs, self._view, self._make_room, self.max_layer_size
             )
             arrivals, forget = self._united(read(ingest), ingest)
+            if ingest.not_linked:
+                self.notices.append(
+                    f"{ingest.not_linked} blobs were copied, not linked: they belong to another"
+                    " user, or others may write them, and a blob must not change"
+                )
             if origin is not None:
                 self._ask_policy(policy, origin, arrivals, ingest)
             if self.progress is not None:

@@ -151,6 +151,10 @@ class OpenStore:
         lock = self._locked()
         try:
             self._complete_directories()
+            if self.disk.is_shared():
+                from casstore.disk.making import separate_database
+
+                separate_database(self.disk)
             self._connect_for_change(create=create)
             assert self._connection is not None
             published = self.disk.layout.generation()
@@ -161,6 +165,12 @@ class OpenStore:
                 from casstore.care.adoption import adopt_published
 
                 self.notices += adopt_published(self.disk, self._connection, time.time_ns())
+            elif (noted := self.disk.layout.noted()) is not None and self._is_behind(
+                self._connection, noted
+            ):
+                from casstore.care.oldcopy import keep_what_came_since
+
+                self.notices.append(keep_what_came_since(self.disk, self._connection, noted))
             return Change(self.disk, self._connection, lock, time.time_ns())
         except BaseException:
             lock.release()

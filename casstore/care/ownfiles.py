@@ -14,6 +14,7 @@ from casstore.care.adoption import unknown_images
 from casstore.care.published import kept_files
 from casstore.commit import ON_DEMAND, PUBLISH
 from casstore.disk import durable, rights
+from casstore.disk.layoutfile import NOTED
 from casstore.disk.local import TRUST_POLICY
 from casstore.disk.reserve import NAME as RESERVE
 from casstore.errors import CasstoreError
@@ -48,7 +49,7 @@ _RIGHTS = (
 
 def is_ours(name: str) -> bool:
     """Whether a name in a store's root belongs to the store."""
-    return name in ("oci-layout", "blobs", "ingest", QUARANTINE, TRUST_POLICY, RESERVE) or (
+    return name in ("oci-layout", "blobs", "ingest", QUARANTINE, TRUST_POLICY, RESERVE, NOTED) or (
         name.startswith(("casstore.db", _LOCK, "casstore.uses", INDEX_JSON))
     )
 

@@ -55,6 +55,12 @@ def _is_sound(path: str) -> bool:
 
 def cause(path: str, text: str) -> StorageError:
     """What stands in the way of the database at `path`; SQLite's own `text` where nothing does."""
+    from casstore.disk.making import check_length
+
+    try:
+        check_length(os.path.dirname(path))
+    except StorageError as error:
+        return error
     try:
         disk = os.statvfs(os.path.dirname(path))
     except OSError:

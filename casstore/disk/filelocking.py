@@ -86,9 +86,32 @@ class StoreLock:
         descriptor = try_lock(self.path)
         if descriptor is None:
             return False
+        if os.fstat(descriptor).st_nlink > 1:
+            descriptor = self._own(descriptor)
         self._descriptor, self._process = descriptor, os.getpid()
         _to_close.add(descriptor)
         return True
+
+    def _own(self, shared: int) -> int:
+        """A lock file of this store alone, locked, in the place of one with a second name.
+
+        That is one in a copy by hard links, whose writers need not wait for ours.
+        """
+        folder, name = os.path.split(self.path)
+        staging = os.path.join(folder, "ingest", f"{name}-{os.urandom(6).hex()}")
+        try:
+            own = os.open(staging, _FLAGS | os.O_EXCL, 0o644)
+        except OSError:
+            return shared  # a full disk, say: it excludes more than it need
+        try:
+            fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            durable.share_with_group(own, self.path)
+            durable.publish([(staging, self.path)], folder)
+        except OSError:
+            os.close(own)
+            return shared
+        os.close(shared)
+        return own
 
     def _wait(self, deadline: float) -> None:
         """Wait until the lock looked free once; the caller tries again."""
@@ -174,7 +197,7 @@ def try_lock(path: str) -> int | None:
             status = os.fstat(descriptor)
             if (status.st_mode & 0o170000) != 0o100000:
                 raise StorageError(f"{path} is not a regular file")
-            keep = status.st_nlink > 0
+            keep = _is_still(path, status)
             if status.st_uid == os.geteuid():
                 durable.share_with_group(descriptor, path)
         except OSError as error:
@@ -186,6 +209,15 @@ def try_lock(path: str) -> int | None:
                 os.close(descriptor)
         if keep:
             return descriptor
+
+
+def _is_still(path: str, status: os.stat_result) -> bool:
+    """Whether what was opened at `path` is what has that name now."""
+    try:
+        now = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return (now.st_dev, now.st_ino) == (status.st_dev, status.st_ino)
 
 
 class Door:

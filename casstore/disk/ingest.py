@@ -62,6 +62,9 @@ class Ingest:
         except OSError:
             self._token.release()
             raise
+        # Whoever owns a file can change it, whatever its mode, and so can who may write it.
+        self._trusted = frozenset((os.geteuid(), os.stat(self._area).st_uid))
+        self.not_linked = 0  # blobs that are copied, for another user could change them
         self._count = 0
         self._rescued = False  # parts of dead processes were looked for
         self._staged: dict[Digest, tuple[str, int]] = {}  # new here: path, size
@@ -192,7 +195,12 @@ class Ingest:
         target = self._path(digest.hex)
         if not durable.share(path, target):
             return False
-        if os.lstat(target).st_size != size:
+        status = os.lstat(target)
+        if status.st_uid not in self._trusted or status.st_mode & 0o022:
+            os.unlink(target)
+            self.not_linked += 1
+            return False
+        if status.st_size != size:
             os.unlink(target)
             raise Refused(f"blob {digest} has another size than its descriptor says")
         self._staged[digest] = (target, size)

@@ -67,7 +67,9 @@ class LastUses:
             descriptor = os.open(self.path, _FLAGS | os.O_CREAT, 0o644)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_SH)
-                if os.fstat(descriptor).st_nlink:
+                if os.fstat(descriptor).st_nlink > 1:
+                    self._separate()
+                elif os.fstat(descriptor).st_nlink:
                     if not os.fstat(descriptor).st_size:
                         durable.share_with_group(descriptor, self.path)
                     return descriptor
@@ -75,6 +77,13 @@ class LastUses:
                 os.close(descriptor)
                 raise
             os.close(descriptor)
+
+    def _separate(self) -> None:
+        """Put a copy in the place of a file that a copy of the store by hard links has, too."""
+        with open(self.path, "rb", opener=_only_read) as shared:
+            lines = shared.read()
+        with durable.replace_file(self.path, f"{self._staging}-{os.urandom(6).hex()}") as new:
+            new.file.write(lines)
 
     def mark(self) -> tuple[int, int]:
         """A place in the file, for `read` to go on from: inode and length."""
@@ -142,6 +151,10 @@ class LastUses:
         with durable.replace_file(self.path, self._staging) as new:
             for image, at in uses.items():
                 new.file.write(f"{image.hex} {at:0{_TIME_DIGITS}d}\n".encode())
+
+
+def _only_read(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _collect(lines: Iterable[bytes], uses: dict[Digest, int], now: int) -> None:

@@ -31,6 +31,7 @@ REF_NAME = "org.opencontainers.image.ref.name"
 IMAGE_NAME = "io.containerd.image.name"
 PARENT = "io.casstore.image.parent"
 PINNED = "io.casstore.image.pinned"
+NOTED = "casstore.generation"
 GENERATION = "io.casstore.index.generation"
 
 # What is there while nothing is published: an index of no manifests, valid for every other tool.
@@ -74,6 +75,7 @@ class LayoutFile:
         """`staging` is the path of a file on the same file system to write new versions to."""
         self.path = os.path.join(root, "index.json")
         self.last = self.path + ".last"  # what was published before it was withdrawn
+        self._noted = os.path.join(root, NOTED)
         self._staging = staging
 
     def generation(self) -> int | None:
@@ -117,6 +119,41 @@ class LayoutFile:
                 return file.read(len(_WITHDRAWN) + 1) == _WITHDRAWN
         except OSError:
             return False
+
+    def noted(self) -> int | None:
+        """The generation that `note` has last written; None where there is none to be read."""
+        try:
+            file = os.open(self._noted, _READ)
+        except OSError:
+            return None
+        try:
+            text = os.pread(file, 32, 0)
+        except OSError:
+            return None
+        finally:
+            os.close(file)
+        digits = text.removesuffix(b"\n")
+        return int(digits) if len(digits) == 20 and digits.isdigit() else None
+
+    def note(self, generation: int) -> None:
+        """Note what was committed, where index.json, being withdrawn, does not say it.
+
+        Neither flushed nor necessary: it only tells a database from an old copy of it.
+        """
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            file = os.open(self._noted, flags, 0o644)
+            if os.fstat(file).st_nlink > 1:  # a copy of the store by hard links has it, too
+                os.close(file)
+                os.unlink(self._noted)
+                file = os.open(self._noted, flags | os.O_EXCL, 0o644)
+            try:
+                os.pwrite(file, b"%020d\n" % generation, 0)
+                durable.share_with_group(file, self._noted)
+            finally:
+                os.close(file)
+        except OSError:
+            pass
 
     def withdraw(self) -> None:
         """Let index.json name nothing, and keep what it named as `last`; durable on return."""

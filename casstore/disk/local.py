@@ -173,6 +173,16 @@ class LocalStore:
             return None
         return status.st_dev, status.st_ino
 
+    def is_shared(self) -> bool:
+        """Whether the database or its log has a second name: in a copy by hard links."""
+        for path in (self.database, self.database + "-wal"):
+            try:
+                if os.lstat(path).st_nlink > 1:
+                    return True
+            except OSError:
+                pass  # it is not there
+        return False
+
     def connect(self, *, writable: bool, upgrade: bool = False) -> Connection:
         """Open the tag index. Raises Damaged where it is missing or no database of ours.
 

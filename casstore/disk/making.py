@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from casstore.disk import durable, reserve
-from casstore.disk.layoutfile import LAYOUT
+from casstore.disk.layoutfile import LAYOUT, NOTED
 from casstore.disk.local import TRUST_POLICY
 from casstore.disk.strangers import is_systems
 from casstore.errors import Damaged, NotAStore, StorageError, quote
@@ -28,11 +28,14 @@ _PARTS = frozenset(
         "casstore.lock",
         "casstore.uses",
         "index.json",
+        NOTED,
         TRUST_POLICY,
         reserve.NAME,
     )
 )
 _DATABASE_EXTRAS = ("-wal", "-shm", "-journal")
+MAX_PATH = 512  # bytes of a path that SQLite opens (sqlite.org, os_unix.c, MAX_PATHNAME)
+_LONGEST = "/ingest/casstore.db-journal"  # that it opens in a store
 
 
 def create(store: LocalStore) -> None:
@@ -52,6 +55,7 @@ def create(store: LocalStore) -> None:
         if not name.startswith("casstore.db-") and not is_systems(name)
     ):
         raise NotAStore(f"{quote(store.root)} is not empty and not a casstore store")
+    check_length(store.root)
     try:
         fresh = not os.path.isdir(store.root)
         if fresh:
@@ -65,6 +69,17 @@ def create(store: LocalStore) -> None:
             durable.sync_directory(os.path.dirname(store.root) or "/")
     except OSError as error:
         raise durable.storage_error(error, f"cannot make a store at {quote(store.root)}") from None
+
+
+def check_length(root: str) -> None:
+    """Raises StorageError where the path of a store is longer than SQLite can use."""
+    length = len(os.fsencode(os.path.realpath(root)))
+    most = MAX_PATH - len(_LONGEST)
+    if length > most:
+        raise StorageError(
+            f"the path of the store has {length} bytes, and at most {most} can be used: SQLite"
+            f" opens no file whose path has more than {MAX_PATH}"
+        )
 
 
 def make_directories(store: LocalStore) -> None:
@@ -119,6 +134,47 @@ def install_database(store: LocalStore, path: str) -> None:
     durable.sync_files([path])
     durable.publish([(path, store.database)], store.root)
     _drop_what_says_nothing(aside)
+
+
+def separate_database(store: LocalStore) -> None:
+    """Give the store a database of its own, in the place of one that another store has, too.
+
+    A copy by hard links (`cp -al`) shares it, and SQLite writes in place: what one changes, the
+    other would read, whose blobs are others. The lock is held. The new database has all that is in
+    the log, which goes last: whoever finds both finds the same in either.
+    """
+    held = _held(store)
+    if held is None:
+        return  # damaged: it is made anew, which moves it away
+    from casstore.disk import schema
+    from casstore.disk.snapshot import copy_to
+
+    try:
+        staging = staging_database(store)
+        copy_to(held, staging)
+        descriptor = os.open(staging, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            durable.share_with_group(descriptor, store.database)
+        finally:
+            os.close(descriptor)
+        durable.sync_files([staging])
+        _forget(store.database + "-shm")
+        durable.publish([(staging, store.database)], store.root)
+        _forget(store.database + "-wal")
+        durable.sync_directory(store.root)
+    except schema.Error as error:
+        raise schema.database_error(error, store.database) from None
+    except OSError as error:
+        raise durable.storage_error(error, "cannot copy casstore.db") from None
+    finally:
+        held.close()
+
+
+def _forget(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
 
 
 def _drop_what_says_nothing(aside: str) -> None:

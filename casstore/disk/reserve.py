@@ -81,7 +81,10 @@ class Reserve:
         """Make the reserve, or make it larger, as far as there is room. The lock is held."""
         needed = self._needed()
         try:
-            there = os.lstat(self._space).st_size
+            status = os.lstat(self._space)
+            if status.st_nlink > 1:  # in a copy by hard links: to give it up would free nothing
+                self.give_up()
+            there = status.st_size if status.st_nlink == 1 else 0
         except FileNotFoundError:
             there = 0
         except OSError:

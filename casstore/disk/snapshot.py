@@ -80,6 +80,17 @@ def private_copy(connection: schema.Connection) -> schema.Connection:
     return copy
 
 
+def copy_to(connection: schema.Connection, path: str) -> None:
+    """Write the database as a connection sees it to a new file, complete when this returns."""
+    copy = schema.in_memory(path)
+    try:
+        connection.backup(copy)
+        copy.execute("PRAGMA journal_mode = WAL")
+        copy.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        copy.close()
+
+
 def _state(path: str) -> list[tuple[int, ...] | None]:
     state: list[tuple[int, ...] | None] = []
     for name in (path, path + "-wal"):

@@ -31,6 +31,7 @@ from tests.crash.scenarios import Scenario
 
 PARTS = {
     "oci-layout", "index.json", "index.json.last", "blobs", "ingest", "casstore.db",
+    "casstore.generation",
     "casstore.db-wal", "casstore.db-shm", "casstore.lock", "casstore.uses", "casstore.reserve",
     "quarantine",
 }  # fmt: skip
@@ -163,13 +164,15 @@ def _again(path: Path, out: Path, expected: Expectation) -> str:
     """The command is repeated: it ends in the state after."""
     scenario = expected.scenario
     if scenario.makes_layout and out.exists():
-        shutil.rmtree(out)
+        shutil.rmtree(out)  # it is whole, and is not written over
     status, said = run_here(["--store", str(path), *scenario.words(out)])
     if status not in (0, 1, 12) or "Traceback" in said:
         return f"again: {status}: {said}"
     if scenario.writes_output:
         if status or (bad := output_problems(out)):
             return f"again: {said or bad}"
+        if left := list(out.parent.glob(".casstore-*.part")):
+            return f"again: it leaves {left}"
     elif scenario.new_ids:
         return ""  # it has made another image
     state = state_of(path)

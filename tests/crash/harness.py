@@ -69,6 +69,7 @@ class Bench:
         self._prepared = read_tree(self.original)
         self.store = folder / "store"
         self.out = folder / "out"
+        self.twin = folder / "twin"  # a copy of the store by hard links
         self.reset()
         before = state_of(self.store)
         self.calls = self._count(CALLS)
@@ -78,6 +79,11 @@ class Bench:
     def reset(self) -> None:
         """A fresh copy of the prepared store."""
         write_tree(self._prepared, self.store)
+        for left in self.folder.glob(".casstore-*.part"):
+            shutil.rmtree(left)
+        if self.scenario.linked:
+            shutil.rmtree(self.twin, ignore_errors=True)
+            subprocess.run(["cp", "-al", self.store, self.twin], check=True)
         if self.out.is_dir():
             shutil.rmtree(self.out)
         self.out.unlink(missing_ok=True)
@@ -210,8 +216,10 @@ class Bench:
     def _verify(self, *, finished: bool, failed: bool) -> str:
         expected = self.expected
         allowed = [expected.before] * (not finished) + [expected.after] * (not failed)
-        if self.out.is_file() and (bad := output_problems(self.out)):
+        if self.out.exists() and (bad := output_problems(self.out)):
             return bad
+        if self.scenario.linked and read_tree(self.twin) != self._prepared:
+            return "the copy by hard links has changed"
         return verify(self.store, self.out, expected, allowed=allowed, done=finished)
 
     @property

@@ -44,6 +44,7 @@ class Scenario(NamedTuple):
     new_ids: bool = False  # the IDs of new images depend on the clock
     damaged: frozenset[str] = frozenset()  # fsck's words for what the store has before it
     status: int = 0  # that of the command when nothing disturbs it
+    linked: bool = False  # beside a copy of the store by hard links, which is to stay as it is
     in_turns: bool = False  # it commits more than once: what it did before an error stays done
 
     def words(self, out: Path) -> list[str]:
@@ -226,6 +227,8 @@ SCENARIOS = (
     Scenario("tag", "tag app:1 new:1", _chain),
     Scenario("tag that moves", "tag base:1 other:2", _chain),
     Scenario("tag after a kill", "tag app:1 new:1", _log_left),
+    Scenario("tag beside a copy by links", "tag app:1 new:1", _log_left, linked=True),
+    Scenario("rmi beside a copy by links", "rmi other:2 app:1", _chain, linked=True),
     Scenario("rmi", "rmi other:2 app:1", _chain),
     Scenario("rmi of a name", "rmi other:2", _chain),
     Scenario("rmi by force", "rmi -f 2f3bb8fe9ddd", _chain),

@@ -144,3 +144,9 @@ def test_a_disk_that_fails_sqlite_is_never_told_as_damage(
     assert (done.returncode == 0) == (done.stderr == "")
     with Store(str(root)) as store:
         assert store.check().clean or command == "rmi"
+
+
+def test_a_database_that_cannot_even_be_opened_is_damaged(database: str) -> None:
+    Path(database).write_bytes(b"no database at all, whatever its name says" * 200)
+
+    assert isinstance(schema.database_error(Answer("SQLITE_CORRUPT"), database), Damaged)

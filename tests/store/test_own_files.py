@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,11 @@ from casstore import Damaged, NotAStore, NotFound, StorageError, Store
 from casstore.care.repair import quarantine
 from casstore.disk import filelocking
 from casstore.disk.filelocking import Token, is_held, try_lock
+from casstore.disk.making import MAX_PATH
 from casstore.disk.reserve import Reserve
 from casstore.model.digest import Digest
 from tests.store.test_unreadable import as_owner
-from tests.transfer.building import docker_archive, layer
+from tests.transfer.building import Layout, docker_archive, layer
 
 ARCHIVE = docker_archive({"layers": [layer("a")], "tags": ["a:1"]})
 
@@ -291,3 +293,74 @@ def test_the_root_of_a_fresh_ext4_becomes_a_store(tmp_path: Path) -> None:
             assert store.check().clean
     finally:
         subprocess.run(["umount", root], check=True)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda path: os.chown(path, 65534, 65534), lambda path: path.chmod(0o666)]
+)
+def test_a_blob_that_another_user_can_change_is_copied_and_not_linked(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to give files away")
+    layout = Layout()
+    layout.publish(layout.image("a", "b"), "a:1")
+    source = Path(layout.write(str(tmp_path / "layout")))
+    for path in (source / "blobs" / "sha256").iterdir():
+        change(path)
+    with Store(str(tmp_path / "store")) as store:
+        store.load(str(source), link=True)
+
+        assert "were copied, not linked" in store.notices[0]
+        for path in Path(store.disk.blobs.directory).iterdir():
+            status = path.stat()
+            assert (status.st_uid, status.st_mode & 0o222, status.st_nlink) == (0, 0, 1)
+        assert store.check().findings == ()
+
+
+def test_a_blob_of_ones_own_is_linked(tmp_path: Path) -> None:
+    layout = Layout()
+    layout.publish(layout.image("a", "b"), "a:1")
+    source = Path(layout.write(str(tmp_path / "layout")))
+    with Store(str(tmp_path / "store")) as store:
+        store.load(str(source), link=True)
+
+        assert store.notices == []
+        links = {path.stat().st_nlink for path in Path(store.disk.blobs.directory).iterdir()}
+        assert 2 in links
+
+
+def path_of(root: Path, length: int) -> str:
+    """A path below `root` of so many bytes."""
+    path = str(root)
+    while length - len(path) > 201:
+        path += "/" + "x" * 199
+    return path + "/" + "x" * (length - len(path) - 1)
+
+
+@pytest.mark.parametrize("more", [0, 1, 300])
+def test_a_store_whose_path_sqlite_cannot_open_is_refused_before_anything_is_made(
+    tmp_path: Path, more: int
+) -> None:
+    length = MAX_PATH - len("/ingest/casstore.db-journal") + more
+    with Store(path_of(tmp_path, length)) as store:
+        if not more:
+            store.load(io.BytesIO(ARCHIVE))
+            store.tag("a:1", "b:1")
+            assert store.check().findings == ()
+            return
+        with pytest.raises(StorageError, match=f"has {length} bytes, and at most"):
+            store.load(io.BytesIO(ARCHIVE))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_was_moved_to_a_path_that_is_too_long_says_so(
+    store: Store, tmp_path: Path
+) -> None:
+    store.close()
+    place = Path(path_of(tmp_path, 600))
+    place.parent.mkdir(parents=True)
+    os.rename(store.path, place)
+    with Store(str(place)) as moved, pytest.raises(StorageError, match="at most"):
+        moved.tag("a:1", "b:1")

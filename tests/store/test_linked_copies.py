@@ -1,0 +1,138 @@
+"""A copy of a store by hard links (`cp -al`): what is done in one copy is not done in the other."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from casstore.disk.filelocking import StoreLock
+from casstore.errors import Locked
+from casstore.store import Store
+from tests.store.test_readonly import tag_and_die
+from tests.transfer.building import docker_archive, layer
+
+IMAGES = [{"layers": [layer("base"), layer(f"own {n}")], "tags": [f"a:{n}"]} for n in range(3)]
+CHANGES: dict[str, Callable[[Store], object]] = {
+    "rmi": lambda store: store.remove(["a:1"]),
+    "prune": lambda store: store.prune(all=True),
+    "load": lambda store: store.load(
+        io.BytesIO(docker_archive({"layers": [layer("new")], "tags": ["new:1"]}))
+    ),
+    "tag": lambda store: store.tag("a:1", "b:1"),
+    "gc": lambda store: store.gc(),
+    "lease": lambda store: store.add_lease("night", "a:1"),
+    "fsck --rebuild": lambda store: store.check(rebuild=True),
+}
+
+
+def linked(root: Path) -> Path:
+    copy = root.with_name("copy")
+    subprocess.run(["cp", "-al", root, copy], check=True)
+    return copy
+
+
+def state(root: Path) -> tuple[object, ...]:
+    with Store(str(root)) as store:
+        names = [(one.id, one.names) for one in store.images(all=True)]
+        return names, store.leases(), store.check().findings
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    with Store(str(tmp_path / "store")) as store:
+        store.load(io.BytesIO(docker_archive(*IMAGES)))
+    return tmp_path / "store"
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("where", ["store", "copy"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_in_one_leaves_the_other_as_it_was(
+    root: Path, change: str, where: str, *, log: bool
+) -> None:
+    if log:
+        tag_and_die(str(root))
+    copies = {"store": root, "copy": linked(root)}
+    changed, other = copies.pop(where), next(iter(copies.values()))
+    with Store(str(changed)) as store:
+        CHANGES[change](store)
+        store.remove(["a:2"])
+    with Store(str(other)) as store:
+        store.gc()
+
+    names, leases, findings = state(other)
+    expected = ["a:0", "a:1", "a:2", *(["late:1"] if log else [])]
+    assert sorted(n.familiar for _, own in names for n in own) == expected  # type: ignore[attr-defined]
+    assert (leases, findings) == ([], ())
+    assert state(changed)[2] == ()
+
+
+def test_a_store_that_was_open_when_it_was_copied_leaves_the_copy_alone(root: Path) -> None:
+    with Store(str(root)) as store:
+        store.tag("a:1", "open:1")
+        copy = linked(root)
+        store.remove(["a:2", "a:0"])
+        store.tag("a:1", "later:1")
+
+        assert sorted(n.familiar for i in store.images() for n in i.names) == [
+            "a:1", "later:1", "open:1",
+        ]  # fmt: skip
+    names, _, findings = state(copy)
+    assert sorted(n.familiar for _, own in names for n in own) == [  # type: ignore[attr-defined]
+        "a:0", "a:1", "a:2", "open:1",
+    ]  # fmt: skip
+    assert findings == ()
+
+
+def test_the_files_that_are_written_in_place_are_the_store_s_own_after_a_change(root: Path) -> None:
+    copy = linked(root)
+    with Store(str(copy)) as store:
+        store.tag("a:1", "b:1")
+        for name in ("casstore.db", "casstore.lock", "casstore.uses", "casstore.reserve/space"):
+            assert os.stat(copy / name).st_nlink == 1
+            assert os.stat(root / name).st_nlink == 1
+
+
+def test_a_stop_between_the_new_database_and_the_end_of_the_old_log_loses_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from casstore.disk import making
+
+    tag_and_die(str(root))
+    copy = linked(root)
+    unlink = making._forget
+
+    def stop(path: str) -> None:
+        if path.endswith("-wal"):
+            raise KeyboardInterrupt
+        unlink(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(making, "_forget", stop)
+        with Store(str(copy)) as store, pytest.raises(KeyboardInterrupt):
+            store.remove(["a:0"])
+    assert os.stat(copy / "casstore.db").st_nlink == 1
+    assert os.stat(copy / "casstore.db-wal").st_nlink == 2
+
+    with Store(str(copy)) as store:
+        store.remove(["a:0"])
+    kept = ["a:1", "a:2", "late:1"]
+    for one, expected in ((copy, kept), (root, ["a:0", *kept])):
+        names, _, findings = state(one)
+        assert sorted(n.familiar for _, own in names for n in own) == expected  # type: ignore[attr-defined]
+        assert findings == ()
+
+
+def test_who_waits_for_the_lock_that_was_shared_gets_the_store_s_own(root: Path) -> None:
+    copy = linked(root)
+    waiting = os.open(copy / "casstore.lock", os.O_RDWR)
+    with StoreLock(str(copy / "casstore.lock"), 1.0), StoreLock(str(root / "casstore.lock"), 1.0):
+        for place in (copy, root):
+            with pytest.raises(Locked):
+                StoreLock(str(place / "casstore.lock"), 0.05).acquire()
+    os.close(waiting)
