@@ -12,16 +12,28 @@ from casstore.care.adoption import forget_kept, retry_kept, take_differing
 from casstore.care.content import UNREADABLE
 from casstore.care.fsck import BAD_BLOB, MODE, RECOUNT, WRONG_BLOB, findings_of
 from casstore.care.ownfiles import QUARANTINE
+from casstore.care.salvage import top_of
+from casstore.care.storedtree import StoredTree
 from casstore.disk import durable, rights
-from casstore.errors import Damaged
+from casstore.errors import CasstoreError, Damaged
 from casstore.model.digest import Digest
+from casstore.model.imagetree import read_tree
+from casstore.model.reference import Reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.commit import Change
     from casstore.disk.local import LocalStore
+    from casstore.disk.sqliteindex import SqliteIndex
 
 _WRONG_INDEX = frozenset(("edge-missing", "config-bad", "ref-dangling"))
+_NOT_HELD = """
+SELECT reference.name, image.digest, blob.digest FROM reference
+JOIN image ON image.id = reference.image JOIN blob ON blob.id = reference.manifest
+WHERE NOT EXISTS (SELECT 1 FROM holding WHERE holding.image = reference.image
+    AND holding.manifest = reference.manifest)
+ORDER BY reference.id
+"""
 _CORRECT = """
 UPDATE blob SET refcount = (SELECT count(*) FROM edge WHERE edge.child = blob.id)
     + (SELECT count(*) FROM holding WHERE holding.manifest = blob.id)
@@ -43,6 +55,7 @@ def repair_store(disk: LocalStore, change: Change, *, content: bool) -> tuple[li
         change.index.connection.execute(_CORRECT)
         done.append(f"{len(wrong)} reference counts corrected")
     differing = take_differing(disk, change.index)
+    done += _hold_again(disk, change.index)
     lines, spent = retry_kept(disk, change.index)
     change.commit()
     if differing:
@@ -59,6 +72,25 @@ def repair_store(disk: LocalStore, change: Change, *, content: bool) -> tuple[li
             done.append(f"{finding.object} moved to {QUARANTINE}/: load its image again")
     codes = {finding.code for finding in findings}
     return done, bool(codes & _WRONG_INDEX) and not codes & BAD_BLOB
+
+
+def _hold_again(disk: LocalStore, index: SqliteIndex) -> list[str]:
+    """Let images hold the manifests that their names name: a name is not to go for a lost row.
+
+    An earlier casstore lost it where a name left a manifest and another came to it in one load.
+    """
+    lines = []
+    for name, image, manifest in index.connection.execute(_NOT_HELD).fetchall():
+        try:
+            digest = Digest.of_bytes(manifest)
+            top = top_of(digest, disk.blobs.read(digest))
+            record = read_tree(top, StoredTree(disk.blobs)) if top is not None else None
+        except CasstoreError:
+            continue  # it is told with the blob
+        if record is not None and record.id.raw == image:
+            index.admit(record)
+            lines.append(f"{Reference(name).familiar} is held by its image again")
+    return lines
 
 
 def _protect(disk: LocalStore, digest: Digest) -> bool:

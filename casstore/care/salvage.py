@@ -36,7 +36,7 @@ def write_salvaged_index(disk: LocalStore) -> str:
         if digest is None or not 0 < status.st_size <= MAX_DOCUMENT:
             continue
         try:
-            top = _top(digest, disk.blobs.read(digest))
+            top = top_of(digest, disk.blobs.read(digest))
             if top is None:
                 continue
             parsed = parse_document(disk.blobs.read(digest), top)
@@ -55,7 +55,7 @@ def write_salvaged_index(disk: LocalStore) -> str:
     return f"index.json was lost: {len(images)} images without names were found among the blobs"
 
 
-def _top(digest: Digest, data: bytes) -> Descriptor | None:
+def top_of(digest: Digest, data: bytes) -> Descriptor | None:
     """A descriptor for the bytes of a manifest or an index; None for anything else."""
     if data.lstrip()[:1] != b"{":
         return None

@@ -305,6 +305,27 @@ def test_prune_counts_the_manifest_of_an_image_that_lives_on_under_another(
     assert_whole(store, tmp_path)
 
 
+def test_repair_keeps_a_name_whose_image_an_earlier_release_let_lose_its_manifest(
+    store: Store, tmp_path: Path
+) -> None:
+    layout = Forms()
+    zstd = layout.add(store, zstd_of(store))
+    layout.publish(layout.index(zstd), "i:1")
+    store.load(layout.tar())
+    with store._change() as change:
+        change.index._touch(OLD_ID)
+        change.index._do("drop_holding", OLD_ID.raw, Digest(zstd["digest"]).raw)
+        change.commit()
+    assert [one.code for one in store.check().findings] == ["ref-dangling"]
+
+    result = store.check(repair=True)
+
+    assert result.repaired == ("a:1 is held by its image again",)
+    assert images(store) == {"a:1": OLD_ID, "b:1": OLD_ID, "i:1": images(store)["i:1"]}
+    store.remove(["i:1"])
+    assert_whole(store, tmp_path)
+
+
 def key() -> bytes:
     own = ec.generate_private_key(ec.SECP256R1())
     return own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
