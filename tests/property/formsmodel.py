@@ -266,6 +266,14 @@ class Model:
         self.subjects = {(top, blob) for top, blob in self.subjects if top in there}
         self.soft = {name: own for name, own in self.soft.items() if own in self.held}
 
+    def forget(self, image: Digest) -> None:
+        """An image has gone, with its names."""
+        for name in self.names_of(image):
+            del self.names[name]
+        for child in self.children(image):
+            self.parents[child] = None
+        del self.held[image], self.parents[image]
+
     # The trash
 
     def keep(self, before: Model, entries: dict[Digest, int], number: int | None) -> None:

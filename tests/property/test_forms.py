@@ -525,6 +525,22 @@ class Forms(RuleBasedStateMachine):
             del self.model.trash[number]
         self.model.tidy()
 
+    @rule(half=st.booleans())
+    def gc_with_a_policy(self, *, half: bool) -> None:
+        """Which images a policy chooses is its own affair; the rest must stay as it was."""
+        size = self._bytes()
+        policy = {"max-used-space": str(size // 2) if half else "0", "min-age": "0s"}
+        said = self.store.collect(policy, dry_run=True)
+        result = self.store.collect(policy)
+        assert said.plan.steps == result.plan.steps
+        assert result.freed == size - self._bytes()
+        there = {image.id for image in self.store.images(all=True)}
+        for image in set(self.model.held) - there:
+            assert image not in self.model.pins | {*self.model.soft.values()}
+            assert image not in self.model.hard.values()
+            self.model.forget(image)
+        self.model.tidy()
+
     @rule()
     def gc(self) -> None:
         result = self.store.gc()
