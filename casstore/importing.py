@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import platform as machine
 from typing import IO, TYPE_CHECKING, cast
 
-from casstore.errors import InvalidReference, NotFound, Refused, Unsupported, UsageError, quote
+from casstore.errors import InvalidReference, NotFound, Refused, Unsupported, quote
+from casstore.model.platform import of_machine, parse_platform
 from casstore.model.record import CONFIG, LAYER, Arrival
 from casstore.model.reference import parse_name, parse_target
 from casstore.rules.resolve import resolve
 from casstore.transfer.compress import parse_compression
 from casstore.transfer.counted import CountedReader
-from casstore.transfer.rootfs import ParentImage, Platform, import_rootfs
+from casstore.transfer.rootfs import ParentImage, import_rootfs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,18 +22,6 @@ if TYPE_CHECKING:
     from casstore.model.digest import Digest
     from casstore.model.reference import Reference
     from casstore.progress import Progress
-
-# Python's names of machines in Go's words (GOARCH), with the variant that Docker gives them.
-_MACHINES = {
-    "x86_64": ("amd64", ""),
-    "amd64": ("amd64", ""),
-    "aarch64": ("arm64", "v8"),
-    "arm64": ("arm64", "v8"),
-    "armv7l": ("arm", "v7"),
-    "armv6l": ("arm", "v6"),
-    "i686": ("386", ""),
-    "i386": ("386", ""),
-}
 
 
 def import_source(
@@ -73,8 +61,9 @@ def import_source(
             changes=changes,
             message=message,
             created=now,
-            platform=_platform(platform),
+            platform=parse_platform(platform) if platform else of_machine(os.uname().machine),
             parent=below,
+            may_be_empty=isinstance(source, str),
         )
     finally:
         if stream is not source:
@@ -101,16 +90,6 @@ def _opened(source: str | IO[bytes]) -> IO[bytes]:
 
 def _size(source: str | IO[bytes]) -> int | None:
     return os.path.getsize(source) if isinstance(source, str) else None
-
-
-def _platform(text: str | None) -> Platform:
-    if text is None:
-        name = machine.machine().lower()
-        return Platform("linux", *_MACHINES.get(name, (name, "")))
-    parts = text.split("/")
-    if not 1 < len(parts) < 4 or not all(part.isalnum() and part.isascii() for part in parts):
-        raise UsageError(f"invalid platform {quote(text)}: use os/architecture[/variant]")
-    return Platform(parts[0], parts[1], parts[2] if len(parts) == 3 else "")
 
 
 def _parent(view: SqliteView, ingest: Ingest, image: Digest) -> ParentImage:

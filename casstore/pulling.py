@@ -11,7 +11,7 @@ import os
 
 from casstore.errors import NotFound, Refused, RegistryError, UsageError
 from casstore.model.manifest import Platform
-from casstore.model.platform import normal, runs, shown
+from casstore.model.platform import normal, of_machine, runs, shown
 from casstore.model.record import INDEX, MANIFEST, Arrival
 from casstore.model.reference import Reference, parse_name
 from casstore.registry.fetch import choose_manifest, fetch_tree
@@ -158,7 +158,7 @@ class Pull:
 
 def this_machine() -> Platform:
     """The platform whose images run here."""
-    return normal(Platform("linux", os.uname().machine, ""))
+    return of_machine(os.uname().machine)
 
 
 def _has_tag(text: str) -> bool:

@@ -91,8 +91,8 @@ class Store(NamingStore, LookingStore, TrustedStore, CopyingStore, KeepingStore,
         Args:
             source: path of the tar (plain or compressed), or a binary stream of it.
             name: a tag for the image.
-            changes: Dockerfile instructions for its config (CMD ENTRYPOINT ENV EXPOSE LABEL
-                ONBUILD USER VOLUME WORKDIR).
+            changes: Dockerfile instructions for its config (CMD ENTRYPOINT ENV EXPOSE
+                HEALTHCHECK LABEL ONBUILD USER VOLUME WORKDIR).
             message: the comment of its history entry.
             parent: an IMAGE to put the layer on top of; it is recorded as the parent.
             compression: as for `load`.

@@ -23,6 +23,8 @@ _ARCHITECTURES = {
     "armv6l": ("arm", "v6"), "armv5l": ("arm", "v5"),
 }  # fmt: skip
 _SYSTEMS = {"macos": "darwin"}
+_KNOWN_SYSTEMS = frozenset(("darwin", "freebsd", "linux", "macos", "wasip1", "windows"))
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
 def parse_platform(text: str) -> Platform:
@@ -32,13 +34,18 @@ def parse_platform(text: str) -> Platform:
         UsageError: it is neither.
     """
     parts = text.lower().split("/")
-    if len(parts) > 3 or not all(
-        (part.isascii() and part.isalnum()) or "_" in part for part in parts
-    ):
+    if len(parts) > 3 or not all(part and _LETTERS.issuperset(part) for part in parts):
         raise UsageError(f"invalid platform {quote(text)}: use os/architecture[/variant]")
     if len(parts) == 1:
+        if parts[0] in _KNOWN_SYSTEMS:
+            raise UsageError(f"invalid platform {quote(text)}: it has no architecture")
         parts = ["linux", *parts]
     return normal(Platform(parts[0], parts[1], parts[2] if len(parts) == 3 else ""))
+
+
+def of_machine(name: str) -> Platform:
+    """The platform of a Linux machine, from the name that its kernel gives it."""
+    return normal(Platform("linux", name, ""))
 
 
 def normal(platform: Platform) -> Platform:

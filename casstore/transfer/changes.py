@@ -1,11 +1,12 @@
 """Dockerfile instructions that `import -c` applies to a config.
 
-They are CMD ENTRYPOINT ENV EXPOSE LABEL ONBUILD USER VOLUME WORKDIR, read as dockerd reads them:
-comments and continued lines, exec and shell form, quotes, and variables that earlier ENVs (or the
-parent) have set. Anything else is refused in dockerd's words, `run is not a valid change command`.
+They are CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL ONBUILD USER VOLUME WORKDIR, read as dockerd
+reads them: comments and continued lines, exec and shell form, quotes, and variables that earlier
+ENVs (or the parent) have set. Anything else is refused in dockerd's words, `run is not a valid
+change command`.
 
 Source: moby's `dockerfile/parser` and `dockerfile/dispatchers.go`; tests hold what dockerd 20.10
-made of each form. It takes HEALTHCHECK too, which its reference page does not list; not here.
+made of each form.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from casstore.errors import Refused, printable, quote
 from casstore.transfer.dockerwords import expand, expand_words, split
+from casstore.transfer.healthcheck import health_check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +28,7 @@ _PROTOCOLS = ("tcp", "udp", "sctp")
 _MAX_PORT = 65535
 MAX_EXPOSED = 200_000  # ports that one EXPOSE names: every one of tcp, udp and sctp
 _SHOWN = 80
+_WITH_FLAGS = "healthcheck"
 _CONTINUED = re.compile(r"(^|[^\\])\\[ \t]*$")
 
 
@@ -68,7 +71,8 @@ def _parsed(line: str) -> Iterator[tuple[str, str]]:
     if word:
         arguments = rest[0].strip() if rest else ""
         flag = arguments.split(None, 1)[0] if arguments else ""
-        if flag.startswith("--") and flag != "--" and word.lower() in _HANDLERS:
+        takes_none = word.lower() in _HANDLERS and word.lower() != _WITH_FLAGS
+        if flag.startswith("--") and flag != "--" and takes_none:
             raise Refused(f"Unknown flag: {_shown(flag[2:].partition('=')[0])}")
         yield word, arguments
 
@@ -123,6 +127,9 @@ class _Changes:
                     raise Refused(f"EXPOSE exceeds the limit of {MAX_EXPOSED} ports")
                 ports.update((port, {}) for port in more)
         self.config["ExposedPorts"] = ports
+
+    def healthcheck(self, rest: str) -> None:
+        self.config["Healthcheck"] = health_check(rest, _json_words)
 
     def onbuild(self, rest: str) -> None:
         word, *arguments = _at_least_one("ONBUILD", rest.split(None, 1))
@@ -251,6 +258,7 @@ _HANDLERS: dict[str, Callable[[_Changes, str], None]] = {
     "entrypoint": _Changes.entrypoint,
     "env": _Changes.env,
     "expose": _Changes.expose,
+    "healthcheck": _Changes.healthcheck,
     "label": _Changes.label,
     "onbuild": _Changes.onbuild,
     "user": _Changes.user,

@@ -25,6 +25,7 @@ from casstore.transfer.reading import read_into
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from casstore.model.manifest import Platform
     from casstore.model.record import ImageRecord, LayerRecord
     from casstore.ports import Intake
     from casstore.transfer.compress import Compression
@@ -32,14 +33,6 @@ if TYPE_CHECKING:
 COMMENT = "Imported from -"
 MAX_TRAILER = 64 << 20  # bytes behind the end of the tar: GNU tar pads, an endless device goes on
 NO_TAR = "the root file system is not a tar archive, or not all of one"
-
-
-class Platform(Value):
-    """What the image is for."""
-
-    os: str
-    architecture: str
-    variant: str
 
 
 class ParentImage(Value):
@@ -59,6 +52,7 @@ def import_rootfs(
     created: int,
     platform: Platform,
     parent: ParentImage | None,
+    may_be_empty: bool = True,
 ) -> ImageRecord:
     """Stage the image.
 
@@ -71,6 +65,8 @@ def import_rootfs(
         created: nanoseconds since 1970.
         platform: of the image; a parent's own is kept.
         parent: an image to put the layer on.
+        may_be_empty: no bytes at all are an empty root file system, as for dockerd. In a pipe
+            they mean that whatever should have written them failed.
 
     Raises:
         Refused: a bad change, or anything but a whole tar, which may be compressed.
@@ -82,6 +78,8 @@ def import_rootfs(
     with _Scanned(open_uncompressed(source, limit=limit, padded=True)) as content:
         job = LayerJob(lambda: cast("IO[bytes]", content), None, 1)
         (layer,) = pack_layers([job], intake, compression)
+    if not layer.diff_size and not may_be_empty:
+        raise Refused("the root file system is empty: nothing was written to it")
     if not content.scanner.is_whole:
         raise Refused(NO_TAR)
     below = list(parent.layers) if parent is not None else []

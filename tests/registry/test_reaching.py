@@ -185,14 +185,20 @@ def test_retry_after_is_seconds_or_a_date(text: str, expected: float | None) -> 
     [
         ("linux/arm64/v8", "linux/arm64"), ("linux/x86_64", "linux/amd64"), ("arm", "linux/arm/v7"),
         ("Linux/ARM/6", "linux/arm/v6"), ("windows/amd64", "windows/amd64"),
-        ("linux/aarch64", "linux/arm64"),
+        ("linux/aarch64", "linux/arm64"), ("arm64", "linux/arm64"), ("linux/x86-64", "linux/amd64"),
+        ("linux/armhf", "linux/arm/v7"), ("linux/armel", "linux/arm/v6"),
+        ("macos/arm64", "darwin/arm64"), ("linux/armv8l", "linux/arm64"),
+        ("linux/i686", "linux/386"), ("linux/amd64/v1", "linux/amd64"),
+        ("linux/amd64/v3", "linux/amd64/v3"), ("linux/riscv64", "linux/riscv64"),
     ],
 )  # fmt: skip
 def test_platforms_are_read_as_docker_reads_them(text: str, expected: str) -> None:
     assert shown(parse_platform(text)) == expected
 
 
-@pytest.mark.parametrize("text", ["", "a/b/c/d", "linux/", "linux/a b", "/"])
+@pytest.mark.parametrize(
+    "text", ["", "a/b/c/d", "linux/", "linux/a b", "/", "linux", "linux/é", "linux//v7"]
+)
 def test_what_is_no_platform_is_wrong_usage(text: str) -> None:
     with pytest.raises(UsageError, match="invalid platform"):
         parse_platform(text)

@@ -123,3 +123,84 @@ def test_ports_named_over_and_over_have_a_limit() -> None:
     assert len(changed("EXPOSE 1-65535 1-65535/udp 1-65535/sctp")["ExposedPorts"]) == 3 * 65535
     with pytest.raises(Refused, match=r"^EXPOSE exceeds the limit of 200000 ports$"):
         changed("EXPOSE " + "1-65535 " * 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "check"),
+    [
+        ("CMD curl -f http://x || exit 1", {"Test": ["CMD-SHELL", "curl -f http://x || exit 1"]}),
+        ('CMD ["curl","-f"]', {"Test": ["CMD", "curl", "-f"]}),
+        ('cmd $HOME "a b"', {"Test": ["CMD-SHELL", '$HOME "a b"']}),
+        ("NONE", {"Test": ["NONE"]}),
+        ("none", {"Test": ["NONE"]}),
+        ("--interval=5s NONE", {"Test": ["NONE"]}),
+        ("--bogus=5s NONE", {"Test": ["NONE"]}),
+        ("-- CMD x", {"Test": ["CMD-SHELL", "x"]}),
+        ("--interval= CMD x", {"Test": ["CMD-SHELL", "x"]}),
+        ('--interval="5s" CMD x', {"Test": ["CMD-SHELL", "x"], "Interval": 5_000_000_000}),
+        ("--interval=1ms CMD x", {"Test": ["CMD-SHELL", "x"], "Interval": 1_000_000}),
+        ("--interval=1.5h2us CMD x", {"Test": ["CMD-SHELL", "x"], "Interval": 5_400_000_002_000}),
+        ("--retries=+3 CMD x", {"Test": ["CMD-SHELL", "x"], "Retries": 3}),
+        ("--retries=03 CMD x", {"Test": ["CMD-SHELL", "x"], "Retries": 3}),
+        (
+            "--interval=5s --timeout=1m30s --start-period=1h --retries=3 CMD x y",
+            {
+                "Test": ["CMD-SHELL", "x y"],
+                "Interval": 5_000_000_000,
+                "Timeout": 90_000_000_000,
+                "StartPeriod": 3_600_000_000_000,
+                "Retries": 3,
+            },
+        ),
+    ],
+)
+def test_a_health_check_is_what_dockerd_makes_of_it(text: str, check: dict[str, Any]) -> None:
+    assert changed(f"HEALTHCHECK {text}")["Healthcheck"] == check
+    assert changed(f"healthcheck {text}", "HEALTHCHECK CMD b")["Healthcheck"]["Test"][1] == "b"
+
+
+def test_a_health_check_may_have_the_interval_at_the_start_of_newer_dockers() -> None:
+    check = changed("HEALTHCHECK --start-interval=2s CMD x")["Healthcheck"]
+
+    assert check == {"Test": ["CMD-SHELL", "x"], "StartInterval": 2_000_000_000}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "HEALTHCHECK requires at least one argument"),
+        ("--interval=5s", "HEALTHCHECK requires at least one argument"),
+        ("NONE x", "HEALTHCHECK NONE takes no arguments"),
+        ("--bogus=5s CMD x", "Unknown flag: bogus"),
+        ("--interval=5s --interval=6s CMD x", "Duplicate flag specified: interval"),
+        ("--interval 5s CMD x", "Missing a value on flag: interval"),
+        ("--interval=1us CMD x", 'Interval "interval" cannot be less than 1ms'),
+        ("--interval=0 CMD x", 'Interval "interval" cannot be less than 1ms'),
+        ("--timeout=0s CMD x", 'Interval "timeout" cannot be less than 1ms'),
+        ("--interval=-5s CMD x", 'Interval "interval" cannot be less than 1ms'),
+        ("--interval=5 CMD x", 'time: missing unit in duration "5"'),
+        ("--interval=abc CMD x", 'time: invalid duration "abc"'),
+        ("--interval=1d CMD x", 'time: invalid duration "1d"'),
+        ("--interval=$A CMD x", 'time: invalid duration "$A"'),
+        ("--interval=3000000h CMD x", 'time: invalid duration "3000000h"'),
+        ("--retries=0 CMD x", "--retries must be at least 1 (not 0)"),
+        ("--retries=-1 CMD x", "--retries must be at least 1 (not -1)"),
+        ("--retries=a CMD x", 'strconv.ParseInt: parsing "a": invalid syntax'),
+        (
+            "--retries=99999999999 CMD x",
+            'strconv.ParseInt: parsing "99999999999": value out of range',
+        ),
+        ("CMD", "Missing command after HEALTHCHECK CMD"),
+        ("CMD []", "Missing command after HEALTHCHECK CMD"),
+        ("foo", 'Unknown type "FOO" in HEALTHCHECK (try CMD)'),
+        (
+            'CMD ["a", 1]',
+            "when using JSON array syntax, arrays must be comprised of strings only",
+        ),
+    ],
+)
+def test_a_bad_health_check_is_refused_in_dockerds_words(text: str, says: str) -> None:
+    with pytest.raises(Refused) as caught:
+        changed(f"HEALTHCHECK {text}")
+
+    assert str(caught.value) == says

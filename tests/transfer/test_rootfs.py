@@ -11,10 +11,11 @@ import pytest
 from casstore.errors import Refused
 from casstore.model.digest import sha256
 from casstore.model.imageconfig import is_child_history, parse_config
+from casstore.model.manifest import Platform
 from casstore.model.record import ImageRecord
 from casstore.transfer.compress import DEFAULT, Compression
 from casstore.transfer.openlayer import open_layer
-from casstore.transfer.rootfs import ParentImage, Platform, import_rootfs
+from casstore.transfer.rootfs import ParentImage, import_rootfs
 from tests.transfer.building import tar_of
 from tests.transfer.memoryintake import MemoryIntake
 from tests.transfer.noise import noise

@@ -45,8 +45,8 @@ HELP = Command(
         *OF_A_CHANGE,
     ),
     description="""\
-Changes: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, USER, VOLUME, WORKDIR. A store that is not
-there yet is made.""",
+Changes: CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, USER, VOLUME, WORKDIR. A store
+that is not there yet is made.""",
     completes="file",
 )
 
