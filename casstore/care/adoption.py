@@ -21,12 +21,13 @@ from casstore.care.published import (
     layout_of,
     listed,
     read_file,
+    written_as,
 )
 from casstore.care.storedtree import StoredTree
 from casstore.disk import durable, rights, schema
-from casstore.disk.layoutfile import GENERATION
+from casstore.disk.layoutfile import GENERATION, REF_NAME
 from casstore.disk.sqliteindex import SqliteIndex
-from casstore.errors import CasstoreError, Damaged, Refused, StorageError
+from casstore.errors import CasstoreError, Damaged, Refused, StorageError, quote
 from casstore.model.digest import Digest
 from casstore.model.imagetree import read_tree
 from casstore.transfer.keeping import describe_layer
@@ -205,9 +206,13 @@ def _take(
             parents.append((image, parent))
         if name is not None and (move or index.image_named(name) is None):
             index.attach(name, image, top.digest, tagged=0)
+            if (text := written_as(entry.annotations, name)) is not None:
+                index.write_as(name, text)
             taken.append(name.familiar)
         elif not known:
-            taken.append(image.short)
+            text = entry.annotations.get(REF_NAME) if name is None else None
+            bad = f" (without the name {quote(text)}, which is not valid)" if text else ""
+            taken.append(image.short + bad)
     for child, parent in parents:
         if index.has_image(parent) and not _descends(index, parent, child):
             index.link_parent(child, parent)

@@ -90,6 +90,15 @@ def given_name(annotations: dict[str, str], digest: Digest) -> Reference | None:
     return name.reference if name.digest in (None, digest) else None
 
 
+def written_as(annotations: dict[str, str], name: Reference) -> str | None:
+    """How a descriptor's annotations write the name that they give, if not in its familiar form.
+
+    Other tools look for exactly that: skopeo finds `oci:STORE:web` where that is what it wrote.
+    """
+    text = annotations.get(REF_NAME)
+    return text if text and text != name.familiar else None
+
+
 def given_parent(annotations: dict[str, str]) -> Digest | None:
     """The parent that a descriptor's annotations give; what is no digest is none.
 

@@ -21,6 +21,7 @@ from casstore.care.published import (
     given_parent,
     keep_aside,
     layout_of,
+    written_as,
 )
 from casstore.care.soundness import database_problems
 from casstore.care.storedtree import StoredTree
@@ -189,6 +190,8 @@ def _read_images(
         name = given_name(entry.annotations, top.digest)
         if name is not None:
             bulk.attach(name, image, top.digest)
+            if (text := written_as(entry.annotations, name)) is not None:
+                bulk.write_as(name, text)
         if entry.annotations.get(PINNED) == "true":
             bulk.pin(image)
         parent = given_parent(entry.annotations)

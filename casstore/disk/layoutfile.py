@@ -57,7 +57,7 @@ def record(row: Published) -> bytes:
     """The line of one descriptor. Nothing in it needs JSON escapes: names are grammar-checked."""
     annotations = []
     if row.name is not None:
-        annotations.append(f'"{REF_NAME}":"{row.name.familiar}"')
+        annotations.append(f'"{REF_NAME}":"{row.written or row.name.familiar}"')
         annotations.append(f'"{IMAGE_NAME}":"{row.name}"')
     if row.parent is not None:
         annotations.append(f'"{PARENT}":"{row.parent}"')

@@ -10,7 +10,7 @@ is kept in memory does not grow with the store. The result is the same as that o
 from __future__ import annotations
 
 from casstore.disk.schema import KINDS
-from casstore.disk.sqliteindex import EDITS
+from casstore.disk.sqliteindex import EDITS, WRITTEN
 from casstore.disk.sqliteview import SqliteView, encode_labels
 from casstore.model.digest import Digest
 from casstore.model.record import LAYER
@@ -161,6 +161,10 @@ class BulkIndex:
             self._do(EDITS["add_subject"], (top, subject.raw))
         if not self._do(_ADD_REFERENCE, (name, image, top, 0)).rowcount:
             self._again.append((name, image, manifest))
+
+    def write_as(self, name: Reference, text: str) -> None:
+        """Publish a name as another tool has written it."""
+        self._do(EDITS["set_meta"], (WRITTEN + name, text))
 
     def pin(self, image: int) -> None:
         """Pin an image."""

@@ -61,6 +61,8 @@ EDITS = {
     "drop_expired": "DELETE FROM lease WHERE expires <= ?",
 }
 
+# Key in meta of how another tool has written a name, where that is not the familiar form.
+WRITTEN = "written."
 # Images whose records a change can tell from those before: with more, and 10 MB of them, it is
 # cheaper to write index.json whole.
 MOST_TOLD = 10_000
@@ -75,6 +77,7 @@ class Published(Value):
     pinned: bool = False
     place: float = 1.0  # about where in the list the record is: 0 its start, 1 its end
     made: int = 0  # grows from name to name, in the order in which they were made; 0 without one
+    written: str | None = None  # how another tool wrote the name, if not in its familiar form
 
 
 class SqliteIndex(RemovalIndex):
@@ -269,10 +272,15 @@ class SqliteIndex(RemovalIndex):
             self._touch(old_image)
             self._naming.pop(old_image, None)
             self._do("drop_reference", name)
+            self._do("drop_written", name)
             self._lost_name[old_image, old_manifest] = None
             moved = old_image
         self._do("add_reference", name, self._id("id_of_image", image), target, tagged)
         return moved
+
+    def write_as(self, name: Reference, text: str) -> None:
+        """Publish a name that was just attached as another tool has written it."""
+        self._do("set_meta", WRITTEN + name, text)
 
     def link_parent(self, child: Digest, parent: Digest) -> None:
         """Record the parent of an image; both are in the store."""
@@ -311,7 +319,7 @@ class SqliteIndex(RemovalIndex):
 
 
 def _published(row: Any, place: float = 1.0) -> Published:
-    name, media_type, raw, size, parent, made, pinned = row
+    name, media_type, raw, size, parent, made, pinned, written = row
     return Published(
         Reference(name) if name is not None else None,
         Descriptor(media_type, Digest.of_bytes(raw), size),
@@ -319,6 +327,7 @@ def _published(row: Any, place: float = 1.0) -> Published:
         bool(pinned),
         place,
         made,
+        written,
     )
 
 

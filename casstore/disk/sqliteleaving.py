@@ -28,6 +28,7 @@ LEAVING = {
     " JOIN image ON image.id = reference.image JOIN blob ON blob.id = reference.manifest"
     " WHERE name = ?",
     "drop_reference": "DELETE FROM reference WHERE name = ?",
+    "drop_written": "DELETE FROM meta WHERE key = 'written.' || ?",
     "drop_holding": "DELETE FROM holding WHERE image = (SELECT id FROM image WHERE digest = ?)"
     " AND manifest = (SELECT id FROM blob WHERE digest = ?)",
     "drop_holdings": "DELETE FROM holding WHERE image = ?",
@@ -115,6 +116,7 @@ class RemovalIndex(SqliteView):
                 if image in self._naming:
                     self._naming[image].drop(name)
             self._do("drop_reference", name)
+            self._do("drop_written", name)
         for image, manifest in plan.detach:
             self._touch(image)
             self._do("drop_holding", image.raw, manifest.raw)

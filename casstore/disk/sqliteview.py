@@ -30,17 +30,18 @@ LABEL_SEPARATOR = "\x00"  # between keys and values of image.labels: legal in ne
 # Records of index.json: name, media type, digest, size, parent, id of the reference, pinned.
 PUBLISHED_NAMES = (
     "SELECT reference.name, holding.media_type, blob.digest, blob.size, parent.digest, reference.id"
-    ", image.id IN pin FROM reference JOIN image ON image.id = reference.image"
+    ", image.id IN pin, (SELECT value FROM meta WHERE key = 'written.' || reference.name)"
+    " FROM reference JOIN image ON image.id = reference.image"
     " JOIN holding ON holding.image = image.id AND holding.manifest = reference.manifest"
     " JOIN blob ON blob.id = reference.manifest"
     " LEFT JOIN image AS parent ON parent.id = image.parent {} ORDER BY reference.id"
 )
 PUBLISHED_NAMELESS = (
     "SELECT NULL, holding.media_type, blob.digest, blob.size, parent.digest, 0, image.id IN pin"
-    " FROM image JOIN holding ON holding.image = image.id JOIN blob ON blob.id = holding.manifest"
-    " LEFT JOIN image AS parent ON parent.id = image.parent WHERE {} NOT EXISTS (SELECT 1"
-    " FROM reference WHERE reference.image = image.id AND reference.manifest = blob.id)"
-    " ORDER BY image.id, blob.id"
+    ", NULL FROM image JOIN holding ON holding.image = image.id"
+    " JOIN blob ON blob.id = holding.manifest LEFT JOIN image AS parent ON parent.id = image.parent"
+    " WHERE {} NOT EXISTS (SELECT 1 FROM reference WHERE reference.image = image.id"
+    " AND reference.manifest = blob.id) ORDER BY image.id, blob.id"
 )
 
 # Every statement by its name, so that a test can show the plan of each.

@@ -73,6 +73,47 @@ def test_a_bare_word_is_a_repository(store: Store) -> None:
     assert names(store) == ["a:1", "a:2", "web:latest"]
 
 
+def written(store: Store) -> list[str]:
+    """What index.json calls its images, for other tools."""
+    index = json.loads((Path(store.path) / "index.json").read_bytes())
+    key = "org.opencontainers.image.ref.name"
+    return [entry["annotations"][key] for entry in index["manifests"] if "annotations" in entry]
+
+
+def test_the_tool_that_wrote_a_name_finds_it_again(store: Store) -> None:
+    rewrite(store, foreign_image(store, "new", name="web"))
+    store.tag("a:1", "a:3")
+
+    assert written(store) == ["a:1", "a:2", "web", "a:3"]
+    assert store.check().findings == ()
+    os.unlink(f"{store.path}/casstore.db")
+    store = Store(store.path)
+    store.tag("a:1", "a:4")
+    assert names(store) == ["a:1", "a:2", "a:3", "a:4", "web:latest"]
+    assert written(store) == ["a:1", "a:2", "web", "a:3", "a:4"]
+    assert store.check().findings == ()
+
+
+def test_a_name_that_we_give_anew_is_written_in_our_form(store: Store) -> None:
+    rewrite(store, foreign_image(store, "new", name="web"))
+    store.tag("web", "kept:1")
+    store.tag("a:1", "web")
+
+    assert written(store) == ["a:1", "a:2", "kept:1", "web:latest"]
+    store.remove(["web"])
+    store.tag("kept:1", "web")
+    assert written(store)[-1] == "web:latest"
+    assert store.check().findings == ()
+
+
+def test_a_name_that_is_not_valid_is_told(store: Store) -> None:
+    rewrite(store, foreign_image(store, "new", name="No/Name:1"))
+    store.gc()
+
+    assert names(store) == ["a:1", "a:2"]
+    assert '(without the name "No/Name:1", which is not valid)' in store.notices[0]
+
+
 def test_an_image_without_a_name_is_kept_too(store: Store) -> None:
     rewrite(store, foreign_image(store, "new"))
     store.gc()
