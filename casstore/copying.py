@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from casstore.registry.access import Access
     from casstore.registry.http import Transport
 
+_MOST_DIGITS = 6  # of the position of an image in an archive
+
 
 class CopyingStore(ExchangingStore):
     """A store that one image can be copied into and out of."""
@@ -194,11 +196,22 @@ def _named(arrivals: Sequence[Arrival], source: Place) -> Arrival:
         if len({arrival.image.top.digest for arrival in arrivals}) == 1:
             return arrivals[0]
         raise Refused(f"{quote(source.where)} has several images: name one of them after a colon")
+    position = source.reference.removeprefix("@")
+    if source.transport == DOCKER_ARCHIVE and position != source.reference and _is_count(position):
+        if int(position) >= len(arrivals):
+            raise NotFound(
+                f"{quote(source.where)} has {len(arrivals)} images, so none at {source.reference}"
+            )
+        return arrivals[int(position)]
     for arrival in arrivals:
         for name in arrival.names:
             if source.reference in (name.tag, name.familiar, name, f"{name}".rpartition("@")[2]):
                 return arrival
     raise NotFound(f"{quote(source.where)} has no image {quote(source.reference)}")
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
 
 
 def _for_platform(ingest: Ingest, image: ImageRecord, platform: Platform) -> ImageRecord:

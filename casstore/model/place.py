@@ -4,7 +4,7 @@ casstore:NAME  NAME              an image of the store
 docker://NAME                    an image in a registry
 oci:DIRECTORY[:REF]              an OCI layout
 oci-archive:FILE[:REF]           a tar of one
-docker-archive:FILE[:NAME]       an archive for docker load
+docker-archive:FILE[:NAME|:@N]   an archive for docker load; @N is the image at position N, from 0
 """
 
 from __future__ import annotations

@@ -308,6 +308,20 @@ def test_images_one_directory_down_are_told_of(store: str, tmp_path: Path) -> No
         assert 'its directory "img" has: make the archive of what is in that' in result.err
 
 
+def test_an_image_without_a_name_is_copied_by_its_position(store: str, tmp_path: Path) -> None:
+    images = [config_of(layer("a"), author=author) for author in ("x", "y")]
+    path = tmp_path / "two.tar"
+    path.write_bytes(docker_archive(*({"layers": [layer("a")], "config": c} for c in images)))
+
+    assert casstore(store, ["copy", f"docker-archive:{path}:@1", "got:1"]).status == 0
+    assert casstore(store, ["images", "-q", "--no-trunc"]).out == f"{sha256(images[1]).hex}\n"
+    assert casstore(store, ["copy", f"docker-archive:{path}:@2", "got:2"])[::2] == (
+        1, f'Error: "{path}" has 2 images, so none at @2\n',
+    )  # fmt: skip
+    for nowhere in ("@", "@-1", "@x", "@" + "9" * 5000):
+        assert casstore(store, ["copy", f"docker-archive:{path}:{nowhere}", "got:2"]).status == 1
+
+
 # Images of other systems
 
 

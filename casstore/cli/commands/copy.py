@@ -37,7 +37,8 @@ HELP = Command(
     description="""\
 SOURCE and DESTINATION are written as for skopeo: casstore:NAME or just NAME for the store,
 docker://NAME for a registry, oci:DIRECTORY[:REF] for an OCI layout, oci-archive:FILE[:REF] for a
-tar of one, docker-archive:FILE[:NAME] for an archive that docker load reads.
+tar of one, docker-archive:FILE[:NAME] for an archive that docker load reads, or :@N for the image
+at position N in it, from 0.
 
 Manifests and blobs are copied byte for byte, so that the digest stays; docker-archive has no place
 for them. A directory that is written must be empty, or not be there.""",
