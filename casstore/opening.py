@@ -294,7 +294,7 @@ class OpenStore:
 
     def _connect_for_change(self, *, create: bool) -> None:
         """Open the database for writing, building it first where it is missing or damaged."""
-        from casstore.disk.schema import is_current
+        from casstore.disk.schema import has_uncounted, is_current
 
         self._leave_what_was_replaced()
         if self._only_to_read:
@@ -312,6 +312,10 @@ class OpenStore:
         try:
             if os.path.exists(self.disk.database):
                 self._connect(upgrade=True)
+                if self._connection is not None and has_uncounted(self._connection):
+                    from casstore.care.recount import recount_few
+
+                    recount_few(self.disk.blobs, self._connection)
                 return
         except Damaged:
             self.disk.check_readable()

@@ -135,6 +135,9 @@ class Upkeep(OpenStore):
             repaired += lines
             if anew:
                 repaired += self._rebuild()[0]
+            from casstore.care.recount import recount, told
+
+            repaired += told(recount(self.disk.blobs, self._view, self._change_that_frees))
         return check_store(self.disk, repaired, content=content, progress=self.progress)
 
     def clone(self, path: StrPath) -> None:

@@ -14,6 +14,7 @@ import os
 import time
 
 from casstore.care.published import kept_files
+from casstore.care.recount import recount, told
 from casstore.care.soundness import require_sound
 from casstore.care.unfinished import Unfinished
 from casstore.disk.asides import ASIDE_DAYS, old_copies, remove_copies
@@ -110,6 +111,8 @@ def collect_garbage(
             task.done = at
     if task is not None:
         task.finish()
+    if not dry_run:
+        findings += told(recount(disk.blobs, look, turn))
     return GcResult(removed, files, size, tuple(findings), first.from_trash)
 
 

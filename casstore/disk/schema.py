@@ -56,10 +56,10 @@ else:
 
 __all__ = [
     "Connection", "Error", "connect", "connect_as_is", "create", "database_error", "fill",
-    "forget_commit", "in_memory", "is_current", "memory", "open_for_reading",
+    "forget_commit", "has_uncounted", "in_memory", "is_current", "memory", "open_for_reading",
 ]  # fmt: skip
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 APPLICATION_ID = 0x43415353  # "CASS"
 BUSY_SECONDS = 60.0
 
@@ -186,6 +186,11 @@ def is_current(connection: Connection) -> bool:
     """Whether an open database has this version, now: another process may have upgraded it."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     return version == FORMAT_VERSION
+
+
+def has_uncounted(connection: Connection) -> bool:
+    """Whether layers are left whose size an older version counted."""
+    return connection.execute("SELECT 1 FROM uncounted LIMIT 1").fetchone() is not None
 
 
 def forget_commit(connection: Connection) -> None:

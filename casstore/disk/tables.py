@@ -94,7 +94,7 @@ END;
 INSERT INTO meta VALUES ('generation', 0);
 """
 
-# version -> its new tables, and the triggers on them
+# version -> its new tables; and the triggers on them, and what a database that is there puts in
 ADDED = {
     2: (
         """
@@ -155,6 +155,18 @@ END;
 CREATE TRIGGER trash_holding_gone AFTER DELETE ON trash_holding BEGIN
     UPDATE blob SET refcount = refcount - 1 WHERE id = old.manifest;
 END;
+""",
+    ),
+    # Layers counted without the targets of their symbolic links (care/recount.py).
+    3: (
+        """
+CREATE TABLE uncounted (layer INTEGER PRIMARY KEY);
+""",
+        """
+CREATE TRIGGER layer_gone AFTER DELETE ON layer BEGIN
+    DELETE FROM uncounted WHERE layer = old.blob;
+END;
+INSERT INTO uncounted SELECT blob FROM layer;
 """,
     ),
 }

@@ -5,9 +5,9 @@ that it costs little beside the hash of the same bytes. It is never a judge: a l
 it is, and content that is no tar (or stops being one) gives what was counted until then. Only
 `import`, whose input a person names, asks whether it was one (`is_whole`).
 
-Counted as Go's archive/tar reports sizes, which is what Docker adds up: regular files with their
-pax or base-256 size, sparse files with their expanded size; links, directories and devices
-nothing, so a hard-linked file counts once.
+Counted as Docker's overlay2 finds them in the unpacked layer: regular files with their pax or
+base-256 size, sparse files with their expanded size, a symbolic link with the length of its target;
+hard links, directories and devices nothing, so a hard-linked file counts once.
 """
 
 from __future__ import annotations
@@ -23,18 +23,24 @@ RECORDS_EACH = 16  # more, for each header of the tar
 _REGULAR = bytes((0, ord("0"), ord("7")))
 _SPARSE = ord("S")
 _PAX = ord("x")
-_LONG_NAME = b"LK"
+_LONG_NAME = ord("L")
+_LONG_LINK = ord("K")
+_SYMLINK = ord("2")
+_LINK_PATH = b"linkpath"
 _NO_DATA = b"123456"  # links, devices, directories, fifos: data never follows, whatever the size
 _ZEROS = bytes(BLOCK)
 
 # What the scanner is in the middle of. After the end, and after nonsense, it only watches.
-_HEADER, _RECORDS, _SPARSE_MAP, _END, _LOST = range(5)
+_HEADER, _RECORDS, _LINK, _SPARSE_MAP, _END, _LOST = range(6)
 
 
 class LayerScanner:
     """Feed it the bytes of a layer tar in any pieces; `file_bytes` is the sum so far."""
 
-    __slots__ = ("_held", "_left", "_need", "_pax", "_pending", "_skip", "_state", "file_bytes")
+    __slots__ = (
+        *("_held", "_left", "_link", "_need", "_pax", "_pending", "_skip", "_state"),
+        "file_bytes",
+    )
 
     def __init__(self) -> None:
         self.file_bytes = 0
@@ -42,7 +48,8 @@ class LayerScanner:
         self._skip = 0  # bytes to jump over before the next header
         self._held = b""  # an incomplete header or extended header
         self._need = BLOCK
-        self._pending = 0  # data bytes that follow a sparse map
+        self._pending = 0  # data bytes of an extended header, or that follow a sparse map
+        self._link = b""  # GNU tar's long target for the next link
         self._pax: dict[bytes, bytes] = {}  # records for the next file
         self._left = FREE_RECORDS
 
@@ -74,6 +81,8 @@ class LayerScanner:
                 self._header(block)
             elif self._state == _RECORDS:
                 self._records(block)
+            elif self._state == _LINK:
+                self._long_link(block)
             else:
                 self._sparse_map(block)
 
@@ -108,15 +117,20 @@ class LayerScanner:
         self._left += RECORDS_EACH
         if kind == _PAX:
             self._begin_records(size)
-        elif kind in _LONG_NAME or kind in b"g":
+        elif kind == _LONG_LINK and 0 < size <= MAX_EXTENDED:
+            self._state, self._need, self._pending = _LINK, _padded(size), size
+        elif kind in (_LONG_NAME, _LONG_LINK) or kind in b"g":
             self._skip = _padded(size)
         elif kind in _NO_DATA:
-            self._pax = {}
+            if kind == _SYMLINK:
+                target = self._pax.get(_LINK_PATH) or self._link or block[157:257]
+                self.file_bytes += len(target.partition(b"\0")[0])
+            self._pax, self._link = {}, b""
         else:
             self._file(block, kind, size)
 
     def _file(self, block: bytes, kind: int, size: int) -> None:
-        pax, self._pax = self._pax, {}
+        pax, self._pax, self._link = self._pax, {}, b""
         real = size
         if pax:
             size = _decimal(pax.get(b"size"), size)
@@ -154,9 +168,14 @@ class LayerScanner:
                 self._state = _LOST
                 return
             key = data[blank + 1 : equals]
-            if key == b"size" or key.startswith(b"GNU.sparse."):
+            if key in (b"size", _LINK_PATH) or key.startswith(b"GNU.sparse."):
                 self._pax[key] = data[equals + 1 : at + length - 1]
             at += length
+
+    def _long_link(self, data: bytes) -> None:
+        # GNU tar's: the target of the link that follows
+        self._state, self._need = _HEADER, BLOCK
+        self._link = data[: self._pending]
 
     def _sparse_map(self, block: bytes) -> None:
         # A block of 21 map entries in the old GNU form; the data follow the last such block.

@@ -68,8 +68,12 @@ def make_older(store: Store) -> None:
     """The store as the casstore of format version 1 left it."""
     store.close()
     with closing(sqlite3.connect(store.disk.database)) as connection:
-        for table in ("pin", "subject", "trash", "trash_image", "trash_holding", "trash_name"):
+        for table in (
+            *("pin", "subject", "trash", "trash_image", "trash_holding", "trash_name"),
+            "uncounted",
+        ):
             connection.execute(f"DROP TABLE {table}")
+        connection.execute("DROP TRIGGER layer_gone")
         connection.execute("PRAGMA user_version = 1")
 
 

@@ -25,7 +25,11 @@ def scan(data: bytes, step: int = 1 << 20) -> int:
 
 def sum_by_tarfile(data: bytes) -> int:
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        return sum(info.size for info in tar if info.isreg())
+        return sum(
+            len(info.linkname.encode("utf-8", "surrogateescape")) if info.issym() else info.size
+            for info in tar
+            if info.isreg() or info.issym()
+        )
 
 
 def sparse(size: int, segments: int) -> bytes:
@@ -61,7 +65,11 @@ def test_the_sum_is_that_of_tarfile_for_any_tar_in_any_pieces(
             if format == tarfile.USTAR_FORMAT and len(name.encode()) > 100:
                 name = name[:40]  # noqa: PLW2901 - what ustar has room for
             info = member(
-                name, kind, "target" if kind in (tarfile.LNKTYPE, tarfile.SYMTYPE) else ""
+                name,
+                kind,
+                "target" * (1 + len(content) % 5 * (format != tarfile.USTAR_FORMAT) * 20)
+                if kind in (tarfile.LNKTYPE, tarfile.SYMTYPE)
+                else "",
             )
             if kind == tarfile.REGTYPE:
                 info.size = len(content)
@@ -69,6 +77,28 @@ def test_the_sum_is_that_of_tarfile_for_any_tar_in_any_pieces(
     data = buffer.getvalue()
 
     assert scan(data, step) == sum_by_tarfile(data)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("length", [1, 99, 100, 101, 300, 4000])
+def test_a_symbolic_link_counts_with_the_length_of_its_target(length: int, format: int) -> None:
+    if format == tarfile.USTAR_FORMAT and length > 100:
+        pytest.skip("ustar has no room for it")
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=format) as tar:
+        tar.addfile(member("link", tarfile.SYMTYPE, "t" * length))
+        tar.addfile(member("hard", tarfile.LNKTYPE, "u" * min(length, 100)))
+        tar.addfile(member("next", tarfile.SYMTYPE, "v"))
+
+    assert scan(buffer.getvalue()) == scan(buffer.getvalue(), 7) == length + 1
+
+
+def test_the_target_of_a_link_is_counted_in_bytes() -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(member("link", tarfile.SYMTYPE, "é" * 10))
+
+    assert scan(buffer.getvalue()) == 20
 
 
 def test_a_hard_linked_file_counts_once() -> None:

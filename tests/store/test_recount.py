@@ -1,0 +1,179 @@
+"""SIZE counts the targets of symbolic links: in stores, too, that an older casstore has written.
+
+fixtures/stores/version-2.tar.gz was written by the casstore before format version 3, and has the
+images of fixtures/templates, whose sizes a real docker gave.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tarfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from casstore import Store
+from casstore.care import recount
+from casstore.cli.main import main
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+# docker image inspect -f '{{.Size}}' on dockerd 20.10.24 with overlay2
+SIZES = {
+    "dw/rich:1": 1390,
+    "dw/plain:1": 150,
+    "dw/rep:1": 1540,
+    "dw/empty:1": 5000,
+    "dw/scratch:1": 0,
+}
+BEFORE = SIZES | {"dw/rich:1": 1334, "dw/plain:1": 100, "dw/rep:1": 1434}
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    with tarfile.open(FIXTURES / "stores" / "version-2.tar.gz") as tar:
+        tar.extractall(tmp_path, filter="data")
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def nothing_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a store that is too large to be counted by the change that upgrades it."""
+    monkeypatch.setattr(recount, "LAYERS_AT_ONCE", 0)
+
+
+def sizes(store: Store) -> dict[str, int]:
+    return {
+        name.familiar: image.size
+        for image in store.images()
+        for name in image.names
+        if name.familiar in SIZES
+    }
+
+
+def uncounted(path: Path) -> int:
+    with closing(sqlite3.connect(path / "casstore.db")) as connection:
+        count: int = connection.execute("SELECT count(*) FROM uncounted").fetchone()[0]
+    return count
+
+
+def test_sizes_are_dockers(tmp_path: Path) -> None:
+    with Store(tmp_path / "store") as store:
+        store.load(FIXTURES / "templates" / "images.tar.gz")
+
+        assert sizes(store) == SIZES
+        assert store.inspect("dw/rich:1")["Size"] == 1390
+        assert [row.size for row in store.history("dw/rich:1")] == [1240, 150]
+        assert store.prune(all=True).reclaimed == 1390 + 5301
+
+
+def test_looking_at_an_older_store_shows_what_it_knows_and_changes_nothing(old: Path) -> None:
+    before = (old / "casstore.db").read_bytes()
+    with Store(old) as store:
+        assert sizes(store) == BEFORE
+        assert store.check().clean
+
+    assert (old / "casstore.db").read_bytes() == before
+
+
+def test_an_older_store_that_cannot_be_written_is_read(old: Path) -> None:
+    paths = [old, *old.rglob("*")]
+    for path in paths:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        with Store(old) as store:
+            assert sizes(store) == BEFORE
+    finally:
+        for path in paths:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def test_the_change_that_upgrades_counts_a_small_store_again(old: Path) -> None:
+    with Store(old) as store:
+        store.tag("dw/plain:1", "other:1")
+
+        assert sizes(store) == SIZES
+        assert store.check().clean
+    assert uncounted(old) == 0
+
+
+@pytest.mark.usefixtures("nothing_at_once")
+def test_a_large_store_is_counted_by_gc_and_not_by_a_small_command(old: Path) -> None:
+    with Store(old) as store:
+        store.tag("dw/plain:1", "other:1")
+        assert sizes(store) == BEFORE
+        assert uncounted(old) > 0
+
+        result = store.gc()
+
+        assert sizes(store) == SIZES
+        assert any("measured again" in text for text in result.findings)
+        assert store.gc().findings == ()
+        assert store.check().clean
+
+
+@pytest.mark.usefixtures("nothing_at_once")
+def test_a_dry_run_of_gc_counts_nothing(old: Path) -> None:
+    with Store(old) as store:
+        store.gc(dry_run=True)
+
+        assert sizes(store) == BEFORE
+
+
+@pytest.mark.usefixtures("nothing_at_once")
+@pytest.mark.parametrize("how", ["repair", "rebuild"])
+def test_fsck_counts_again_when_it_mends(old: Path, how: str) -> None:
+    with Store(old) as store:
+        store.check(**{how: True})
+
+        assert sizes(store) == SIZES
+    assert uncounted(old) == 0
+
+
+@pytest.mark.usefixtures("nothing_at_once")
+def test_what_is_in_the_trash_is_counted_again_too(old: Path) -> None:
+    with Store(old) as store:
+        store.gc()
+        assert main(["--store", str(old), "restore", "dw/hc:1"]) == 0
+        assert store.inspect("dw/hc:1")["Size"] == 5301
+
+
+@pytest.mark.usefixtures("nothing_at_once")
+def test_a_layer_that_is_damaged_keeps_its_number_and_the_others_are_counted(old: Path) -> None:
+    with Store(old) as store:
+        store.tag("dw/plain:1", "other:1")
+        (layer,) = store.get("dw/empty:1").layers
+        blob = old / "blobs" / "sha256" / layer.hex
+        blob.chmod(0o644)
+        blob.write_bytes(b"damaged")
+
+        store.gc()
+
+        assert sizes(store) == SIZES
+
+
+@pytest.mark.usefixtures("nothing_at_once")
+def test_a_layer_that_cannot_be_read_just_now_is_left_for_the_next_gc(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store(old) as store:
+        store.tag("dw/plain:1", "other:1")
+        whole = uncounted(old)
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                "casstore.disk.blobdir.BlobDirectory.open",
+                lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error")),
+            )
+            store.gc()
+        assert uncounted(old) == whole
+
+        store.gc()
+        assert sizes(store) == SIZES
+
+
+def test_a_layer_that_goes_is_not_listed_any_more(old: Path) -> None:
+    shutil.copytree(old, old.with_name("copy"))
+    with Store(old) as store:
+        store.prune(all=True)
+    assert uncounted(old) == 0
