@@ -6,6 +6,8 @@ succeed keeps the time of the last one that did: that age is what an alert shoul
 
 from __future__ import annotations
 
+import os
+
 from casstore.disk import durable
 from casstore.errors import quote
 from casstore.model.value import Value
@@ -59,14 +61,16 @@ def write_metrics(path: str, run: Run) -> None:
     try:
         # not *.prom, so that the collector does not read it
         with durable.replace_file(path, f"{path}.part") as new:
-            new.file.write("".join(lines).encode(errors="backslashreplace"))
+            new.file.write("".join(lines).encode())
     except OSError as error:
         raise durable.storage_error(error, f"cannot write {quote(path)}") from None
 
 
 def _label(store: str) -> str:
-    # Prometheus text format: backslash, double quote and line feed are escaped in a label
-    text = store.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    # Prometheus text format: backslash, double quote and line feed are escaped in a label, nothing
+    # else, and all is UTF-8: other bytes of a path become U+FFFD
+    text = os.fsencode(store).decode("utf-8", "replace")
+    text = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'{{store="{text}"}}'
 
 
@@ -76,12 +80,12 @@ def _number(value: float) -> str:
 
 def _last_success(path: str, store: str) -> float | None:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
             text = file.read(MAX_FILE)
     except OSError:
         return None
     start = f"{_SUCCESS}{_label(store)} "
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if line.startswith(start):
             try:
                 return float(line[len(start) :])

@@ -9,7 +9,7 @@ from casstore.errors import Damaged, NotAStore, StorageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from sqlite3 import Error
     from types import ModuleType
 else:
@@ -55,7 +55,8 @@ else:
     Error = (sqlite3.Error, UnicodeDecodeError)
 
 __all__ = [
-    "Connection", "Error", "connect", "connect_as_is", "create", "database_error", "fill",
+    "Connection", "Error", "connect", "connect_as_is", "create", "database_error", "decode_labels",
+    "encode_labels", "fill",
     "forget_commit", "has_uncounted", "in_memory", "is_current", "memory", "open_for_reading",
 ]  # fmt: skip
 
@@ -65,6 +66,7 @@ BUSY_SECONDS = 60.0
 
 # What a blob is to the image that holds it; the order is the number in blob.kind.
 KINDS = ("index", "manifest", "config", "layer", "other")
+LABEL_SEPARATOR = "\x00"  # between keys and values of image.labels
 
 
 class Connection(sqlite3.Connection):
@@ -186,6 +188,27 @@ def is_current(connection: Connection) -> bool:
     """Whether an open database has this version, now: another process may have upgraded it."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     return version == FORMAT_VERSION
+
+
+def encode_labels(labels: Sequence[tuple[str, str]]) -> str | bytes | None:
+    """Labels for the image table: one text, or a blob of JSON where a NUL is in one of them."""
+    parts = [part for pair in labels for part in pair]
+    if LABEL_SEPARATOR not in "".join(parts):
+        return LABEL_SEPARATOR.join(parts) if parts else None
+    import json
+
+    return json.dumps(parts).encode()
+
+
+def decode_labels(value: str | bytes | None) -> tuple[tuple[str, str], ...]:
+    """Labels from the image table."""
+    if isinstance(value, bytes):
+        import json
+
+        parts = iter(json.loads(value))
+    else:
+        parts = iter(value.split(LABEL_SEPARATOR) if value is not None else ())
+    return tuple(zip(parts, parts, strict=False))
 
 
 def has_uncounted(connection: Connection) -> bool:

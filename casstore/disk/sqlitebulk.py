@@ -9,9 +9,9 @@ is kept in memory does not grow with the store. The result is the same as that o
 
 from __future__ import annotations
 
-from casstore.disk.schema import KINDS
+from casstore.disk.schema import KINDS, encode_labels
 from casstore.disk.sqliteindex import EDITS, WRITTEN
-from casstore.disk.sqliteview import SqliteView, encode_labels
+from casstore.disk.sqliteview import SqliteView
 from casstore.model.digest import Digest
 from casstore.model.record import LAYER
 from casstore.model.reference import subject_of

@@ -6,13 +6,12 @@ is not zero is refused here, whatever a plan says.
 
 from __future__ import annotations
 
-from casstore.disk.schema import KINDS, Error, forget_commit
+from casstore.disk.schema import KINDS, Error, encode_labels, forget_commit
 from casstore.disk.sqliteleaving import LEAVING, RemovalIndex
 from casstore.disk.sqliteview import (
     LISTINGS,
     PUBLISHED_NAMELESS,
     PUBLISHED_NAMES,
-    encode_labels,
 )
 from casstore.errors import NotFound
 from casstore.model.digest import Digest

@@ -5,7 +5,8 @@ For a rule that looks at every image (`rules/snapshot.py`). A reader: no lock, o
 
 from __future__ import annotations
 
-from casstore.disk.sqliteview import blob_state, decode_labels
+from casstore.disk.schema import decode_labels
+from casstore.disk.sqliteview import blob_state
 from casstore.model.digest import Digest
 from casstore.model.reference import Reference
 from casstore.rules.snapshot import Snapshot

@@ -7,7 +7,7 @@ emptying cost what the entry touches, whatever else is in the store.
 
 from __future__ import annotations
 
-from casstore.disk.sqliteview import decode_labels, encode_labels
+from casstore.disk.schema import decode_labels, encode_labels
 from casstore.model.digest import Digest
 from casstore.model.record import MANIFEST, BlobRecord, Descriptor, ImageRecord
 from casstore.model.reference import Reference

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from casstore.disk.schema import KINDS, Connection
+from casstore.disk.schema import KINDS, Connection, decode_labels
 from casstore.errors import Damaged
 from casstore.model.digest import Digest
 from casstore.model.record import Descriptor, LayerRecord
@@ -25,7 +25,6 @@ _STATE = (
 )
 _LAYER = "SELECT blob.digest, blob.size, compression, diff_id, diff_size, file_bytes FROM {}"
 _KNOWN = range(len(KINDS))
-LABEL_SEPARATOR = "\x00"  # between keys and values of image.labels: legal in neither
 
 # Records of index.json: name, media type, digest, size, parent, id of the reference, pinned.
 PUBLISHED_NAMES = (
@@ -352,17 +351,6 @@ class SqliteView:
     def doomed(self) -> Iterator[Digest]:
         """Blobs that left the index and whose files may still be there, by digest."""
         return (Digest.of_bytes(row[0]) for row in self.connection.execute(LISTINGS["doomed"]))
-
-
-def encode_labels(labels: Sequence[tuple[str, str]]) -> str | None:
-    """Labels as one text of the image table."""
-    return LABEL_SEPARATOR.join(part for pair in labels for part in pair) if labels else None
-
-
-def decode_labels(text: str | None) -> tuple[tuple[str, str], ...]:
-    """Labels from the text of the image table."""
-    parts = iter(text.split(LABEL_SEPARATOR) if text is not None else ())
-    return tuple(zip(parts, parts, strict=False))
 
 
 def _newest_first(image: ImageFacts) -> tuple[int, Digest]:

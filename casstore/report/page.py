@@ -13,6 +13,7 @@ import hashlib
 import html
 import json
 import os
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from casstore.disk import durable
@@ -64,7 +65,9 @@ def page_of(inventory: Inventory) -> str:
     )
     parts = {
         "@POLICY@": html.escape(policy, quote=False),
-        "@TITLE@": html.escape(f"{os.path.basename(inventory.store)}: where the space goes"),
+        "@TITLE@": html.escape(
+            f"{_shown(os.path.basename(inventory.store))}: where the space goes"
+        ),
         "@STYLE@": style,
         "@SCRIPT@": script,
         "@DATA@": json_block(_data(inventory)),
@@ -80,10 +83,33 @@ def json_block(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=True).translate(_ESCAPES)
 
 
+def for_shell(path: str) -> str:
+    """A path as a word for a shell, whatever is in it; one line that can be shown.
+
+    What cannot be shown, and bytes that are no UTF-8, stand in `$'…'`, which bash, zsh, ksh and
+    POSIX 2024 know.
+    """
+    if path.isprintable():
+        return shlex.quote(path)
+    word = "".join(
+        "\\" + c if c in "\\'"
+        else c if c.isprintable()
+        else "".join(f"\\{byte:03o}" for byte in os.fsencode(c))
+        for c in path
+    )  # fmt: skip
+    return f"$'{word}'"
+
+
+def _shown(path: str) -> str:
+    """A path as text: bytes that are no UTF-8 become U+FFFD."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
 def _data(inventory: Inventory) -> dict[str, Any]:
     usage = inventory.usage
     return {
-        "store": inventory.store.encode(errors="replace").decode(),
+        "store": _shown(inventory.store),
+        "command": f"casstore --store {for_shell(os.path.abspath(inventory.store))} rmi -f",
         "taken": inventory.taken // _SECOND,
         "dangling": usage.dangling,
         "totals": {

@@ -153,7 +153,7 @@ function showChosen() {
   const { going, freed } = removal(chosen);
   const stays = chosen.size - going.size;
   const command = el("input", { type: "text", readonly: true, "aria-label": "Command that removes them" });
-  command.value = `casstore rmi -f ${[...going].sort((a, b) => b.created - a.created).map((image) => image.short).join(" ")}`;
+  command.value = `${data.command} ${[...going].sort((a, b) => b.created - a.created).map((image) => image.short).join(" ")}`;
   command.addEventListener("focus", () => command.select());
   const clear = el("button", { type: "button", class: "plain" }, "Clear");
   clear.addEventListener("click", () => {

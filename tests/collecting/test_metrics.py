@@ -98,3 +98,18 @@ def test_a_store_with_an_odd_name_is_escaped(tmp_path: Path) -> None:
 def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="no such file or directory"):
         write_metrics(str(tmp_path / "gone" / "casstore.prom"), RUN)
+
+
+@pytest.mark.parametrize(
+    "name", [b"\xff", b"a\\b", b'a"b', b"a\nb", b"\xc2\x85", b"a\rb", b"\xe2\x80\xa8"]
+)
+def test_any_path_of_a_store_has_a_label_that_prometheus_reads(name: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "casstore.prom"
+    run = RUN._replace(store=os.fsdecode(b"/srv/" + name))
+    write_metrics(str(path), run)
+    write_metrics(str(path), run._replace(success=False, now=1_900_000_000.0))
+
+    lines = [line for line in path.read_bytes().decode().split("\n") if line[:1] not in ("", "#")]
+    assert all(SAMPLE.fullmatch(line) for line in lines)
+    assert any(line.startswith("casstore_gc_last_success") for line in lines)
+    assert lines[-1].endswith(" 1800000000.500")

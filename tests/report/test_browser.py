@@ -124,7 +124,9 @@ def test_selected_images_say_what_they_free_together(shown: Browser) -> None:
     shown.run(pick.format(1))
 
     assert "3 selected: removing them together frees 6.10 kB" in shown.text("#chosen")
-    assert shown.run("document.querySelector('#chosen input').value").startswith("casstore rmi -f ")
+    command = shown.run("document.querySelector('#chosen input').value")
+    assert command.startswith("casstore --store /")
+    assert " rmi -f " in command
 
 
 def test_the_map_is_walked_by_keys(shown: Browser) -> None:

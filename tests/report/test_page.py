@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,42 @@ def test_labels_are_cut_so_that_the_page_stays_small() -> None:
 def test_a_path_that_is_no_text_is_shown_all_the_same() -> None:
     odd = inventory()._replace(store=os.fsdecode(b"/srv/\xff<b>"))
 
-    assert json.loads(block(page_of(odd)))["store"] == "/srv/?<b>"
+    assert json.loads(block(page_of(odd)))["store"] == "/srv/\ufffd<b>"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"plain",
+        b"a b",
+        b"it's",
+        b"$HOME`id`",
+        b"\xff\xfe",
+        b"tab\tline\nend",
+        b"\xc3\xa9'\\\x01",
+        b"-",
+    ],
+)
+def test_the_command_names_the_store_for_any_shell(name: bytes, tmp_path: Path) -> None:
+    store = os.path.join(os.fsencode(tmp_path), name)
+
+    command = json.loads(block(page_of(inventory()._replace(store=os.fsdecode(store)))))["command"]
+
+    assert command.isprintable()
+    shown = subprocess.run(
+        ["bash", "-c", f'casstore() {{ printf "%s\\0" "$@"; }}; {command} 0123'],
+        capture_output=True, check=True,
+    ).stdout  # fmt: skip
+    assert shown.split(b"\0") == [b"--store", store, b"rmi", b"-f", b"0123", b""]
+
+
+def test_a_store_whose_path_is_no_text_has_a_page(tmp_path: Path) -> None:
+    path = os.fsdecode(os.path.join(os.fsencode(tmp_path), b"st\xffre"))
+    with Store(path) as store:
+        store.load(ARCHIVE)
+        store.report(tmp_path / "page.html")
+
+    assert "st\ufffdre: where the space goes" in (tmp_path / "page.html").read_text("utf-8")
 
 
 def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
