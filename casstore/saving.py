@@ -102,7 +102,10 @@ def write_saved(
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        raise durable.storage_error(error, f"cannot save to {quote(out)}") from None
+        where = "standard output" if getattr(out, "name", "") == "<stdout>" else "the stream"
+        if isinstance(out, str):
+            where = quote(out)
+        raise durable.storage_error(error, f"cannot save to {where}") from None
 
 
 def _stream(

@@ -168,6 +168,21 @@ class SpaceMap:
             need for need in self._needs.get(tops[0], ()) if self.blobs[need].kind == LAYER
         )
 
+    def stack(self, image: Digest) -> list[Digest]:
+        """The layers that make up an image's size, repeats as they stand.
+
+        Of several manifests of an image the first counts; of an index all below it.
+        """
+        documents, layers = list(self._tops.get(image, ())[:1]), []
+        for document in documents:
+            for need in self._needs.get(document, ()):
+                kind = self.blobs[need].kind
+                if kind == LAYER:
+                    layers.append(need)
+                elif kind in (INDEX, MANIFEST) and need not in documents:
+                    documents.append(need)
+        return layers
+
     def is_index(self, image: Digest) -> bool:
         """Whether the image is an index: several platforms under one ID."""
         return any(self.blobs[top].kind == INDEX for top in self._tops.get(image, ()))

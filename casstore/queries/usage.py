@@ -58,7 +58,9 @@ def row_of(space: SpaceMap, image: Digest) -> DiskUsageRow:
     facts, estate, users = space.facts[image], space.estate(image), space.users()
     shared = [blob for blob in estate if users[blob] > 1]
     stored, shared_bytes = space.stored(estate), space.stored(shared)
-    shared_files = space.file_bytes(shared)
+    # Files are counted as SIZE counts them: in one form, and a layer as often as it stands there.
+    stack = space.stack(image)
+    shared_files = space.file_bytes(layer for layer in stack if users[layer] > 1)
     below = space.facts[facts.parent].size if facts.parent is not None else 0
     return DiskUsageRow(
         facts.id,
@@ -70,7 +72,7 @@ def row_of(space: SpaceMap, image: Digest) -> DiskUsageRow:
         stored,
         own=max(facts.size - below, 0),
         file_shared=shared_files,
-        file_unique=space.file_bytes(estate) - shared_files,
+        file_unique=space.file_bytes(layer for layer in stack if users[layer] <= 1),
         leases=tuple(space.leases.get(image, ())),
     )
 

@@ -68,6 +68,16 @@ def test_load_tells_of_each_name_and_of_those_that_moved(run: Run, store: FakeSt
     )
 
 
+def test_a_name_that_stands_twice_moves_once(run: Run, store: FakeStore) -> None:
+    web = ref("web:1")
+    store.will("load", LoadResult((LoadedImage(IMAGE, (web, web), (Renamed(web, OLD),)),)))
+    assert run("load", "-i", "x.tar").out == (
+        f"The image web:1 already exists, renaming the old one with ID {OLD.hex} to empty string\n"
+        "Loaded image: web:1\n"
+        "Loaded image: web:1\n"
+    )
+
+
 @pytest.mark.parametrize(
     "words", [("-i", "x.tar"), ("x.tar",), ("--input=x.tar", "-q"), ("-qix.tar",)]
 )

@@ -65,6 +65,45 @@ def test_output_that_cannot_be_written_is_an_error() -> None:
     assert (status, err) == (1, "Error: no space left on device\n")
 
 
+ARCHIVE = ROOT / "fixtures" / "images" / "docker-save" / "commit.tar"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "images",
+        "images -q",
+        "images --format json",
+        "inspect shop/imported:1",
+        "inspect -f {{.Id}} shop/imported:1",
+        "history shop/imported:1",
+        "df -v",
+        "tree",
+        "why shop/imported:1",
+        "save shop/imported:1",
+        "save --format oci shop/imported:1",
+        "report -o /dev/stdout",
+        f"load -i {ARCHIVE}",
+        "gc --dry-run",
+        "rmi --dry-run shop/imported:1",
+    ],
+)
+def test_no_command_shows_an_object_of_python_when_its_output_cannot_be_written(
+    words: str, tmp_path: Path
+) -> None:
+    store = str(tmp_path / "store")
+    assert finish(start("--store", store, "load", "-q", "-i", str(ARCHIVE)))[0] == 0
+    with open("/dev/full", "w") as full:
+        status, _, err = finish(start("--store", store, *words.split(), stdout=full))
+
+    assert status == 1
+    assert err.endswith("no space left on device\n")
+    assert err.startswith("Error: ")
+    assert "<" not in err
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_trouble(closed: str) -> None:
     done = subprocess.run(

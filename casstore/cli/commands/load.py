@@ -94,10 +94,11 @@ def standard_input(app: App, purpose: str) -> IO[bytes]:
 def _report(image: LoadedImage, app: App) -> None:
     old = {renamed.name: renamed.old for renamed in image.renamed}
     for name in image.names:
-        if name in old:
+        renamed = old.pop(name, None)  # a name may stand twice, and moves once
+        if renamed is not None:
             app.out(
                 f"The image {name.familiar} already exists, "
-                f"renaming the old one with ID {old[name].hex} to empty string"
+                f"renaming the old one with ID {renamed.hex} to empty string"
             )
         app.out(f"Loaded image: {name.familiar}")
     if not image.names:
