@@ -6,8 +6,8 @@ Whatever comes in goes one way: staged without the lock, then admitted in one du
 from __future__ import annotations
 
 import os
-import time
 
+from casstore.disk.local import current_time
 from casstore.errors import Locked, RegistryError
 from casstore.opening import OpenStore
 from casstore.results.exchange import LoadResult, PullResult
@@ -225,7 +225,7 @@ class ExchangingStore(OpenStore):
                 images = admit_arrivals(change.index, arrivals)
                 forget(change)
                 change.commit()
-                uses.note((image.id for image in images), time.time_ns())
+                uses.note((image.id for image in images), current_time())
         except (RegistryError, Locked, KeyboardInterrupt, SystemExit):
             keep = True  # trying again can work, and goes on with what has come
             raise

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
+from casstore.disk.local import current_time, end_of
 from casstore.errors import NotFound, UsageError
 from casstore.opening import OpenStore
 
@@ -35,14 +34,14 @@ class KeepingStore(OpenStore):
         images = several(images, "images")
         uses = self.disk.uses  # imported before the change: nothing may fail after it
         lease = self._hold(images, name)
-        uses.note(lease.images, time.time_ns())
+        uses.note(lease.images, current_time())
         return lease
 
     def leases(self) -> list[LeaseInfo]:
         """All live leases: hard ones first."""
         from casstore.leases import live_leases
 
-        return live_leases(self.disk, self._view(), time.time_ns())
+        return live_leases(self.disk, self._view(), current_time())
 
     def add_lease(self, name: str, image: str, ttl_seconds: float | None = 86400.0) -> None:
         """Keep an image by name until the time is over (soft: rmi -f overrides it)."""
@@ -51,8 +50,8 @@ class KeepingStore(OpenStore):
 
         check_lease_name(name)
         uses = self.disk.uses  # imported before the change: nothing may fail after it
-        now = time.time_ns()
-        expires = None if ttl_seconds is None else now + int(ttl_seconds * 1e9)
+        now = current_time()
+        expires = None if ttl_seconds is None else end_of(now, ttl_seconds * 1e9)
         with self._change() as change:
             change.index.drop_expired(now)
             held = resolve(change.index, image).image

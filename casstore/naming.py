@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
+from casstore.disk.local import current_time
 from casstore.opening import OpenStore
 
 TYPE_CHECKING = False
@@ -32,7 +31,7 @@ class NamingStore(OpenStore):
             top = change.index.top_named(found.name.reference) if found.name else None
             if top is None:
                 top = change.index.tops_of(found.image)[0]
-            now = time.time_ns()
+            now = current_time()
             change.index.attach(name, found.image, top.digest, tagged=now)
             change.commit()
             uses.note((found.image,), now)

@@ -10,7 +10,7 @@ import os
 import time
 from _weakref import ref  # `weakref` is an import of its own
 
-from casstore.disk.local import LocalStore
+from casstore.disk.local import LocalStore, current_time
 from casstore.errors import CasstoreError, Damaged, StorageError
 
 TYPE_CHECKING = False
@@ -134,7 +134,7 @@ class OpenStore:
                 # The next change rebuilds the database; until then index.json and the blobs
                 # answer.
                 self._connection, self._only_to_read = index_in_memory(self.disk), True
-        return SqliteView(self._connection, now=time.time_ns(), hard={})
+        return SqliteView(self._connection, now=current_time(), hard={})
 
     def _change(self, *, create: bool = False) -> Change:
         """Take the lock and begin a change; with `create`, make the store if it is not there."""
@@ -164,14 +164,14 @@ class OpenStore:
             elif self.disk.layout.is_foreign():
                 from casstore.care.adoption import adopt_published
 
-                self.notices += adopt_published(self.disk, self._connection, time.time_ns())
+                self.notices += adopt_published(self.disk, self._connection, current_time())
             elif (noted := self.disk.layout.noted()) is not None and self._is_behind(
                 self._connection, noted
             ):
                 from casstore.care.oldcopy import keep_what_came_since
 
                 self.notices.append(keep_what_came_since(self.disk, self._connection, noted))
-            return Change(self.disk, self._connection, lock, time.time_ns())
+            return Change(self.disk, self._connection, lock, current_time())
         except BaseException:
             lock.release()
             raise
@@ -245,7 +245,7 @@ class OpenStore:
                 "another tool wrote index.json: the next change takes in what is new there, of"
                 " which a dry run knows nothing"
             )
-        with Rehearsal(self.disk, view.connection, time.time_ns()) as rehearsal:
+        with Rehearsal(self.disk, view.connection, current_time()) as rehearsal:
             return act(rehearsal)
 
     def _made(self, act: Callable[[Change], T]) -> tuple[T, bool]:
@@ -392,10 +392,8 @@ def _leave_to_parent() -> None:
     from casstore.disk.forking import leave_to_parent
 
     for store in stores:
-        connection, store._connection = store._connection, None  # noqa: SLF001 - one of us
-        store._only_to_read = store._outdated = False  # noqa: SLF001
-        if connection is not None:
-            leave_to_parent(connection)
+        leave_to_parent(store._connection)  # noqa: SLF001 - one of us
+        store._connection, store._only_to_read, store._outdated = None, False, False  # noqa: SLF001
 
 
 os.register_at_fork(after_in_child=_leave_to_parent)

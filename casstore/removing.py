@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
+from casstore.disk.local import current_time, end_of
 from casstore.errors import CasstoreError, Conflict, NotFound, quote
 from casstore.results.removal import Outcome, PruneResult, RemovalResult
 from casstore.rules.removal import plan_removal, without_freeing
@@ -81,7 +80,7 @@ class _Bin:
             from casstore.disk.sqlitetrash import TrashedRemovals
 
             now = change.now
-            self._trash = TrashedRemovals(change.index, removed=now, expires=now + keep)
+            self._trash = TrashedRemovals(change.index, removed=now, expires=end_of(now, keep))
         change.index.drop_expired_trash(change.now)
 
     def carry_out(self, plan: RemovalPlan) -> tuple[RemovalPlan, int | None]:
@@ -145,7 +144,7 @@ def parsed_filters(
     return parse_filters(
         filters,
         patterns=patterns,
-        now=time.time_ns(),
+        now=current_time(),
         created_of=created_of,
         numeric_booleans=numeric,
     )

@@ -8,9 +8,9 @@ order of effects.
 from __future__ import annotations
 
 import os
-import time
 
 from casstore.copying import CopyingStore
+from casstore.disk.local import current_time
 from casstore.keeping import KeepingStore
 from casstore.looking import LookingStore
 from casstore.naming import NamingStore
@@ -116,7 +116,7 @@ class Store(NamingStore, LookingStore, TrustedStore, CopyingStore, KeepingStore,
                     parent=parent,
                     compression=compression,
                     platform=platform,
-                    now=time.time_ns(),
+                    now=current_time(),
                     progress=self.progress,
                 )
             )
@@ -164,7 +164,7 @@ class Store(NamingStore, LookingStore, TrustedStore, CopyingStore, KeepingStore,
         """What is stored, what is shared and what could be freed."""
         from casstore.queries.usage import disk_usage
 
-        return disk_usage(self.disk, self._view(), time.time_ns())
+        return disk_usage(self.disk, self._view(), current_time())
 
     def tree(self, *, by: str = "layers") -> list[TreeRow]:
         """Images under what they are built on, in the order in which a tree is drawn.
@@ -175,7 +175,7 @@ class Store(NamingStore, LookingStore, TrustedStore, CopyingStore, KeepingStore,
         """
         from casstore.queries.lineage import image_tree
 
-        return image_tree(self.disk, self._view(), time.time_ns(), by=by)
+        return image_tree(self.disk, self._view(), current_time(), by=by)
 
     def why(self, argument: str) -> Kept | None:
         """All that keeps an image (by name, ID, prefix) or a blob (by digest, diff ID, prefix).
@@ -188,7 +188,7 @@ class Store(NamingStore, LookingStore, TrustedStore, CopyingStore, KeepingStore,
         """
         from casstore.queries.keepers import what_keeps
 
-        return what_keeps(self.disk, self._view(), argument, time.time_ns())
+        return what_keeps(self.disk, self._view(), argument, current_time())
 
     def report(self, out: StrPath) -> None:
         """Write the store's report to `out`: one HTML page that needs nothing else."""
@@ -196,7 +196,7 @@ class Store(NamingStore, LookingStore, TrustedStore, CopyingStore, KeepingStore,
         from casstore.queries.inventory import take_inventory
         from casstore.report.page import write_page
 
-        write_page(path_of(out), take_inventory(self.disk, self._view(), time.time_ns()))
+        write_page(path_of(out), take_inventory(self.disk, self._view(), current_time()))
 
     def use(self, *images: str) -> None:
         """Say that images are in use now, for policies that go by the last use. Raises NotFound."""
@@ -205,4 +205,4 @@ class Store(NamingStore, LookingStore, TrustedStore, CopyingStore, KeepingStore,
 
         images = several(images, "images")
         view = self._view()
-        self.disk.uses.note([resolve(view, image).image for image in images], time.time_ns())
+        self.disk.uses.note([resolve(view, image).image for image in images], current_time())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
 
+from casstore.disk.local import current_time
 from casstore.errors import Damaged
 from casstore.opening import OpenStore
 
@@ -66,7 +66,7 @@ class Upkeep(OpenStore):
         from casstore.collecting.policyfile import policy_rules
         from casstore.collecting.running import Access, Stop, collect
 
-        rules = policy_rules(policy, now=time.time_ns())
+        rules = policy_rules(policy, now=current_time())
         turn = self._rehearse if dry_run else self._change_that_frees
         access = Access(self.disk, self._view, turn)
         return collect(

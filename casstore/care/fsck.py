@@ -28,6 +28,7 @@ from casstore.care.rebuild import index_in_memory
 from casstore.care.soundness import REBUILD, database_problems
 from casstore.disk import schema
 from casstore.disk.leftovers import leftovers
+from casstore.disk.local import current_time
 from casstore.errors import Damaged, printable
 from casstore.model.digest import Digest
 from casstore.results.upkeep import CheckResult, Finding
@@ -191,7 +192,7 @@ class _Check:
             connection, self._is_live = index_in_memory(self._disk), False
         else:
             connection, self._is_live = self._disk.connect_to_read()
-        self._view = SqliteIndex(connection, now=time.time_ns(), hard={})
+        self._view = SqliteIndex(connection, now=current_time(), hard={})
         connection.execute("BEGIN")
 
     def _renew(self) -> None:
@@ -230,7 +231,7 @@ class _Check:
                 "this entry of the trash lacks its manifests: empty it",
             )  # fmt: skip
         for name, _, expires in view.all_leases():
-            if expires is not None and expires <= time.time_ns():
+            if expires is not None and expires <= current_time():
                 self._found(NOTE, "lease-expired", name, "gc removes it")
 
     def _files(self, *, content: bool) -> None:

@@ -19,6 +19,7 @@ from casstore.care.soundness import require_sound
 from casstore.care.unfinished import Unfinished
 from casstore.disk.asides import ASIDE_DAYS, old_copies, remove_copies
 from casstore.disk.leftovers import remove_leftovers
+from casstore.disk.local import current_time
 from casstore.disk.schema import BUSY_SECONDS
 from casstore.errors import Damaged, quote
 from casstore.results.upkeep import GcResult
@@ -128,7 +129,7 @@ def _first_turn(
         )
     findings: list[str] = []
     left = frozenset(change.index.doomed())  # by a change that was stopped
-    expired = change.index.drop_expired(time.time_ns())
+    expired = change.index.drop_expired(current_time())
     if expired:
         findings.append(f"{expired} expired leases removed")
     emptied = change.index.drop_expired_trash(FOREVER if all_ else change.now, most=MANY)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 
 from casstore.errors import UsageError, printable
 
@@ -80,7 +79,9 @@ class App:
 
     def now(self) -> int:
         """Nanoseconds since 1970, for ages."""
-        return time.time_ns()
+        from casstore.disk.local import current_time
+
+        return current_time()
 
     def out(self, line: str) -> None:
         """One line of the result."""

@@ -44,6 +44,11 @@ INTERNAL_ERROR = 70
 SIGNALLED = 128
 INTERRUPTED = SIGNALLED + 2
 LOCK_TIMEOUT = 60.0
+# As libzstd, the interpreter, OpenSSL (in two ways) and the C library tell it, by any exception.
+_NO_MEMORY = (
+    "not enough memory", "start new thread", "malloc failure", "malloc_failure",
+    "cannot allocate memory",
+)  # fmt: skip
 
 # What a status means, whatever the command; a command's own page words its 0 and 1.
 STATUSES = (
@@ -186,8 +191,11 @@ def main(words: Sequence[str], open_store: Callable[[str, float], Store] | None 
     except Exception as error:  # noqa: BLE001 - the last net: a bug must not look like bad input
         if type(error).__module__ == "sqlite3":
             return _say_database_error(error)
-        if "not enough memory" in str(error) or "start new thread" in str(error):
-            _say("Error: out of memory, or of threads")  # as libzstd and the interpreter tell it
+        if any(words in str(error).lower() for words in _NO_MEMORY):
+            _say("Error: out of memory, or of threads")
+            return 1
+        if isinstance(error, OverflowError) and "timestamp" in str(error):
+            _say("Error: the clock is set to after 2262, a time that parts of Python cannot tell")
             return 1
         if os.environ.get("CASSTORE_DEBUG") == "1":
             import traceback

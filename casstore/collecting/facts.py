@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
 
+from casstore.disk.local import current_time
 from casstore.disk.sqlitesnapshot import read_snapshot
 from casstore.results.upkeep import StoreFigures
 from casstore.rules.collection import Moment
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def read_facts(disk: LocalStore, view: SqliteView) -> tuple[Snapshot, Moment]:
     """The store as it is now. No lock is taken."""
-    now = time.time_ns()
+    now = current_time()
     hard: dict[Digest, list[str]] = {}
     for lease in disk.hard_leases():
         for image in lease.images:

@@ -6,9 +6,8 @@ run that carries it out refuses to do anything else.
 
 from __future__ import annotations
 
-import time
-
 from casstore.disk import durable
+from casstore.disk.local import current_time
 from casstore.errors import CasstoreError, Refused, UsageError, quote
 from casstore.model.digest import Digest
 from casstore.model.document import Fields, parse
@@ -35,7 +34,7 @@ def save_plan(path: str, rules: Sequence[Rule], plan: CollectionPlan) -> None:
 
     document = {
         KEY: VERSION,
-        "made": time.time_ns(),
+        "made": current_time(),
         "policy": [rule.settings() for rule in rules],
         "stored": plan.stored,
         "left": plan.left,

@@ -15,6 +15,7 @@ from collections import deque
 from casstore.care.garbage import PAUSE, collect_garbage
 from casstore.collecting.facts import figures, read_facts
 from casstore.commit import GENERATION
+from casstore.disk.local import current_time
 from casstore.disk.sqlitesnapshot import stored_bytes
 from casstore.errors import CasstoreError, Conflict, Locked, quote
 from casstore.model.value import Value
@@ -255,7 +256,7 @@ class _Run:
         alone = index.meta(GENERATION) == self._generation
         look = _SecondLook(
             index,
-            frozenset(self._access.disk.uses.read(time.time_ns(), since=self._mark)),
+            frozenset(self._access.disk.uses.read(current_time(), since=self._mark)),
             {n: r.keep for n, r in enumerate(self._rules, 1) if r.keep is not None and not alone},
         )
         stored = stored_bytes(index)

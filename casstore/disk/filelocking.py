@@ -17,6 +17,7 @@ import sys
 import time
 
 from casstore.disk import durable
+from casstore.disk.local import current_time
 from casstore.errors import Locked, StorageError, printable
 
 TYPE_CHECKING = False
@@ -153,7 +154,7 @@ def introduction(command: str = "") -> str:
     Not the whole command line, which can hold a password: `command`, or the program's name.
     """
     command = command or os.path.basename(sys.argv[0] if sys.argv else "") or "python"
-    since = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    since = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(current_time() // 1_000_000_000))
     return f"pid {os.getpid()} ({command[:100]}) on {_where()} since {since}"
 
 

@@ -19,12 +19,14 @@ _inherited: list[Connection] = []
 _forbidden: list[Connection] = []  # the parent was changing the store
 
 
-def leave_to_parent(connection: Connection) -> None:
+def leave_to_parent(connection: Connection | None) -> None:
     """Use a connection of the parent no more. Called in every forked child: it must not wait.
 
     Another thread of the parent may have been in the middle of a call of SQLite, whose mutexes stay
     locked here for ever.
     """
+    if connection is None:
+        return
     if connection.in_transaction:
         _keep_for_ever(connection)
         _forbidden.append(connection)

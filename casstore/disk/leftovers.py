@@ -7,10 +7,10 @@ removed at once, but for parts at rest, which have a day.
 from __future__ import annotations
 
 import os
-import time
 
 from casstore.disk import durable
 from casstore.disk.filelocking import is_held, lock_dead, tokens
+from casstore.disk.local import current_time
 from casstore.disk.strangers import is_systems
 from casstore.errors import quote
 from casstore.model.digest import is_hex64
@@ -57,7 +57,7 @@ def _is_kept(path: str) -> bool:
     """Whether this is a part at rest whose day is not over."""
     try:
         return _is_part(os.path.basename(path)) and (
-            time.time() - os.lstat(path).st_mtime < PART_SECONDS
+            current_time() / 1e9 - os.lstat(path).st_mtime < PART_SECONDS
         )
     except FileNotFoundError:
         return True  # a load has taken it

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 
 from casstore.errors import Damaged, NotAStore, StorageError, quote
 from casstore.model.digest import Digest
@@ -48,6 +49,25 @@ LEASE = "lease"
 INDEX_JSON = "index.json"
 _AT_ONCE = 1 << 20
 TRUST_POLICY = "trust-policy.json"  # a person puts it there; casstore only reads it
+
+
+_LAST = (1 << 63) - 1  # nanoseconds since 1970 that fit into a column of SQLite: in 2262
+# In 2255, so that later times still fit. For a clock beyond it time stands still, and what ends at
+# some time does not end.
+CLOCK_STOPS = 9_000_000_000 * 1_000_000_000
+
+
+def current_time() -> int:
+    """Nanoseconds since 1970, as far as a store can note them."""
+    try:
+        return min(time.time_ns(), CLOCK_STOPS)
+    except OverflowError:  # Python's own clock ends there too
+        return CLOCK_STOPS
+
+
+def end_of(begin: int, duration: float) -> int:
+    """When so many nanoseconds from `begin` are over, or the last moment that can be noted."""
+    return max(-_LAST, min(begin + int(max(-_LAST, min(duration, _LAST))), _LAST))
 
 
 class HardLease(Value):

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import json
 import os
+from hashlib import scrypt  # in this form an interpreter or a process that lacks it is told
 
 from casstore.errors import Refused
 from casstore.model import document
@@ -98,7 +98,7 @@ def armour(data: bytes, kind: str) -> bytes:
 
 def _derived(password: bytes, salt: bytes, n: int, r: int, p: int) -> bytes:
     memory = 128 * r * (n + p + 2) + (1 << 20)
-    return hashlib.scrypt(password, salt=salt, n=n, r=r, p=p, maxmem=memory, dklen=KEY_SIZE)
+    return scrypt(password, salt=salt, n=n, r=r, p=p, maxmem=memory, dklen=KEY_SIZE)
 
 
 def _base64(data: bytes) -> str:

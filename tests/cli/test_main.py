@@ -172,6 +172,16 @@ def test_an_empty_store_option_is_refused(run: Run) -> None:
         (MemoryError(), 1, "Error: out of memory"),
         (RuntimeError("can't start new thread"), 1, "Error: out of memory, or of threads"),
         (
+            ValueError("[digital envelope routines] malloc failure"),
+            1,
+            "Error: out of memory, or of threads",
+        ),
+        (
+            OverflowError("timestamp too large to convert to C _PyTime_t"),
+            1,
+            "Error: the clock is set to after 2262, a time that parts of Python cannot tell",
+        ),
+        (
             ZstdError("cannot compress: Allocation error : not enough memory"),
             1,
             "Error: out of memory, or of threads",
