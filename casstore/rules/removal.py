@@ -205,6 +205,8 @@ class _Removal:
         """Whether an ancestor goes with its last child: never forced, so any lease keeps it."""
         if self._spare is not None and self._spare(image):
             return False
+        if image in self._delete:  # it went as an artifact of what it is the parent of
+            return False
         names = [one.name for one in self._view.references_of(image)]
         return self._conflict(image, names=names, force=False) is None
 

@@ -220,6 +220,8 @@ class Model:
         self._drop(image)
         while prune and parent is not None:
             image = parent
+            if image not in self.held:  # it referred to its child, and went with it
+                return
             named = bool(self.names_of(image))
             if self._conflict(image, named=named, force=False) is not None:
                 return

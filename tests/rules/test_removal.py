@@ -500,3 +500,17 @@ def test_a_pinned_parent_does_not_go_along_even_by_force(world: World) -> None:
     world.pins.add(base)
 
     assert world.remove(child.short, force=True) == ["Untagged: child:latest", *deleted(child)]
+
+
+def test_a_parent_that_refers_to_its_child_goes_once() -> None:
+    world = World()
+    base = world.image("base", layers="a")
+    app = world.image("app", layers="a b", tags="app:1", parent=base)
+    kept = world.image("kept", layers="a", tags="kept:1")
+    world.subjects[world.holdings[base][0]] = [world.holdings[app][0]]
+
+    plan = plan_removal(world, "app:1")
+
+    assert [line.text for line in plan.lines if line.role == "image"] == [app.hex, base.hex]
+    assert digest_of("a") not in plan.free
+    assert kept not in plan.delete
