@@ -109,17 +109,26 @@ def read_config(path: str) -> dict[str, Any] | None:
     return value
 
 
-def helper_of(config: dict[str, Any], domain: str) -> str:
-    """The helper program in charge of a registry; empty if there is none.
+class Helper(Value):
+    """The program in charge of a registry."""
 
-    An empty name in `credHelpers` says that the file itself is in charge, as in Docker.
+    name: str  # as in docker-credential-NAME; empty: the file itself is in charge
+    key: str  # what the registry is called when it is asked
+
+
+def helper_of(config: dict[str, Any], domain: str) -> Helper:
+    """The helper program in charge of a registry, and the name by which it knows it.
+
+    That is the key in `credHelpers`: podman writes `docker.io` there, docker its long form. An
+    empty name there says that the file itself is in charge, as in Docker.
     """
+    usual = server_key(domain)
     helpers = config.get("credHelpers")
-    for key in (server_key(domain), domain, *sorted(_aliases(domain))):
+    for key in (usual, domain, *sorted(_aliases(domain))):
         if isinstance(helpers, dict) and isinstance(name := helpers.get(key), str):
-            return name
+            return Helper(name, key)
     name = config.get("credsStore")
-    return name if isinstance(name, str) else ""
+    return Helper(name if isinstance(name, str) else "", usual)
 
 
 def run_helper(name: str, verb: str, text: str) -> bytes | None:
@@ -207,10 +216,10 @@ def _keys(auths: dict[str, Any], domain: str, repository: str) -> Iterator[str]:
 
 def _by_helper(config: dict[str, Any], domain: str, _repository: str, _path: str) -> Login | None:
     helper = helper_of(config, domain)
-    if not helper:
+    if not helper.name:
         return None
-    output = run_helper(helper, "get", server_key(domain))
-    return _of_helper(output, helper) if output is not None else None
+    output = run_helper(helper.name, "get", helper.key)
+    return _of_helper(output, helper.name) if output is not None else None
 
 
 def _in_auths(config: dict[str, Any], domain: str, repository: str, path: str) -> Login | None:

@@ -52,10 +52,10 @@ def log_in(transport: Transport, domain: str, login: Login) -> str:
     Registry(transport, domain, login).check_login()
     key = server_key(domain)
     helper = helper_of(config, domain)
-    if helper:
-        secret = {"ServerURL": key, "Username": login.user, "Secret": login.password}
-        if run_helper(helper, "store", json.dumps(secret)) is None:
-            raise RegistryError(f"the credential helper {helper} failed at: store")
+    if helper.name:
+        secret = {"ServerURL": helper.key, "Username": login.user, "Secret": login.password}
+        if run_helper(helper.name, "store", json.dumps(secret)) is None:
+            raise RegistryError(f"the credential helper {helper.name} failed at: store")
         return ""
     text = f"{login.user}:{login.password}".encode(errors="surrogateescape")
     auths = _auths(config, path)
@@ -101,10 +101,10 @@ def log_out(access: Access, domain: str) -> LoggedOut:
 
 
 def _from_helper(_path: str, config: dict[str, Any], domain: str, _left: list[str]) -> bool:
-    helper, key = helper_of(config, domain), server_key(domain)
-    if not helper or run_helper(helper, "get", key) is None:
+    helper = helper_of(config, domain)
+    if not helper.name or run_helper(helper.name, "get", helper.key) is None:
         return False
-    run_helper(helper, "erase", key)
+    run_helper(helper.name, "erase", helper.key)
     return True
 
 

@@ -144,6 +144,17 @@ def test_a_helper_is_asked_once_by_the_name_that_docker_gives_it(
     assert helper.asked == ["all get host:1", "all get https://index.docker.io/v1/"]
 
 
+@pytest.mark.parametrize("key", ["https://index.docker.io/v1/", "docker.io", "index.docker.io"])
+def test_a_helper_of_docker_hub_is_asked_by_the_name_that_it_is_in_charge_of(
+    key: str, tmp_path: Path, helper: Helper
+) -> None:
+    helper.write("hub", KNOWN)
+    files = config(tmp_path / "c", credHelpers={key: "hub"})
+
+    assert find_login(files, "docker.io", "library/busybox") == Login("helped", "p")
+    assert helper.asked == [f"hub get {key}"]
+
+
 def test_an_empty_name_of_a_helper_leaves_the_registry_to_the_file(
     tmp_path: Path, helper: Helper
 ) -> None:
