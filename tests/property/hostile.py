@@ -8,7 +8,7 @@ from collections.abc import Callable
 from random import Random
 from unittest import mock
 
-from casstore.registry import http
+from casstore.registry import answer, http, wire
 from tests.property import trees
 from tests.property.inputs import KINDS, seeds
 from tests.property.mutation import bitten, document_of, garbled, reworded
@@ -62,14 +62,13 @@ def pull(victim: Victim, chance: Random) -> None:
     ways = (["pull", f"{name}:1"], ["pull", "-a", name], ["pull", "--all-platforms", f"{name}:1"],
             ["pull", "--referrers", f"{name}:1"],
             ["copy", "--plain-http", f"docker://{name}:1", "n:1"])  # fmt: skip
-    waits = {
-        "LONGEST_WAIT": 0.01,
-        "READ_SECONDS": 2.0,
-        "CONNECT_SECONDS": 2.0,
-        "DOCUMENT_SECONDS": 9,
-    }
+    waits = {"LONGEST_WAIT": 0.01, "READ_SECONDS": 2.0, "CONNECT_SECONDS": 2.0}
     try:
-        with mock.patch.multiple(http, **waits):
+        with (
+            mock.patch.multiple(http, **waits),
+            mock.patch.multiple(wire, READ_SECONDS=2.0),
+            mock.patch.multiple(answer, DOCUMENT_SECONDS=9.0),
+        ):
             victim.changes()  # what a pull has fetched stays for the next one
             victim.offer(*chance.choice(ways), leaves="ingest/")
     finally:
