@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # Stores with an open database, by their id: a forked child leaves the databases to its parent.
 _open: dict[int, ref[OpenStore]] = {}
-_was_forked = False
+_close_inherited: Callable[[], None] | None = None  # of a child whose parent had some open
 
 LOCK_TIMEOUT = 60.0
 _PAUSE = 0.1  # seconds between two turns: time for one who looks every 20 ms, on a busy machine
@@ -311,11 +311,11 @@ class OpenStore:
             finish(self.disk)
         try:
             if os.path.exists(self.disk.database):
-                self._connect(upgrade=True)
-                if self._connection is not None and has_uncounted(self._connection):
+                connection = self._connect(upgrade=True)
+                if has_uncounted(connection):
                     from casstore.care.recount import recount_few
 
-                    recount_few(self.disk.blobs, self._connection)
+                    recount_few(self.disk.blobs, connection)
                 return
         except Damaged:
             self.disk.check_readable()
@@ -324,18 +324,17 @@ class OpenStore:
         rebuild_database(self.disk)
         self._connect()
 
-    def _connect(self, *, upgrade: bool = False) -> None:
+    def _connect(self, *, upgrade: bool = False) -> Connection:
         """Open the database for writing; the lock is held, so that nobody replaces it."""
         self._begin_to_connect()
         self._connection = self.disk.connect(writable=True, upgrade=upgrade)
         self._outdated = False
+        return self._connection
 
     def _begin_to_connect(self) -> None:
         """Note which file is opened; and in a forked child, close what the parent had opened."""
-        if _was_forked:
-            from casstore.disk.forking import close_inherited
-
-            close_inherited()
+        if _close_inherited is not None:
+            _close_inherited()
         self._opened = self.disk.identity()
         _open[id(self)] = ref(self)
 
@@ -383,14 +382,14 @@ def _again(kind: type[OpenStore], path: str, lock_timeout: float, command: str) 
 
 def _leave_to_parent() -> None:
     """In a forked child: have each store open its database again when it is next used."""
-    global _was_forked  # noqa: PLW0603 - of the process, as a fork is
-    _was_forked = True
+    global _close_inherited  # noqa: PLW0603 - of the process, as a fork is
     stores = [found for one in _open.values() if (found := one()) is not None]
     _open.clear()
     if not stores:
         return
-    from casstore.disk.forking import leave_to_parent
+    from casstore.disk.forking import close_inherited, leave_to_parent
 
+    _close_inherited = close_inherited  # imported now: the child may be about to give up its rights
     for store in stores:
         leave_to_parent(store._connection)  # noqa: SLF001 - one of us
         store._connection, store._only_to_read, store._outdated = None, False, False  # noqa: SLF001

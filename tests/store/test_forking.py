@@ -110,6 +110,20 @@ def test_a_child_uses_the_store_of_its_parent(store: Store) -> None:
     assert store.check().clean
 
 
+def test_a_child_that_gave_up_its_rights_imports_nothing_more_to_leave_the_parents_database(
+    store: Store,
+) -> None:
+    store.images()
+
+    def act() -> None:
+        sys.modules["casstore.disk.forking"] = None  # type: ignore[assignment]
+        assert store.images()
+        with Store(store.path) as other:
+            assert other.images()
+
+    in_child(act)
+
+
 def test_parent_and_child_use_the_store_at_a_time(store: Store) -> None:
     def tags(who: str) -> None:
         for number in range(30):
