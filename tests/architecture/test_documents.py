@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from configparser import ConfigParser
 
 import pytest
@@ -78,6 +79,15 @@ def test_every_fixture_and_marker_of_the_plugin_is_in_the_readme() -> None:
 
 def test_the_changelog_has_the_version() -> None:
     assert casstore.__version__ in CHANGELOG.read_text(encoding="utf-8")
+
+
+def test_the_package_is_described_in_one_file_and_the_tools_are_told_in_the_other() -> None:
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+    assert {name.partition(".")[0] for name in setup.sections()} == {"metadata", "options"}
+    assert set(tools) == {"build-system", "tool"}
 
 
 def test_each_dependency_has_a_place_where_it_is_used() -> None:
