@@ -17,6 +17,7 @@ from casstore.model.reference import Reference, parse_name
 from casstore.registry.fetch import choose_manifest, fetch_tree
 from casstore.registry.referrers import MAX_REFERRERS, cosign_artifacts, referrers_of
 from casstore.registry.remote import Registry, Repository
+from casstore.transfer.gathering import Gathering
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Pull:
         self._tell, self._progress = tell, progress
         self._referrers, self._signatures = referrers, signatures
         self.warnings: list[str] = []
+        self._gathering = Gathering()
 
     def read(self, intake: Intake) -> list[Arrival]:
         """Stage what the name means. Raises RegistryError, NotFound, Refused."""
@@ -87,9 +89,7 @@ class Pull:
             chosen, document = top, data
         else:
             chosen, document = choose_manifest(self._repository, top, data, self._platform)
-        image = fetch_tree(
-            self._repository, intake, chosen, document, self._layer, progress=self._progress
-        )
+        image = self._fetch(intake, chosen, document)
         own = normal(Platform(image.os, image.architecture, image.variant))
         if not self._whole and image.os and own not in runs(self._platform):
             self.warnings.append(
@@ -100,6 +100,12 @@ class Pull:
         if self._referrers or self._signatures:
             arrivals += self._referring(intake, image)
         return arrivals
+
+    def _fetch(self, intake: Intake, top: Descriptor, data: bytes) -> ImageRecord:
+        image = fetch_tree(
+            self._repository, intake, top, data, self._layer, progress=self._progress
+        )
+        return self._gathering.image(image)
 
     def _referring(self, intake: Intake, image: ImageRecord) -> list[Arrival]:
         """What refers to an image, to a manifest in it, or to what refers to it.
@@ -133,9 +139,7 @@ class Pull:
                 if known is None:
                     continue
                 tag, top, data = known
-                artifact = fetch_tree(
-                    self._repository, intake, top, data, self._layer, progress=self._progress
-                )
+                artifact = self._fetch(intake, top, data)
                 names = (Reference(f"{self.name.repository}:{tag}"),) if tag else ()
                 found[top.digest] = Arrival(artifact, names, None)
                 todo.append(top.digest)

@@ -9,7 +9,7 @@ from casstore.errors import Damaged, NotAStore, StorageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable
     from sqlite3 import Error
     from types import ModuleType
 else:
@@ -190,7 +190,7 @@ def is_current(connection: Connection) -> bool:
     return version == FORMAT_VERSION
 
 
-def encode_labels(labels: Sequence[tuple[str, str]]) -> str | bytes | None:
+def encode_labels(labels: Iterable[tuple[str, str]]) -> str | bytes | None:
     """Labels for the image table: one text, or a blob of JSON where a NUL is in one of them."""
     parts = [part for pair in labels for part in pair]
     if LABEL_SEPARATOR not in "".join(parts):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from casstore.disk.schema import decode_labels, encode_labels
 from casstore.model.digest import Digest
+from casstore.model.labels import Labels
 from casstore.model.record import MANIFEST, BlobRecord, Descriptor, ImageRecord
 from casstore.model.reference import Reference
 from casstore.model.value import Value
@@ -172,7 +173,7 @@ class TrashTables:
         records = [
             ImageRecord(
                 Digest.of_bytes(raw), top, (BlobRecord(top.digest, top.size, MANIFEST, ()),), (),
-                created, decode_labels(labels), system, architecture, variant, size,
+                created, Labels(decode_labels(labels)), system, architecture, variant, size,
             )
             for media_type, digest, bytes_ in self._do("tops_of_kept", own)
             for top in [Descriptor(media_type, Digest.of_bytes(digest), bytes_)]

@@ -17,7 +17,7 @@ from casstore.model.value import Value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
+    from typing import Any, Self
 
 MAX_DIFF_IDS = 512
 MAX_HISTORY = 10_000
@@ -149,6 +149,26 @@ def chain_ids(diff_ids: Sequence[Digest]) -> tuple[Digest, ...]:
     for diff_id in diff_ids:
         chain.append(sha256(f"{chain[-1]} {diff_id}".encode()) if chain else diff_id)
     return tuple(chain)
+
+
+class HistoryPrint(Value):
+    """A history as its digests: a chain of thousands of images is millions of steps."""
+
+    steps: int
+    whole: Digest
+    below: Digest  # of all steps but the last
+
+    @classmethod
+    def of(cls, history: Sequence[HistoryEntry]) -> Self:
+        """The print of these steps."""
+        parts = [repr(tuple(step)).encode("utf-8", "surrogatepass") for step in history]
+        return cls(len(parts), sha256(b"".join(parts)), sha256(b"".join(parts[:-1])))
+
+    def may_follow(self, parent: HistoryPrint) -> bool:
+        """The same as `is_child_history`."""
+        if not parent.steps and not self.steps:
+            return True
+        return self.steps == parent.steps + 1 and self.below == parent.whole
 
 
 def is_child_history(parent: Sequence[HistoryEntry], child: Sequence[HistoryEntry]) -> bool:

@@ -31,6 +31,7 @@ from casstore.model import mediatype
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT
 from casstore.model.imageconfig import ImageConfig, check_rootfs, parse_config
+from casstore.model.labels import Labels
 from casstore.model.manifest import Index, Manifest, parse_document, unknown_type
 from casstore.model.record import (
     CONFIG,
@@ -43,6 +44,7 @@ from casstore.model.record import (
     ImageRecord,
     LayerRecord,
 )
+from casstore.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,27 +85,22 @@ def read_tree(top: Descriptor, reader: TreeReader) -> ImageRecord:
         Refused: a document is wrong, absent, or contradicts another one; too deep, too many.
         Whatever the reader raises.
     """
-    walk = _Walk(reader)
+    walk = _Walk(reader, top.digest)
     if not is_document(top):
         reader.leaf(top)
         blob = BlobRecord(top.digest, top.size, OTHER, ())
-        return ImageRecord(top.digest, top, (blob,), (), None, (), "", "", "", 0, None)
+        return ImageRecord(top.digest, top, (blob,), (), None, Labels(), "", "", "", 0, None)
     document = walk.visit(top, 0)
     if document is None:
         raise missing(top)
-    about = walk.configs.get(top.digest)
-    if about is None:
-        about = next((c for c in walk.configs.values() if c.os not in ("", "unknown")), None)
-        image_id = top.digest
-    else:
-        image_id = about.id
+    about = walk.own or walk.first
     return ImageRecord(
-        id=image_id,
+        id=walk.own.id if walk.own is not None else top.digest,
         top=top,
         blobs=walk.blobs(top.digest),
         layers=tuple(walk.layers.values()),
         created=about.created if about else None,
-        labels=about.labels if about else (),
+        labels=about.labels if about else Labels(),
         os=about.os if about else "",
         architecture=about.architecture if about else "",
         variant=about.variant if about else "",
@@ -123,14 +120,25 @@ def missing(descriptor: Descriptor) -> Refused:
     return Refused(f"blob {descriptor.digest} is missing")
 
 
+class _About(Value):
+    """What an image's record has from a config."""
+
+    id: Digest
+    created: int | None
+    labels: Labels
+    os: str
+    architecture: str
+    variant: str
+
+
 class _Walk:
     """One pass over a tree, each blob once."""
 
-    def __init__(self, reader: TreeReader) -> None:
+    def __init__(self, reader: TreeReader, top: Digest) -> None:
         self.reader = reader
-        self.configs: dict[
-            Digest, ImageConfig
-        ] = {}  # by digest of the manifest, or of one that does not say all
+        self.own: _About | None = None  # what the config of `top` itself says
+        self.first: _About | None = None  # what the first config of a real platform says
+        self._top = top
         self.layers: dict[Digest, LayerRecord] = {}
         self.file_bytes = 0
         self._nodes: dict[Digest, BlobRecord] = {}
@@ -204,7 +212,7 @@ class _Walk:
         diff_ids = _diff_ids(manifest, config)
         if config is not None:
             says_all = len(manifest.layers) == len(config.diff_ids)
-            self.configs[descriptor.digest if says_all else config.id] = config
+            self._note(config, is_own=says_all and descriptor.digest == self._top)
         for position, (entry, diff_id) in enumerate(zip(manifest.layers, diff_ids, strict=True)):
             children.append(entry.descriptor.digest)
             if diff_id is not None and mediatype.is_layer(entry.descriptor.media_type):
@@ -212,6 +220,19 @@ class _Walk:
             else:
                 self._leaf(entry)
         return tuple(children)
+
+    def _note(self, config: ImageConfig, *, is_own: bool) -> None:
+        # Not the config itself: an index may have thousands, of megabytes each.
+        if not is_own and (self.first is not None or config.os in ("", "unknown")):
+            return
+        about = _About(
+            config.id, config.created, Labels(config.labels), config.os, config.architecture,
+            config.variant,
+        )  # fmt: skip
+        if is_own:
+            self.own = about
+        else:
+            self.first = about
 
     def _config(self, descriptor: Descriptor) -> ImageConfig:
         data = self._read(descriptor)

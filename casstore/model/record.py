@@ -11,6 +11,7 @@ from casstore.model.value import Value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.model.digest import Digest
+    from casstore.model.labels import Labels
     from casstore.model.reference import Reference
 
 # Kinds of blob: what a blob is to the image that holds it.
@@ -61,7 +62,7 @@ class ImageRecord(Value):
     ]  # the whole tree under `top`, each blob once, a parent before its children
     layers: tuple[LayerRecord, ...]  # each once, bottom first (of all platforms for an index)
     created: int | None  # nanoseconds since 1970, None where the config does not say
-    labels: tuple[tuple[str, str], ...]  # sorted by key
+    labels: Labels  # sorted by key
     os: str
     architecture: str
     variant: str

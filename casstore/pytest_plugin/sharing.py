@@ -10,6 +10,7 @@ from itertools import groupby
 from shutil import copyfileobj
 from typing import TYPE_CHECKING
 
+from casstore.model.labels import Labels
 from casstore.model.record import LAYER, Arrival, BlobRecord, ImageRecord
 
 if TYPE_CHECKING:
@@ -95,6 +96,6 @@ def _record(view: SqliteView, image: Digest, top: Descriptor) -> ImageRecord:
     walk(top.digest, top.size, kinds[top.digest])
     os, architecture, variant = view.platform_of(image)
     return ImageRecord(
-        image, top, tuple(blobs.values()), tuple(layers.values()), facts.created, facts.labels,
-        os, architecture, variant, facts.size,
+        image, top, tuple(blobs.values()), tuple(layers.values()), facts.created,
+        Labels(facts.labels), os, architecture, variant, facts.size,
     )  # fmt: skip

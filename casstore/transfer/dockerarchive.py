@@ -21,6 +21,7 @@ from casstore.model.reference import Reference, parse_name, parse_target
 from casstore.model.shape import Each, Keys, strings
 from casstore.model.value import Value
 from casstore.transfer.compress import LayerJob, pack_layers
+from casstore.transfer.gathering import Gathering
 from casstore.transfer.stagedtree import StagedTree
 
 TYPE_CHECKING = False
@@ -86,7 +87,8 @@ def read_items(
     Raises:
         Refused: anything wrong with it, in dockerd's words where it has some.
     """
-    images = _configs(archive, items, intake, any_os=any_os)
+    gathering = Gathering()
+    images = _configs(archive, items, intake, gathering, any_os=any_os)
     known = {image.id: intake.manifest_of(image.id) for image in images}
     layers = _pack(
         archive,
@@ -100,10 +102,11 @@ def read_items(
         if image.id not in records:
             manifest = known[image.id]
             if manifest is not None:
-                records[image.id] = read_tree(manifest, StagedTree(intake))
+                record = read_tree(manifest, StagedTree(intake))
             else:
                 own = [layers[diff_id] for diff_id in image.diff_ids]
-                records[image.id] = stage_manifest(image.id, image.size, own, intake)
+                record = stage_manifest(image.id, image.size, own, intake)
+            records[image.id] = gathering.image(record)
         is_here = item.parent in known or item.parent in others
         parent = item.parent if is_here and item.parent != image.id else None
         arrivals.append(Arrival(records[image.id], item.names, parent))
@@ -170,7 +173,12 @@ def _item(value: object, number: int) -> Item:
 
 
 def _configs(
-    archive: Archive, items: Sequence[Item], intake: Intake, *, any_os: bool
+    archive: Archive,
+    items: Sequence[Item],
+    intake: Intake,
+    gathering: Gathering,
+    *,
+    any_os: bool,
 ) -> list[_Image]:
     """The image of each item, its config staged. Only what is needed later stays in memory."""
     by_path: dict[str, _Image] = {}
@@ -183,7 +191,8 @@ def _configs(
             check_rootfs(config)
             if not any_os:
                 check_os(config.os)
-            image = by_path[item.config] = _Image(intake.add(data), len(data), config.diff_ids)
+            diff_ids = gathering.digests(config.diff_ids)
+            image = by_path[item.config] = _Image(intake.add(data), len(data), diff_ids)
         if len(item.layers) != len(image.diff_ids):
             raise Refused(
                 "invalid manifest, layers length mismatch: "

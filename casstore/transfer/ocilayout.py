@@ -34,6 +34,7 @@ from casstore.model.record import Arrival, Descriptor, LayerRecord
 from casstore.model.shape import Keys
 from casstore.transfer import hybrid
 from casstore.transfer.dockerarchive import MANIFEST_JSON, read_items, read_manifest_json
+from casstore.transfer.gathering import Gathering
 from casstore.transfer.keeping import KeepJob, keep_layers
 from casstore.transfer.layoutnames import arrivals_of
 from casstore.transfer.membername import NoSuchMember
@@ -83,7 +84,8 @@ def read_layout(
         read_tree(top, jobs)
     layers = dict(zip(jobs.layers, keep_layers(list(jobs.layers.values()), intake), strict=True))
     second = _SecondWalk(jobs, layers)
-    records = {top: read_tree(top, second) for top in tops}
+    gathering = Gathering()
+    records = {top: gathering.image(read_tree(top, second)) for top in tops}
     arrivals = arrivals_of(index.manifests, records, archive.stem, notices)
     return hybrid.merged(archive, arrivals, items, intake, compression)
 

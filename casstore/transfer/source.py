@@ -7,7 +7,7 @@ committed here: what has been staged when an archive is refused goes with the in
 from __future__ import annotations
 
 from casstore.errors import NotFound, Refused, StorageError, quote
-from casstore.model.imageconfig import HistoryEntry, is_child_history, parse_config
+from casstore.model.imageconfig import HistoryPrint, parse_config
 from casstore.model.manifest import INDEX_JSON, OCI_LAYOUT
 from casstore.model.value import Value
 from casstore.transfer.archive import Archive, open_archive
@@ -94,13 +94,14 @@ def check_parents(arrivals: list[Arrival], intake: Intake) -> None:
     """
     images = {arrival.image.id: arrival.image for arrival in arrivals}
     parents: dict[Digest, Digest] = {}
-    histories: dict[Digest, tuple[HistoryEntry, ...]] = {}
+    histories: dict[Digest, HistoryPrint] = {}
 
-    def history_of(image_id: Digest) -> tuple[HistoryEntry, ...]:
+    def history_of(image_id: Digest) -> HistoryPrint:
         if image_id not in histories:
             has_config = images[image_id].top.digest != image_id
             data = intake.read(image_id) if has_config else b""
-            histories[image_id] = parse_config(data, image_id).history if has_config else ()
+            steps = parse_config(data, image_id).history if has_config else ()
+            histories[image_id] = HistoryPrint.of(steps)
         return histories[image_id]
 
     for arrival in arrivals:
@@ -108,7 +109,7 @@ def check_parents(arrivals: list[Arrival], intake: Intake) -> None:
         if parent is None or parent not in images:
             continue
         parents[child] = parent
-        if not is_child_history(history_of(parent), history_of(child)):
+        if not history_of(child).may_follow(history_of(parent)):
             raise _illegal(child, parent)
     _refuse_cycle(parents)
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from casstore.disk import schema
 from casstore.disk.sqliteindex import SqliteIndex
 from casstore.model.digest import Digest, sha256
+from casstore.model.labels import Labels
 from casstore.model.record import (
     CONFIG,
     LAYER,
@@ -102,7 +103,7 @@ class World:
                 for one in dict.fromkeys(stack)
             ),
             None if created is None else created * SECOND,
-            tuple(sorted((labels or {}).items())),
+            Labels(sorted((labels or {}).items())),
             "linux", "amd64", "", FILE_BYTES * len(stack),
             self.holdings[subject][0] if subject is not None else None,
         )  # fmt: skip
@@ -113,7 +114,7 @@ class World:
             self.blobs.setdefault(blob.digest, blob)
         self.file_bytes |= {layer.digest: layer.file_bytes for layer in record.layers}
         self.facts.setdefault(
-            own, ImageFacts(own, parent, record.created, record.size, record.labels)
+            own, ImageFacts(own, parent, record.created, record.size, tuple(record.labels))
         )
         held = self.holdings.setdefault(own, [])
         if top.digest not in held:
