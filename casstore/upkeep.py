@@ -83,7 +83,7 @@ class Upkeep(OpenStore):
         """The store in a few numbers: bytes, blobs, images, references, the file system."""
         from casstore.collecting.facts import figures, read_facts
 
-        snapshot, _ = read_facts(self.disk, self._view())
+        snapshot, _ = read_facts(self.disk, self._view(), {})
         return figures(self.disk, snapshot)
 
     def check(

@@ -16,16 +16,17 @@ if TYPE_CHECKING:
     from casstore.disk.sqliteview import SqliteView
     from casstore.model.digest import Digest
     from casstore.rules.snapshot import Snapshot
+    from casstore.rules.view import LabelRoom
 
 
-def read_facts(disk: LocalStore, view: SqliteView) -> tuple[Snapshot, Moment]:
-    """The store as it is now. No lock is taken."""
+def read_facts(disk: LocalStore, view: SqliteView, room: LabelRoom) -> tuple[Snapshot, Moment]:
+    """The store as it is now, with what `room` asks for of the labels. No lock is taken."""
     now = current_time()
     hard: dict[Digest, list[str]] = {}
     for lease in disk.hard_leases():
         for image in lease.images:
             hard.setdefault(image, []).append(lease.name)
-    snapshot = read_snapshot(view, hard, now)
+    snapshot = read_snapshot(view, hard, now, room)
     uses = disk.uses.read(now)
     for image in snapshot.facts:
         if image not in uses:

@@ -196,7 +196,11 @@ class _Run:
         # Both are noted before the facts are read: what happens meanwhile counts as a change.
         self._mark = self._access.disk.uses.mark()
         self._generation = self._access.look().meta(GENERATION)
-        return read_facts(self._access.disk, self._access.look())
+        room: dict[str, int] = {}
+        for _, filters in self._with_filters():
+            for key, length in filters.label_room.items():
+                room[key] = max(room.get(key, 0), length)
+        return read_facts(self._access.disk, self._access.look(), room)
 
     def _with_filters(self) -> list[tuple[Rule, Filters]]:
         view = self._access.look()
@@ -300,7 +304,7 @@ class _SecondLook:
         self._used = used
         self._newest: dict[int, set[Digest]] = {}
         if keep:
-            names, images = index.all_references(), index.all_images()
+            names, images = index.all_references(), index.all_images({})
             for rule, count in keep.items():
                 found = newest_of_repositories(images, names, count)
                 self._newest[rule] = set().union(*found.values())

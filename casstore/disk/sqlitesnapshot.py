@@ -10,17 +10,20 @@ from casstore.disk.sqliteview import blob_state
 from casstore.model.digest import Digest
 from casstore.model.reference import Reference
 from casstore.rules.snapshot import Snapshot
-from casstore.rules.view import Attached, BlobState, ImageFacts, LeaseOn
+from casstore.rules.view import Attached, BlobState, ImageFacts, LeaseOn, wanted_labels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from casstore.disk.sqliteview import SqliteView
+    from casstore.rules.view import LabelRoom
 
 # Whole tables on purpose, in the order of a key.
 TABLES = {
     "images": "SELECT id, digest, parent, created, size, labels FROM image ORDER BY id",
+    "images_without_labels": "SELECT id, digest, parent, created, size, NULL FROM image"
+    " ORDER BY id",
     "references": "SELECT image, name, manifest FROM reference ORDER BY id",
     "leases": "SELECT image, name FROM lease WHERE expires IS NULL OR expires > ? ORDER BY name",
     "holdings": "SELECT image, manifest FROM holding ORDER BY image, manifest",
@@ -33,21 +36,28 @@ TABLES = {
 }
 
 
-def read_snapshot(view: SqliteView, hard: Mapping[Digest, Sequence[str]], now: int) -> Snapshot:
+def read_snapshot(
+    view: SqliteView,
+    hard: Mapping[Digest, Sequence[str]],
+    now: int,
+    room: LabelRoom | None = None,
+) -> Snapshot:
     """Read the store as it is now.
 
     Args:
         view: a look at it, outside a transaction.
         hard: names of live hard leases, by image.
         now: in ns; soft leases that are over by then hold nothing.
+        room: what is wanted of the labels.
     """
     connection = view.connection
     connection.execute("BEGIN")  # one snapshot for all that follows
     try:
-        images = connection.execute(TABLES["images"]).fetchall()
+        found = connection.execute(TABLES["images" if room != {} else "images_without_labels"])
+        images = [(*row, wanted_labels(decode_labels(labels), room)) for *row, labels in found]
         digests = {row[0]: Digest.of_bytes(row[1]) for row in images}
         facts = [
-            ImageFacts(digests[own], digests.get(parent), created, size, decode_labels(labels))
+            ImageFacts(digests[own], digests.get(parent), created, size, labels)
             for own, _, parent, created, size, labels in images
         ]
         blobs: dict[int, BlobState] = {}

@@ -12,12 +12,14 @@ from casstore.errors import Damaged
 from casstore.model.digest import Digest
 from casstore.model.record import Descriptor, LayerRecord
 from casstore.model.reference import Reference
-from casstore.rules.view import Attached, BlobState, ImageFacts, LeaseOn, Naming
+from casstore.rules.view import Attached, BlobState, ImageFacts, LeaseOn, Naming, wanted_labels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
+
+    from casstore.rules.view import LabelRoom
 
 _STATE = (
     "SELECT blob.digest, blob.kind, blob.size, layer.file_bytes, blob.refcount"
@@ -113,6 +115,8 @@ STATEMENTS = {
 LISTINGS = {
     "all_images": "SELECT image.digest, parent.digest, image.created, image.size, image.labels"
     " FROM image LEFT JOIN image AS parent ON parent.id = image.parent",
+    "all_images_without_labels": "SELECT image.digest, parent.digest, image.created, image.size,"
+    " NULL FROM image LEFT JOIN image AS parent ON parent.id = image.parent",
     "all_references": "SELECT image.digest, reference.name FROM reference"
     " JOIN image ON image.id = reference.image ORDER BY reference.id",
     "all_parents": "SELECT DISTINCT parent.digest FROM image"
@@ -288,9 +292,10 @@ class SqliteView:
         row = self._one("meta", key)
         return row[0] if row else None
 
-    def all_images(self) -> Sequence[ImageFacts]:
-        rows = self.connection.execute(LISTINGS["all_images"])
-        return sorted(map(facts, rows), key=_newest_first)
+    def all_images(self, room: LabelRoom | None = None) -> Sequence[ImageFacts]:
+        listing = LISTINGS["all_images" if room != {} else "all_images_without_labels"]
+        found = [facts(row, room) for row in self.connection.execute(listing)]
+        return sorted(found, key=_newest_first)
 
     def all_references(self) -> dict[Digest, list[Reference]]:
         """References by image, each image's in attach order."""
@@ -366,11 +371,12 @@ def blob_state(row: Any) -> BlobState:
     return BlobState._make((Digest.of_bytes(raw), KINDS[kind], size, file_bytes or 0, refcount))
 
 
-def facts(row: Any) -> ImageFacts:
+def facts(row: Any, room: LabelRoom | None = None) -> ImageFacts:
     """An image from a row of digest, parent's digest, creation time, size and labels."""
     raw, parent, created, size, labels = row
     origin = Digest.of_bytes(parent) if parent is not None else None
-    return ImageFacts._make((Digest.of_bytes(raw), origin, created, size, decode_labels(labels)))
+    wanted = wanted_labels(decode_labels(labels), room)
+    return ImageFacts._make((Digest.of_bytes(raw), origin, created, size, wanted))
 
 
 def _descriptor(row: Any) -> Descriptor:

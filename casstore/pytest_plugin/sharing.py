@@ -58,7 +58,7 @@ def _share(origin: Store, ingest: Ingest, digest: Digest, size: int) -> None:
 def _in_order(view: SqliteView) -> list[Digest]:
     """Images with a name in the order of their first one, then the others, oldest first."""
     named = list(view.all_references())
-    rest = [facts.id for facts in reversed(view.all_images())]
+    rest = [facts.id for facts in reversed(view.all_images({}))]
     return list(dict.fromkeys([*named, *rest]))
 
 

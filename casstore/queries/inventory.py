@@ -10,7 +10,7 @@ from casstore.disk.sqliteview import SqliteView
 from casstore.errors import Conflict
 from casstore.queries.spacemap import SpaceMap
 from casstore.queries.usage import usage_of
-from casstore.results.space import Inventory, InventoryImage
+from casstore.results.space import MAX_LABEL, MAX_LABELS, Inventory, InventoryImage
 from casstore.rules.removal import plan_removal
 
 TYPE_CHECKING = False
@@ -46,6 +46,8 @@ def _image(
     place: dict[Digest, int],
     number: dict[Digest, int],
 ) -> InventoryImage:
+    own = rules.facts_of(facts.id)  # with its labels, which the map does without
+    most = MAX_LABEL + 1  # so that a longer one is seen to be cut
     frees, refusal = _removal(rules, facts.id)
     return InventoryImage(
         facts.id,
@@ -58,7 +60,7 @@ def _image(
         tuple(space.leases.get(facts.id, ())),
         facts.id in space.pinned,
         _base(space, facts.id, place),
-        facts.labels,
+        tuple((key[:most], value[:most]) for key, value in own.labels[:MAX_LABELS]),
         _in_order(space, facts.id, number),
     )
 

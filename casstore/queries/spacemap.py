@@ -29,7 +29,7 @@ class SpaceMap:
     """The store at one moment.
 
     Attributes:
-        images: every image, newest first.
+        images: every image, newest first, without its labels.
         names: references by image, in attach order; an image without one is not in it.
         blobs: every blob, by digest.
         layers: what is known of each layer, by digest of the blob.
@@ -74,7 +74,7 @@ class SpaceMap:
         self._users: dict[Digest, int] | None = None
 
     def _read(self, view: SqliteView) -> None:
-        self.images = view.all_images()
+        self.images = view.all_images({})
         self.names = view.all_references()
         self.pinned = view.all_pins()
         self.referrers: dict[Digest, list[Digest]] = {}

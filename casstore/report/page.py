@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from casstore.disk import durable
 from casstore.errors import StorageError, quote
+from casstore.results.space import MAX_LABEL, MAX_LABELS
 
 if TYPE_CHECKING:
     from casstore.results.space import Inventory, InventoryImage
 
 SCRIPTS = ("data.js", "treemap.js", "tables.js", "main.js")
-MAX_LABELS = 40  # of an image, and characters of each: the page shall stay small
-MAX_LABEL = 200
 
 _SECOND = 1_000_000_000
 _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})

@@ -81,6 +81,10 @@ class Kept(Value):
     keepers: tuple[Keeper, ...]
 
 
+MAX_LABELS = 40  # of an image, and characters of each: the report's page shall stay small
+MAX_LABEL = 200
+
+
 class InventoryImage(Value):
     """One image of an inventory, with the intermediate images that would go with it."""
 
@@ -94,7 +98,7 @@ class InventoryImage(Value):
     leases: tuple[str, ...]
     pinned: bool
     base: int  # place in `Inventory.images` of the image it is built on, -1 for none
-    labels: tuple[tuple[str, str], ...]
+    labels: tuple[tuple[str, str], ...]  # the first MAX_LABELS, little more than MAX_LABEL of each
     blobs: tuple[int, ...]  # places in `Inventory.blobs`: layers bottom first, then documents
 
 

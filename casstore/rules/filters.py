@@ -43,6 +43,17 @@ class Filters(Value):
         dates = (self.before, self.since, self.until)
         return not self.labels and not self.lacking and dates == (None, None, None)
 
+    @property
+    def label_room(self) -> dict[str, int]:
+        """What `accepts` needs of the labels: of each value one character more than it must have.
+
+        So a longer value is still another one.
+        """
+        room: dict[str, int] = {}
+        for key, value in (*self.labels, *self.lacking):
+            room[key] = max(room.get(key, 1), len(value or "") + 1)
+        return room
+
     def accepts(self, facts: ImageFacts) -> bool:
         """Whether labels and dates of an image pass (names and dangling are the caller's)."""
         if self.labels or self.lacking:

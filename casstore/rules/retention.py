@@ -29,7 +29,7 @@ def prune_arguments(view: ListingView, filters: Filters, *, everything: bool) ->
     names_of = view.all_references()
     parents = view.all_parents()
     referrers = view.all_referrers()
-    for facts in view.all_images():
+    for facts in view.all_images(filters.label_room):
         names = names_of.get(facts.id, [])
         if facts.id in parents and not (everything and names):
             continue  # an image that others are built on goes with its last child, if at all

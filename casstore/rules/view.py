@@ -108,6 +108,15 @@ class LeaseOn(Value):
     hard: bool
 
 
+def wanted_labels(
+    labels: Iterable[tuple[str, str]], room: LabelRoom | None
+) -> tuple[tuple[str, str], ...]:
+    """What `room` asks for of an image's labels; all of them where it is None."""
+    if room is None:
+        return tuple(labels)
+    return tuple([(key, value[: room[key]]) for key, value in labels if key in room])
+
+
 class ImageFacts(Value):
     """What filters and listings need to know of an image."""
 
@@ -165,11 +174,18 @@ if TYPE_CHECKING:
         def facts_of(self, image: Digest) -> ImageFacts:
             """Facts for filters."""
 
+    # By key, how many characters of the value are wanted.
+    LabelRoom = Mapping[str, int]
+
     class ListingView(StoreView, Protocol):
         """A view that can also go through everything."""
 
-        def all_images(self) -> Sequence[ImageFacts]:
-            """Every image, newest `created` first, ties by image ID."""
+        def all_images(self, room: LabelRoom | None = None) -> Sequence[ImageFacts]:
+            """Every image, newest `created` first, ties by image ID.
+
+            With `room` only what is asked for of the labels: those of all images together may be
+            larger than memory.
+            """
 
         def all_references(self) -> Mapping[Digest, list[Reference]]:
             """References by image, each image's in attach order."""

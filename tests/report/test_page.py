@@ -14,7 +14,8 @@ import pytest
 
 from casstore import Store
 from casstore.errors import StorageError
-from casstore.report.page import MAX_LABEL, MAX_LABELS, json_block, page_of, write_page
+from casstore.report.page import json_block, page_of, write_page
+from casstore.results.space import MAX_LABEL, MAX_LABELS
 from tests.report.made import image, inventory
 
 HOSTILE = "</script><script>document.title='owned'</script><!--\u2028 & \" ' ` @DATA@ \u202e"

@@ -23,7 +23,7 @@ from casstore.model.record import (
 )
 from casstore.model.reference import Reference, parse_name, subject_of
 from casstore.rules.removal import RemovalPlan, plan_removal
-from casstore.rules.view import Attached, BlobState, ImageFacts, LeaseOn, Naming
+from casstore.rules.view import Attached, BlobState, ImageFacts, LeaseOn, Naming, wanted_labels
 
 CONFIG_SIZE, MANIFEST_SIZE, LAYER_SIZE, FILE_BYTES = 100, 200, 1000, 7
 SECOND = 10**9
@@ -240,12 +240,15 @@ class World:
         held = sum(digest in manifests for manifests in self.holdings.values())
         return BlobState(digest, blob.kind, blob.size, self.file_bytes.get(digest, 0), edges + held)
 
-    def all_images(self) -> Sequence[ImageFacts]:
+    def all_images(self, room: Mapping[str, int] | None = None) -> Sequence[ImageFacts]:
         def newest_first(facts: ImageFacts) -> tuple[float, Digest]:
             whole = float("-inf") if facts.created is None else facts.created // SECOND
             return (-whole, facts.id)
 
-        return sorted(self.facts.values(), key=newest_first)
+        found = [
+            one._replace(labels=wanted_labels(one.labels, room)) for one in self.facts.values()
+        ]
+        return sorted(found, key=newest_first)
 
     def all_references(self) -> dict[Digest, list[Reference]]:
         names: dict[Digest, list[Reference]] = {}

@@ -19,6 +19,8 @@ from casstore.model.digest import Digest, sha256
 from casstore.model.imageconfig import HistoryEntry, HistoryPrint, is_child_history
 from casstore.model.labels import Labels
 from casstore.model.record import BlobRecord, Descriptor, ImageRecord
+from casstore.rules.filters import parse_filters
+from casstore.rules.view import ImageFacts, wanted_labels
 from casstore.store import Store
 from casstore.transfer import gathering
 from casstore.transfer.gathering import Gathering
@@ -71,6 +73,40 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @needs_proc
 def test_a_load_of_images_with_many_labels_takes_little(labelled: Path) -> None:
     assert int((labelled / "load").read_text()) < 110
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["df"], ["df", "-v"], ["tree"], ["images", "-q"], ["images", "--format", "json"],
+        ["images", "-f", "label=none"], ["prune", "-a", "-f", "--filter", "label=none"],
+        ["gc", "--dry-run", "--keep", "3"], ["gc", "--dry-run", "--until", "1h"],
+        ["report", "-o", "REPORT"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_no_look_at_a_store_holds_the_labels_of_all_its_images(
+    labelled: Path, tmp_path: Path, words: list[str]
+) -> None:
+    page = str(tmp_path / "report.html")
+    words = [page if word == "REPORT" else word for word in words]
+
+    assert peak("--store", str(labelled / "store"), *words) < 90
+
+
+@pytest.mark.parametrize(
+    "filters", [["label=a"], ["label=a=1"], ["label=a="], ["label!=a=1"], ["label=a=12", "label=b"]]
+)
+def test_a_filter_says_the_same_of_as_much_of_the_labels_as_it_asks_for(filters: list[str]) -> None:
+    parsed = parse_filters(filters, now=0, created_of=lambda _: 0)
+    for value in ("", "1", "12", "123"):
+        for labels in ([("a", value)], [("a", value), ("b", "x" * 100)], [("c", "1")]):
+            whole = ImageFacts(sha256(b""), None, None, 0, tuple(labels))
+            part = whole._replace(labels=wanted_labels(labels, parsed.label_room))
+
+            assert parsed.accepts(part) == parsed.accepts(whole)
+            assert sum(len(text) for _, text in part.labels) <= 6
 
 
 @needs_proc
