@@ -54,8 +54,7 @@ class OpenStore:
         Args:
             path: the store's directory.
             lock_timeout: seconds that a change waits for other writers before it raises Locked.
-            command: what those are told who wait for a change made here; the program's name by
-                default.
+            command: what those who wait for a change made here are told (default: the program).
             max_layer_size: bytes that a layer which comes in may have uncompressed. By default
                 4 GiB, or a hundred times what it has compressed, up to 64 GiB.
         """
