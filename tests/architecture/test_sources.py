@@ -81,11 +81,13 @@ def test_only_the_command_line_prints(module: Module) -> None:
 
 
 def test_no_file_speaks_of_one_machine() -> None:
-    skipped = {".git", ".venv", "fixtures", "build", "dist", "__pycache__"}
+    skipped = {".git", ".coverage", "fixtures", "build", "dist", "__pycache__"}
     found = []
     for path in sorted(ROOT.rglob("*")):
         parts = path.relative_to(ROOT).parts
-        if skipped & set(parts) or any(p.endswith((".egg-info", "_cache")) for p in parts):
+        if skipped & set(parts) or any(
+            p.startswith(".venv") or p.endswith((".egg-info", "_cache")) for p in parts
+        ):
             continue
         if path.is_file() and path.suffix in SUFFIXES and parts[0] != ".hypothesis":
             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
