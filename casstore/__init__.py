@@ -16,8 +16,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from casstore.collecting.policyfile import BadPolicy
-    from casstore.collecting.running import PlanOutdated
+    from casstore.change.leases import Lease
     from casstore.errors import (
         CasstoreError,
         Conflict,
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
         Unsupported,
         UsageError,
     )
-    from casstore.leases import Lease
+    from casstore.gc.policyfile import BadPolicy
+    from casstore.gc.run import PlanOutdated
     from casstore.model.digest import Digest
     from casstore.model.place import Place, parse_place
     from casstore.model.reference import Reference
@@ -64,11 +64,11 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
-    "BadPolicy": "casstore.collecting.policyfile",
+    "BadPolicy": "casstore.gc.policyfile",
     "Digest": "casstore.model.digest",
-    "Lease": "casstore.leases",
+    "Lease": "casstore.change.leases",
     "Place": "casstore.model.place",
-    "PlanOutdated": "casstore.collecting.running",
+    "PlanOutdated": "casstore.gc.run",
     "Reference": "casstore.model.reference",
     "Store": "casstore.store",
     "parse_place": "casstore.model.place",

@@ -15,14 +15,9 @@ from casstore.errors import UsageError, printable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import IO, Any, BinaryIO, TypeVar
+    from typing import IO, BinaryIO
 
-    from casstore.looking import LookingStore
-    from casstore.naming import NamingStore
-    from casstore.opening import OpenStore
     from casstore.store import Store
-
-    Part = TypeVar("Part", bound=OpenStore)
 
 
 class App:
@@ -40,31 +35,29 @@ class App:
         self.lock_timeout = lock_timeout
         self.command = ""  # the command's name, set by main
         self._make = open_store  # instead of ours
-        self._store: Any = None  # Store, or the part of it that the command works with
+        self._store: Store | None = None
 
     @property
     def store(self) -> Store:
         """The store at `path`, opened once. Nothing is read or locked before it is used."""
-        from casstore.store import Store
+        if not self.path:
+            raise UsageError(
+                "there is no home directory for a store: give --store or $CASSTORE_STORE"
+            )
+        if self._store is None and self._make is not None:
+            self._store = self._make(self.path, self.lock_timeout)
+        elif self._store is None:
+            from casstore.store import Store
+            from casstore.store.session import Session
 
-        return self._opened(Store)
-
-    # What is typed all day opens only its part of the store: to import all the others would take
-    # as long as the work. A command keeps to one of the three.
-
-    @property
-    def naming(self) -> NamingStore:
-        """The part of the store that tags, pins and removes."""
-        from casstore.naming import NamingStore
-
-        return self._opened(NamingStore)
-
-    @property
-    def looking(self) -> LookingStore:
-        """The part of the store that lists and inspects images."""
-        from casstore.looking import LookingStore
-
-        return self._opened(LookingStore)
+            session = Session.of_directory(
+                self.path,
+                lock_timeout=self.lock_timeout,
+                command=f"casstore {self.command}",
+                cautious=os.environ.get("CASSTORE_NETWORK_FS") != "allow",
+            )
+            self._store = Store(session=session)
+        return self._store
 
     def close(self) -> None:
         """Close the store, if a command has used it."""
@@ -73,13 +66,13 @@ class App:
 
     def tell(self) -> None:
         """What the store has to say besides results and errors, on stderr; once."""
-        notices: list[str] = getattr(self._store, "__dict__", {}).get("notices", [])
+        notices: list[str] = getattr(self._store, "notices", [])
         self.warn(notices)
         notices.clear()
 
     def now(self) -> int:
         """Nanoseconds since 1970, for ages."""
-        from casstore.disk.local import current_time
+        from casstore.clock import current_time
 
         return current_time()
 
@@ -125,18 +118,3 @@ class App:
         """Standard output, as bytes."""
         sys.stdout.flush()
         return sys.stdout.buffer
-
-    def _opened(self, part: type[Part]) -> Part:
-        if not self.path:
-            raise UsageError(
-                "there is no home directory for a store: give --store or $CASSTORE_STORE"
-            )
-        if self._store is None and self._make is not None:
-            self._store = self._make(self.path, self.lock_timeout)
-        elif self._store is None:
-            self._store = part(
-                self.path, lock_timeout=self.lock_timeout, command=f"casstore {self.command}"
-            )
-            self._store.warn_of_network = os.environ.get("CASSTORE_NETWORK_FS") != "allow"
-        opened: Part = self._store
-        return opened

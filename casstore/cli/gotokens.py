@@ -8,7 +8,7 @@ inside strings.
 from __future__ import annotations
 
 from casstore.errors import CasstoreError, printable
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 # Kinds of token; signs (`|`, `(`, `)`, `,`, `=`, `:=`, `.`) are their own kind.
 WORD = "word"

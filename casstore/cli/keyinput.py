@@ -10,8 +10,8 @@ import os
 import sys
 
 from casstore.cli.options import LIST, TEXT, Option, WrongUsage
-from casstore.disk.namedfile import read_file
 from casstore.errors import CasstoreError
+from casstore.files.namedfile import read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -322,9 +322,9 @@ def _store_path(options: Args) -> str:
         raise options.wrong("store", "a directory is needed")
     if path is not None and not path.startswith("~"):
         return path
-    from casstore.cli.storepath import store_path
+    from casstore.model.storepath import store_path
 
-    return store_path(path)
+    return store_path(path, os.environ)
 
 
 def _lock_timeout(options: Args) -> float:
@@ -352,7 +352,7 @@ def _os_error(error: OSError) -> str:
 
 def _say_database_error(error: Any) -> int:
     # SQLite's own error, from a look at the index: the disk cannot be read, most likely.
-    from casstore.disk.schema import database_error
+    from casstore.backends.local.schema import database_error
 
     told = database_error(error, "casstore.db")
     _say(f"Error: {told}")

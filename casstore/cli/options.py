@@ -13,7 +13,7 @@ that takes a value takes the next word whatever it is.
 from __future__ import annotations
 
 from casstore.errors import UsageError, printable, quote
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -96,7 +96,7 @@ def go_time(moment: int | None) -> str:
 
 def log_time() -> str:
     """`2013/12/11 05:47:16`, now, in local time: how Go's log package dates a line."""
-    from casstore.disk.local import current_time
+    from casstore.clock import current_time
 
     return time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(current_time() // SECOND))
 

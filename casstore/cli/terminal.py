@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

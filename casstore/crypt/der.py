@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from casstore.errors import Refused
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 INTEGER, OCTETS, OID, SEQUENCE, SET = 0x02, 0x04, 0x06, 0x30, 0x31
 NULL = b"\x05\x00"

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
 from casstore.errors import Refused, quote
 from casstore.model import document
 from casstore.model.document import Fields
-from casstore.model.value import Value
+from casstore.startup.value import Value
 from casstore.trust.keys import PrivateKey, PublicKey
 
 MAX_JWE = 1 << 20

@@ -28,8 +28,8 @@ from casstore.model.digest import Digest
 from casstore.model.document import Fields
 from casstore.model.record import Descriptor
 from casstore.model.signatures import go_json
-from casstore.model.value import Value
-from casstore.ports import Draft
+from casstore.ports.ingest import Draft
+from casstore.startup.value import Value
 
 CIPHER = "AES_256_CTR_HMAC_SHA256"
 KEY_SIZE, NONCE_SIZE, HMAC_SIZE = 32, 16, 32

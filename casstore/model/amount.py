@@ -7,7 +7,7 @@ bytes), those of 1024 with an i (`50GiB`).
 
 from __future__ import annotations
 
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

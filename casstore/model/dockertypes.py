@@ -7,7 +7,7 @@ time. Source: Docker 20.10's types.ImageInspect and container.Config, and what D
 
 from __future__ import annotations
 
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

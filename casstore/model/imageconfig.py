@@ -12,7 +12,7 @@ from casstore.model.digest import Digest, sha256
 from casstore.model.document import Fields
 from casstore.model.rfc3339 import parse_time
 from casstore.model.shape import Each, Keys, marks, strings
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -44,7 +44,7 @@ from casstore.model.record import (
     ImageRecord,
     LayerRecord,
 )
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from casstore.model.digest import Digest, sha256
 from casstore.model.document import Fields
 from casstore.model.record import Descriptor
 from casstore.model.shape import Each, Keys, strings
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

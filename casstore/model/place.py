@@ -10,7 +10,7 @@ docker-archive:FILE[:NAME|:@N]   an archive for docker load; @N is the image at 
 from __future__ import annotations
 
 from casstore.errors import UsageError, quote
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

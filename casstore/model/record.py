@@ -6,7 +6,7 @@ them again from the blobs alone.
 
 from __future__ import annotations
 
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

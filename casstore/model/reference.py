@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from casstore.errors import InvalidReference
 from casstore.model.digest import PREFIX, Digest, is_hex64
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 DEFAULT_DOMAIN = "docker.io"
 LEGACY_DEFAULT_DOMAIN = "index.docker.io"

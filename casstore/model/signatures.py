@@ -21,7 +21,7 @@ from casstore.model.digest import Digest, sha256
 from casstore.model.manifest import Entry, Manifest, parse_manifest
 from casstore.model.record import Descriptor
 from casstore.model.reference import Reference, subject_of
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 SIGNATURE = "dev.cosignproject.cosign/signature"  # annotation: base64
 REFERRER_TYPE = "application/vnd.dev.cosign.artifact.sig.v1+json"

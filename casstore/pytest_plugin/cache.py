@@ -84,7 +84,7 @@ class Cache:
             ]
             faults += [
                 f"a lease is still held: {one.kind} lease {one.name} on image {one.image.short}"
-                for one in store.leases()
+                for one in store.leases.list()
             ]
         except CasstoreError as error:  # it is gone, or no store any more
             faults.append(str(error))

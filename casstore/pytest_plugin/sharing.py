@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 
 from casstore.model.labels import Labels
 from casstore.model.record import LAYER, Arrival, BlobRecord, ImageRecord
+from casstore.store.intake import take_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from casstore.disk.ingest import Ingest
-    from casstore.disk.sqliteview import SqliteView
     from casstore.model.digest import Digest
     from casstore.model.record import Descriptor, LayerRecord
     from casstore.model.reference import Reference
+    from casstore.ports.ingest import Ingest
+    from casstore.ports.view import View
     from casstore.store import Store
 
 COPY = 1 << 20
@@ -28,7 +29,7 @@ COPY = 1 << 20
 
 def copy_images(origin: Store, target: Store) -> None:
     """Bring every image of `origin`, with its names and parent link, into `target`."""
-    view = origin._view()  # noqa: SLF001 - the same facade, from the inside
+    view = origin.session.view()
 
     def read(ingest: Ingest) -> list[Arrival]:
         for blob in view.all_blobs():
@@ -38,31 +39,32 @@ def copy_images(origin: Store, target: Store) -> None:
                 ingest.add_layer(layer)
         return [arrival for image in _in_order(view) for arrival in _arrivals(view, image)]
 
-    target._take_in(read)  # noqa: SLF001
+    take_in(target.session, read)
 
 
 def make_empty(store: Store) -> None:
     """Make a store that is there, with nothing in it."""
-    store._take_in(lambda _: ())  # noqa: SLF001
+    take_in(store.session, lambda _: ())
 
 
 def _share(origin: Store, ingest: Ingest, digest: Digest, size: int) -> None:
-    if ingest.adopt(origin.disk.blobs.path(digest), digest, size):
+    path = origin.session.backend.blobs.file_of(digest)
+    if path is not None and ingest.adopt(path, digest, size):
         return
     draft = ingest.draft()  # a file system without hard links
-    with origin.disk.blobs.open(digest) as source:
+    with origin.session.backend.blobs.open(digest) as source:
         copyfileobj(source, draft, COPY)
     draft.seal(digest, size)
 
 
-def _in_order(view: SqliteView) -> list[Digest]:
+def _in_order(view: View) -> list[Digest]:
     """Images with a name in the order of their first one, then the others, oldest first."""
     named = list(view.all_references())
     rest = [facts.id for facts in reversed(view.all_images({}))]
     return list(dict.fromkeys([*named, *rest]))
 
 
-def _arrivals(view: SqliteView, image: Digest) -> Iterator[Arrival]:
+def _arrivals(view: View, image: Digest) -> Iterator[Arrival]:
     """The image once for each run of names of one manifest, so that names keep their order."""
     tops = {top.digest: top for top in view.tops_of(image)}
     parent = view.parent_of(image)
@@ -76,7 +78,7 @@ def _arrivals(view: SqliteView, image: Digest) -> Iterator[Arrival]:
         yield Arrival(_record(view, image, tops[manifest]), attached, parent)
 
 
-def _record(view: SqliteView, image: Digest, top: Descriptor) -> ImageRecord:
+def _record(view: View, image: Digest, top: Descriptor) -> ImageRecord:
     facts = view.facts_of(image)
     kinds = {blob.digest: blob.kind for blob in view.manifests_of(image)}
     blobs: dict[Digest, BlobRecord] = {}

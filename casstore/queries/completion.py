@@ -11,12 +11,12 @@ from casstore.model.reference import DEFAULT_DOMAIN, OFFICIAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from casstore.disk.sqliteview import SqliteView
+    from casstore.ports.view import View
 
 _BEYOND = "\x7f"  # after every character of a name
 
 
-def names_starting(view: SqliteView, prefix: str, most: int) -> list[str]:
+def names_starting(view: View, prefix: str, most: int) -> list[str]:
     """Familiar names that start with `prefix`; digest references only once `@` is typed."""
     found: set[str] = set()
     for above in (f"{DEFAULT_DOMAIN}/{OFFICIAL}", f"{DEFAULT_DOMAIN}/", ""):

@@ -14,18 +14,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from casstore.disk.blobdir import BlobDirectory
-    from casstore.disk.sqliteview import SqliteView
     from casstore.model.digest import Digest
     from casstore.model.imageconfig import ImageConfig
     from casstore.model.manifest import Platform
+    from casstore.ports.blobs import Blobs
+    from casstore.ports.view import View
 
 # Where inspect tells what Docker has no word for: a key that Docker will not take for itself.
 OURS = "Casstore"
 
 
 def inspect_image(
-    view: SqliteView, blobs: BlobDirectory, argument: str, platform: Platform | None = None
+    view: View, blobs: Blobs, argument: str, platform: Platform | None = None
 ) -> dict[str, Any]:
     """The image in the shape of `docker inspect`; with `platform` the one for it in an index.
 
@@ -88,7 +88,7 @@ def inspect_image(
     return shaped(IMAGE, shape)
 
 
-def documents_of(view: SqliteView, document: Digest) -> list[Digest]:
+def documents_of(view: View, document: Digest) -> list[Digest]:
     """A manifest or index, and all manifests and indexes below it."""
     found = [document]
     for above in found:
@@ -97,9 +97,7 @@ def documents_of(view: SqliteView, document: Digest) -> list[Digest]:
     return found
 
 
-def _referrer(
-    view: SqliteView, blobs: BlobDirectory, artifact: Digest, subject: Digest
-) -> list[dict[str, Any]]:
+def _referrer(view: View, blobs: Blobs, artifact: Digest, subject: Digest) -> list[dict[str, Any]]:
     """The manifests of an artifact that refer to `subject`, each as a list of referrers has it."""
     shapes = []
     for top in view.tops_of(artifact):
@@ -119,7 +117,7 @@ def _referrer(
     return shapes
 
 
-def image_history(view: SqliteView, blobs: BlobDirectory, argument: str) -> list[HistoryRow]:
+def image_history(view: View, blobs: Blobs, argument: str) -> list[HistoryRow]:
     """The steps of an image, newest first.
 
     The image, then each recorded ancestor in turn stands at the step it ends with; below the last
@@ -145,7 +143,7 @@ def image_history(view: SqliteView, blobs: BlobDirectory, argument: str) -> list
     return rows
 
 
-def image_config(view: SqliteView, blobs: BlobDirectory, image: Digest) -> ImageConfig | None:
+def image_config(view: View, blobs: Blobs, image: Digest) -> ImageConfig | None:
     """The image's config; None for an index or an artifact, whose ID is no config's."""
     for manifest in view.manifests_of(image):
         for need in view.needs_of(manifest.digest):
@@ -154,9 +152,7 @@ def image_config(view: SqliteView, blobs: BlobDirectory, image: Digest) -> Image
     return None
 
 
-def _owners(
-    view: SqliteView, blobs: BlobDirectory, image: Digest, config: ImageConfig
-) -> dict[int, Digest]:
+def _owners(view: View, blobs: Blobs, image: Digest, config: ImageConfig) -> dict[int, Digest]:
     """Which image ends with which step of the history."""
     owners: dict[int, Digest] = {}
     steps = config.history

@@ -6,7 +6,6 @@ image alone.
 
 from __future__ import annotations
 
-from casstore.disk.sqliteview import SqliteView
 from casstore.errors import Conflict
 from casstore.queries.spacemap import SpaceMap
 from casstore.queries.usage import usage_of
@@ -15,17 +14,17 @@ from casstore.rules.removal import plan_removal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from casstore.disk.local import LocalStore
     from casstore.model.digest import Digest
-    from casstore.rules.view import ImageFacts
+    from casstore.model.state import ImageFacts
+    from casstore.ports.backend import Backend
+    from casstore.ports.view import View
 
 
-def take_inventory(disk: LocalStore, view: SqliteView, now: int) -> Inventory:
+def take_inventory(disk: Backend, view: View, now: int) -> Inventory:
     """The store at this moment (`now`, ns since 1970)."""
-    view.connection.execute("BEGIN")  # one snapshot for the map and for the plans
-    try:
+    with view.snapshot():  # one for the map and for the plans
         space = SpaceMap(disk, view, now)
-        rules = SqliteView(view.connection, now=now, hard=space.hard)
+        rules = view.with_hard_leases(space.hard)
         place = {facts.id: number for number, facts in enumerate(space.listed)}
         number = {blob: number for number, blob in enumerate(space.blobs)}
         used = disk.uses.read(now)
@@ -33,15 +32,13 @@ def take_inventory(disk: LocalStore, view: SqliteView, now: int) -> Inventory:
             _image(space, rules, facts, place, number)._replace(used=used.get(facts.id))
             for facts in space.listed
         ]
-    finally:
-        view.connection.execute("ROLLBACK")
     blobs = tuple(space.blobs.values())
-    return Inventory(disk.root, now, usage_of(disk, space), blobs, tuple(images))
+    return Inventory(disk.where, now, usage_of(disk, space), blobs, tuple(images))
 
 
 def _image(
     space: SpaceMap,
-    rules: SqliteView,
+    rules: View,
     facts: ImageFacts,
     place: dict[Digest, int],
     number: dict[Digest, int],
@@ -65,7 +62,7 @@ def _image(
     )
 
 
-def _removal(rules: SqliteView, image: Digest) -> tuple[int, str]:
+def _removal(rules: View, image: Digest) -> tuple[int, str]:
     """Bytes that `rmi -f IMAGE` frees, or why it does not remove it."""
     try:
         plan = plan_removal(rules, image, force=True)

@@ -9,33 +9,30 @@ from casstore.rules.resolve import resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from casstore.disk.local import LocalStore
-    from casstore.disk.sqliteview import SqliteView
+    from casstore.ports.backend import Backend
+    from casstore.ports.view import View
 
 IMAGE, REFERENCE, CHILD, LEASE = "image", "reference", "child", "lease"
 PIN, SUBJECT, TRASH = "pin", "subject", "trash"
 
 
-def what_keeps(disk: LocalStore, view: SqliteView, argument: str, now: int) -> Kept | None:
+def what_keeps(disk: Backend, view: View, argument: str, now: int) -> Kept | None:
     """What keeps the image or blob that `argument` means; an image comes before a blob.
 
     Raises:
         NotFound: a name or prefix that fits nothing, or several blobs.
         InvalidReference: neither a digest nor a name.
     """
-    view.connection.execute("BEGIN")  # one snapshot for all that follows
-    try:
+    with view.snapshot():
         try:
             image = resolve(view, argument).image
         except (NotFound, InvalidReference):
             blob = _blob(view, argument)
             return _of_blob(view, blob) if blob is not None else None
         return _of_image(disk, view, image, now)
-    finally:
-        view.connection.execute("ROLLBACK")
 
 
-def _blob(view: SqliteView, argument: str) -> Digest | None:
+def _blob(view: View, argument: str) -> Digest | None:
     """The blob that a digest, a diff ID or a prefix means; None for a digest that is not there."""
     digits = argument.removeprefix(PREFIX)
     if is_hex64(digits):
@@ -52,7 +49,7 @@ def _blob(view: SqliteView, argument: str) -> Digest | None:
     return fitting[0]
 
 
-def _of_image(disk: LocalStore, view: SqliteView, image: Digest, now: int) -> Kept:
+def _of_image(disk: Backend, view: View, image: Digest, now: int) -> Kept:
     keepers = [
         Keeper(REFERENCE, one.manifest, one.name.familiar, "") for one in view.references_of(image)
     ]
@@ -76,7 +73,7 @@ def _of_image(disk: LocalStore, view: SqliteView, image: Digest, now: int) -> Ke
     return Kept(IMAGE, image, view.facts_of(image).size, tuple(keepers))
 
 
-def _of_blob(view: SqliteView, blob: Digest) -> Kept:
+def _of_blob(view: View, blob: Digest) -> Kept:
     state = view.blob_state(blob)
     assert state is not None
     above = list(dict.fromkeys(view.needed_by(blob)))
@@ -94,18 +91,18 @@ def _of_blob(view: SqliteView, blob: Digest) -> Kept:
     return Kept(state.kind, blob, state.size, tuple(keepers))
 
 
-def _kind(view: SqliteView, document: Digest) -> str:
+def _kind(view: View, document: Digest) -> str:
     state = view.blob_state(document)
     assert state is not None
     return state.kind
 
 
-def _holders(view: SqliteView, manifest: Digest) -> list[str]:
+def _holders(view: View, manifest: Digest) -> list[str]:
     """The images that a manifest belongs to, by their names where they have some."""
     return [_names(view, image) or image.short for image in view.images_needing(manifest)]
 
 
-def _names(view: SqliteView, image: Digest) -> str:
+def _names(view: View, image: Digest) -> str:
     return ", ".join(one.name.familiar for one in view.references_of(image))
 
 

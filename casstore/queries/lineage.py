@@ -16,9 +16,9 @@ from casstore.results.space import TreeRow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from casstore.disk.local import LocalStore
-    from casstore.disk.sqliteview import SqliteView
     from casstore.model.digest import Digest
+    from casstore.ports.backend import Backend
+    from casstore.ports.view import View
 
 BY = ("layers", "parent")
 
@@ -47,7 +47,7 @@ class _Stem:
         self.images: list[Digest] = []
 
 
-def image_tree(disk: LocalStore, view: SqliteView, now: int, *, by: str) -> list[TreeRow]:
+def image_tree(disk: Backend, view: View, now: int, *, by: str) -> list[TreeRow]:
     """The rows of the tree, a row before those under it; see `Store.tree`."""
     if by not in BY:
         raise UsageError(f"cannot order a tree by {quote(by)}: use one of {', '.join(BY)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from casstore.disk.imagelisting import listed_images, refers
 from casstore.model.record import INDEX, LAYER, MANIFEST
 from casstore.results.images import Image, ImageSummary
 from casstore.rules.resolve import resolve
@@ -11,15 +10,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from casstore.disk.sqliteview import SqliteView
     from casstore.model.digest import Digest
     from casstore.model.reference import Reference
+    from casstore.ports.view import View
     from casstore.rules.filters import Filters
 
 
-def list_images(
-    view: SqliteView, filters: Filters | None, *, everything: bool
-) -> Iterator[ImageSummary]:
+def list_images(view: View, filters: Filters | None, *, everything: bool) -> Iterator[ImageSummary]:
     """Images to show, each with the names to show.
 
     Without `everything` (`-a`) untagged images that have children, or that refer to an image that
@@ -29,7 +26,7 @@ def list_images(
     dangling = filters.dangling if filters is not None else None
     by_name = filters if filters is not None and filters.patterns else None
     by_facts = filters if filters is not None and not filters.everything else None
-    for facts, all_names, own_size, children, pinned in listed_images(view):
+    for facts, all_names, own_size, children, pinned in view.listed_images():
         names = all_names
         if by_name is not None:
             names = by_name.names(all_names)
@@ -37,11 +34,11 @@ def list_images(
                 continue  # names that do not fit disappear, and so do images without names
         if dangling is True:
             visible = not children and not any(name.tag for name in all_names)
-            visible = visible and not refers(view, facts)
+            visible = visible and not view.refers(facts.id)
         elif all_names:
             visible = True
         else:
-            visible = dangling is None and (everything or not (children or refers(view, facts)))
+            visible = dangling is None and (everything or not (children or view.refers(facts.id)))
         if visible and (by_facts is None or by_facts.accepts(facts)):
             image, parent, created, size, labels = facts
             yield ImageSummary._make(
@@ -49,7 +46,7 @@ def list_images(
             )
 
 
-def get_image(view: SqliteView, argument: str) -> Image:
+def get_image(view: View, argument: str) -> Image:
     """One image with its manifests and layers. Raises NotFound, InvalidReference."""
     image = resolve(view, argument).image
     facts = view.facts_of(image)
@@ -69,7 +66,7 @@ def get_image(view: SqliteView, argument: str) -> Image:
     )
 
 
-def layers_of(view: SqliteView, document: Digest) -> tuple[Digest, ...]:
+def layers_of(view: View, document: Digest) -> tuple[Digest, ...]:
     """Layer blobs below a manifest or index, bottom first, each manifest's in turn."""
     layers: list[Digest] = []
     for need in view.needs_of(document):

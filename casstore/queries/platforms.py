@@ -11,14 +11,14 @@ from casstore.results.images import PlatformRow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from casstore.disk.blobdir import BlobDirectory
-    from casstore.disk.sqliteview import SqliteView
     from casstore.model.digest import Digest
     from casstore.model.manifest import Entry
     from casstore.model.record import Descriptor
+    from casstore.ports.blobs import Blobs
+    from casstore.ports.view import View
 
 
-def platforms_of(view: SqliteView, blobs: BlobDirectory, image: Digest) -> list[PlatformRow]:
+def platforms_of(view: View, blobs: Blobs, image: Digest) -> list[PlatformRow]:
     """The images in an index, in its order; nothing for an image that is no index."""
     rows = []
     for entry in _entries(view, blobs, view.tops_of(image)[0]):
@@ -31,9 +31,7 @@ def platforms_of(view: SqliteView, blobs: BlobDirectory, image: Digest) -> list[
     return rows
 
 
-def choose_platform(
-    view: SqliteView, blobs: BlobDirectory, image: Digest, platform: Platform
-) -> PlatformRow:
+def choose_platform(view: View, blobs: Blobs, image: Digest, platform: Platform) -> PlatformRow:
     """The image for a platform: one in the index, or the image itself if it is for that.
 
     Raises:
@@ -56,7 +54,7 @@ def choose_platform(
     return PlatformRow(shown(own), image, top.digest, top.media_type, size)
 
 
-def _entries(view: SqliteView, blobs: BlobDirectory, top: Descriptor) -> list[Entry]:
+def _entries(view: View, blobs: Blobs, top: Descriptor) -> list[Entry]:
     """What an index lists and the store has, through indexes within it."""
     if not mediatype.is_index(top.media_type):
         return []
@@ -71,7 +69,7 @@ def _entries(view: SqliteView, blobs: BlobDirectory, top: Descriptor) -> list[En
     return found
 
 
-def _config(blobs: BlobDirectory, descriptor: Descriptor) -> Digest | None:
+def _config(blobs: Blobs, descriptor: Descriptor) -> Digest | None:
     """The image ID of a manifest; None for what is no image (an attestation, say)."""
     if not mediatype.is_manifest(descriptor.media_type):
         return None
@@ -81,5 +79,5 @@ def _config(blobs: BlobDirectory, descriptor: Descriptor) -> Digest | None:
     return document.config.descriptor.digest
 
 
-def _file_bytes(view: SqliteView, manifest: Digest) -> int:
+def _file_bytes(view: View, manifest: Digest) -> int:
     return sum(need.file_bytes for need in view.needs_of(manifest) if need.kind == LAYER)

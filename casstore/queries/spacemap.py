@@ -11,18 +11,17 @@ does: without that, each step of a build would make its own image look shared.
 
 from __future__ import annotations
 
-from casstore.disk.sqlitetrash import TrashTables
 from casstore.model.record import INDEX, LAYER, MANIFEST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from casstore.disk.local import LocalStore
-    from casstore.disk.sqliteview import SqliteView
     from casstore.model.digest import Digest
     from casstore.model.record import LayerRecord
-    from casstore.rules.view import BlobState
+    from casstore.model.state import BlobState
+    from casstore.ports.backend import Backend
+    from casstore.ports.view import View
 
 
 class SpaceMap:
@@ -41,21 +40,15 @@ class SpaceMap:
         listed: the images that are not intermediate, newest first.
     """
 
-    def __init__(self, disk: LocalStore, view: SqliteView, now: int) -> None:
+    def __init__(self, disk: Backend, view: View, now: int) -> None:
         """Read the map; `now` (ns) decides which soft leases live.
 
-        Where the caller has begun a transaction, the map is of that snapshot.
+        Within a snapshot of the caller, the map is of that snapshot.
         """
-        inside = view.connection.in_transaction
-        if not inside:
-            view.connection.execute("BEGIN")  # one snapshot for all that follows
-        try:
+        with view.snapshot():
             self._read(view)
             soft = view.all_leases()
-            self.trash = len(TrashTables(view).ids())
-        finally:
-            if not inside:
-                view.connection.execute("ROLLBACK")
+            self.trash = len(view.trash.ids())
         self.facts = {facts.id: facts for facts in self.images}
         self.hard: dict[Digest, list[str]] = {}
         for lease in disk.hard_leases():
@@ -73,7 +66,7 @@ class SpaceMap:
         self._estates: dict[Digest, frozenset[Digest]] = {}
         self._users: dict[Digest, int] | None = None
 
-    def _read(self, view: SqliteView) -> None:
+    def _read(self, view: View) -> None:
         self.images = view.all_images({})
         self.names = view.all_references()
         self.pinned = view.all_pins()

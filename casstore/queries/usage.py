@@ -12,25 +12,25 @@ from casstore.results.space import DiskUsage, DiskUsageRow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from casstore.disk.local import LocalStore
-    from casstore.disk.sqliteview import SqliteView
     from casstore.model.digest import Digest
+    from casstore.ports.backend import Backend
+    from casstore.ports.view import View
 
 
-def disk_usage(disk: LocalStore, view: SqliteView, now: int) -> DiskUsage:
+def disk_usage(disk: Backend, view: View, now: int) -> DiskUsage:
     """Count what is on the disk and what each image takes of it; `now` (ns) ends soft leases."""
     return usage_of(disk, SpaceMap(disk, view, now))
 
 
-def usage_of(disk: LocalStore, space: SpaceMap) -> DiskUsage:
+def usage_of(disk: Backend, space: SpaceMap) -> DiskUsage:
     """The figures of a map that has been read."""
     users = space.users()
     held = space.held()
     kept: set[Digest] = set().union(*(space.tree(image) for image in held))
     orphans = [
-        status.st_size
-        for _, digest, status in disk.blobs.walk()
-        if digest is None or digest not in space.blobs
+        file.size
+        for file in disk.blobs.walk()
+        if file.digest is None or file.digest not in space.blobs
     ]
     trashed = space.blobs.keys() - set().union(*(space.tree(facts.id) for facts in space.images))
     trash_bytes = space.stored(trashed)
@@ -48,7 +48,7 @@ def usage_of(disk: LocalStore, space: SpaceMap) -> DiskUsage:
         file_bytes=space.file_bytes(b.digest for b in space.blobs.values() if b.kind == LAYER),
         orphans=len(orphans),
         orphan_bytes=sum(orphans),
-        ingest_bytes=_bytes_in(disk.ingest),
+        ingest_bytes=disk.arriving_bytes(),
         rows=tuple(row_of(space, facts.id) for facts in space.listed),
     )
 
@@ -75,19 +75,3 @@ def row_of(space: SpaceMap, image: Digest) -> DiskUsageRow:
         file_unique=space.file_bytes(layer for layer in stack if users[layer] <= 1),
         leases=tuple(space.leases.get(image, ())),
     )
-
-
-def _bytes_in(directory: str) -> int:
-    """Bytes of files that stand nowhere else but below `directory`."""
-    import os
-
-    total = 0
-    for folder, _, files in os.walk(directory):
-        for name in files:
-            try:
-                status = os.lstat(os.path.join(folder, name))
-            except FileNotFoundError:
-                continue
-            if status.st_nlink == 1:
-                total += status.st_size
-    return total

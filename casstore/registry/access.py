@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from casstore.model.home import expanded, home_of
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 from urllib.parse import quote as percent
 
 from casstore.errors import RegistryError, quote
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 HTTP, HTTPS = "http", "https"
 _PORTS = {HTTP: 80, HTTPS: 443}

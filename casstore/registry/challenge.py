@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 MAX_HEADER = 8 << 10
 _SPACE = " \t"

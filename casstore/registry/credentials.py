@@ -20,7 +20,7 @@ import os
 import subprocess
 
 from casstore.errors import RegistryError, quote
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

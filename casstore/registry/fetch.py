@@ -16,7 +16,7 @@ from casstore.model.imagetree import check_digest, check_size, read_tree
 from casstore.model.manifest import Index, Manifest, Platform, parse_document
 from casstore.model.platform import choose, shown
 from casstore.model.record import Descriptor, ImageRecord, LayerRecord
-from casstore.ports import Intake
+from casstore.ports.ingest import Intake
 from casstore.progress import Progress, Task
 from casstore.registry.blobstream import BlobStream
 from casstore.registry.remote import Repository

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 MAX_HEADER = 64 << 10
 _TARGET = re.compile(r"[\s,]*<([^>]*)>")

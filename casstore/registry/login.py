@@ -9,9 +9,8 @@ import base64
 import json
 import os
 
-from casstore.disk import durable
 from casstore.errors import CasstoreError, RegistryError, quote
-from casstore.model.value import Value
+from casstore.files import durable
 from casstore.registry.access import Access
 from casstore.registry.credentials import (
     Login,
@@ -25,6 +24,7 @@ from casstore.registry.credentials import (
 )
 from casstore.registry.http import Transport
 from casstore.registry.remote import Registry
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

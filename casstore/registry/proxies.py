@@ -10,9 +10,9 @@ import re
 from urllib.parse import unquote_to_bytes
 
 from casstore.errors import RegistryError
-from casstore.model.value import Value
 from casstore.registry.access import Access
 from casstore.registry.address import HTTP, HTTPS, is_direct
+from casstore.startup.value import Value
 
 _HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.%]+\])(?::(\d{1,5}))?", re.ASCII)
 _SOCKS = frozenset(("socks", "socks4", "socks4a", "socks5", "socks5h"))

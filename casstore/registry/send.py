@@ -9,7 +9,6 @@ piece of the blob leaves, so a damaged blob never becomes whole in the registry.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,7 +17,7 @@ from casstore.model import mediatype
 from casstore.model.digest import Digest
 from casstore.model.manifest import Manifest, parse_document
 from casstore.model.record import Descriptor
-from casstore.ports import StoredBlobs
+from casstore.ports.blobs import StoredBlobs
 from casstore.progress import Task
 from casstore.registry.address import HTTP, HTTPS, is_loopback, place_of, resolve, split
 from casstore.registry.answer import Answer
@@ -59,7 +58,7 @@ class Bundle:
         else:
             for entry in document.manifests:
                 child = entry.descriptor
-                if not os.path.lexists(blobs.path(child.digest)):
+                if not blobs.has(child.digest):
                     continue  # as it came: ctr exports indexes with one platform of many
                 if mediatype.is_manifest(child.media_type) or mediatype.is_index(child.media_type):
                     self._walk(child, blobs)

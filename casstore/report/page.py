@@ -16,8 +16,8 @@ import os
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from casstore.disk import durable
 from casstore.errors import StorageError, quote
+from casstore.files import durable
 from casstore.results.space import MAX_LABEL, MAX_LABELS
 
 if TYPE_CHECKING:

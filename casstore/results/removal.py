@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from casstore.errors import CasstoreError
-    from casstore.rules.removal import Removed
+    from casstore.model.plan import Removed
 
 
 class Outcome(Value):

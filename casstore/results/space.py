@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.model.digest import Digest
     from casstore.model.reference import Reference
-    from casstore.rules.view import BlobState
+    from casstore.model.state import BlobState
 
 
 class DiskUsageRow(Value):

@@ -12,21 +12,21 @@ from heapq import heapify, heappop, heappush
 from casstore.errors import Conflict
 from casstore.model.amount import duration_text, size_text
 from casstore.model.reference import familiar_name, subject_of
-from casstore.model.value import Value
 from casstore.rules.filters import protects
 from casstore.rules.removal import names_of_its_own, plan_deletion
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from casstore.model.digest import Digest
+    from casstore.model.plan import RemovalPlan
     from casstore.model.reference import Reference
+    from casstore.model.snapshot import Snapshot
+    from casstore.model.state import Disk, ImageFacts
     from casstore.rules.filters import Filters
-    from casstore.rules.policy import Disk, Goal, Rule
-    from casstore.rules.removal import RemovalPlan
-    from casstore.rules.snapshot import Snapshot
-    from casstore.rules.view import ImageFacts
+    from casstore.rules.policy import Goal, Rule
 
 # Why an image stays.
 PINNED, LEASED, PROTECTED, UNCHOSEN = "pinned", "leased", "protected", "not-chosen"

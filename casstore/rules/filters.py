@@ -9,14 +9,14 @@ from __future__ import annotations
 from casstore.errors import CasstoreError, UsageError, quote
 from casstore.model.amount import parse_duration
 from casstore.model.reference import DEFAULT_DOMAIN
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from casstore.model.reference import Reference
-    from casstore.rules.view import ImageFacts
+    from casstore.model.state import ImageFacts
 
 _NAMES = frozenset(("dangling", "label", "label!", "before", "since", "until", "reference"))
 _COMPILED: dict[str, tuple[str, list[tuple[str, str, bool]]]] = {}  # as many as a person gives

@@ -19,8 +19,9 @@ from casstore.model.amount import (
     parse_space,
     share_text,
 )
-from casstore.model.value import Value
+from casstore.model.state import Disk
 from casstore.rules.filters import BadFilter, check_pattern, parse_filters, parse_moment
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,13 +53,6 @@ class BadSetting(CasstoreError):
         super().__init__(f"{quote(setting)[1:-1]}: {reason}" if setting else reason)
         self.setting = setting
         self.reason = reason
-
-
-class Disk(Value):
-    """The file system that a store is on."""
-
-    total: int  # bytes that people without privileges may use, in use or free
-    free: int  # of them, free
 
 
 class Goal(Value):

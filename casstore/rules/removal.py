@@ -17,9 +17,9 @@ it has no name that anybody types.
 from __future__ import annotations
 
 from casstore.errors import Conflict
+from casstore.model.plan import DELETED, UNTAGGED, RemovalPlan, Removed
 from casstore.model.record import INDEX, LAYER, MANIFEST
 from casstore.model.reference import subject_of
-from casstore.model.value import Value
 from casstore.rules.resolve import resolve
 
 TYPE_CHECKING = False
@@ -28,33 +28,8 @@ if TYPE_CHECKING:
 
     from casstore.model.digest import Digest
     from casstore.model.reference import Name, Reference
-    from casstore.rules.view import BlobState, StoreView
-
-UNTAGGED = "untagged"
-DELETED = "deleted"
-
-
-class Removed(Value):
-    """One line of what a removal did."""
-
-    kind: str  # UNTAGGED or DELETED
-    text: str  # the familiar reference, or 64 hex digits
-    digest: Digest | None  # of the image or layer; None for a reference
-    role: str  # "reference", "image" or "layer"
-    size: int  # bytes on disk that this line freed (an image's line counts its documents)
-    file_bytes: int  # of a freed layer: bytes of its regular files
-
-
-class RemovalPlan(Value):
-    """All that one removal changes, and the lines that tell of it."""
-
-    untag: tuple[Reference, ...]
-    detach: tuple[tuple[Digest, Digest], ...]  # (image, manifest) that the image gives up
-    delete: tuple[Digest, ...]  # images, a child before its parent
-    free: tuple[Digest, ...]  # blobs that nothing needs any more, a document before its children
-    lines: tuple[Removed, ...]
-    freed: int  # bytes on disk
-    kept: tuple[tuple[Digest, Digest], ...]  # (image, layer) of layers that outlive their image
+    from casstore.model.state import BlobState
+    from casstore.ports.view import StoreView
 
 
 def plan_removal(

@@ -9,11 +9,11 @@ from __future__ import annotations
 from casstore.errors import NotFound
 from casstore.model.digest import PREFIX, Digest, is_hex, is_hex64
 from casstore.model.reference import Name, parse_name
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from casstore.rules.view import StoreView
+    from casstore.ports.view import StoreView
 
 
 class Found(Value):

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from casstore.model.reference import Reference
+    from casstore.ports.view import ListingView
     from casstore.rules.filters import Filters
-    from casstore.rules.view import ListingView
 
 
 def prune_arguments(view: ListingView, filters: Filters, *, everything: bool) -> Iterator[str]:

@@ -6,7 +6,7 @@ They live in the store, so that every process that uses it keeps to the same one
 from __future__ import annotations
 
 from casstore.errors import NotFound, UsageError, quote
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

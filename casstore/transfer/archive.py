@@ -13,7 +13,7 @@ import os
 import stat
 
 from casstore.errors import NotFound, Refused, printable, quote
-from casstore.model.typed import Protocol, cast
+from casstore.startup.typed import Protocol, cast
 from casstore.transfer import tarstream
 from casstore.transfer.counted import CountedReader
 from casstore.transfer.directoryarchive import DirectoryArchive
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from typing import IO, Self
 
-    from casstore.ports import Intake
+    from casstore.ports.ingest import Intake
     from casstore.progress import Progress, Task
 
 STDIN = "-"

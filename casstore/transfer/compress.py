@@ -1,6 +1,6 @@
 """Layers whose only name is their diff ID (docker archives, import) into zstd, gzip or plain blobs.
 
-Both sides of every layer are hashed on the way. (keeping.py stores layers that somebody else
+Both sides of every layer are hashed on the way. (store/keeping.py stores layers that somebody else
 compressed.) An archive whose layers are all there needs nothing but this module, and is gone
 before what packs them (packing.py) would be imported.
 
@@ -12,7 +12,7 @@ digest), gzip blobs are one member of 4 MiB blocks without a time stamp.
 from __future__ import annotations
 
 from casstore.errors import UsageError, quote
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from casstore.model.digest import Digest
     from casstore.model.record import LayerRecord
-    from casstore.ports import Intake
+    from casstore.ports.ingest import Intake
 
 
 class Compression(Value):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import IO
 
-    from casstore.ports import Placed
+    from casstore.ports.blobs import Placed
     from casstore.progress import Task
 
 

@@ -10,7 +10,7 @@ import os
 import stat
 
 from casstore.errors import Refused, quote
-from casstore.model.typed import cast
+from casstore.startup.typed import cast
 from casstore.transfer.counted import CountedFile
 from casstore.transfer.membername import NoSuchMember, cannot_open, safe_name
 from casstore.transfer.tarstream import MAX_MEMBERS

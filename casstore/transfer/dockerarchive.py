@@ -19,7 +19,7 @@ from casstore.model.manifest import MAX_CHILDREN, build_manifest
 from casstore.model.record import Arrival, Descriptor, ImageRecord, LayerRecord
 from casstore.model.reference import Reference, parse_name, parse_target
 from casstore.model.shape import Each, Keys, strings
-from casstore.model.value import Value
+from casstore.startup.value import Value
 from casstore.transfer.compress import LayerJob, pack_layers
 from casstore.transfer.gathering import Gathering
 from casstore.transfer.stagedtree import StagedTree
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from typing import IO
 
-    from casstore.ports import Intake
+    from casstore.ports.ingest import Intake
     from casstore.transfer.archive import Archive
     from casstore.transfer.compress import Compression
 

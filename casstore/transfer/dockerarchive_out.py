@@ -24,7 +24,7 @@ from casstore.model.imageconfig import is_of_host, parse_config
 from casstore.model.manifest import Manifest, build_manifest, parse_document
 from casstore.model.mediatype import OCI_LAYER, OCI_MANIFEST, is_layer
 from casstore.model.record import Descriptor, LayerRecord
-from casstore.ports import StoredBlobs
+from casstore.ports.blobs import StoredBlobs
 from casstore.transfer.ocilayout_out import BLOBS, OCI_LAYOUT, index_json
 from casstore.transfer.saved import SavedImage
 from casstore.transfer.tarout import Member, stream_tar

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from casstore.model.digest import Digest
     from casstore.model.manifest import Entry, Index
     from casstore.model.reference import Reference
-    from casstore.ports import Intake
+    from casstore.ports.ingest import Intake
     from casstore.transfer.archive import Archive
     from casstore.transfer.compress import Compression
     from casstore.transfer.dockerarchive import Item

@@ -16,8 +16,8 @@ from typing import IO, TYPE_CHECKING, Self, cast
 from casstore.errors import Refused
 from casstore.model.digest import Digest
 from casstore.model.record import Descriptor, LayerRecord
-from casstore.model.value import Value
-from casstore.ports import Draft, Intake
+from casstore.ports.ingest import Draft, Intake
+from casstore.startup.value import Value
 from casstore.transfer.layerstream import open_uncompressed
 from casstore.transfer.layertar import LayerScanner
 from casstore.transfer.outputlimit import NO_LIMIT, Limit, layer_limit

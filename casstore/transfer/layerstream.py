@@ -18,7 +18,7 @@ import io
 import zlib
 
 from casstore.errors import Refused
-from casstore.model.typed import Protocol, cast
+from casstore.startup.typed import Protocol, cast
 from casstore.transfer.outputlimit import Limit, layer_limit
 from casstore.transfer.reading import read_fully, read_into, remaining
 from casstore.transfer.streampieces import Pieces

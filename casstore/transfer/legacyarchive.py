@@ -20,7 +20,7 @@ from casstore.model.manifest import MAX_CHILDREN
 from casstore.model.record import Arrival
 from casstore.model.reference import Reference, parse_target
 from casstore.model.shape import anything
-from casstore.model.value import Value
+from casstore.startup.value import Value
 from casstore.transfer import goconfig
 from casstore.transfer.compress import LayerJob, pack_layers
 from casstore.transfer.dockerarchive import REPOSITORIES, stage_manifest
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from casstore.model.digest import Digest
     from casstore.model.record import LayerRecord
-    from casstore.ports import Intake
+    from casstore.ports.ingest import Intake
     from casstore.transfer.archive import Archive
     from casstore.transfer.compress import Compression
 

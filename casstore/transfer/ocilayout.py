@@ -42,7 +42,7 @@ from casstore.transfer.membername import NoSuchMember
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from casstore.ports import Intake
+    from casstore.ports.ingest import Intake
     from casstore.transfer.archive import Archive
     from casstore.transfer.compress import Compression
 

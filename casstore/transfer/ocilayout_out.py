@@ -20,7 +20,7 @@ from casstore.model.digest import Digest
 from casstore.model.imagetree import is_document
 from casstore.model.manifest import Manifest, parse_document
 from casstore.model.record import Descriptor
-from casstore.ports import StoredBlobs
+from casstore.ports.blobs import StoredBlobs
 from casstore.transfer.saved import SavedImage
 from casstore.transfer.tarout import Member, stream_tar, verified
 
@@ -134,13 +134,14 @@ def _place(
     link: Callable[[str, str], bool] | None,
 ) -> None:
     source = blobs.path(descriptor.digest)
-    try:
-        if os.lstat(source).st_size != descriptor.size:
-            raise Damaged(f"blob {descriptor.digest} does not have {descriptor.size} bytes")
-    except FileNotFoundError:
-        raise Damaged(f"blob {descriptor.digest} is missing") from None
-    if link is not None and link(source, target):
-        return
+    if source is not None and link is not None:
+        try:
+            if os.lstat(source).st_size != descriptor.size:
+                raise Damaged(f"blob {descriptor.digest} does not have {descriptor.size} bytes")
+        except FileNotFoundError:
+            raise Damaged(f"blob {descriptor.digest} is missing") from None
+        if link(source, target):
+            return
     with open(target, "xb", buffering=0) as file:
         if not _reflink(file, blobs, descriptor.digest):
             file.writelines(verified(descriptor, blobs))
@@ -150,7 +151,7 @@ def _reflink(target: IO[bytes], blobs: StoredBlobs, digest: Digest) -> bool:
     with blobs.open(digest) as source:
         try:
             fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
-        except OSError:
+        except (OSError, ValueError):  # another file system; no file at all
             return False
     return True
 
@@ -179,7 +180,7 @@ def _tree(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Descriptor]:
             continue
         for entry in reversed(document.manifests):
             child = entry.descriptor
-            if not os.path.lexists(blobs.path(child.digest)):
+            if not blobs.has(child.digest):
                 continue
             if mediatype.is_index(child.media_type) or mediatype.is_manifest(child.media_type):
                 ahead.append(child)

@@ -10,7 +10,7 @@ that a layer is larger says so.
 from __future__ import annotations
 
 from casstore.errors import Refused
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 ALWAYS_ALLOWED = 4 << 30  # lastlog of the user ID 14 700 000; refused within 20 seconds
 MAX_RATIO = 100

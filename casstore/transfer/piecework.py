@@ -24,7 +24,7 @@ from queue import SimpleQueue
 from typing import Protocol
 
 from casstore.model.digest import Digest
-from casstore.ports import Draft
+from casstore.ports.ingest import Draft
 from casstore.transfer.layertar import LayerScanner
 
 PIECE = 4 << 20

@@ -23,8 +23,8 @@ from typing import IO, cast
 
 from casstore.errors import Damaged, Refused
 from casstore.model.digest import Digest
-from casstore.model.value import Value
-from casstore.ports import Placed, StoredBlobs
+from casstore.ports.blobs import Placed, StoredBlobs
+from casstore.startup.value import Value
 from casstore.transfer.layerstream import ZSTD, compression_of, open_uncompressed
 from casstore.transfer.outputlimit import NO_LIMIT
 from casstore.transfer.piecework import MAX_WIDTH, PIECE, cores

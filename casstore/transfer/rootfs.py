@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from casstore.errors import Refused
 from casstore.model.rfc3339 import format_time
-from casstore.model.value import Value
+from casstore.startup.value import Value
 from casstore.transfer.changes import apply_changes
 from casstore.transfer.compress import LayerJob, pack_layers
 from casstore.transfer.dockerarchive import stage_manifest
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from casstore.model.manifest import Platform
     from casstore.model.record import ImageRecord, LayerRecord
-    from casstore.ports import Intake
+    from casstore.ports.ingest import Intake
     from casstore.transfer.compress import Compression
 
 COMMENT = "Imported from -"

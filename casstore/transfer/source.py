@@ -9,7 +9,7 @@ from __future__ import annotations
 from casstore.errors import NotFound, Refused, StorageError, quote
 from casstore.model.imageconfig import HistoryPrint, parse_config
 from casstore.model.manifest import INDEX_JSON, OCI_LAYOUT
-from casstore.model.value import Value
+from casstore.startup.value import Value
 from casstore.transfer.archive import Archive, open_archive
 from casstore.transfer.directoryarchive import DirectoryArchive
 from casstore.transfer.dockerarchive import MANIFEST_JSON, REPOSITORIES, read_docker_archive
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from casstore.model.digest import Digest
     from casstore.model.record import Arrival
-    from casstore.ports import Intake
+    from casstore.ports.ingest import Intake
     from casstore.progress import Progress
     from casstore.transfer.compress import Compression
 

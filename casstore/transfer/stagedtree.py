@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from casstore.model.digest import Digest
     from casstore.model.record import Descriptor, LayerRecord
-    from casstore.ports import Intake
+    from casstore.ports.ingest import Intake
 
 
 class StagedTree:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 
 from casstore.errors import Refused, quote
-from casstore.model.typed import Protocol, cast
+from casstore.startup.typed import Protocol, cast
 from casstore.transfer import tarstream
 from casstore.transfer.membername import NoSuchMember, parts_of, safe_name
 from casstore.transfer.tarstream import FileBytes, Member

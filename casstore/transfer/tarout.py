@@ -15,8 +15,8 @@ from typing import IO
 from casstore.errors import Damaged
 from casstore.model.digest import Digest
 from casstore.model.record import Descriptor, LayerRecord
-from casstore.model.value import Value
-from casstore.ports import Placed, StoredBlobs
+from casstore.ports.blobs import Placed, StoredBlobs
+from casstore.startup.value import Value
 from casstore.transfer.openlayer import open_framed
 from casstore.transfer.placing import BlobPlace, place_blobs
 

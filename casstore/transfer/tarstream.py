@@ -19,8 +19,8 @@ from threading import Lock
 from zlib import adler32
 
 from casstore.errors import Refused, quote
-from casstore.model.typed import Protocol
-from casstore.model.value import Value
+from casstore.startup.typed import Protocol
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

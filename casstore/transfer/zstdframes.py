@@ -10,7 +10,7 @@ believed, and whole frames can be handed to several threads.
 from __future__ import annotations
 
 from casstore.errors import Refused
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 MAGIC = b"\x28\xb5\x2f\xfd"
 SKIPPABLE_MAGICS = frozenset(bytes((low, 0x2A, 0x4D, 0x18)) for low in range(0x50, 0x60))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 
 from casstore.errors import Refused
-from casstore.model.typed import Protocol, cast
+from casstore.startup.typed import Protocol, cast
 from casstore.transfer.streampieces import Pieces
 from casstore.transfer.zstdframes import MAX_WINDOW, FrameTracker
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from casstore.errors import InvalidReference, quote
 from casstore.model.reference import Reference, parse_name
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 
 class Identity(Value):

@@ -20,7 +20,7 @@ from casstore.model import document
 from casstore.model.digest import Digest
 from casstore.model.document import Fields
 from casstore.model.signatures import go_json
-from casstore.model.value import Value
+from casstore.startup.value import Value
 
 COSIGN_TYPE = "cosign container image signature"
 GPG_TYPE = "atomic container signature"

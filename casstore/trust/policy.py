@@ -15,7 +15,7 @@ from casstore.errors import CasstoreError, InvalidReference, Refused, quote
 from casstore.model import document
 from casstore.model.digest import Digest
 from casstore.model.document import Fields
-from casstore.model.value import Value
+from casstore.startup.value import Value
 from casstore.trust import keys
 from casstore.trust.cosign import check_signature
 from casstore.trust.identity import (

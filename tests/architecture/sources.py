@@ -16,7 +16,7 @@ class Module:
     """One file of the package."""
 
     name: str  # dotted, `casstore.model` for casstore/model/__init__.py
-    path: str  # from the package's folder, as people write it: "disk/durable.py"
+    path: str  # from the package's folder, as people write it: "files/durable.py"
     text: str
     tree: ast.Module
 

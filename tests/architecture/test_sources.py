@@ -64,7 +64,7 @@ def test_no_room_is_called_utils(module: Module) -> None:
 
 @EVERY_MODULE
 def test_only_durable_flushes_and_gives_files_their_names(module: Module) -> None:
-    if module.path != "disk/durable.py":
+    if module.path != "files/durable.py":
         assert module.uses() & DURABLE == set()
 
 

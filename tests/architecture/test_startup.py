@@ -63,7 +63,7 @@ root, listing, *argv = sys.argv[1:]
 sys.path.insert(0, root)
 sys.argv = ["casstore", *argv]
 
-from casstore.disk.sqliteindex import SqliteIndex
+from casstore.backends.local.edits import SqliteIndex
 commit, leave, late = SqliteIndex.commit, os._exit, []
 
 class Watch:
@@ -173,15 +173,16 @@ LOOKS = OTHER_PARTS | {
     """.split()  # noqa: SIM905
 }
 CHANGES = OTHER_PARTS | {
-    "casstore.cli.render", "casstore.disk.leftovers", "casstore.disk.making", "casstore.looking",
+    "casstore.cli.render", "casstore.backends.local.leftovers", "casstore.backends.local.creation", "casstore.store.looking",
     "casstore.rules.filters",
 }  # fmt: skip
 NEEDLESS = {
-    "images": LOOKS | {"casstore.removing", "casstore.rules.filters", "casstore.rules.removal"},
-    "inspect 9b2e777a498d": LOOKS | {"casstore.removing", "casstore.rules.removal"},
-    "__complete images shop/": LOOKS | {"casstore.removing", "casstore.rules.removal"},
-    "tag shop/committed:1 new:1": CHANGES | {"casstore.removing", "casstore.rules.removal"},
-    "rmi shop/committed:1": CHANGES | {"casstore.disk.lastuse"},
+    "images": LOOKS
+    | {"casstore.change.removal", "casstore.rules.filters", "casstore.rules.removal"},
+    "inspect 9b2e777a498d": LOOKS | {"casstore.change.removal", "casstore.rules.removal"},
+    "__complete images shop/": LOOKS | {"casstore.change.removal", "casstore.rules.removal"},
+    "tag shop/committed:1 new:1": CHANGES | {"casstore.change.removal", "casstore.rules.removal"},
+    "rmi shop/committed:1": CHANGES | {"casstore.backends.local.uses"},
 }
 # How many modules of casstore they import: each costs a tenth of a millisecond or more.
 MOST = {"images": 29, "inspect": 37, "__complete": 24, "tag": 33, "rmi": 37}

@@ -43,7 +43,7 @@ def use(store: casstore.Store, some: Collection[str], others: Sequence[casstore.
     with open("saved.tar", "wb") as out:
         store.save(["app:39"], out)
     store.sign(["app:39"], Path("key"))
-    store.take(casstore.Place("oci", Path("layout"), ""), "app:39")
+    store.copy_in(casstore.Place("oci", Path("layout"), ""), "app:39")
     store.collect(Path("policy.toml"))
     store.collect({"keep": 5})
     casstore.Store(Path("images")).clone(Path("clone"))

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from casstore.model.digest import Digest
+from casstore.model.plan import Removed
 from casstore.model.reference import Reference, parse_name
 from casstore.results.images import ImageSummary
 from casstore.results.removal import Outcome, RemovalResult
-from casstore.rules.removal import Removed
 
 NOW = 1_386_741_600_000_000_000  # 2013-12-11T06:00:00Z
 ID = "fd484f19954f4920da7ff372b5067f5b7ddb2fd3830cecd17b96ea9e286ba5b8"

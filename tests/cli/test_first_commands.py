@@ -88,7 +88,7 @@ def layout(root: Path, **annotations: str) -> None:
 
 def whole(root: Path) -> None:
     layout(root)
-    with Store(str(root)) as store, store._change() as change:
+    with Store(str(root)) as store, store.session.change() as change:
         change.commit()
 
 

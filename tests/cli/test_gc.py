@@ -27,10 +27,10 @@ def path(tmp_path: Path) -> str:
     """A store with app:500, app:1000 and app:3000, used in that order."""
     with Store(str(tmp_path / "store")) as store:
         store.load(io.BytesIO(ARCHIVE), compression="none")
-        Path(store.disk.uses.path).unlink()
+        Path(store.session.backend.directory.uses.path).unlink()
         for size in SIZES:  # ages that are shown alike for half an hour to come
             at = time.time_ns() - (5400 - size // 100) * 10**9
-            store.disk.uses.note([store.get(f"app:{size}").id], at)
+            store.session.backend.directory.uses.note([store.get(f"app:{size}").id], at)
     return str(tmp_path / "store")
 
 
@@ -163,7 +163,7 @@ def test_it_runs_at_low_priority_unless_told_otherwise(path: str) -> None:
 SLOW = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may ignore it
-from casstore.collecting import running
+from casstore.gc import run as running
 running.IMAGES_A_TURN = 1
 removal = running._SecondLook.removal
 def slowly(self, step):

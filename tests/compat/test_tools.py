@@ -91,7 +91,7 @@ def test_umoci_unpacks_an_image_with_gzip_layers(tmp_path: Path) -> None:
 
 def test_zstd_finds_our_layers_whole(store: Store) -> None:
     for digest in store.get("app:1").layers:
-        run("zstd", "-q", "-t", "--no-progress", store.disk.blobs.path(digest))
+        run("zstd", "-q", "-t", "--no-progress", store.session.backend.directory.blobs.path(digest))
 
 
 def test_podman_loads_a_docker_archive_that_we_saved(

@@ -21,12 +21,12 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 from casstore import Store
-from casstore.care.rebuild import index_in_memory
+from casstore.backends.local.care.rebuild import index_in_memory
+from casstore.backends.local.view import SqliteView
+from casstore.change.trash import list_trash
 from casstore.cli.main import main
-from casstore.disk.sqliteview import SqliteView
 from casstore.errors import CasstoreError, NotAStore
 from casstore.rules.settings import SETTINGS, key_of
-from casstore.trash import list_trash
 from tests.crash.scenarios import Scenario
 
 PARTS = {
@@ -59,7 +59,7 @@ def state_of(path: Path) -> State:
     """Every name with its image, every image with its parent, and all else that is kept."""
     try:
         with Store(str(path)) as store:
-            return _seen(store._view())
+            return _seen(store.session.view())
     except NotAStore:
         return NO_STORE
 
@@ -130,7 +130,7 @@ def _use(path: Path, expected: Expectation, allowed: list[State], forgiven: froz
     if not expected.fits(seen, allowed):
         return f"a reader sees neither before nor after: {seen}"
     with Store(str(path)) as store:
-        if not store.disk.exists():
+        if not store.session.backend.directory.exists():
             return "" if NO_STORE in allowed else "there is no store"
         store.remove(["nosuch:1"], force=True)  # an ordinary writing command
         if bad := _fsck(store, forgiven):
@@ -147,12 +147,12 @@ def _fsck(store: Store, forgiven: frozenset[str]) -> str:
 def _rebuilt(path: Path) -> str:
     """index.json and the blobs alone give the same images, names, parents and pins."""
     with Store(str(path)) as store:
-        if not store.disk.exists():
+        if not store.session.backend.directory.exists():
             return ""
-        if store.disk.layout.is_withdrawn():
+        if store.session.backend.directory.layout.is_withdrawn():
             store.publish()
-        here = _seen(store._view())
-        connection = index_in_memory(store.disk)
+        here = _seen(store.session.view())
+        connection = index_in_memory(store.session.backend.directory)
         try:
             there = _seen(SqliteView(connection, now=0, hard={}))
         finally:
@@ -186,7 +186,7 @@ def leftovers(path: Path, *, parts: bool = False) -> str:
     """After gc there is nothing that nobody needs, but for `parts` that a pull comes back to."""
     with Store(str(path)) as store:
         store.gc()
-        known = {blob.digest.hex for blob in store._view().all_blobs()}
+        known = {blob.digest.hex for blob in store.session.view().all_blobs()}
     found = set(os.listdir(path / "blobs" / "sha256"))
     missing = set() if not (path / "quarantine").exists() else known - found
     if found != known - missing:

@@ -21,34 +21,34 @@ class Bug(NamedTuple):
 
 # Each is a mistake that a store could be made with: a sync left out, or two steps exchanged.
 UNSYNCED = (
-    Bug("blobs without fsync of their data", "disk/ingest.py",
+    Bug("blobs without fsync of their data", "backends/local/ingest.py",
         "durable.sync_files(path for path, _ in self._staged.values())", "pass", "load beside"),
-    Bug("names without fsync of their directory", "disk/durable.py",
+    Bug("names without fsync of their directory", "files/durable.py",
         "    if moved:\n        sync_directory(directory)", "", "load beside"),
-    Bug("index.json without fsync of its data", "disk/durable.py",
+    Bug("index.json without fsync of its data", "files/durable.py",
         "os.fsync(self.file.fileno())", "pass", "tag"),
-    Bug("SQLite without fsync at each commit", "disk/schema.py",
+    Bug("SQLite without fsync at each commit", "backends/local/schema.py",
         '            connection.execute("PRAGMA synchronous = FULL")',
         '            connection.execute("PRAGMA synchronous = NORMAL")',
         # Elsewhere index.json shows that a commit was lost, and the database is made anew from it.
         "rmi in a store published on demand"),
-    Bug("a new directory without fsync of its parent", "care/repair.py",
+    Bug("a new directory without fsync of its parent", "backends/local/care/repair.py",
         "durable.sync_directory(disk.root)", "pass", "fsck --repair of a blob"),
-    Bug("a log that stays while its database goes", "disk/making.py",
+    Bug("a log that stays while its database goes", "backends/local/creation.py",
         'for extra in ("", *_DATABASE_EXTRAS):\n            if os.path.lexists(store.database',
         'for extra in ("",):\n            if os.path.lexists(store.database',
         "fsck --rebuild after a kill"),
 )  # fmt: skip
 EXCHANGED = (
-    Bug("blobs are unlinked before the commit", "commit.py",
+    Bug("blobs are unlinked before the commit", "change/commit.py",
         "        self.index.commit()\n        self._committed = True",
         "        self._disk.blobs.discard(self.index.doomed())\n        self.index.commit()\n"
         "        self._committed = True", "rmi"),
-    Bug("blobs get their names after the commit", "commit.py",
+    Bug("blobs get their names after the commit", "change/commit.py",
         "        blobs.publish(moves + back)\n",
         "        first = self.commit\n"
         "        self.commit = lambda: (first(), blobs.publish(moves + back))\n", "load beside"),
-    Bug("index.json is written in place", "disk/durable.py",
+    Bug("index.json is written in place", "files/durable.py",
         "self._target, self._staging = target, staging",
         "self._target = self._staging = staging = target", "tag"),
 )  # fmt: skip

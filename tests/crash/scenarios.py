@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from casstore import Store
-from casstore.saving import LARGE, open_layer
+from casstore.flows.save import LARGE, open_layer
 from tests.transfer.building import (
     OCI_CONFIG,
     OCI_LAYER,
@@ -89,10 +89,10 @@ def _two_forms(store: Store) -> None:
     store.load(str(ARCHIVES / "chain-noparent.tar"))
     image = store.get("n:1")
     layout = Layout()
-    config = store.disk.blobs.read(image.id)
+    config = store.session.backend.directory.blobs.read(image.id)
     layers = []
     for diff_id in json.loads(config)["rootfs"]["diff_ids"]:
-        with open_layer(store.disk, store._view(), diff_id) as content:
+        with open_layer(store.session.backend.directory, store.session.view(), diff_id) as content:
             data = gzip.compress(content.read(), mtime=0)
         layers.append(layout.blob(data, OCI_LAYER + "+gzip"))
     layout.publish(layout.manifest(layout.blob(config, OCI_CONFIG), layers), "form:1")
@@ -133,12 +133,12 @@ def _large(store: Store) -> None:
 
 def _leased(store: Store) -> None:
     _chain(store)
-    store.add_lease("held", "app:1")
+    store.leases.add("held", "app:1")
 
 
 def _garbage(store: Store) -> None:
     _chain(store)
-    store.add_lease("over", "app:1", ttl_seconds=0.0)
+    store.leases.add("over", "app:1", ttl_seconds=0.0)
     orphan = b"nobody needs this"
     Path(store.path, "blobs", "sha256", hashlib.sha256(orphan).hexdigest()).write_bytes(orphan)
     Path(store.path, "ingest", "load-1-0123456789ab").mkdir()
@@ -162,7 +162,7 @@ def _wrong_counts(store: Store) -> None:
 
 def _corrupt_layer(store: Store) -> None:
     _chain(store)
-    view = store._view()
+    view = store.session.view()
     layer = max(
         (blob for blob in view.all_blobs() if blob.kind == "layer"), key=lambda blob: blob.size
     )

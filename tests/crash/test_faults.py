@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from casstore import Store
-from casstore.disk import durable, ingest
-from casstore.disk.sqliteindex import SqliteIndex
+from casstore.backends.local import ingest
+from casstore.backends.local.edits import SqliteIndex
 from casstore.errors import StorageError
+from casstore.files import durable
 from casstore.model.digest import Digest
 from tests.crash.harness import Bench, Fault, Point
 from tests.crash.scenarios import named

@@ -18,7 +18,7 @@ from tests.crash.trees import fingerprint, read_tree, write_tree
 def make(path: Path) -> Path:
     with Store(str(path)) as store:
         store.load(str(ARCHIVES / "chain.tar"))
-        store.add_lease("held", "app:1")
+        store.leases.add("held", "app:1")
     return path
 
 

@@ -58,7 +58,7 @@ def test_labels_with_nul_stay_whole(tmp_path: Path) -> None:
         assert store.check().clean
 
         store.remove(["app:1"], keep=3600)
-        store.restore("app:1")
+        store.trash.restore("app:1")
         assert dict(store.images()[0].labels) == LABELS
         store.check(rebuild=True)
         assert dict(store.images()[0].labels) == LABELS

@@ -30,13 +30,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from casstore.change.leases import Lease
 from casstore.errors import CasstoreError
-from casstore.leases import Lease
+from casstore.flows.save import readable_top
 from casstore.model.digest import Digest, sha256
 from casstore.model.place import parse_place
 from casstore.model.reference import Reference, parse_name
 from casstore.results.exchange import PushedTag
-from casstore.saving import readable_top
 from casstore.store import Store
 from tests.property.formsmodel import Conflict, Model, read_document
 from tests.property.test_history import OWNED
@@ -236,7 +236,7 @@ class Forms(RuleBasedStateMachine):
             for image in new:
                 (top,) = (
                     top.digest
-                    for top in self.store._view().tops_of(image)
+                    for top in self.store.session.view().tops_of(image)
                     if top.digest not in self.sealed
                 )
                 used[image] = self._learn(top)
@@ -265,7 +265,7 @@ class Forms(RuleBasedStateMachine):
         clear = [top for top in self.model.held.get(image, ()) if top not in self.sealed]
         if not clear:
             return None
-        top = readable_top(self.store._view(), image).digest
+        top = readable_top(self.store.session.view(), image).digest
         assert top in clear
         return top
 
@@ -277,7 +277,7 @@ class Forms(RuleBasedStateMachine):
         if name is None or by_id:
             image = self._some_image(choice)
             argument: str = image
-            top = self.store._view().tops_of(image)[0].digest
+            top = self.store.session.view().tops_of(image)[0].digest
         else:
             argument, top = name.familiar, self.model.names[name][1]
         self.store.tag(argument, new)
@@ -290,7 +290,7 @@ class Forms(RuleBasedStateMachine):
             return
         name = self._a_name(choice)
         top = self.model.names[name][1]
-        self.store.take(parse_place(f"casstore:{name}"), new, whole=True)
+        self.store.copy_in(parse_place(f"casstore:{name}"), new, whole=True)
         self.model.admit(top)
         self.model.attach(reference(new), top)
         self.model.settle()
@@ -470,10 +470,10 @@ class Forms(RuleBasedStateMachine):
 
     @rule(everything=st.booleans(), keep=keeps)
     def prune(self, *, everything: bool, keep: float) -> None:
-        size, known = self._bytes(), {entry.id for entry in self.store.trash()}
+        size, known = self._bytes(), {entry.id for entry in self.store.trash.list()}
         result = self.store.prune(all=everything, keep=keep)
         assert result.freed == size - self._bytes()
-        added = sorted(entry.id for entry in self.store.trash() if entry.id not in known)
+        added = sorted(entry.id for entry in self.store.trash.list() if entry.id not in known)
         entries: dict[Digest, int] = {}
         referring = [image for image in self.model.held if self.model.subjects_of(image)]
         parents = set(self.model.parents.values())
@@ -509,7 +509,7 @@ class Forms(RuleBasedStateMachine):
         number = list(self.model.trash)[choice % len(self.model.trash)]
         model = self.model.copy()
         allowed = model.restore(number)
-        assert self._succeeds(lambda: self.store.restore(number)) is allowed
+        assert self._succeeds(lambda: self.store.trash.restore(number)) is allowed
         if allowed:
             self.model = model
 
@@ -520,7 +520,7 @@ class Forms(RuleBasedStateMachine):
         numbers = list(self.model.trash)
         chosen = numbers if every else [numbers[choice % len(numbers)]]
         size = self._bytes()
-        assert self.store.empty_trash(*chosen).freed == size - self._bytes()
+        assert self.store.trash.empty(*chosen).freed == size - self._bytes()
         for number in chosen:
             del self.model.trash[number]
         self.model.tidy()
@@ -553,7 +553,7 @@ class Forms(RuleBasedStateMachine):
         if not self.model.held:
             return
         image = self._some_image(choice)
-        self.store.add_lease(name, image)
+        self.store.leases.add(name, image)
         self.model.soft[name] = image
 
     @rule(choice=choices)
@@ -561,7 +561,7 @@ class Forms(RuleBasedStateMachine):
         if not self.model.soft:
             return
         name = sorted(self.model.soft)[choice % len(self.model.soft)]
-        self.store.remove_lease(name)
+        self.store.leases.remove(name)
         del self.model.soft[name]
 
     @rule(choice=choices)
@@ -569,7 +569,7 @@ class Forms(RuleBasedStateMachine):
         if not (self.model.held and len(self.held) < 2):
             return
         image, name = self._some_image(choice), f"hard-{len(self.held)}-{choice}"
-        self.held[name] = self.store.lease(image, name=name)
+        self.held[name] = self.store.leases.hold(image, name=name)
         self.model.hard[name] = image
 
     @rule()
@@ -635,7 +635,7 @@ class Forms(RuleBasedStateMachine):
         self._each_name_can_be_saved()
 
     def _the_store_is_what_the_model_is(self) -> None:
-        view = self.store._view()
+        view = self.store.session.view()
         listed = {image.id: image for image in self.store.images(all=True)}
         assert {one: image.parent for one, image in listed.items()} == self.model.parents
         assert {one for one, image in listed.items() if image.pinned} == self.model.pins
@@ -646,11 +646,13 @@ class Forms(RuleBasedStateMachine):
         for name, (_, top) in self.model.names.items():
             named = view.top_named(name)
             assert named is not None and named.digest == top
-        leases = {one.name: one.image for one in self.store.leases()}
+        leases = {one.name: one.image for one in self.store.leases.list()}
         assert leases == self.model.soft | self.model.hard
 
     def _the_trash_is_what_the_model_has_in_it(self) -> None:
-        kept = {entry.id: (set(entry.names), set(entry.images)) for entry in self.store.trash()}
+        kept = {
+            entry.id: (set(entry.names), set(entry.images)) for entry in self.store.trash.list()
+        }
         assert kept == {
             number: ({name for one in entry for name in one.names}, {one.image for one in entry})
             for number, entry in self.model.trash.items()
@@ -720,7 +722,7 @@ class Forms(RuleBasedStateMachine):
     def _learn(self, top: Digest) -> Digest:
         """Read a document that the store has made."""
         if top not in self.model.documents:
-            read = self.store.disk.blobs.read
+            read = self.store.session.backend.directory.blobs.read
             self.model.documents[top] = read_document(read(top), read)
         return top
 

@@ -252,15 +252,17 @@ class Histories(RuleBasedStateMachine):
         if by_name and names:
             argument = names[choice % len(names)]
             number = max(n for n, entry in self.model.trash.items() if argument in entry.names)
-        assert self._succeeds(lambda: self.store.restore(argument)) is self.model.restore(number)
+        assert self._succeeds(lambda: self.store.trash.restore(argument)) is self.model.restore(
+            number
+        )
 
     @precondition(lambda self: self.model.trash)
     @rule(choice=st.integers(0, 9))
     def empty_one(self, choice: int) -> None:
         number = list(self.model.trash)[choice % len(self.model.trash)]
-        (size,) = (entry.size for entry in self.store.trash() if entry.id == number)
+        (size,) = (entry.size for entry in self.store.trash.list() if entry.id == number)
         before = self._bytes()
-        result = self.store.empty_trash(number)
+        result = self.store.trash.empty(number)
         assert before - self._bytes() == size == result.freed
         del self.model.trash[number]
 
@@ -269,9 +271,9 @@ class Histories(RuleBasedStateMachine):
         before, known = self._bytes(), set(self.model.trash)
         result = self.store.prune(all=everything, keep=DAY)
         assert result.freed == before - self._bytes() == 0
-        added = [entry.id for entry in self.store.trash() if entry.id not in known]
+        added = [entry.id for entry in self.store.trash.list() if entry.id not in known]
         if added:
-            self.store.restore(*added)
+            self.store.trash.restore(*added)
 
     @rule(everything=st.booleans())
     def prune(self, *, everything: bool) -> None:
@@ -324,7 +326,7 @@ class Histories(RuleBasedStateMachine):
         assert {image.id: image.parent for image in listed} == self.model.parents
         kept = {
             entry.id: ([name.familiar for name in entry.names], set(entry.images))
-            for entry in self.store.trash()
+            for entry in self.store.trash.list()
         }
         assert kept == {
             number: (list(entry.names), set(entry.parents))

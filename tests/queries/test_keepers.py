@@ -14,15 +14,15 @@ def keepers(store: Store, argument: str) -> list[tuple[str, str]]:
 
 
 def test_an_image_is_kept_by_references_children_and_leases(store: Store) -> None:
-    store.add_lease("ci", "shop/base:1")
-    with store.lease("shop/base:1", name="now"):
+    store.leases.add("ci", "shop/base:1")
+    with store.leases.hold("shop/base:1", name="now"):
         assert keepers(store, "shop/base:1") == [
             ("reference", "shop/base:1"), ("child", ""), ("lease", "now"), ("lease", "ci"),
         ]  # fmt: skip
 
 
 def test_a_lease_that_has_expired_keeps_nothing(store: Store) -> None:
-    store.add_lease("old", "shop/base:1", ttl_seconds=-1.0)
+    store.leases.add("old", "shop/base:1", ttl_seconds=-1.0)
 
     assert "lease" not in dict(keepers(store, "shop/base:1"))
 
@@ -69,7 +69,7 @@ def test_a_digest_that_is_not_there_is_kept_by_nothing(store: Store) -> None:
 
 
 def test_a_prefix_of_several_blobs_is_refused(store: Store) -> None:
-    view = store._view()
+    view = store.session.view()
     first = next(
         digit for digit in "0123456789abcdef"
         if len(view.blobs_with_prefix(digit)) > 1 and len(view.images_with_prefix(digit)) != 1

@@ -86,7 +86,7 @@ def test_what_each_row_adds_is_what_the_store_holds(store: Store) -> None:
 
 
 def test_an_empty_store_has_an_empty_tree(tmp_path: Path) -> None:
-    with Store(tmp_path / "none") as store, store._change(create=True) as change:
+    with Store(tmp_path / "none") as store, store.session.change(create=True) as change:
         change.commit()
         assert store.tree() == []
 

@@ -64,7 +64,7 @@ def test_shared_and_unique_are_all_that_an_image_takes(store: Store) -> None:
 
 
 def test_what_a_lease_holds_and_what_it_is_built_on_is_not_reclaimable(store: Store) -> None:
-    store.add_lease("l", "shop/empty:1")
+    store.leases.add("l", "shop/empty:1")
     usage = store.df()
 
     freed = store.prune(all=True).freed
@@ -74,7 +74,7 @@ def test_what_a_lease_holds_and_what_it_is_built_on_is_not_reclaimable(store: St
 
 
 def test_a_lease_that_has_expired_makes_no_image_active(store: Store) -> None:
-    store.add_lease("l", "shop/empty:1", ttl_seconds=-1.0)
+    store.leases.add("l", "shop/empty:1", ttl_seconds=-1.0)
 
     usage = store.df()
 

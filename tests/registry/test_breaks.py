@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from casstore.disk.ingest import _Draft
-from casstore.disk.leftovers import PART, PART_SECONDS, remove_leftovers
+from casstore.backends.local.ingest import _Draft
+from casstore.backends.local.leftovers import PART, PART_SECONDS, remove_leftovers
 from casstore.errors import CasstoreError, NotFound, Refused, RegistryError, StorageError
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT
@@ -71,7 +71,7 @@ def cut(_: Request, reply: Reply) -> Reply:
 
 
 def unchanged(store: Store) -> bool:
-    return not store.disk.exists() or store.images(all=True) == []
+    return not store.session.backend.directory.exists() or store.images(all=True) == []
 
 
 def test_a_broken_connection_is_gone_on_with_where_it_broke(
@@ -118,7 +118,7 @@ def test_a_pull_that_failed_is_gone_on_with_by_the_next(
 
 
 def parts(store: Store) -> list[Path]:
-    return list(Path(store.disk.ingest).glob(PART + "*"))
+    return list(Path(store.session.backend.directory.ingest).glob(PART + "*"))
 
 
 @pytest.fixture
@@ -172,7 +172,9 @@ def test_many_parts_that_a_power_cut_has_spoilt_are_fetched_anew(
     filled(store, layout, tmp_path)
     store.remove([name])
     for layer in layers:
-        Path(store.disk.ingest, PART + Digest(layer["digest"]).hex).write_bytes(bytes(HALF))
+        Path(
+            store.session.backend.directory.ingest, PART + Digest(layer["digest"]).hex
+        ).write_bytes(bytes(HALF))
 
     store.pull(name, via=transport)
 
@@ -196,11 +198,11 @@ def test_what_a_killed_pull_has_fetched_is_rescued(
     store: Store, interrupted: tuple[str, Digest], transport: Transport
 ) -> None:
     (part,) = parts(store)
-    dead = Path(store.disk.ingest, "load-1-0123456789ab")
+    dead = Path(store.session.backend.directory.ingest, "load-1-0123456789ab")
     dead.mkdir()
     dead.with_name(dead.name + ".lock").touch()
     part.rename(dead / part.name)
-    remove_leftovers(store.disk.root)
+    remove_leftovers(store.session.backend.directory.root)
     assert not dead.exists()
     assert parts(store) == [part]
 

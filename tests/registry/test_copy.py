@@ -49,7 +49,7 @@ def test_an_image_keeps_its_digest_from_place_to_place(
     other = new_store()
     assert copied(store, "app:1", one) == image
     assert copied(other, one, two) == image
-    assert not other.disk.exists()
+    assert not other.session.backend.directory.exists()
     assert copied(other, two, "mine:2") == image
 
     assert [name.familiar for name in other.get("mine:2").names] == ["mine:2"]
@@ -97,9 +97,9 @@ def test_an_index_is_copied_whole_or_for_one_platform(
 def test_of_several_images_one_has_to_be_named(store: Store) -> None:
     source = FIXTURES / "skopeo" / "several-refs"
     with pytest.raises(Refused, match="has several images"):
-        store.take(Place("oci", str(source), ""), "mine:1")
+        store.copy_in(Place("oci", str(source), ""), "mine:1")
     with pytest.raises(NotFound, match="has no image"):
-        store.take(Place("oci", str(source), "nosuch"), "mine:1")
+        store.copy_in(Place("oci", str(source), "nosuch"), "mine:1")
 
     assert store.images(all=True) == []
 
@@ -108,7 +108,7 @@ def test_what_is_not_copied_does_not_stay(store: Store, tmp_path: Path) -> None:
     layout = Layout()
     layout.publish(layout.image("wanted"), "app:1")
     layout.publish(layout.image("not wanted"), "app:2")
-    store.take(Place("oci", layout.write(str(tmp_path / "layout")), "1"), "mine:1")
+    store.copy_in(Place("oci", layout.write(str(tmp_path / "layout")), "1"), "mine:1")
 
     usage = store.df()
     assert (usage.images, usage.orphans) == (1, 0)

@@ -115,12 +115,12 @@ def test_a_copy_is_held_to_the_policy_for_where_it_comes_from(
     (tmp_path / "other").mkdir()
     bad = policy(tmp_path / "other", registry.host, OTHER_PUBLIC)
     with pytest.raises(Refused, match="signature 1 was not made by this key"):
-        store.take(source, "mine/app:1", policy=bad)
+        store.copy_in(source, "mine/app:1", policy=bad)
     with pytest.raises(Refused, match="rejects every image from there"):
-        store.take(source, "mine/app:1", policy=policy(tmp_path / "other", "docker.io", PUBLIC))
+        store.copy_in(source, "mine/app:1", policy=policy(tmp_path / "other", "docker.io", PUBLIC))
     assert not store.images(all=True)
 
-    store.take(source, "mine/app:1", policy=policy(tmp_path, registry.host, PUBLIC))
+    store.copy_in(source, "mine/app:1", policy=policy(tmp_path, registry.host, PUBLIC))
     assert store.verify("mine/app:1", PUBLIC, identity=name)
 
 

@@ -27,7 +27,7 @@ def push(store: Store, host: str, path: Path) -> Progress:
 
 def sizes(store: Store) -> list[int]:
     """Of the blobs that are not manifests."""
-    blobs = {state for image in store.images() for state in store._view().needs_of(
+    blobs = {state for image in store.images() for state in store.session.view().needs_of(
         store.get(image.id).manifests[0])}  # fmt: skip
     return sorted(state.size for state in blobs)
 

@@ -302,7 +302,11 @@ def test_a_damaged_blob_never_becomes_whole_in_the_registry(
     layout = Layout()
     layout.publish(layout.image("x"), f"{registry.host}/damaged/app:1")
     filled(store, layout, tmp_path)
-    blob = Path(store.disk.blobs.path(store.get(f"{registry.host}/damaged/app:1").layers[0]))
+    blob = Path(
+        store.session.backend.directory.blobs.path(
+            store.get(f"{registry.host}/damaged/app:1").layers[0]
+        )
+    )
     content = blob.read_bytes()
     blob.chmod(0o644)
     blob.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -335,7 +339,7 @@ def test_we_pull_what_skopeo_pushed_with_the_same_digest(
     raw = run("skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{name}:1")
     store.pull(f"{name}:1", all_platforms=True)
 
-    assert store.disk.blobs.read(store.get(f"{name}:1").id) == raw.encode()
+    assert store.session.backend.directory.blobs.read(store.get(f"{name}:1").id) == raw.encode()
 
 
 @pytest.fixture
@@ -395,11 +399,11 @@ def test_all_tags_come_when_one_has_moved_and_another_names_the_former_image(
 
     assert store.check().clean
     for tag in "latest", "was", "other":
-        assert store._view().top_named(parse_name(f"{name}:{tag}").reference) == (
-            origin._view().top_named(parse_name(f"{name}:{tag}").reference)
+        assert store.session.view().top_named(parse_name(f"{name}:{tag}").reference) == (
+            origin.session.view().top_named(parse_name(f"{name}:{tag}").reference)
         )
         store.save([f"{name}:{tag}"], str(tmp_path / f"{tag}.tar"))
-    assert gzip in {top.digest for top in store._view().tops_of(sha256(config))}
+    assert gzip in {top.digest for top in store.session.view().tops_of(sha256(config))}
 
 
 def test_a_push_whose_name_goes_meanwhile_records_nothing(
@@ -410,7 +414,7 @@ def test_a_push_whose_name_goes_meanwhile_records_nothing(
     layout = Layout()
     layout.publish(layout.image("x", config=config), name)
     filled(store, layout, tmp_path)
-    store.take(parse_place(f"casstore:{name}"), "kept:1")
+    store.copy_in(parse_place(f"casstore:{name}"), "kept:1")
     store.load(io.BytesIO(docker_archive({"layers": [layer("x")], "config": config})))
     another = Layout()  # the image's other manifest: its layer as it is
     plain = another.manifest(

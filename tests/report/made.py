@@ -7,8 +7,8 @@ from typing import Any
 from casstore.model.digest import Digest, sha256
 from casstore.model.record import CONFIG, LAYER
 from casstore.model.reference import parse_name
+from casstore.model.state import BlobState
 from casstore.results.space import DiskUsage, Inventory, InventoryImage
-from casstore.rules.view import BlobState
 
 TAKEN = 1_800_000_000 * 10**9
 

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from casstore.disk.sqlitesnapshot import read_snapshot, stored_bytes
+from casstore.backends.local.wholeindex import read_snapshot, stored_bytes
 from casstore.model.digest import Digest
+from casstore.model.snapshot import Snapshot
+from casstore.model.state import Disk
 from casstore.rules.collection import CollectionPlan, Moment, plan_collection
 from casstore.rules.filters import parse_filters
-from casstore.rules.policy import Disk, parse_rule
-from casstore.rules.snapshot import Snapshot
+from casstore.rules.policy import parse_rule
 from tests.rules.test_view import answers, worlds
 from tests.rules.world import CONFIG_SIZE, LAYER_SIZE, MANIFEST_SIZE, SECOND, World, digest_of
 

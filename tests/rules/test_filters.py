@@ -8,6 +8,7 @@ import pytest
 
 from casstore.errors import NotFound, UsageError
 from casstore.model.reference import parse_name
+from casstore.model.state import ImageFacts
 from casstore.rules.filters import (
     BadFilter,
     Filters,
@@ -19,7 +20,6 @@ from casstore.rules.filters import (
     parse_moment,
     protects,
 )
-from casstore.rules.view import ImageFacts
 from tests.rules.world import SECOND, digest_of
 
 NOW = 1_700_000_000 * SECOND

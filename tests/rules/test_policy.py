@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from casstore.model.amount import SECOND
-from casstore.rules.policy import BadSetting, Disk, parse_rule
+from casstore.model.state import Disk
+from casstore.rules.policy import BadSetting, parse_rule
 
 NOW = 10**18
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from casstore import commit, removing
+from casstore.change import commit
+from casstore.change import removal as removing
 from casstore.errors import NotFound, UsageError
 from casstore.rules import settings
 from casstore.rules.settings import SETTINGS, checked, keep_in_force, key_of, parse_keep, value_of

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from casstore.errors import CasstoreError
 from casstore.model.digest import Digest
-from casstore.rules.removal import RemovalPlan, plan_removal
+from casstore.model.plan import RemovalPlan
+from casstore.rules.removal import plan_removal
 from tests.rules.world import World, digest_of, reference
 
 if TYPE_CHECKING:
-    from casstore.rules.view import ListingView
+    from casstore.ports.view import ListingView
 
 
 @st.composite

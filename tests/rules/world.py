@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from casstore.disk import schema
-from casstore.disk.sqliteindex import SqliteIndex
+from casstore.backends.local import schema
+from casstore.backends.local.edits import SqliteIndex
 from casstore.model.digest import Digest, sha256
 from casstore.model.labels import Labels
+from casstore.model.plan import RemovalPlan
 from casstore.model.record import (
     CONFIG,
     LAYER,
@@ -22,8 +23,8 @@ from casstore.model.record import (
     LayerRecord,
 )
 from casstore.model.reference import Reference, parse_name, subject_of
-from casstore.rules.removal import RemovalPlan, plan_removal
-from casstore.rules.view import Attached, BlobState, ImageFacts, LeaseOn, Naming, wanted_labels
+from casstore.model.state import Attached, BlobState, ImageFacts, LeaseOn, Naming, wanted_labels
+from casstore.rules.removal import plan_removal
 
 CONFIG_SIZE, MANIFEST_SIZE, LAYER_SIZE, FILE_BYTES = 100, 200, 1000, 7
 SECOND = 10**9

@@ -52,7 +52,7 @@ class Session:
         self._directory = directory
         self._decided = decided
         self._store = str(directory / "store")
-        with Store(self._store) as store, store._change(create=True) as change:
+        with Store(self._store) as store, store.session.change(create=True) as change:
             change.commit()
         self._hard: dict[str, Any] = {}
         self._soft: set[str] = set()
@@ -87,10 +87,10 @@ class Session:
     def _hold(self, name: str, image: str, *, running: bool) -> None:
         store = Store(self._store)
         if running:
-            self._hard[name] = store.lease(image, name=name)
+            self._hard[name] = store.leases.hold(image, name=name)
         else:
             self._soft.add(name)
-            store.add_lease(name, image)
+            store.leases.add(name, image)
         store.close()
 
     def _release(self, name: str) -> None:
@@ -100,7 +100,7 @@ class Session:
         self._soft.discard(name)
         with Store(self._store) as store:
             try:
-                store.remove_lease(name)
+                store.leases.remove(name)
             except NotFound:
                 pass  # -f took it with its image
 

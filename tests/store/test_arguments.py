@@ -116,7 +116,7 @@ def test_a_list_is_not_one_of_several_arguments(
         getattr(store, name)(["app:1"], **filled(name, parameter.name))
 
     assert names(store) == before
-    assert store.leases() == []
+    assert store.leases.list() == []
 
 
 SEVERAL: dict[str, Callable[[], object]] = {
@@ -252,16 +252,16 @@ def test_a_store_is_mended_from_a_path(store: Store, archive: Path) -> None:
 
 
 def test_a_copy_goes_from_path_to_path(store: Store, tmp_path: Path) -> None:
-    store.give("app:1", Place("oci", tmp_path / "layout", "1"))
+    store.copy_out("app:1", Place("oci", tmp_path / "layout", "1"))
 
-    store.take(Place("oci", tmp_path / "layout", "1"), "copied:1")
+    store.copy_in(Place("oci", tmp_path / "layout", "1"), "copied:1")
 
     assert store.get("copied:1").id == store.get("app:1").id
 
 
 REJECT: Mapping[str, Callable[[Store, Path, Path], object]] = {
     "load": lambda store, source, policy: store.load(source, policy=policy),
-    "take": lambda store, source, policy: store.take(
+    "take": lambda store, source, policy: store.copy_in(
         Place("docker-archive", source, "app:1"), "taken:1", policy=policy
     ),
 }

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from casstore.care import fsck
-from casstore.care.fsck import _Check
+from casstore.backends.local.care import fsck
+from casstore.backends.local.care.fsck import _Check
 from casstore.store import Store
 from tests.store.test_versions import make_older
 from tests.transfer.building import Layout, docker_archive, layer
@@ -34,7 +34,7 @@ def filled(path: Path) -> Store:
 
 
 def removing_all(store: Store) -> None:
-    store.empty_trash()
+    store.trash.empty()
     store.remove(["child:1", "large:1", "index:1", "a:0", "a:1", "a:2"])
 
 
@@ -108,7 +108,7 @@ def test_what_is_missing_for_good_is_found_beside_writers_too(
 ) -> None:
     with filled(tmp_path / "store") as store:
         gone = store.get("large:1").id
-        os.unlink(store.disk.blobs.path(gone))
+        os.unlink(store.session.backend.directory.blobs.path(gone))
 
         found = [(f.code, f.object) for f in store.check(content=content).findings]
 
@@ -132,7 +132,7 @@ with Store(sys.argv[1]) as store:
             store.prune(all=True, filters=[f"reference={who}"])
         elif turn % 4 == 1:
             store.remove([f"{who}:0", f"{who}:1", f"{who}:2"], keep=3600.0)
-            store.empty_trash()
+            store.trash.empty()
         else:
             store.remove([f"{who}:0", f"{who}:1", f"{who}:2"])
         if turn % 5 == 0:
@@ -166,7 +166,7 @@ def without_database(root: Path) -> None:
 
 def of_an_older_version(root: Path) -> None:
     with Store(str(root)) as store:
-        store.empty_trash()
+        store.trash.empty()
         make_older(store)
 
 
@@ -181,6 +181,6 @@ def test_an_iterator_goes_on_while_a_change_is_made_on_the_same_store(
         images = store.each_image()
         first = next(images)
         store.tag("a:1", "b:1")
-        store.lease("a:1").release()
+        store.leases.hold("a:1").release()
 
         assert len([first, *images]) == 6

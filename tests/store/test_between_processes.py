@@ -32,9 +32,9 @@ ASKED: dict[str, Callable[[Store], object]] = {
     "df": lambda store: store.df(),
     "tree": lambda store: store.tree(),
     "why": lambda store: store.why("app:1"),
-    "leases": lambda store: store.leases(),
-    "trash": lambda store: store.trash(),
-    "settings": lambda store: store.settings(),
+    "leases": lambda store: store.leases.list(),
+    "trash": lambda store: store.trash.list(),
+    "settings": lambda store: store.settings.list(),
 }
 
 
@@ -43,7 +43,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     with Store(tmp_path / "store") as store:
         store.load(io.BytesIO(ARCHIVE))
         store.pin("base:1")
-        store.add_lease("kept", "app:1")
+        store.leases.add("kept", "app:1")
         store.remove(["app:2"], keep=60.0)
         yield store
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from casstore.disk.local import CLOCK_STOPS, current_time, end_of
+from casstore.clock import CLOCK_STOPS, current_time, end_of
 from casstore.store import Store
 from tests.architecture.sources import modules
 from tests.store.test_store import ARCHIVE
@@ -44,15 +44,15 @@ def test_a_store_is_used_at_any_time(
     with Store(tmp_path / "store") as store:
         store.load(io.BytesIO(ARCHIVE))
         store.tag("base:1", "new:1")
-        store.add_lease("soft", "base:1", 7 * 86400.0)
-        with store.lease("other:1"):
+        store.leases.add("soft", "base:1", 7 * 86400.0)
+        with store.leases.hold("other:1"):
             pass
         store.remove(["app:1"], keep=86400.0)
         store.gc()
         store.prune(dry_run=True)
 
-        assert [lease.name for lease in store.leases()] == ["soft"]
-        assert [entry.names[0].familiar for entry in store.trash()] == ["app:1"]
+        assert [lease.name for lease in store.leases.list()] == ["soft"]
+        assert [entry.names[0].familiar for entry in store.trash.list()] == ["app:1"]
         assert store.df().images
         assert store.check().clean
 
@@ -63,12 +63,12 @@ def test_a_lease_may_end_after_the_last_moment_that_can_be_noted(
 ) -> None:
     with Store(tmp_path / "store") as store:
         store.load(io.BytesIO(ARCHIVE))
-        store.add_lease("long", "base:1", seconds)
+        store.leases.add("long", "base:1", seconds)
         store.remove(["other:1"], keep=seconds if seconds < 1e300 else 1000.0 * YEAR)
 
-        (lease,) = store.leases()
+        (lease,) = store.leases.list()
         assert lease.expires == 2**63 - 1
-        assert store.trash()[0].expires == 2**63 - 1
+        assert store.trash.list()[0].expires == 2**63 - 1
 
 
 def test_an_end_is_not_before_the_beginning_of_what_can_be_noted() -> None:
@@ -79,4 +79,4 @@ def test_only_one_module_asks_for_the_time() -> None:
     # Others would fail, or note what does not fit, from 2262 on.
     asking = [m.path for m in modules() if m.uses() & {"time.time_ns", "time.time"}]
 
-    assert asking == ["disk/local.py", "registry/failures.py"]
+    assert asking == ["backends/local/directory.py", "registry/failures.py"]

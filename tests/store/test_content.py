@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from casstore.care import content
-from casstore.care.content import ContentCheck
-from casstore.disk.blobdir import BlobDirectory
+from casstore.backends.local.blobs import BlobDirectory
+from casstore.backends.local.care import content
+from casstore.backends.local.care.content import ContentCheck
 from casstore.model.digest import Digest, sha256
 from casstore.progress import Progress
 from tests.transfer.noise import noise

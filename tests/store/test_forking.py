@@ -64,13 +64,13 @@ ENDS: dict[str, Callable[[Store, object], object]] = {
     "it releases the lease": lambda store, lease: lease.release(),
     "it leaves the block": lambda store, lease: lease.__exit__(None, None, None),
     "it uses the store": lambda store, lease: store.tag("base:1", "child:1"),
-    "it takes a lease of its own": lambda store, lease: store.lease("other:1").release(),
+    "it takes a lease of its own": lambda store, lease: store.leases.hold("other:1").release(),
 }
 
 
 @pytest.mark.parametrize("end", ENDS)
 def test_a_child_does_not_end_the_lease_of_its_parent(store: Store, end: str) -> None:
-    with store.lease("other:1") as lease:
+    with store.leases.hold("other:1") as lease:
         in_child(lambda: ENDS[end](store, lease))
         assert is_held(store.path)
 
@@ -81,7 +81,7 @@ def test_a_child_keeps_the_lease_of_a_parent_that_has_ended(store: Store) -> Non
     ready, done = os.pipe(), os.pipe()
 
     def daemon() -> None:
-        store.lease("other:1")
+        store.leases.hold("other:1")
         if os.fork() == 0:
             os.write(ready[1], b"x")
             os.read(done[0], 1)
@@ -116,7 +116,7 @@ def test_a_child_that_gave_up_its_rights_imports_nothing_more_to_leave_the_paren
     store.images()
 
     def act() -> None:
-        sys.modules["casstore.disk.forking"] = None  # type: ignore[assignment]
+        sys.modules["casstore.backends.local.forking"] = None  # type: ignore[assignment]
         assert store.images()
         with Store(store.path) as other:
             assert other.images()
@@ -167,7 +167,7 @@ def changing(store: Store) -> Iterator[tuple[threading.Event, threading.Thread]]
     begun, go_on = threading.Event(), threading.Event()
 
     def change() -> None:
-        with store._change() as change:
+        with store.session.change() as change:
             change.index.set_meta("setting.trash.keep", "7d")
             begun.set()
             go_on.wait()
@@ -197,7 +197,7 @@ def test_a_child_of_a_process_that_is_changing_a_store_says_so(
     changing[0].set()
     changing[1].join()
 
-    assert {one.name: one.value for one in store.settings()}["trash.keep"] == "7d"
+    assert {one.name: one.value for one in store.settings.list()}["trash.keep"] == "7d"
     assert store.check().clean
 
 
@@ -233,11 +233,11 @@ FORK = """child = os.fork()
 {indent}assert os.waitpid(child, 0)[1] == 0"""
 BODIES = {
     "a lease": f"""
-with store.lease("base:1") as lease:
+with store.leases.hold("base:1") as lease:
     {FORK.format(indent="    ")}
     assert os.path.exists(lease._token.path)
     with Store(sys.argv[1]) as other:
-        assert [one.name for one in other.leases()] == [lease.name]
+        assert [one.name for one in other.leases.list()] == [lease.name]
 """,
     "a load": f"""
 class Source(io.BytesIO):
@@ -255,7 +255,7 @@ assert child
     "a change of a thread": f"""
 begun, go_on = threading.Event(), threading.Event()
 def change():
-    with store._change() as change:
+    with store.session.change() as change:
         for number in range(3000):
             change.index.set_meta(f"padding.{{number}}", "x" * 300)
         begun.set()
@@ -263,7 +263,7 @@ def change():
         for number in range(3000):
             change.index.set_meta(f"more.{{number}}", "x" * 300)
         change.commit()
-store._view().connection.execute("PRAGMA cache_size = 1")
+store.session.view().connection.execute("PRAGMA cache_size = 1")
 thread = threading.Thread(target=change)
 thread.start()
 begun.wait()
@@ -271,8 +271,8 @@ begun.wait()
 go_on.set()
 thread.join()
 with Store(sys.argv[1]) as other:
-    assert other._view().meta("padding.0") == other._view().meta("more.2999") == "x" * 300
-    assert other._view().connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert other.session.view().meta("padding.0") == other.session.view().meta("more.2999") == "x" * 300
+    assert other.session.view().connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 """,
 }
 
@@ -304,7 +304,7 @@ def test_a_pickled_or_copied_store_is_another_store_of_the_same_directory(store:
 
 
 def test_a_lease_cannot_be_handed_to_another_process(store: Store) -> None:
-    with store.lease("base:1") as lease:
+    with store.leases.hold("base:1") as lease:
         for copied in (pickle.dumps, copy.deepcopy):
             with pytest.raises(TypeError, match="holds a lock"):
                 copied(lease)

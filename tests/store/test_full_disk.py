@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from casstore.disk.reserve import NAME
+from casstore.backends.local.reserve import NAME
 from casstore.errors import StorageError
 from casstore.store import Store
 from tests.transfer.building import docker_archive, tar_of
@@ -153,7 +153,7 @@ def test_rmi_prune_and_gc_free_space_and_the_reserve_is_back(
     fill(small, left)
     assert run(store, "gc").returncode == 0
     assert has_reserve(store)
-    assert os.listdir(store.disk.blobs.directory) == []
+    assert os.listdir(store.session.backend.directory.blobs.directory) == []
     assert store.check().clean
 
 
@@ -181,7 +181,7 @@ def test_a_disk_without_inodes_is_full_too(store: Store, small: Path, tmp_path: 
     assert run(store, "rmi", "app:0", "also:0").returncode == 0
     assert run(store, "prune", "-af").returncode == 0
     assert store.check().clean
-    assert os.listdir(store.disk.blobs.directory) == []
+    assert os.listdir(store.session.backend.directory.blobs.directory) == []
     for path in small.glob("inode-*"):
         path.unlink()
     store.gc()
@@ -234,7 +234,7 @@ def test_a_failed_load_leaves_no_bytes_behind_even_after_its_blobs_had_names(
     def full() -> None:
         raise Full
 
-    import casstore.disk.sqliteindex as module
+    import casstore.backends.local.edits as module
 
     original = module.SqliteIndex.commit
     module.SqliteIndex.commit = lambda _: full()  # type: ignore[method-assign]
@@ -265,7 +265,7 @@ def test_a_load_that_fills_the_disk_takes_what_it_needs_from_the_trash(
         store.load(io.BytesIO(archive))
 
     assert "new:1" in [name.familiar for image in store.images() for name in image.names]
-    assert "old:0" not in [name.familiar for entry in store.trash() for name in entry.names]
+    assert "old:0" not in [name.familiar for entry in store.trash.list() for name in entry.names]
     assert store.check().clean
 
 
@@ -273,11 +273,11 @@ def test_a_load_on_a_nearly_full_disk_empties_the_oldest_first(store: Store, sma
     for name in ("app:0", "also:0", "app:1", "also:1"):
         store.remove([name], keep=DAY)
     fill(small, SIZE // 20 // PAGE * PAGE - 40 * PAGE)
-    entries = store.trash()
+    entries = store.trash.list()
 
     store.load(io.BytesIO(docker_archive()))
 
-    left = [entry.id for entry in store.trash()]
+    left = [entry.id for entry in store.trash.list()]
     assert left == [entry.id for entry in entries][: len(left)]
     assert 0 < len(left) < len(entries)
 

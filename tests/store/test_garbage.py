@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from casstore import Store
-from casstore.care import garbage
-from casstore.disk import asides
-from casstore.disk.blobdir import BlobDirectory
+from casstore.backends.local import asides
+from casstore.backends.local.blobs import BlobDirectory
+from casstore.change.removal import remove_images
+from casstore.gc import garbage
 from casstore.model.digest import sha256
-from casstore.removing import remove_images
 from tests.architecture.sources import ROOT
 from tests.transfer.building import docker_archive, layer
 
@@ -75,14 +75,17 @@ def test_gc_counts_what_its_own_start_recovers_from_a_crash(
 ) -> None:
     with Store(str(tmp_path / "store")) as store:
         store.load(io.BytesIO(docker_archive({"layers": [layer("a")], "tags": ["a:1"]})))
-        sizes = [path.stat().st_size for path in Path(store.disk.blobs.directory).iterdir()]
+        sizes = [
+            path.stat().st_size
+            for path in Path(store.session.backend.directory.blobs.directory).iterdir()
+        ]
         with monkeypatch.context() as patched:
             patched.setattr(BlobDirectory, "discard_some", lambda _, some, __: (len(some), []))
-            with store._change() as change:
+            with store.session.change() as change:
                 remove_images(
                     change, ["a:1"], force=False, prune=True, glob=False, verbose=False, keep=None
                 )
-        staging = Path(store.disk.ingest, "load-1-0123456789ab")
+        staging = Path(store.session.backend.directory.ingest, "load-1-0123456789ab")
         staging.mkdir()
         (staging / "draft-1").write_bytes(b"x" * 100)
         expected = (len(sizes), 1, sum(sizes) + 100)

@@ -9,12 +9,15 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from casstore.store.facade import session as opening
 
-from casstore import Store, commit, opening
-from casstore.disk import sqliteindex, sqliteleaving
-from casstore.disk.filelocking import StoreLock
+from casstore import Store
+from casstore.backends.local import edits as sqliteindex
+from casstore.backends.local import leaving as sqliteleaving
+from casstore.backends.local.locks import StoreLock
+from casstore.change import commit
+from casstore.model.plan import Removed
 from casstore.results.removedlines import RemovedLines
-from casstore.rules.removal import Removed
 from tests.architecture.sources import ROOT
 
 OPTIONS = "--images 30 --layers-per-image 2 --shared 1 --pool 3 --unnamed 5 --quiet"
@@ -28,7 +31,7 @@ def path(tmp_path: Path) -> Path:
         check=True,
     )
     with Store(tmp_path / "store") as store:
-        store.add_lease("held", "large/7:1")
+        store.leases.add("held", "large/7:1")
     return tmp_path / "store"
 
 
@@ -100,7 +103,7 @@ def test_others_get_the_lock_while_many_blobs_are_unlinked(
 
 def needed_only(store: Store) -> tuple[()]:
     """No findings: what fsck says of a store without one unneeded blob."""
-    assert blobs(Path(store.path)) == {blob.digest.hex for blob in store._view().all_blobs()}
+    assert blobs(Path(store.path)) == {blob.digest.hex for blob in store.session.view().all_blobs()}
     return ()
 
 

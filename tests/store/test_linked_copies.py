@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from casstore.disk.filelocking import StoreLock
+from casstore.backends.local.locks import StoreLock
 from casstore.errors import Locked
 from casstore.store import Store
 from tests.store.test_readonly import tag_and_die
@@ -25,7 +25,7 @@ CHANGES: dict[str, Callable[[Store], object]] = {
     ),
     "tag": lambda store: store.tag("a:1", "b:1"),
     "gc": lambda store: store.gc(),
-    "lease": lambda store: store.add_lease("night", "a:1"),
+    "lease": lambda store: store.leases.add("night", "a:1"),
     "fsck --rebuild": lambda store: store.check(rebuild=True),
 }
 
@@ -39,7 +39,7 @@ def linked(root: Path) -> Path:
 def state(root: Path) -> tuple[object, ...]:
     with Store(str(root)) as store:
         names = [(one.id, one.names) for one in store.images(all=True)]
-        return names, store.leases(), store.check().findings
+        return names, store.leases.list(), store.check().findings
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_the_files_that_are_written_in_place_are_the_store_s_own_after_a_change(
 def test_a_stop_between_the_new_database_and_the_end_of_the_old_log_loses_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from casstore.disk import making
+    from casstore.backends.local import creation as making
 
     tag_and_die(str(root))
     copy = linked(root)

@@ -19,8 +19,8 @@ from casstore.model.digest import Digest, sha256
 from casstore.model.imageconfig import HistoryEntry, HistoryPrint, is_child_history
 from casstore.model.labels import Labels
 from casstore.model.record import BlobRecord, Descriptor, ImageRecord
+from casstore.model.state import ImageFacts, wanted_labels
 from casstore.rules.filters import parse_filters
-from casstore.rules.view import ImageFacts, wanted_labels
 from casstore.store import Store
 from casstore.transfer import gathering
 from casstore.transfer.gathering import Gathering

@@ -74,7 +74,7 @@ DAMAGES = [missing, cut, flipped, a_fifo, a_directory, a_symbolic_link]
 
 
 def blobs(store: Store) -> list[Path]:
-    return sorted(Path(store.disk.blobs.directory).iterdir())
+    return sorted(Path(store.session.backend.directory.blobs.directory).iterdir())
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -196,7 +196,7 @@ def test_a_lost_database_and_lost_blobs_are_mended_together(store: Store, archiv
     store.load(archive)
     before = store.images()
     store.close()
-    Path(store.disk.database).unlink()
+    Path(store.session.backend.directory.database).unlink()
     for path in blobs(store):
         path.unlink()
     result = store.check(repair_from=[archive])
@@ -210,7 +210,7 @@ def test_nothing_is_left_behind(store: Store, archive: str) -> None:
     blobs(store)[0].unlink()
     store.check(repair_from=[archive])
 
-    assert os.listdir(store.disk.ingest) == []
+    assert os.listdir(store.session.backend.directory.ingest) == []
 
 
 def test_a_whole_store_needs_nothing(store: Store, archive: str) -> None:

@@ -44,10 +44,13 @@ class Forms(Layout):
 
     def add(self, store: Store, digest: Digest) -> dict[str, Any]:
         """Add a manifest of a store with all below it; returns its descriptor."""
-        data = store.disk.blobs.read(digest)
+        data = store.session.backend.directory.blobs.read(digest)
         document = json.loads(data)
         for child in (document["config"], *document["layers"]):
-            self.blob(store.disk.blobs.read(Digest(child["digest"])), child["mediaType"])
+            self.blob(
+                store.session.backend.directory.blobs.read(Digest(child["digest"])),
+                child["mediaType"],
+            )
         return self.blob(data, OCI_MANIFEST)
 
 
@@ -73,13 +76,13 @@ def load(store: Store, **names: str) -> None:
 
 def zstd_of(store: Store) -> Digest:
     """The manifest of the old image with zstd layers."""
-    (own,) = {one.digest for one in store._view().tops_of(OLD_ID)} - {GZIP}
+    (own,) = {one.digest for one in store.session.view().tops_of(OLD_ID)} - {GZIP}
     return own
 
 
 def manifests(store: Store) -> dict[str, Digest]:
     """The manifest of each name."""
-    view = store._view()
+    view = store.session.view()
     named = {name.familiar: view.top_named(name) for name in view.all_names()}
     return {name: top.digest for name, top in named.items() if top is not None}
 
@@ -89,7 +92,7 @@ def images(store: Store) -> dict[str, Digest]:
 
 
 def blobs(store: Store) -> set[str]:
-    return set(os.listdir(store.disk.blobs.directory))
+    return set(os.listdir(store.session.backend.directory.blobs.directory))
 
 
 def assert_whole(store: Store, tmp_path: Path) -> None:
@@ -192,7 +195,7 @@ def test_a_manifest_that_comes_without_a_name_stays_though_its_name_moves_away(
 
     store.load(archive(entry(OLD), entry(NEW, "a:1")))
 
-    assert {top.digest for top in store._view().tops_of(OLD_ID)} == {zstd, GZIP}
+    assert {top.digest for top in store.session.view().tops_of(OLD_ID)} == {zstd, GZIP}
     assert_whole(store, tmp_path)
 
 
@@ -210,7 +213,7 @@ def test_the_layers_that_a_load_relied_on_stay_when_their_manifest_goes(
 def test_a_name_that_another_tool_moved_leaves_the_manifest_that_it_named_elsewhere(
     store: Store, tmp_path: Path
 ) -> None:
-    path = Path(store.disk.layout.path)
+    path = Path(store.session.backend.directory.layout.path)
     zstd = zstd_of(store)
     layout = Forms()
     for name, data in layout.files.items():
@@ -238,7 +241,7 @@ def test_a_name_copied_onto_another_leaves_the_manifest_that_nothing_else_names(
 ) -> None:
     zstd = zstd_of(store)
 
-    store.take(parse_place("casstore:b:1"), "a:1")
+    store.copy_in(parse_place("casstore:b:1"), "a:1")
 
     assert manifests(store) == {"a:1": GZIP, "b:1": GZIP}
     assert zstd.hex not in blobs(store)
@@ -250,9 +253,9 @@ def test_a_restored_name_brings_its_manifest_while_the_image_lives_on_under_anot
 ) -> None:
     zstd = zstd_of(store)
     store.remove(["a:1"], keep=DAY)
-    assert [top.digest for top in store._view().tops_of(OLD_ID)] == [GZIP]
+    assert [top.digest for top in store.session.view().tops_of(OLD_ID)] == [GZIP]
 
-    store.restore("a:1")
+    store.trash.restore("a:1")
 
     assert manifests(store) == {"a:1": zstd, "b:1": GZIP}
     assert_whole(store, tmp_path)
@@ -271,9 +274,9 @@ def test_a_rebuild_leaves_to_the_trash_what_only_the_trash_keeps(
     else:
         store.check(rebuild=True)
 
-    assert [top.digest for top in store._view().tops_of(OLD_ID)] == [GZIP]
+    assert [top.digest for top in store.session.view().tops_of(OLD_ID)] == [GZIP]
     if not lost:
-        store.empty_trash()
+        store.trash.empty()
         assert_whole(store, tmp_path)
 
 
@@ -294,12 +297,18 @@ def test_a_name_that_goes_and_comes_back_in_one_load_is_the_newest_also_after_a_
 def test_prune_counts_the_manifest_of_an_image_that_lives_on_under_another(
     store: Store, tmp_path: Path
 ) -> None:
-    store.add_lease("held", "a:1")
-    size = sum(entry.stat().st_size for entry in os.scandir(store.disk.blobs.directory))
+    store.leases.add("held", "a:1")
+    size = sum(
+        entry.stat().st_size
+        for entry in os.scandir(store.session.backend.directory.blobs.directory)
+    )
 
     result = store.prune(all=True)
 
-    left = sum(entry.stat().st_size for entry in os.scandir(store.disk.blobs.directory))
+    left = sum(
+        entry.stat().st_size
+        for entry in os.scandir(store.session.backend.directory.blobs.directory)
+    )
     assert set(images(store)) == {"b:1"}
     assert result.freed == size - left
     assert_whole(store, tmp_path)
@@ -312,7 +321,7 @@ def test_repair_keeps_a_name_whose_image_an_earlier_release_let_lose_its_manifes
     zstd = layout.add(store, zstd_of(store))
     layout.publish(layout.index(zstd), "i:1")
     store.load(layout.tar())
-    with store._change() as change:
+    with store.session.change() as change:
         change.index._touch(OLD_ID)
         change.index._do("drop_holding", OLD_ID.raw, Digest(zstd["digest"]).raw)
         change.commit()
@@ -368,7 +377,7 @@ def test_an_artifact_of_signatures_can_be_signed_in_the_change_in_which_it_grows
 
 
 def test_a_name_is_never_given_to_a_manifest_that_its_image_does_not_hold(store: Store) -> None:
-    with pytest.raises(NotFound, match="has no manifest"), store._change() as change:
+    with pytest.raises(NotFound, match="has no manifest"), store.session.change() as change:
         change.index.attach(next(iter(change.index.all_names())), OLD_ID, NEW_ID, tagged=0)
 
     assert set(images(store)) == {"a:1", "b:1"}

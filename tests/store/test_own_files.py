@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from casstore import Damaged, NotAStore, NotFound, StorageError, Store
-from casstore.care.repair import quarantine
-from casstore.disk import filelocking
-from casstore.disk.filelocking import Token, is_held, try_lock
-from casstore.disk.making import MAX_PATH
-from casstore.disk.reserve import Reserve
+from casstore.backends.local import locks as filelocking
+from casstore.backends.local.care.repair import quarantine
+from casstore.backends.local.creation import MAX_PATH
+from casstore.backends.local.locks import Token, is_held, try_lock
+from casstore.backends.local.reserve import Reserve
 from casstore.model.digest import Digest
 from tests.store.test_unreadable import as_owner
 from tests.transfer.building import Layout, docker_archive, layer
@@ -69,7 +69,7 @@ def test_nothing_is_put_aside_by_way_of_a_link(store: Store, tmp_path: Path) -> 
     Path(store.path, "quarantine").symlink_to(tmp_path / "outside")
 
     with pytest.raises(Damaged, match="quarantine is a symbolic link"):
-        quarantine(store.disk, Digest.of_hex(a_layer(store).name))
+        quarantine(store.session.backend.directory, Digest.of_hex(a_layer(store).name))
 
     assert a_layer(store).exists()
 
@@ -147,7 +147,7 @@ def test_a_token_that_may_not_be_read_counts_as_held(
 @pytest.mark.parametrize("what", ["the lease", "the directory of leases"])
 def test_nothing_is_removed_while_a_lease_cannot_be_read(store: Store, what: str) -> None:
     ingest = Path(store.path, "ingest")
-    with store.lease("a:1"):
+    with store.leases.hold("a:1"):
         (token,) = ingest.glob("lease-*.lock")
         if what == "the lease":
             token.chmod(0)
@@ -172,7 +172,7 @@ def test_a_change_that_leases_keep_from_beginning_leaves_no_lock(
         with pytest.raises(StorageError):
             store.tag("a:1", "b:1")
 
-    lock = try_lock(store.disk.lock)
+    lock = try_lock(store.session.backend.directory.lock)
     assert lock is not None
     os.close(lock)
 
@@ -202,7 +202,7 @@ def test_what_root_makes_in_the_store_of_a_user_is_that_users(tmp_path: Path) ->
 def test_a_lease_names_its_command_and_since_when_without_arguments(store: Store) -> None:
     held = Store(store.path, command="casstore lease run")
     with held.lease("a:1"):
-        (lease,) = store.leases()
+        (lease,) = store.leases.list()
 
         assert lease.holder.startswith(f"pid {os.getpid()} (casstore lease run) since 2")
         (token,) = Path(store.path, "ingest").glob("lease-*.lock")
@@ -210,8 +210,11 @@ def test_a_lease_names_its_command_and_since_when_without_arguments(store: Store
 
 
 def test_a_hard_lease_that_is_to_be_removed_is_said_to_be_one(store: Store) -> None:
-    with store.lease("a:1", name="mine"), pytest.raises(NotFound, match="mine is a hard lease"):
-        store.remove_lease("mine")
+    with (
+        store.leases.hold("a:1", name="mine"),
+        pytest.raises(NotFound, match="mine is a hard lease"),
+    ):
+        store.leases.remove("mine")
 
 
 # Messages
@@ -312,7 +315,7 @@ def test_a_blob_that_another_user_can_change_is_copied_and_not_linked(
         store.load(str(source), link=True)
 
         assert "were copied, not linked" in store.notices[0]
-        for path in Path(store.disk.blobs.directory).iterdir():
+        for path in Path(store.session.backend.directory.blobs.directory).iterdir():
             status = path.stat()
             assert (status.st_uid, status.st_mode & 0o222, status.st_nlink) == (0, 0, 1)
         assert store.check().findings == ()
@@ -326,7 +329,10 @@ def test_a_blob_of_ones_own_is_linked(tmp_path: Path) -> None:
         store.load(str(source), link=True)
 
         assert store.notices == []
-        links = {path.stat().st_nlink for path in Path(store.disk.blobs.directory).iterdir()}
+        links = {
+            path.stat().st_nlink
+            for path in Path(store.session.backend.directory.blobs.directory).iterdir()
+        }
         assert 2 in links
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from casstore import Damaged, StorageError, Store
-from casstore.disk.blobdir import BlobDirectory
-from casstore.disk.layoutfile import LayoutFile
+from casstore.backends.local.blobs import BlobDirectory
+from casstore.backends.local.published import LayoutFile
 from casstore.model.digest import Digest
 
 ARCHIVES = Path(__file__).parents[2] / "fixtures" / "transcripts" / "archives"
@@ -164,7 +164,7 @@ def test_a_rebuild_beside_a_sound_database_loses_nothing(store: Store) -> None:
     store.check(rebuild=True)
 
     assert store.images(all=True) == images
-    assert [one.value for one in store.settings() if one.name == "publish"] == ["on-demand"]
+    assert [one.value for one in store.settings.list() if one.name == "publish"] == ["on-demand"]
     store.gc()
 
 
@@ -195,7 +195,7 @@ def test_without_hard_links_the_last_list_is_a_copy(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published = Path(store.path, "index.json").read_bytes()
-    monkeypatch.setattr("casstore.disk.durable.share", lambda source, target: False)
+    monkeypatch.setattr("casstore.files.durable.share", lambda source, target: False)
     store.tag("app:1", "later:1")
 
     assert Path(store.path, "index.json.last").read_bytes() == published
@@ -214,4 +214,4 @@ def test_a_publishing_that_fails_leaves_the_setting_as_it_was(
         with pytest.raises(StorageError):
             store.publish(on_demand=False)
 
-    assert {one.name: one.value for one in store.settings()}["publish"] == "on-demand"
+    assert {one.name: one.value for one in store.settings.list()}["publish"] == "on-demand"

@@ -30,12 +30,12 @@ from casstore.errors import StorageError
 from casstore.store import Store
 with Store(sys.argv[1]) as store:
     print(sorted(name.familiar for image in store.images() for name in image.names))
-    store.inspect("a:1"), store.history("a:1"), store.df(), store.leases()
+    store.inspect("a:1"), store.history("a:1"), store.df(), store.leases.list()
     store.save(["late:1"], sys.argv[2])
     print([f.code for f in store.check().findings if f.level != "note"])
     for change in (
         lambda: store.tag("a:1", "b:1"), lambda: store.remove(["a:1"]), store.gc,
-        lambda: store.prune(all=True), lambda: store.add_lease("l", "a:1"),
+        lambda: store.prune(all=True), lambda: store.leases.add("l", "a:1"),
         lambda: store.check(repair=True), lambda: store.check(rebuild=True),
         lambda: store.load(sys.argv[3]),
     ):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from casstore import Store
-from casstore.care import recount
+from casstore.backends.local.care import recount
 from casstore.cli.main import main
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -162,7 +162,7 @@ def test_a_layer_that_cannot_be_read_just_now_is_left_for_the_next_gc(
         whole = uncounted(old)
         with monkeypatch.context() as patch:
             patch.setattr(
-                "casstore.disk.blobdir.BlobDirectory.open",
+                "casstore.backends.local.blobs.BlobDirectory.open",
                 lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error")),
             )
             store.gc()

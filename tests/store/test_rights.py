@@ -77,9 +77,11 @@ def test_what_a_killed_load_of_one_member_left_another_member_can_remove(tmp_pat
         store.load(io.BytesIO(ARCHIVE))
     child = os.fork()
     if child == 0:
-        from casstore.disk.ingest import Ingest
+        from casstore.backends.local.ingest import Ingest
 
-        Ingest(store.disk.root, store.disk.blobs, store._view).draft()
+        Ingest(
+            store.session.backend.directory.root, store.session.backend.directory.blobs, store._view
+        ).draft()
         os._exit(0)
     os.waitpid(child, 0)
     (left,) = (root / "ingest").glob("load-*[0-9a-f]")
@@ -133,7 +135,7 @@ def test_a_part_that_is_no_file_is_refused_and_not_waited_for(
 def test_a_writable_blob_is_noted_and_mended(tmp_path: Path) -> None:
     with Store(str(tmp_path / "store")) as store:
         store.load(io.BytesIO(ARCHIVE))
-        blob = next(Path(store.disk.blobs.directory).iterdir())
+        blob = next(Path(store.session.backend.directory.blobs.directory).iterdir())
         blob.chmod(0o646)
         result = store.check()
         assert [(f.level, f.code) for f in result.findings] == [("note", "blob-mode")]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from casstore import saving
 from casstore.errors import Damaged, StorageError
+from casstore.flows import save as saving
 from casstore.model.digest import Digest, sha256
 from casstore.progress import Progress
 from casstore.store import Store
@@ -36,7 +36,7 @@ def test_an_image_that_goes_while_save_looks_is_chosen_as_it_was(
 
     monkeypatch.setattr(saving, "resolve", slow)
     with Store(path) as store:
-        assert saving.chosen_images(store._view(), ["app:1"]) == [image]
+        assert saving.chosen_images(store.session.view(), ["app:1"]) == [image]
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_a_large_archive_in_a_file_is_the_one_in_a_stream(
 def test_a_damaged_blob_leaves_the_output_as_it_was(
     large: Store, tmp_path: Path, format: str, number: int
 ) -> None:
-    record = large._view().layer_with_diff_id(sha256(LARGE[number]))
+    record = large.session.view().layer_with_diff_id(sha256(LARGE[number]))
     assert record is not None
     digest = record.digest
     blob = Path(large.path, "blobs", "sha256", digest.removeprefix("sha256:"))

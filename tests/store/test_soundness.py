@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from casstore import Damaged, Store
-from casstore.disk.sqliteview import decode_labels
+from casstore.backends.local.view import decode_labels
 from tests.transfer.building import docker_archive, layer
 
 ARCHIVE = docker_archive(
@@ -104,7 +104,7 @@ def put_back(root: Path, tmp_path: Path) -> Path:
 def test_an_old_copy_of_the_database_gives_way_to_the_newer_index_json(put_back: Path) -> None:
     before = blobs(put_back)
     with Store(str(put_back)) as store:
-        store.add_lease("x", "b:1")
+        store.leases.add("x", "b:1")
 
         assert names(store) == {"b:1", "c:1"}
         assert "older than index.json" in store.notices[0]
@@ -116,7 +116,7 @@ def test_an_old_copy_of_the_database_gives_way_to_the_newer_index_json(put_back:
 
 def test_leases_in_the_old_copy_stay(root: Path, tmp_path: Path) -> None:
     with Store(str(root)) as store:
-        store.add_lease("x", "b:1")
+        store.leases.add("x", "b:1")
         store.close()
         shutil.copy(root / "casstore.db", tmp_path / "copy.db")
         store.load(io.BytesIO(MORE))
@@ -124,7 +124,7 @@ def test_leases_in_the_old_copy_stay(root: Path, tmp_path: Path) -> None:
         shutil.copy(tmp_path / "copy.db", root / "casstore.db")
         store.tag("b:1", "d:1")
 
-        assert [lease.name for lease in store.leases()] == ["x"]
+        assert [lease.name for lease in store.leases.list()] == ["x"]
         assert names(store) == {"a:1", "b:1", "c:1", "d:1"}
 
 

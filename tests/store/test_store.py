@@ -111,49 +111,49 @@ def test_a_clone_is_made_only_into_an_empty_directory(store: Store, tmp_path: Pa
 
 
 def test_a_hard_lease_keeps_an_image_until_it_ends(store: Store) -> None:
-    with store.lease("other:1"):
-        assert [lease.kind for lease in store.leases()] == ["hard"]
+    with store.leases.hold("other:1"):
+        assert [lease.kind for lease in store.leases.list()] == ["hard"]
         assert isinstance(store.remove(["other:1"]).outcomes[0].error, Conflict)
         store.remove(["other:1"], force=True)
         assert len(store.images(all=True)) == 3
-    assert store.leases() == []
+    assert store.leases.list() == []
     assert store.prune().removed
 
 
 def test_a_soft_lease_keeps_an_image_unless_forced(store: Store) -> None:
-    store.add_lease("ci", "other:1")
+    store.leases.add("ci", "other:1")
 
     assert isinstance(store.remove(["other:1"]).outcomes[0].error, Conflict)
     assert store.remove(["other:1"], force=True).outcomes[0].error is None
-    assert store.leases() == []
+    assert store.leases.list() == []
 
 
 def test_a_soft_lease_expires(store: Store) -> None:
-    store.add_lease("ci", "other:1", ttl_seconds=0)
+    store.leases.add("ci", "other:1", ttl_seconds=0)
 
-    assert store.leases() == []
+    assert store.leases.list() == []
     assert store.remove(["other:1"]).outcomes[0].error is None
 
 
 def test_a_lease_that_is_not_there_cannot_be_removed(store: Store) -> None:
     with pytest.raises(NotFound):
-        store.remove_lease("nosuch")
+        store.leases.remove("nosuch")
 
 
 def test_leases_are_removed_together_or_not_at_all(store: Store) -> None:
     for name in ("a", "b"):
-        store.add_lease(name, "app:1")
+        store.leases.add(name, "app:1")
     with pytest.raises(NotFound):
-        store.remove_lease("a", "nosuch", "b")
-    assert [lease.name for lease in store.leases()] == ["a", "b"]
+        store.leases.remove("a", "nosuch", "b")
+    assert [lease.name for lease in store.leases.list()] == ["a", "b"]
 
-    store.remove_lease("a", "b", "a")
-    assert store.leases() == []
+    store.leases.remove("a", "b", "a")
+    assert store.leases.list() == []
 
 
 def test_a_lease_name_is_checked(store: Store) -> None:
     with pytest.raises(UsageError):
-        store.add_lease("a b", "other:1")
+        store.leases.add("a b", "other:1")
 
 
 def test_a_directory_that_is_something_else_is_not_touched(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def blobs(store: Store) -> set[str]:
-    return set(os.listdir(store.disk.blobs.directory))
+    return set(os.listdir(store.session.backend.directory.blobs.directory))
 
 
 def names(store: Store) -> list[str]:
@@ -68,19 +68,19 @@ def test_an_entry_comes_back_whole_with_parents_and_names_in_order(store: Store)
     entry = remove_app(store)
     assert entry is not None
 
-    result = store.restore(entry)
+    result = store.trash.restore(entry)
 
     assert store.images(all=True) == before
     assert result.images == (sha256(BASE_CONFIG), sha256(TOP_CONFIG))
     assert [name.familiar for name in result.names] == ["app:1", "app:2", "shop/app:1"]
-    assert store.trash() == []
+    assert store.trash.list() == []
     assert store.check().clean
 
 
 def test_a_name_alone_comes_back_to_its_image(store: Store) -> None:
     store.remove(["app:2"], keep=DAY)
 
-    result = store.restore("app:2")
+    result = store.trash.restore("app:2")
 
     assert result.images == ()
     assert names(store) == ["app:1", "app:2", "other:1", "shop/app:1"]
@@ -89,7 +89,7 @@ def test_a_name_alone_comes_back_to_its_image(store: Store) -> None:
 def test_the_removals_of_one_image_by_one_command_are_one_entry(store: Store) -> None:
     store.remove(["app:1", "app:2", "other:1", "shop/app:1"], keep=DAY)
 
-    assert [[name.familiar for name in entry.names] for entry in store.trash()] == [
+    assert [[name.familiar for name in entry.names] for entry in store.trash.list()] == [
         ["other:1"], ["app:1", "app:2", "shop/app:1"],
     ]  # fmt: skip
 
@@ -98,7 +98,7 @@ def test_names_come_back_in_the_order_in_which_they_were_made(store: Store) -> N
     before = store.images(all=True)
     store.remove(["shop/app:1", "app:2", "app:1"], keep=DAY)
 
-    store.restore("app:1")
+    store.trash.restore("app:1")
 
     assert store.images(all=True) == before
 
@@ -107,12 +107,18 @@ def test_an_entry_says_what_it_alone_holds_and_emptying_frees_that(store: Store)
     store.tag("other:1", "other:2")
     remove_app(store)
     store.remove(["other:1"], keep=DAY)
-    app, other = reversed(store.trash())
-    before = sum(store.disk.blobs.size(s.digest) or 0 for s in store._view().all_blobs())
+    app, other = reversed(store.trash.list())
+    before = sum(
+        store.session.backend.directory.blobs.size(s.digest) or 0
+        for s in store.session.view().all_blobs()
+    )
 
-    freed = store.empty_trash(app.id).freed
+    freed = store.trash.empty(app.id).freed
 
-    after = sum(store.disk.blobs.size(s.digest) or 0 for s in store._view().all_blobs())
+    after = sum(
+        store.session.backend.directory.blobs.size(s.digest) or 0
+        for s in store.session.view().all_blobs()
+    )
     assert other.size == 0  # the image has another name
     assert app.size == freed == before - after > 0
     assert store.check().clean
@@ -124,7 +130,7 @@ def test_an_image_whose_name_is_kept_survives_the_removal_of_the_image(store: St
     lines = store.remove(["other:2"], keep=0).outcomes[0].lines
     assert [line.role for line in lines] == ["reference", "image"]
 
-    store.restore("other:1")
+    store.trash.restore("other:1")
 
     assert "other:1" in names(store)
     assert store.check().clean
@@ -135,7 +141,7 @@ def test_an_image_that_is_there_again_gets_its_names_only(store: Store) -> None:
     store.load(io.BytesIO(CHAIN))
     store.remove(["app:2", "shop/app:1"])
 
-    assert store.restore("app:2").images == ()
+    assert store.trash.restore("app:2").images == ()
     assert names(store) == ["app:1", "app:2", "other:1", "shop/app:1"]
     assert store.check().clean
 
@@ -146,11 +152,11 @@ def test_a_name_that_another_image_has_is_refused_and_nothing_changes(store: Sto
     before = store.images(all=True)
 
     with pytest.raises(Conflict, match=r"app:2 is the name of image .* --as NAME"):
-        store.restore("app:1")
+        store.trash.restore("app:1")
 
     assert store.images(all=True) == before
-    assert len(store.trash()) == 1
-    store.restore("app:1", name="saved:1")
+    assert len(store.trash.list()) == 1
+    store.trash.restore("app:1", name="saved:1")
     assert names(store) == ["app:2", "other:1", "saved:1"]
 
 
@@ -158,10 +164,10 @@ def test_several_entries_come_back_together_or_not_at_all(store: Store) -> None:
     remove_app(store)
     store.remove(["other:1"], keep=DAY)
     with pytest.raises(NotFound):
-        store.restore("other:1", "nosuch")
+        store.trash.restore("other:1", "nosuch")
     assert names(store) == []
 
-    store.restore("other:1", "app:1")
+    store.trash.restore("other:1", "app:1")
 
     assert names(store) == ["app:1", "app:2", "other:1", "shop/app:1"]
 
@@ -171,7 +177,7 @@ def test_a_parent_link_is_restored_where_the_parent_is_restored_with_it(store: S
     store.remove(["app:1", "app:2", "shop/app:1"], prune=False, keep=DAY)
     store.remove([sha256(BASE_CONFIG)], keep=DAY)
 
-    store.restore(sha256(TOP_CONFIG), sha256(BASE_CONFIG))
+    store.trash.restore(sha256(TOP_CONFIG), sha256(BASE_CONFIG))
 
     assert store.images(all=True) == before
 
@@ -184,7 +190,7 @@ def test_an_entry_is_found_by_number_name_or_image_id(store: Store, argument: st
         id=sha256(TOP_CONFIG).hex, short=sha256(TOP_CONFIG).short, parent=sha256(BASE_CONFIG).short
     )
 
-    store.restore(given)
+    store.trash.restore(given)
 
     assert "app:1" in names(store)
 
@@ -194,7 +200,7 @@ def test_what_is_not_in_the_trash_is_not_found(store: Store, argument: str) -> N
     remove_app(store)
 
     with pytest.raises(NotFound, match="not in the trash"):
-        store.restore(argument)
+        store.trash.restore(argument)
 
 
 def test_a_name_means_its_newest_entry(store: Store) -> None:
@@ -202,7 +208,7 @@ def test_a_name_means_its_newest_entry(store: Store) -> None:
     store.tag("app:1", "other:1")
     store.remove(["other:1"], keep=DAY)
 
-    store.restore("other:1")
+    store.trash.restore("other:1")
 
     assert "other:1" in [name.familiar for name in store.get("app:1").names]
 
@@ -210,9 +216,9 @@ def test_a_name_means_its_newest_entry(store: Store) -> None:
 def test_one_name_is_for_one_entry(store: Store) -> None:
     remove_app(store)
     with pytest.raises(UsageError):
-        store.restore("1", "app:1", name="x:1")
+        store.trash.restore("1", "app:1", name="x:1")
     with pytest.raises(InvalidReference):
-        store.restore("1", name="X")
+        store.trash.restore("1", name="X")
 
 
 def test_an_entry_whose_bytes_are_gone_is_not_restored(store: Store) -> None:
@@ -221,13 +227,13 @@ def test_an_entry_whose_bytes_are_gone_is_not_restored(store: Store) -> None:
     own = before - blobs(store)
     store.load(io.BytesIO(ELSE))
     store.remove(["other:1"], keep=DAY)
-    os.unlink(os.path.join(store.disk.blobs.directory, min(own)))
+    os.unlink(os.path.join(store.session.backend.directory.blobs.directory, min(own)))
 
     with pytest.raises(Damaged, match="is missing or of another size"):
-        store.restore("other:1")
+        store.trash.restore("other:1")
 
     assert [f.object for f in store.check().findings if "the trash" in f.text]
-    assert store.empty_trash("other:1").entries
+    assert store.trash.empty("other:1").entries
 
 
 @pytest.mark.parametrize("act", ["rmi", "prune", "load", "gc"])
@@ -241,32 +247,32 @@ def test_what_has_expired_goes_with_the_next_change(store: Store, act: str) -> N
         "gc": store.gc,
     }[act]()
 
-    assert [entry.names[0].familiar for entry in store.trash()] == ["other:1"]
+    assert [entry.names[0].familiar for entry in store.trash.list()] == ["other:1"]
     assert store.check().clean
-    assert blobs(store) == {state.digest.hex for state in store._view().all_blobs()}
+    assert blobs(store) == {state.digest.hex for state in store.session.view().all_blobs()}
 
 
 def test_a_removal_empties_a_bounded_number_of_expired_entries_and_gc_all(store: Store) -> None:
     for _ in range(40):
         store.tag("app:1", "new:1")
-        with store._change() as change:
+        with store.session.change() as change:
             change.index.drop_expired_trash = lambda now: 0  # type: ignore[method-assign]
-            from casstore.removing import remove_images
+            from casstore.change.removal import remove_images
 
             remove_images(change, ["new:1"], force=False, prune=True, glob=False,
                           verbose=False, keep=1)  # fmt: skip
-    assert len(store.trash()) == 40
+    assert len(store.trash.list()) == 40
 
     store.remove(["nosuch"])
-    assert len(store.trash()) == 24
+    assert len(store.trash.list()) == 24
     store.gc()
-    assert store.trash() == []
+    assert store.trash.list() == []
 
 
 def test_gc_leaves_what_has_not_expired_unless_told_to_empty_the_trash(store: Store) -> None:
     remove_app(store)
     store.gc()
-    assert len(store.trash()) == 1
+    assert len(store.trash.list()) == 1
     before = blobs(store)
 
     would = store.gc(dry_run=True, empty_trash=True)
@@ -275,7 +281,7 @@ def test_gc_leaves_what_has_not_expired_unless_told_to_empty_the_trash(store: St
 
     assert (did.removed_blobs, did.freed) == (would.removed_blobs, would.freed)
     assert did.removed_blobs == len(before - blobs(store)) > 0
-    assert store.trash() == []
+    assert store.trash.list() == []
 
 
 def test_a_load_finds_its_blobs_in_the_trash(store: Store) -> None:
@@ -283,7 +289,7 @@ def test_a_load_finds_its_blobs_in_the_trash(store: Store) -> None:
     remove_app(store)
 
     store.load(io.BytesIO(CHAIN))
-    store.empty_trash()
+    store.trash.empty()
 
     assert blobs(store) == before
     assert names(store) == ["app:1", "app:2", "other:1", "shop/app:1"]
@@ -293,7 +299,7 @@ def test_a_load_finds_its_blobs_in_the_trash(store: Store) -> None:
 def test_a_dry_run_keeps_nothing(store: Store) -> None:
     store.remove(["other:1"], keep=DAY, dry_run=True)
 
-    assert store.trash() == []
+    assert store.trash.list() == []
     assert "other:1" in names(store)
 
 
@@ -302,39 +308,39 @@ def test_a_removal_that_is_refused_leaves_no_entry(store: Store) -> None:
 
     assert result.outcomes[0].error is not None
     assert result.outcomes[0].trash is None
-    assert store.trash() == []
+    assert store.trash.list() == []
 
 
 def test_a_pin_comes_back_with_its_image(store: Store) -> None:
-    connection = store._view().connection
+    connection = store.session.view().connection
     connection.execute("INSERT INTO pin SELECT image FROM reference WHERE name LIKE '%/other:1'")
     store.remove(["other:1"], keep=DAY, force=True)
     assert connection.execute("SELECT count(*) FROM pin").fetchone()[0] == 0
 
-    store.restore("other:1")
+    store.trash.restore("other:1")
 
     pinned = "SELECT count(*) FROM pin WHERE image IN (SELECT image FROM reference)"
-    assert store._view().connection.execute(pinned).fetchone()[0] == 1
+    assert store.session.view().connection.execute(pinned).fetchone()[0] == 1
 
 
 def test_the_setting_keeps_and_an_argument_overrides_it(store: Store) -> None:
-    store.set_setting("trash.keep", "7d")
+    store.settings.set("trash.keep", "7d")
     store.remove(["other:1"])
     store.prune(all=True, keep=0)
 
-    (entry,) = store.trash()
+    (entry,) = store.trash.list()
     assert entry.expires - entry.removed == 7 * 86400 * 10**9
-    store.restore("other:1")
-    store.unset_setting("trash.keep")
+    store.trash.restore("other:1")
+    store.settings.unset("trash.keep")
     store.remove(["other:1"])
-    assert store.trash() == []
+    assert store.trash.list() == []
 
 
 def test_df_shows_what_the_trash_alone_holds(store: Store) -> None:
     before = store.df()
     remove_app(store)
     store.remove(["other:1"], keep=DAY)
-    size = sum(entry.size for entry in store.trash())
+    size = sum(entry.size for entry in store.trash.list())
 
     usage = store.df()
 
@@ -355,18 +361,22 @@ def test_a_clone_has_the_trash_too(store: Store, tmp_path: Path) -> None:
 def test_a_rebuild_carries_the_trash_settings_leases_and_pins_over(store: Store) -> None:
     before = store.images(all=True)
     remove_app(store)
-    store.set_setting("trash.keep", "7d")
-    store.add_lease("held", "other:1")
-    store._view().connection.execute("INSERT INTO pin SELECT image FROM reference LIMIT 1")
-    trash, settings, leases = store.trash(), store.settings(), store.leases()
+    store.settings.set("trash.keep", "7d")
+    store.leases.add("held", "other:1")
+    store.session.view().connection.execute("INSERT INTO pin SELECT image FROM reference LIMIT 1")
+    trash, settings, leases = store.trash.list(), store.settings.list(), store.leases.list()
 
     assert store.check(rebuild=True).clean
 
-    assert (store.trash(), store.settings(), store.leases()) == (trash, settings, leases)
+    assert (store.trash.list(), store.settings.list(), store.leases.list()) == (
+        trash,
+        settings,
+        leases,
+    )
     pins = "SELECT count(*) FROM pin JOIN image ON image.id = pin.image"
-    assert store._view().connection.execute(pins).fetchone()[0] == 1
+    assert store.session.view().connection.execute(pins).fetchone()[0] == 1
     store.gc()
-    store.restore("app:1")
+    store.trash.restore("app:1")
     store.pin("other:1", pinned=False)
     assert store.images(all=True) == before
     assert store.check().clean
@@ -375,25 +385,25 @@ def test_a_rebuild_carries_the_trash_settings_leases_and_pins_over(store: Store)
 def test_a_rebuild_leaves_out_what_of_the_trash_it_cannot_read(store: Store) -> None:
     remove_app(store)
     store.remove(["other:1"], keep=DAY)
-    (manifest,) = {state.digest for state in store._view().all_blobs() if state.kind == "manifest"
+    (manifest,) = {state.digest for state in store.session.view().all_blobs() if state.kind == "manifest"
                    and state.digest in _tops(store, 2)}  # fmt: skip
-    os.unlink(store.disk.blobs.path(manifest))
+    os.unlink(store.session.backend.directory.blobs.path(manifest))
 
     repaired = store.check(rebuild=True).repaired
 
     assert [line for line in repaired if line.startswith("entry 2 of the trash: ")]
-    assert [entry.id for entry in store.trash()] == [1]
+    assert [entry.id for entry in store.trash.list()] == [1]
 
 
 def _tops(store: Store, entry: int) -> set[str]:
-    from casstore.disk.sqlitetrash import TrashTables
+    from casstore.backends.local.trash import TrashTables
 
-    return {state.digest for state in TrashTables(store._view()).held_by(entry)}
+    return {state.digest for state in TrashTables(store.session.view()).held_by(entry)}
 
 
 def test_fsck_finds_and_corrects_a_wrong_count_of_what_the_trash_holds(store: Store) -> None:
     remove_app(store)
-    store._view().connection.execute(
+    store.session.view().connection.execute(
         "UPDATE blob SET refcount = 7 WHERE id = (SELECT manifest FROM trash_holding LIMIT 1)"
     )
     assert [finding.code for finding in store.check().findings] == ["refcount-wrong"]
@@ -403,7 +413,7 @@ def test_fsck_finds_and_corrects_a_wrong_count_of_what_the_trash_holds(store: St
 
 def test_fsck_finds_an_entry_without_its_manifests(store: Store) -> None:
     remove_app(store)
-    store._view().connection.execute("DELETE FROM trash_holding WHERE manifest IN"
+    store.session.view().connection.execute("DELETE FROM trash_holding WHERE manifest IN"
                                      " (SELECT manifest FROM trash_name)")  # fmt: skip
 
     assert "trash-bad" in [finding.code for finding in store.check().findings]

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from casstore import Store
-from casstore.disk.blobdir import BlobDirectory
+from casstore.backends.local.blobs import BlobDirectory
 from casstore.errors import StorageError
 from tests.transfer.building import docker_archive, layer
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from casstore.disk import schema
+from casstore.backends.local import schema
 from casstore.errors import NotAStore
 from casstore.store import Store
 from tests.transfer.building import docker_archive, layer
@@ -29,8 +29,8 @@ CHANGES: dict[str, Callable[[Store], object]] = {
     "fsck --repair": lambda store: store.check(repair=True),
     "fsck --rebuild": lambda store: store.check(rebuild=True),
     "clone": lambda store: store.clone(store.path + "-copy"),
-    "lease add": lambda store: store.add_lease("kept", "shop/app:1"),
-    "lease rm": lambda store: store.remove_lease("kept"),
+    "lease add": lambda store: store.leases.add("kept", "shop/app:1"),
+    "lease rm": lambda store: store.leases.remove("kept"),
 }
 LOOKS: dict[str, Callable[[Store], object]] = {
     "images": lambda store: store.images(),
@@ -38,7 +38,7 @@ LOOKS: dict[str, Callable[[Store], object]] = {
     "history": lambda store: store.history("shop/app:1"),
     "df": lambda store: store.df(),
     "fsck": lambda store: store.check(),
-    "lease": lambda store: store.lease("shop/app:1").release(),
+    "lease": lambda store: store.leases.hold("shop/app:1").release(),
     "rmi --dry-run": lambda store: store.remove(["shop/app:1"], dry_run=True),
     "prune --dry-run": lambda store: store.prune(all=True, dry_run=True),
     "gc --dry-run": lambda store: store.gc(dry_run=True),
@@ -49,25 +49,25 @@ LOOKS: dict[str, Callable[[Store], object]] = {
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store(str(tmp_path / "store")) as store:
         store.load(io.BytesIO(ARCHIVE))
-        store.add_lease("kept", "shop/app:1")
+        store.leases.add("kept", "shop/app:1")
         yield store
 
 
 def version_of(store: Store) -> int:
-    with closing(sqlite3.connect(store.disk.database)) as connection:
+    with closing(sqlite3.connect(store.session.backend.directory.database)) as connection:
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     return version
 
 
 def make_newer(store: Store) -> None:
-    with closing(sqlite3.connect(store.disk.database)) as connection:
+    with closing(sqlite3.connect(store.session.backend.directory.database)) as connection:
         connection.execute(f"PRAGMA user_version = {schema.FORMAT_VERSION + 1}")
 
 
 def make_older(store: Store) -> None:
     """The store as the casstore of format version 1 left it."""
     store.close()
-    with closing(sqlite3.connect(store.disk.database)) as connection:
+    with closing(sqlite3.connect(store.session.backend.directory.database)) as connection:
         for table in (
             *("pin", "subject", "trash", "trash_image", "trash_holding", "trash_name"),
             "uncounted",
@@ -144,20 +144,20 @@ def test_a_store_that_was_looked_at_is_upgraded_by_a_change_through_the_same_obj
 
 def test_a_reader_notices_that_another_process_upgraded(store: Store) -> None:
     make_older(store)
-    view = store._view()
+    view = store.session.view()
     with Store(store.path) as other:
         other.gc()
-        other._view().connection.execute("INSERT INTO pin VALUES (1)")
+        other.session.view().connection.execute("INSERT INTO pin VALUES (1)")
 
     assert view.connection.execute("SELECT count(*) FROM pin").fetchone()[0] == 0
-    assert store._view().connection.execute("SELECT count(*) FROM pin").fetchone()[0] == 1
+    assert store.session.view().connection.execute("SELECT count(*) FROM pin").fetchone()[0] == 1
 
 
 def test_an_older_store_that_may_not_be_written_answers(store: Store) -> None:
     make_older(store)
     before = store.images()
     store.close()
-    database = Path(store.disk.database)
+    database = Path(store.session.backend.directory.database)
     database.chmod(0o444)
     Path(store.path).chmod(0o555)
     try:

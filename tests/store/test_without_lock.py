@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from casstore.backends.local.locks import Door
+from casstore.change.commit import Change
 from casstore.cli import main as main_module
-from casstore.commit import Change
-from casstore.disk.filelocking import Door
 from casstore.errors import Conflict, Locked, NotFound
 from casstore.store import Store
 from tests.transfer.building import docker_archive, layer
@@ -119,7 +119,7 @@ def test_a_lease_that_is_taken_while_a_removal_is_planned_holds(
 
         def lease_first(change: Change) -> None:
             if not held:
-                held.append(other.lease("a:1"))
+                held.append(other.leases.hold("a:1"))
             commit(change)
 
         monkeypatch.setattr(Change, "commit", lease_first)
@@ -135,7 +135,7 @@ def test_a_lease_that_is_taken_while_a_removal_is_planned_holds(
 def test_who_comes_for_a_lease_while_a_removal_is_committed_finds_the_image_gone(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from casstore.disk.sqliteindex import SqliteIndex
+    from casstore.backends.local.edits import SqliteIndex
 
     with Store(str(root)) as store, Store(str(root), lock_timeout=0.05) as other:
         commit, refused = SqliteIndex.commit, []
@@ -143,7 +143,7 @@ def test_who_comes_for_a_lease_while_a_removal_is_committed_finds_the_image_gone
         def too_early(index: SqliteIndex) -> None:
             if not refused:
                 with pytest.raises(Locked) as error:
-                    other.lease("a:1")
+                    other.leases.hold("a:1")
                 refused.append(error)
             commit(index)
 
@@ -152,7 +152,7 @@ def test_who_comes_for_a_lease_while_a_removal_is_committed_finds_the_image_gone
 
         assert refused
         with pytest.raises(NotFound):
-            other.lease("a:1")
+            other.leases.hold("a:1")
 
 
 def test_the_door_is_no_obstacle_where_directories_cannot_be_locked(

@@ -24,7 +24,7 @@ def run(args: Args, app: App) -> int:
     kind, *prefix = args.positional
     if kind == "images":
         try:
-            for name in app.looking.names(prefix[0] if prefix else ""):
+            for name in app.store.names(prefix[0] if prefix else ""):
                 app.out(name)
         except CasstoreError:
             pass  # at a prompt an error is of no use to anybody

@@ -99,7 +99,7 @@ _HEADERS = {
 def get(args: Args, app: App) -> int:
     """Print one value."""
     (name,) = args.positional
-    for setting in app.store.settings():
+    for setting in app.store.settings.list():
         if setting.name == name:
             app.out(setting.value)
             return 0
@@ -108,7 +108,7 @@ def get(args: Args, app: App) -> int:
 
 def ls(args: Args, app: App) -> int:
     """List the settings."""
-    settings = app.store.settings()
+    settings = app.store.settings.list()
     form = args.text("format") or "table"
     if form == "table":
         rows = [[one.name, one.value, one.default, one.help] for one in settings]
@@ -135,13 +135,13 @@ def ls(args: Args, app: App) -> int:
 
 def set_(args: Args, app: App) -> int:
     """Set one."""
-    app.store.set_setting(*args.positional)
+    app.store.settings.set(*args.positional)
     return 0
 
 
 def unset(args: Args, app: App) -> int:
     """Take one back."""
-    app.store.unset_setting(*args.positional)
+    app.store.settings.unset(*args.positional)
     return 0
 
 

@@ -48,8 +48,8 @@ for them. A directory that is written must be empty, or not be there.""",
 
 def run(args: Args, app: App) -> int:
     """Copy, and print the digest of what was copied."""
-    from casstore.copying import check_ends
     from casstore.model.place import STORE, parse_place
+    from casstore.store.copies import check_ends
 
     source, target = (parse_place(text) for text in args.positional)
     check_ends(source, target)
@@ -60,7 +60,7 @@ def run(args: Args, app: App) -> int:
     with transport(args, app) as via:
         if target.transport == STORE:
             limit_layers(args, app.store)
-            digest = app.store.take(
+            digest = app.store.copy_in(
                 source,
                 target.where,
                 platform=platform,
@@ -69,7 +69,9 @@ def run(args: Args, app: App) -> int:
                 via=via,
             )
         elif source.transport == STORE:
-            digest = app.store.give(source.where, target, platform=platform, whole=whole, via=via)
+            digest = app.store.copy_out(
+                source.where, target, platform=platform, whole=whole, via=via
+            )
         else:
             import tempfile
 
@@ -77,10 +79,10 @@ def run(args: Args, app: App) -> int:
 
             with tempfile.TemporaryDirectory(prefix="casstore-") as folder, Store(folder) as hub:
                 limit_layers(args, hub)
-                hub.take(
+                hub.copy_in(
                     source, _HUB, platform=platform, whole=whole, compression=compression, via=via
                 )
-                digest = hub.give(_HUB, target, whole=True, via=via)
+                digest = hub.copy_out(_HUB, target, whole=True, via=via)
     app.out(digest)
     return 0
 

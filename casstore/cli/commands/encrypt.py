@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from casstore.cli.keyinput import all_required
 from casstore.cli.options import LIST, OF_A_CHANGE, Args, Command, Option
-from casstore.disk.namedfile import read_file
+from casstore.files.namedfile import read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

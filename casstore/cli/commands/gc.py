@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
     from casstore.cli.app import App
-    from casstore.collecting.running import Stop
+    from casstore.gc.run import Stop
     from casstore.results.upkeep import CollectionResult, StoreFigures
     from casstore.rules.collection import CollectionPlan
     from casstore.rules.policy import Rule
@@ -142,9 +142,9 @@ def run(args: Args, app: App) -> int:
 
 def _run_policy(args: Args, app: App, given: dict[str, object]) -> int:
     from casstore.cli.collection import json_report, text_report
-    from casstore.collecting.planfile import read_plan, save_plan
-    from casstore.collecting.policyfile import BadPolicy
-    from casstore.collecting.running import Stop
+    from casstore.gc.planfile import read_plan, save_plan
+    from casstore.gc.policyfile import BadPolicy
+    from casstore.gc.run import Stop
 
     target, source = args.text("save-plan"), args.text("plan")
     dry_run = args.flag("dry-run") or target is not None
@@ -229,7 +229,7 @@ def _write_metrics(
     reached: bool = True,
     success: bool = True,
 ) -> None:
-    from casstore.collecting.metrics import Run, write_metrics
+    from casstore.gc.metrics import Run, write_metrics
 
     write_metrics(
         args.text("metrics") or "",
@@ -242,7 +242,7 @@ def _value(args: Args, option: Option) -> object:
 
 
 def _rules(args: Args, given: dict[str, object], *, now: int) -> tuple[Rule, ...]:
-    from casstore.collecting.policyfile import policy_from_file
+    from casstore.gc.policyfile import policy_from_file
     from casstore.rules.policy import BadSetting, parse_rule
 
     path = args.text("policy")

@@ -58,7 +58,7 @@ CREATED_BY_WIDTH = 45
 
 def run(args: Args, app: App) -> int:
     """Print the rows."""
-    rows = app.looking.history(args.positional[0])
+    rows = app.store.history(args.positional[0])
     full, human = args.flag("no-trunc"), args.flag("human")
     form = args.text("format") or "table"
     if form not in ("table", "json") or (form == "json" and not args.flag("quiet")):

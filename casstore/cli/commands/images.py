@@ -76,13 +76,13 @@ def run(args: Args, app: App) -> int:
     if tree and (form != "table" or digests or quiet):
         raise args.wrong("tree", "it has a table of its own")
     if quiet and form in ("table", "json") and not (filters or any(args.positional) or digests):
-        pieces = app.looking.image_ids(all=everything, digits=64 if full else SHORT_LENGTH)
+        pieces = app.store.image_ids(all=everything, digits=64 if full else SHORT_LENGTH)
         if pieces is not None:
             for ids in pieces:
                 app.write("\n".join(ids) + "\n")
             return 0
     patterns = tuple(pattern for pattern in args.positional if pattern)  # as docker, '' is none
-    images = app.looking.each_image(all=everything, filters=filters, patterns=patterns)
+    images = app.store.each_image(all=everything, filters=filters, patterns=patterns)
     if tree:
         app.write(_tree(images, app, full=full))
     elif form not in ("table", "json") or (form == "json" and not quiet):
@@ -164,7 +164,7 @@ def _tree(images: Iterable[ImageSummary], app: App, *, full: bool) -> str:
         name = NONE if repository == NONE else f"{repository}:{tag}"
         size = image_size(image.size, image.size)
         lines.append([name, _id(image, full), age(image.created, app.now()), size])
-        platforms = app.looking.platforms(image.id)
+        platforms = app.store.platforms(image.id)
         for number, one in enumerate(platforms, 1):
             branch = "└─" if number == len(platforms) else "├─"
             own = one.id.hex if full else one.id.short

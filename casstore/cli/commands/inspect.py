@@ -47,7 +47,7 @@ def run(args: Args, app: App) -> int:
     errors: list[tuple[str, int]] = []
     for image in args.positional:
         try:
-            found.append(app.looking.inspect(image, platform=args.text("platform")))
+            found.append(app.store.inspect(image, platform=args.text("platform")))
         except (NotAStore, Locked):
             raise
         except NotFound as error:

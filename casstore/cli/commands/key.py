@@ -6,8 +6,8 @@ import os
 
 from casstore.cli.keyinput import PASSWORD_FILE, new_password, password_for
 from casstore.cli.options import TEXT, WRONG_USAGE, Args, Command, Option
-from casstore.disk.namedfile import read_file
 from casstore.errors import CasstoreError, quote
+from casstore.files.namedfile import read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ PUBLIC = Command(
 
 def generate(args: Args, app: App) -> int:
     """Make a pair of files, or neither."""
-    from casstore.disk.durable import create_file
+    from casstore.files.durable import create_file
     from casstore.trust.keys import generate_pair
 
     prefix = args.text("output-key-prefix") or ""

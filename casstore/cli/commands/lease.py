@@ -120,13 +120,13 @@ command has ended, also where casstore is killed before it.""",
 def add(args: Args, app: App) -> int:
     """Take a soft lease."""
     name, image = args.positional
-    app.store.add_lease(name, image, _duration(args))
+    app.store.leases.add(name, image, _duration(args))
     return 0
 
 
 def ls(args: Args, app: App) -> int:
     """List the leases."""
-    leases = app.store.leases()
+    leases = app.store.leases.list()
     form = args.text("format") or "table"
     full, now = args.flag("no-trunc"), app.now()
     if form not in ("table", "json") or (form == "json" and not args.flag("quiet")):
@@ -158,7 +158,7 @@ def ls(args: Args, app: App) -> int:
 
 def rm(args: Args, app: App) -> int:
     """Remove soft leases."""
-    app.store.remove_lease(*args.positional)
+    app.store.leases.remove(*args.positional)
     return 0
 
 
@@ -166,10 +166,10 @@ def run(args: Args, app: App) -> int:
     """Run a command under hard leases and return its status."""
     if not args.rest:
         raise WrongUsage(f"'{RUN.called}' requires '--' and a command", RUN, show_usage=True)
-    with app.store.lease(*args.positional) as lease:
+    with app.store.leases.hold(*args.positional) as lease:
         from casstore.cli.child import run_to_end
 
-        return run_to_end(args.rest, keep=(lease.descriptor,))
+        return run_to_end(args.rest, keep=() if lease.descriptor is None else (lease.descriptor,))
 
 
 SUBCOMMANDS: dict[str, tuple[Command, Callable[[Args, App], int]]] = {

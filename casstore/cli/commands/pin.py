@@ -27,5 +27,5 @@ its last name stays without it. The pin is part of index.json, so it survives a 
 
 def run(args: Args, app: App) -> int:
     """Pin; silent when it worked."""
-    app.naming.pin(*args.positional)
+    app.store.pin(*args.positional)
     return 0

@@ -63,7 +63,7 @@ def run(args: Args, app: App) -> int:
         if not as_json:
             app.out(f"Total reclaimed space: {size(0)}")
         return 0
-    result = app.naming.prune(all=everything, filters=filters, dry_run=dry_run, keep=keep)
+    result = app.store.prune(all=everything, filters=filters, dry_run=dry_run, keep=keep)
     if as_json:
         _write_json(result, app)
     else:

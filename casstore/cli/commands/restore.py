@@ -41,7 +41,7 @@ def run(args: Args, app: App) -> int:
     name = args.text("as")
     if name is not None and len(args.positional) != 1:
         raise WrongUsage("--as needs exactly one ENTRY", HELP)
-    result = app.store.restore(*args.positional, name=name)
+    result = app.store.trash.restore(*args.positional, name=name)
     for image in result.images:
         app.out(f"Restored: {image.hex}")
     for reference in result.names:

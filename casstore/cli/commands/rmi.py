@@ -62,7 +62,7 @@ one command is one change that lasts.""",
 def run(args: Args, app: App) -> int:
     """Remove, print what went, and each error where it happened."""
     dry_run = args.flag("dry-run")
-    result = app.naming.remove(
+    result = app.store.remove(
         args.positional,
         force=args.flag("force"),
         prune=not args.flag("no-prune"),

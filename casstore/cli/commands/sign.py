@@ -10,7 +10,7 @@ from casstore.cli.keyinput import (
     required,
 )
 from casstore.cli.options import OF_A_CHANGE, TEXT, Args, Command, Option
-from casstore.disk.namedfile import read_file
+from casstore.files.namedfile import read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

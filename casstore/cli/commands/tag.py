@@ -40,5 +40,5 @@ def run(args: Args, app: App) -> int:
             f"Error parsing reference: {quote(target)} is not a valid repository/tag: {reason}"
         )
         return error.exit_code
-    app.naming.tag(source, target)
+    app.store.tag(source, target)
     return 0

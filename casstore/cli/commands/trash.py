@@ -84,7 +84,7 @@ _HEADERS = {
 
 def ls(args: Args, app: App) -> int:
     """List the entries."""
-    entries = app.store.trash()
+    entries = app.store.trash.list()
     form = args.text("format") or "table"
     full, now = args.flag("no-trunc"), app.now()
     if form not in ("table", "json") or (form == "json" and not args.flag("quiet")):
@@ -109,7 +109,7 @@ def ls(args: Args, app: App) -> int:
 
 def empty(args: Args, app: App) -> int:
     """Let go of entries and say what that freed."""
-    result = app.store.empty_trash(*args.positional)
+    result = app.store.trash.empty(*args.positional)
     app.warn(result.warnings)
     app.out(f"Total reclaimed space: {size(result.freed)}")
     return 0

@@ -26,5 +26,5 @@ Harmless for an image that is not pinned.""",
 
 def run(args: Args, app: App) -> int:
     """Unpin; silent when it worked."""
-    app.naming.pin(*args.positional, pinned=False)
+    app.store.pin(*args.positional, pinned=False)
     return 0

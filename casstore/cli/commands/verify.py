@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from casstore.cli.keyinput import ANNOTATIONS, annotations_of, required
 from casstore.cli.options import OF_A_LOOK, TEXT, Args, Command, Option
-from casstore.disk.namedfile import read_file
 from casstore.errors import CasstoreError
+from casstore.files.namedfile import read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Backends: where a store is kept. Each implements all of ports/."""

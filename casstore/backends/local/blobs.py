@@ -1,0 +1,264 @@
+"""blobs/sha256/<64 hex>: immutable files, each named by the sha256 of its bytes.
+
+Every path is made from a parsed digest, and no symbolic link is followed. A file gets its name
+here only when its content is complete and on the disk (durable.py).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from _operator import length_hint  # of which `operator` would be a costlier import
+from itertools import islice
+
+from casstore.errors import Damaged
+from casstore.files import durable
+from casstore.model.digest import Digest, is_hex64
+from casstore.model.state import StoredFile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import BinaryIO
+
+    from casstore.errors import CasstoreError
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+DOCUMENT_LIMIT = 4 << 20
+_AT_ONCE = 8192  # names of a discard that are in memory
+# By so many unlinks is the disk judged, and seconds for one from which on it makes them wait.
+_SAMPLE = 16
+_WAITING = 50e-6
+_FOREVER = float("inf")
+
+_NO_FILE = frozenset((errno.ELOOP, errno.ENXIO))  # a symbolic link, a socket
+
+
+class BlobDirectory:
+    """The blobs of a store."""
+
+    def __init__(self, root: str) -> None:
+        self.directory = os.path.join(root, "blobs", "sha256")
+        self._waits = False  # unlinks take their time here
+
+    def path(self, digest: Digest) -> str:
+        """The file of a blob, whether it is there or not."""
+        return os.path.join(self.directory, digest.hex)
+
+    file_of = path
+
+    def size(self, digest: Digest) -> int | None:
+        """Bytes in the file; None if there is no regular file of that name."""
+        try:
+            status = os.lstat(self.path(digest))
+        except FileNotFoundError:
+            return None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+    def written(self, digest: Digest) -> int | None:
+        """When the file's content was written (ns); None if there is no such file."""
+        try:
+            return os.lstat(self.path(digest)).st_mtime_ns
+        except FileNotFoundError:
+            return None
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """Open a blob. The reader verifies the content as it streams.
+
+        Raises:
+            Damaged: it is not there, or no regular file.
+            StorageError: the operating system does not open it.
+        """
+        try:
+            descriptor = os.open(self.path(digest), _READ)
+        except FileNotFoundError:
+            raise Damaged(f"blob {digest} is missing") from None
+        except OSError as error:
+            raise _cannot_open(error, digest) from None
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise Damaged(f"blob {digest} is not a regular file")
+        return open(descriptor, "rb", buffering=0)
+
+    def read(self, digest: Digest, limit: int = DOCUMENT_LIMIT) -> bytes:
+        """A whole document, verified.
+
+        Raises:
+            Damaged: missing, larger than `limit`, or not the bytes of that digest.
+            StorageError: it cannot be read.
+        """
+        from casstore.model.digest import sha256
+
+        with self.open(digest) as file:
+            try:
+                data = file.read(limit + 1)
+            except OSError as error:
+                raise durable.storage_error(error, f"cannot read blob {digest}") from None
+        if len(data) > limit or sha256(data) != digest:
+            raise Damaged(f"blob {digest} is corrupt: its content has another digest")
+        return data
+
+    def content(self, digest: Digest, limit: int) -> bytes | None:
+        """A whole small blob as it is, for a caller that verifies it; None where it is missing.
+
+        Of a file of more than `limit` bytes, one byte more than that.
+
+        Raises:
+            Damaged: no regular file.
+            StorageError: it cannot be opened, or read.
+        """
+        try:
+            descriptor = os.open(f"{self.directory}/{digest.hex}", _READ)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _cannot_open(error, digest) from None
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise Damaged(f"blob {digest} is not a regular file")
+            return os.read(descriptor, min(status.st_size, limit) + 1)
+        except OSError as error:
+            raise durable.storage_error(error, f"cannot read blob {digest}") from None
+        finally:
+            os.close(descriptor)
+
+    def publish(self, staged: Iterable[tuple[str, Digest]]) -> None:
+        """Give flushed files their digests as names; durable when it returns.
+
+        Raises:
+            Damaged: somebody put a directory in the place of one.
+        """
+        moves = ((path, self.path(digest)) for path, digest in staged)
+        try:
+            durable.publish(moves, self.directory)
+        except IsADirectoryError as error:
+            raise Damaged(
+                f"there is a directory in the place of blob {os.path.basename(error.filename2)};"
+                " casstore fsck --repair puts it aside"
+            ) from None
+
+    def discard(self, digests: Iterable[Digest]) -> list[str]:
+        """Unlink blobs; one that is gone already is no error.
+
+        Returns:
+            A line for each file that could not be removed.
+        """
+        ahead, problems = iter(digests), []
+        while some := list(islice(ahead, _AT_ONCE)):
+            problems += self.discard_some(some)[1]
+        return problems
+
+    def discard_some(
+        self, digests: Sequence[Digest], seconds: float = _FOREVER
+    ) -> tuple[int, list[str]]:
+        """Unlink blobs, in order, until so many seconds are over.
+
+        Returns:
+            How many of them this has come to, and a line for each file that could not be removed.
+        """
+        until = time.monotonic() + seconds
+        problems = []
+        try:
+            directory = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            return len(digests), [
+                str(durable.storage_error(error, "cannot open the blob directory"))
+            ]
+        names = [digest.hex for digest in digests]
+        ahead = iter(names)
+        try:
+            for name, reason in self._unlink(directory, ahead, until):
+                digest = Digest.of_hex(name)
+                if isinstance(reason, IsADirectoryError):
+                    problems += self._discard_directory(digest)
+                else:
+                    problems.append(
+                        str(durable.storage_error(reason, f"cannot remove blob {digest}"))
+                    )
+        finally:
+            os.close(directory)
+        return len(names) - length_hint(ahead), problems
+
+    def _unlink(
+        self, directory: int, names: Iterator[str], until: float
+    ) -> list[tuple[str, OSError]]:
+        """Unlink what a list's iterator gives; returns what could not be, and why."""
+        failed: list[tuple[str, OSError]] = []
+
+        def unlink_each(some: Iterator[str]) -> None:
+            for name in some:
+                try:
+                    os.unlink(name, dir_fd=directory)
+                except FileNotFoundError:
+                    pass
+                except OSError as error:
+                    failed.append((name, error))
+                if time.monotonic() > until:
+                    return
+
+        if not self._waits:
+            begun = time.perf_counter()
+            unlink_each(islice(names, _SAMPLE))
+            self._waits = time.perf_counter() - begun > _SAMPLE * _WAITING
+        if self._waits and length_hint(names) > _SAMPLE:
+            try:
+                from casstore.files.sidebyside import side_by_side
+            except (ImportError, OSError):
+                pass  # no descriptor is left, say: after a commit, that must not stop us
+            else:
+                side_by_side(unlink_each, names)
+        unlink_each(names)
+        return failed
+
+    def _discard_directory(self, digest: Digest) -> list[str]:
+        """Remove a directory in a blob's place if it is empty: its content is not ours."""
+        try:
+            os.rmdir(self.path(digest))
+        except OSError:
+            return [f"{digest} is a directory that is not empty; fsck --repair puts it aside"]
+        return []
+
+    def strangers(self, known: Iterable[str]) -> Iterator[StoredFile]:
+        """As `walk`, less the files whose hex digits are in `known`: these are not looked at."""
+        try:
+            names = set(os.listdir(self.directory))
+        except FileNotFoundError:
+            return  # no blob ever came, and an empty directory is easily lost
+        names.difference_update(known)
+        for name in sorted(names):
+            try:
+                status = os.lstat(os.path.join(self.directory, name))
+            except FileNotFoundError:
+                continue  # an rmi beside us took it
+            yield _file(name, status)
+
+    def walk(self) -> Iterator[StoredFile]:
+        """Each entry of the directory: its name, its digest if it has the form, its status."""
+        try:
+            found = os.scandir(self.directory)
+        except FileNotFoundError:
+            return  # as above
+        with found as entries:
+            for entry in entries:
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # an rmi beside us took it
+                yield _file(entry.name, status)
+
+
+def _file(name: str, status: os.stat_result) -> StoredFile:
+    digest = Digest.of_hex(name) if is_hex64(name) else None
+    size = status.st_size
+    return StoredFile._make(
+        (name, digest, size, status.st_mode, size if status.st_nlink == 1 else 0)
+    )
+
+
+def _cannot_open(error: OSError, digest: Digest) -> CasstoreError:
+    if error.errno in _NO_FILE:
+        return Damaged(f"blob {digest} is not a regular file")
+    return durable.storage_error(error, f"cannot read blob {digest}")

@@ -1,0 +1,54 @@
+"""Image trees as fsck reads them: documents from the blobs, the rest from the index.
+
+So each document is held against what the index says, and no layer is read for it.
+"""
+
+from __future__ import annotations
+
+from casstore.errors import Refused
+from casstore.model.mediatype import is_encrypted
+from casstore.transfer.storedtree import StoredTree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.backends.local.blobs import BlobDirectory
+    from casstore.backends.local.view import SqliteView
+    from casstore.model.digest import Digest
+    from casstore.model.record import Descriptor, LayerRecord
+
+
+class IndexedTree(StoredTree):
+    """A `TreeReader`; the content of layers is checked by its digest, elsewhere."""
+
+    def __init__(self, blobs: BlobDirectory, view: SqliteView) -> None:
+        super().__init__(blobs)
+        self._view = view
+        self._top: Digest | None = None
+        self._needs: tuple[Digest, ...] = ()
+        self._below: dict[Digest, LayerRecord] = {}
+        self.encrypted: dict[Digest, None] = {}
+
+    def expect(self, document: Digest) -> None:
+        """Look up at once what the index says of all that a document needs."""
+        pairs = self._view.needs_and_layers_of(document)
+        self._top = document
+        self._needs = tuple(digest for digest, _ in pairs)
+        self._below = {digest: layer for digest, layer in pairs if layer is not None}
+
+    def needs(self, document: Digest) -> tuple[Digest, ...]:
+        """What the index says that a document needs."""
+        if document == self._top:
+            return self._needs
+        return tuple(need.digest for need in self._view.needs_of(document))
+
+    def layer(self, descriptor: Descriptor, diff_id: Digest | None) -> LayerRecord:
+        record = self._below.get(descriptor.digest) or self._view.layer(descriptor.digest)
+        if record is None:
+            raise Refused(f"layer {descriptor.digest} is not known as a layer")
+        return record
+
+    def leaf(self, descriptor: Descriptor) -> None:
+        if is_encrypted(descriptor.media_type):
+            self.encrypted[descriptor.digest] = None
+        if self._view.blob_size(descriptor.digest) != descriptor.size:
+            raise Refused(f"blob {descriptor.digest} is not in the index with its size")

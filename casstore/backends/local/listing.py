@@ -1,0 +1,82 @@
+"""The images of a store in the order of a list, one after the other.
+
+SQLite sorts row numbers and dates, and looks all else up as it is asked for, so that a list takes
+the memory of one image. Newest first; Docker compares whole seconds; an image without a date is
+the oldest there is, and those of one second go by their IDs.
+"""
+
+from __future__ import annotations
+
+from casstore.backends.local.view import facts
+from casstore.model.reference import Reference
+from casstore.model.state import Listed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from casstore.backends.local.view import SqliteView
+    from casstore.model.digest import Digest
+
+# A division of integers rounds towards 0, and there are images of before 1970.
+_ORDER = (
+    " ORDER BY image.created IS NULL,"
+    " image.created / 1000000000 - (image.created % 1000000000 < 0) DESC, image.digest"
+)
+_REFERS = (
+    "EXISTS (SELECT 1 FROM holding JOIN subject ON subject.manifest = holding.manifest"
+    " JOIN blob ON blob.digest = subject.digest WHERE holding.image = image.id)"
+)
+# LIMIT -1: else SQLite makes one query of the two, and sorts whole rows.
+# ruff: noqa: S608 - all parts are constants
+ROWS = {
+    "listed_images": "SELECT image.digest, parent.digest, image.created, image.size, image.labels,"
+    " parent.size, (SELECT count(*) FROM image AS child WHERE child.parent = image.id),"
+    " image.id IN pin,"
+    " (SELECT group_concat(name, char(10)) FROM reference WHERE reference.image = image.id)"
+    f" FROM (SELECT image.id AS own FROM image{_ORDER} LIMIT -1)"
+    " JOIN image ON image.id = own LEFT JOIN image AS parent ON parent.id = image.parent",
+    "names_by_digest": "SELECT 1 FROM reference WHERE instr(name, '@') LIMIT 1",
+    "listed_ids": "SELECT substr(lower(hex(image.digest)), 1, ?) FROM image"
+    " LEFT JOIN reference ON reference.image = image.id"
+    " WHERE reference.image IS NOT NULL OR ? OR NOT"
+    f" (EXISTS (SELECT 1 FROM image AS child WHERE child.parent = image.id) OR {_REFERS}){_ORDER}",
+}
+LOOK_UPS = {"refers": f"SELECT {_REFERS} FROM image WHERE image.digest = ?"}
+_AT_ONCE = 4096
+
+
+def listed_images(view: SqliteView) -> Iterator[Listed]:
+    """Every image, newest first, as of the moment when the first is asked for."""
+    view.connection.execute("PRAGMA temp_store = MEMORY")  # /tmp may be full
+    for row in view.connection.execute(ROWS["listed_images"]):
+        one = facts(row[:5])
+        _, _, _, size, _, below, children, pinned, text = row
+        # rows of one image come in the order of their ids out of SQLite's index, which has both
+        names = tuple(map(Reference, text.split("\n"))) if text is not None else ()
+        own = max(size - below, 0) if below is not None else size
+        yield Listed._make((one, names, own, children, bool(pinned)))
+
+
+def refers(view: SqliteView, image: Digest) -> bool:
+    """Whether an image refers to a manifest or index of the store."""
+    found: tuple[int] = view.connection.execute(LOOK_UPS["refers"], (image.raw,)).fetchone()
+    return bool(found[0])
+
+
+def listed_ids(view: SqliteView, *, digits: int, everything: bool) -> Iterator[list[str]] | None:
+    """Hex digits of the image IDs, one for each name, many at a time, newest first.
+
+    An image without names is there once; without `everything` only if no image is made from it, and
+    it refers to none. None where there are names by digest, of which a list does not show all.
+    """
+    if view.connection.execute(ROWS["names_by_digest"]).fetchone() is not None:
+        return None
+    return _in_pieces(view, digits, everything=everything)
+
+
+def _in_pieces(view: SqliteView, digits: int, *, everything: bool) -> Iterator[list[str]]:
+    view.connection.execute("PRAGMA temp_store = MEMORY")
+    found = view.connection.execute(ROWS["listed_ids"], (digits, everything))
+    while rows := found.fetchmany(_AT_ONCE):
+        yield [row[0] for row in rows]

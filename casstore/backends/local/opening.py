@@ -1,0 +1,207 @@
+"""The open index of a local store: one connection, whatever state a crash left casstore.db in.
+
+A reader takes no lock. A writer takes the lock first, and then opens the database, which is built
+again where it is missing or damaged. What the next look needs may be another connection than the
+last one's; a view that is in use keeps its own, which is closed with the last view of it.
+"""
+
+from __future__ import annotations
+
+import os
+from _weakref import ref  # `weakref` is an import of its own
+
+from casstore.clock import current_time
+from casstore.errors import Damaged
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.backends.local.directory import LocalStore
+    from casstore.backends.local.schema import Connection
+
+
+# Open indexes, by their id: a forked child leaves their databases to its parent.
+_open: dict[int, ref[OpenIndex]] = {}
+_was_forked = False
+
+
+class OpenIndex:
+    """The connection that a store keeps open between its looks and changes."""
+
+    def __init__(self, store: LocalStore) -> None:
+        self._store = store
+        self._open: Connection | None = None
+        self._only_to_read = False  # a change needs another connection
+        self._outdated = False  # the connection is to a database of an older version
+        self._file: tuple[int, int] | None = None  # device and inode of what it is to
+
+    def close(self) -> None:
+        """Let go of the connection, which closes itself when the last view of it goes."""
+        self._open = None
+        self._only_to_read = False
+        _open.pop(id(self), None)
+
+    def __del__(self) -> None:
+        _open.pop(id(self), None)
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: open the database again when it is next used."""
+        opened, self._open = self._open, None
+        self._only_to_read = self._outdated = False
+        if opened is not None:
+            from casstore.backends.local.forking import leave_to_parent
+
+            leave_to_parent(opened)
+
+    def _begin_to_connect(self) -> None:
+        """Note which file is opened; and in a forked child, close what the parent had opened."""
+        if _was_forked:
+            from casstore.backends.local.forking import close_inherited
+
+            close_inherited()
+        self._file = self._store.identity()
+        _open[id(self)] = ref(self)
+
+    def to_read(self) -> Connection:
+        """A connection to look through. Raises NotAStore, Damaged."""
+        from casstore.backends.local.schema import is_current
+
+        self._leave_what_was_replaced()
+        if self._outdated and self._open is not None and is_current(self._open):
+            self.close()  # another process upgraded it: now there is more to see
+        if self._open is None:
+            store = self._store
+            store.require()
+            self._begin_to_connect()
+            try:
+                connection, writable = store.connect_to_read()
+                self._outdated = not is_current(connection)
+            except Damaged:
+                from casstore.backends.local.care.rebuild import index_in_memory
+
+                # The next change rebuilds the database; until then index.json and the blobs
+                # answer.
+                connection, writable = index_in_memory(store), False
+            self._open = connection
+            self._only_to_read = not writable
+        return self._open
+
+    def refresh(self) -> None:
+        """Let the next look be of the store itself, not of a copy that was made for reading."""
+        if self._only_to_read:
+            self.close()
+
+    def to_change(self) -> Connection:
+        """The connection that `prepare` has opened."""
+        assert self._open is not None
+        return self._open
+
+    def prepare(self, *, create: bool) -> list[str]:
+        """Open the database for writing, and mend what has to be mended first; the lock is held.
+
+        Returns:
+            What the user should know of that.
+        """
+        store = self._store
+        if store.is_shared():
+            from casstore.backends.local.creation import separate_database
+
+            separate_database(store)
+        self._connect_for_change(create=create)
+        layout = store.layout
+        published = layout.generation()
+        if published is not None:
+            return self._build_again() if self._is_behind(published) else []
+        if layout.is_foreign():
+            from casstore.backends.local.care.adoption import adopt_published
+
+            return adopt_published(store, self.to_change(), current_time())
+        noted = layout.noted()
+        if noted is not None and self._is_behind(noted):
+            from casstore.backends.local.care.oldcopy import keep_what_came_since
+
+            return [keep_what_came_since(store, self.to_change(), noted)]
+        return []
+
+    def _connect_for_change(self, *, create: bool) -> None:
+        """Open the database for writing, building it first where it is missing or damaged."""
+        from casstore.backends.local.schema import has_uncounted, is_current
+
+        self._leave_what_was_replaced()
+        if self._only_to_read:
+            self.close()
+        if self._open is not None:
+            if is_current(self._open):
+                return
+            self.close()  # older: to be upgraded; newer since we opened it: to be refused
+        store = self._store
+        if create:
+            from casstore.backends.local.creation import finish, make_database
+
+            if not store.exists() and not os.path.exists(store.database):
+                make_database(store)
+            finish(store)
+        try:
+            if os.path.exists(store.database):
+                self._connect(upgrade=True)
+                connection = self.to_change()
+                if has_uncounted(connection):
+                    from casstore.backends.local.care.recount import recount_few
+
+                    recount_few(store.blobs, connection)
+                return
+        except Damaged:
+            store.check_readable()
+        from casstore.backends.local.care.rebuild import rebuild_database
+
+        rebuild_database(store)
+        self._connect()
+
+    def _connect(self, *, upgrade: bool = False) -> None:
+        """Open the database for writing; the lock is held, so that nobody replaces it."""
+        self._begin_to_connect()
+        self._open = self._store.connect(writable=True, upgrade=upgrade)
+        self._outdated = False
+
+    def _leave_what_was_replaced(self) -> None:
+        """Forget a connection to a database that another process has put a new one in place of.
+
+        What is written there reaches nobody, though index.json and the blobs would follow it.
+        """
+        if self._open is not None and self._file != self._store.identity():
+            self.close()
+
+    def _is_behind(self, published: int) -> bool:
+        """Whether index.json, of generation `published`, is ahead: an old database was put back.
+
+        No crash leaves that, for a change is in the database before it is in index.json. To go on
+        with the copy would take from index.json all that came after it, and gc the blobs.
+        """
+        from casstore.backends.local.view import SqliteView
+
+        committed = SqliteView(self.to_change(), now=0, hard={}).meta("generation")
+        return isinstance(committed, int) and committed < published
+
+    def _build_again(self) -> list[str]:
+        """Build the database from index.json and the blobs, and say so; the lock is held."""
+        from casstore.backends.local.care.rebuild import rebuild_database
+
+        self.close()
+        problems, _ = rebuild_database(self._store)
+        self._connect()
+        return [
+            "casstore.db was older than index.json, as if an old copy had been put back: it was"
+            " made again from index.json and the blobs, and the copy kept as casstore.db.damaged-…",
+            *problems,
+        ]
+
+
+def _leave_to_parent() -> None:
+    global _was_forked  # noqa: PLW0603 - of the process, as a fork is
+    _was_forked = True
+    indexes = [found for one in _open.values() if (found := one()) is not None]
+    _open.clear()
+    for index in indexes:
+        index.leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)

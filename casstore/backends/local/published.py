@@ -1,0 +1,363 @@
+"""index.json and oci-layout: the store as every other OCI tool sees it.
+
+index.json is derived from the index and never the truth. It is one JSON object with one record a
+line, so that a change costs a search and a copy, never a parse: the unchanged lines are copied
+byte for byte, and only the changed records are written anew (the peers' habit of rewriting the
+whole list is what makes them slow as they grow). The search starts where the record is likely to
+be, and neither search nor copy keeps more than a piece of the file in memory.
+
+A store may publish on demand only: then the first change withdraws index.json, which costs the same
+whatever the store's size; the file says then that it names nothing.
+
+The generation in its annotations tells at a glance whether it is the one last committed; another
+tool that rewrites the file loses the form, and that shows too.
+"""
+
+from __future__ import annotations
+
+import os
+
+from casstore.files import durable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import BinaryIO
+
+    from casstore.model.published import Published
+
+LAYOUT = b'{"imageLayoutVersion":"1.0.0"}\n'
+REF_NAME = "org.opencontainers.image.ref.name"
+IMAGE_NAME = "io.containerd.image.name"
+PARENT = "io.casstore.image.parent"
+PINNED = "io.casstore.image.pinned"
+NOTED = "casstore.generation"
+GENERATION = "io.casstore.index.generation"
+
+# What is there while nothing is published: an index of no manifests, valid for every other tool.
+_WITHDRAWN = (
+    b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[],'
+    b'"annotations":{"io.casstore.index.published":"on-demand"}}\n'
+)
+_HEAD = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[\n'
+_SEPARATOR = b",\n"
+_TAIL = b'\n],"annotations":{"' + GENERATION.encode() + b'":"%020d"}}\n'
+_TAIL_LENGTH = len(_TAIL % 0)
+# From this many edits on, one pass over all lines is cheaper than a search for each.
+_MANY = 16
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_WINDOW = 256 << 10  # what a search or a pass reads at a time
+_BATCH = 4096  # records that `write` joins at a time
+
+# Where a record is in the file, and what comes in its place: start, end, new record or None.
+Place = tuple[int, int, "bytes | None"]
+
+
+def record(row: Published) -> bytes:
+    """The line of one descriptor. Nothing in it needs JSON escapes: names are grammar-checked."""
+    annotations = []
+    if row.name is not None:
+        annotations.append(f'"{REF_NAME}":"{row.written or row.name.familiar}"')
+        annotations.append(f'"{IMAGE_NAME}":"{row.name}"')
+    if row.parent is not None:
+        annotations.append(f'"{PARENT}":"{row.parent}"')
+    if row.pinned:
+        annotations.append(f'"{PINNED}":"true"')
+    ending = f',"annotations":{{{",".join(annotations)}}}' if annotations else ""
+    media_type, digest, size = row.top
+    return f'{{"mediaType":"{media_type}","digest":"{digest}","size":{size}{ending}}}'.encode()
+
+
+class LayoutFile:
+    """index.json in a store."""
+
+    def __init__(self, root: str, staging: str) -> None:
+        """`staging` is the path of a file on the same file system to write new versions to."""
+        self.path = os.path.join(root, "index.json")
+        self.last = self.path + ".last"  # what was published before it was withdrawn
+        self._noted = os.path.join(root, NOTED)
+        self._staging = staging
+
+    def generation(self) -> int | None:
+        """The generation published; None where the file is missing or not of our form."""
+        try:
+            file = os.open(self.path, _READ)
+        except OSError:
+            return None
+        try:
+            size = os.fstat(file).st_size
+            if size < len(_HEAD) + _TAIL_LENGTH or os.pread(file, len(_HEAD), 0) != _HEAD:
+                return None
+            return _generation_in(os.pread(file, _TAIL_LENGTH, size - _TAIL_LENGTH))
+        except OSError:
+            return None
+        finally:
+            os.close(file)
+
+    def problem(self) -> OSError | None:
+        """Why the file, which is there, cannot be read; None where it can, or is missing."""
+        try:
+            file = os.open(self.path, _READ)
+            try:
+                os.pread(file, 1, 0)
+            finally:
+                os.close(file)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return error
+        return None
+
+    def is_foreign(self) -> bool:
+        """Whether there is a file that is not of our form: another tool wrote it."""
+        return self.generation() is None and not self.is_withdrawn() and os.path.lexists(self.path)
+
+    def is_withdrawn(self) -> bool:
+        """Whether the file says that nothing is published."""
+        try:
+            with open(self.path, "rb", buffering=0) as file:
+                return file.read(len(_WITHDRAWN) + 1) == _WITHDRAWN
+        except OSError:
+            return False
+
+    def noted(self) -> int | None:
+        """The generation that `note` has last written; None where there is none to be read."""
+        try:
+            file = os.open(self._noted, _READ)
+        except OSError:
+            return None
+        try:
+            text = os.pread(file, 32, 0)
+        except OSError:
+            return None
+        finally:
+            os.close(file)
+        digits = text.removesuffix(b"\n")
+        return int(digits) if len(digits) == 20 and digits.isdigit() else None
+
+    def note(self, generation: int) -> None:
+        """Note what was committed, where index.json, being withdrawn, does not say it.
+
+        Neither flushed nor necessary: it only tells a database from an old copy of it.
+        """
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            file = os.open(self._noted, flags, 0o644)
+            if os.fstat(file).st_nlink > 1:  # a copy of the store by hard links has it, too
+                os.close(file)
+                os.unlink(self._noted)
+                file = os.open(self._noted, flags | os.O_EXCL, 0o644)
+            try:
+                os.pwrite(file, b"%020d\n" % generation, 0)
+                durable.share_with_group(file, self._noted)
+            finally:
+                os.close(file)
+        except OSError:
+            pass
+
+    def withdraw(self) -> None:
+        """Let index.json name nothing, and keep what it named as `last`; durable on return."""
+        if self.is_withdrawn():
+            return
+        self.forget_last()
+        if os.path.exists(self.path) and not durable.share(self.path, self.last):
+            durable.copy_file(self.path, self.last)
+            durable.sync_files([self.last])
+        with durable.replace_file(self.path, self._staging) as new:
+            new.file.write(_WITHDRAWN)
+
+    def lines(self, path: str) -> Iterator[bytes] | None:
+        """The records of index.json, or of `last`, one after the other; None for another form.
+
+        A record is some bytes in braces; whether it is JSON is for a parser to say.
+        """
+        try:
+            with open(path, "rb", opener=_open) as file:
+                size = os.fstat(file.fileno()).st_size
+                if file.read(len(_HEAD)) != _HEAD or not all(
+                    line.startswith(b"{") and line.endswith((b"}\n", b"},\n"))
+                    for line in _until(file, size - _TAIL_LENGTH + 1)
+                ):
+                    return None
+                if _generation_in(b"\n" + file.read()) is None:
+                    return None
+        except OSError:
+            return None
+        return _records(path)
+
+    def forget_last(self) -> None:
+        """Remove what `withdraw` kept."""
+        try:
+            os.unlink(self.last)
+        except FileNotFoundError:
+            pass
+
+    def write(self, rows: Iterable[Published], generation: int) -> None:
+        """Publish a whole new version."""
+        with durable.replace_file(self.path, self._staging) as new:
+            new.file.write(_HEAD)
+            batch: list[bytes] = []
+            separator = b""
+            for row in rows:
+                batch.append(record(row))
+                if len(batch) == _BATCH:
+                    new.file.write(separator + _SEPARATOR.join(batch))
+                    batch, separator = [], _SEPARATOR
+            if batch:
+                new.file.write(separator + _SEPARATOR.join(batch))
+            new.file.write(_TAIL % generation)
+
+    def is_current(self, rows: Iterable[Published], generation: int) -> bool:
+        """Whether the file lists exactly these descriptors, in any order."""
+        lines = self.lines(self.path)
+        if lines is None:  # another form, unless it lists nothing
+            with open(self.path, "rb") as file:
+                whole = file.read(len(_HEAD) + _TAIL_LENGTH + 1)
+            return whole == _HEAD + _TAIL % generation and not any(True for _ in rows)
+        return self.generation() == generation and _sum(lines) == _sum(map(record, rows))
+
+    def splice(
+        self,
+        edits: Sequence[tuple[Published, Published | None]],
+        added: Sequence[Published],
+        generation: int,
+    ) -> bool:
+        """Publish a version that differs by a few records.
+
+        Args:
+            edits: each old record with the one to put in its place, or None to cut it.
+            added: records to append.
+
+        Returns:
+            False, and nothing is changed, if an old record is not in the file: then the file is
+            not what was last published, and `write` must be used.
+        """
+        with open(self.path, "rb", buffering=0) as file:
+            old = file.fileno()
+            end = os.fstat(old).st_size - _TAIL_LENGTH
+            places = _places(old, end, edits)
+            if places is None:
+                return False
+            with durable.replace_file(self.path, self._staging) as new:
+                new.file.write(_HEAD)
+                separator = b""
+                for piece in _pieces(places, end, added):
+                    new.file.write(separator)
+                    if isinstance(piece, bytes):
+                        new.file.write(piece)
+                    else:
+                        durable.copy_part(old, piece.start, piece.stop, new.file)
+                    separator = _SEPARATOR
+                new.file.write(_TAIL % generation)
+        return True
+
+
+def _sum(lines: Iterable[bytes]) -> tuple[int, int]:
+    """How many lines, and the sum of their hashes: the same for the same lines in any order."""
+    from hashlib import sha256
+
+    count = total = 0
+    for line in lines:
+        count += 1
+        total += int.from_bytes(sha256(line).digest(), "big")
+    return count, total
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def _records(path: str) -> Iterator[bytes]:
+    with open(path, "rb", opener=_open) as file:
+        end = os.fstat(file.fileno()).st_size - _TAIL_LENGTH + 1
+        file.seek(len(_HEAD))
+        for line in _until(file, end):
+            yield line[: -len(_SEPARATOR)] if line.endswith(_SEPARATOR) else line[:-1]
+
+
+def _until(file: BinaryIO, end: int) -> Iterator[bytes]:
+    """Whole lines up to an offset of the file."""
+    at = file.tell()
+    while at < end:
+        line = file.readline()
+        if not line:
+            return
+        at += len(line)
+        yield line
+
+
+def _pieces(
+    places: Sequence[Place], end: int, added: Sequence[Published]
+) -> Iterator[bytes | range]:
+    """The new version in order, without separators: records, and ranges of the old file."""
+    at = len(_HEAD)
+    for start, stop, new in places:
+        if start > at:
+            yield range(at, start - len(_SEPARATOR))
+        if new is not None:
+            yield new
+        at = stop + len(_SEPARATOR)
+    if at < end:
+        yield range(at, end)
+    for row in added:
+        yield record(row)
+
+
+def _places(
+    file: int, end: int, edits: Sequence[tuple[Published, Published | None]]
+) -> list[Place] | None:
+    """Where the old records are, in order of the file; None if one is not there."""
+    if len(edits) >= _MANY:
+        return _places_of_many(file, end, {record(old): new and record(new) for old, new in edits})
+    places = []
+    for old, new in edits:
+        line = record(old)
+        start = _find(file, end, line, old.place)
+        if start is None:
+            return None
+        places.append((start, start + len(line), new and record(new)))
+    return sorted(places)
+
+
+def _find(file: int, end: int, line: bytes, place: float) -> int | None:
+    """The offset of `line`, looked for from `place` (0 start, 1 end of the list) outwards."""
+    start = len(_HEAD)
+    count = max((end - start + _WINDOW - 1) // _WINDOW, 1)
+    guess = min(int(place * count), count - 1)
+    for distance in range(count):
+        for number in (guess + distance, guess - distance) if distance else (guess,):
+            if 0 <= number < count:
+                window = start + number * _WINDOW
+                # longer than the window by what a line on its border needs
+                length = min(_WINDOW + len(line) - 1, end - window)
+                found = os.pread(file, length, window).find(line)
+                if found >= 0:
+                    return window + found
+    return None
+
+
+def _places_of_many(file: int, end: int, edits: dict[bytes, bytes | None]) -> list[Place] | None:
+    places = []
+    at = len(_HEAD)
+    rest = b""
+    while at + len(rest) < end:
+        position = at + len(rest)
+        data = os.pread(file, min(_WINDOW, end - position), position)
+        if not data:
+            return None
+        *lines, rest = (rest + data).split(_SEPARATOR)
+        if position + len(data) == end:
+            lines.append(rest)
+        for line in lines:
+            if line in edits:
+                places.append((at, at + len(line), edits.pop(line)))
+            at += len(line) + len(_SEPARATOR)
+    return None if edits else places
+
+
+def _generation_in(tail: bytes) -> int | None:
+    prefix, _, rest = _TAIL.partition(b"%020d")
+    digits = tail[len(prefix) : -len(rest)]
+    if tail.startswith(prefix) and tail.endswith(rest) and digits.isdigit():
+        return int(digits)
+    return None

@@ -1,0 +1,342 @@
+"""The tag index as rules see it: look-ups only, each served by an index of its table.
+
+One SQLite snapshot: a reader begins a read transaction, a writer looks through its own changes.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from casstore.backends.local.schema import KINDS, Connection, decode_labels
+from casstore.backends.local.statements import BLOBS_AT_ONCE, LISTINGS, STATEMENTS
+from casstore.errors import Damaged
+from casstore.model.digest import Digest
+from casstore.model.record import Descriptor, LayerRecord
+from casstore.model.reference import Reference
+from casstore.model.state import Attached, BlobState, ImageFacts, LeaseOn, Naming, wanted_labels
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    from casstore.backends.local.trash import TrashTables
+    from casstore.model.snapshot import Snapshot
+    from casstore.model.state import LabelRoom, Listed
+
+_KNOWN = range(len(KINDS))
+
+
+class _Snapshot:
+    """A read transaction, unless there is one already."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._ours = False
+
+    def __enter__(self) -> None:
+        if not self._connection.in_transaction:
+            self._connection.execute("BEGIN")
+            self._ours = True
+
+    def __exit__(self, kind: object, value: object, trace: object) -> None:
+        if self._ours and self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+
+class SqliteView:
+    """Look-ups in an open casstore.db; the rules' `StoreView` and a little more."""
+
+    def __init__(
+        self, connection: Connection, *, now: int, hard: Mapping[Digest, Sequence[str]]
+    ) -> None:
+        """`now` (ns) decides which soft leases live; `hard` names the live hard ones by image."""
+        self.connection = connection
+        self._now = now
+        self._hard = hard
+
+    def _rows(self, name: str, *values: Any) -> list[Any]:
+        rows: list[Any] = self.connection.execute(STATEMENTS[name], values).fetchall()
+        return rows
+
+    def _one(self, name: str, *values: Any) -> Any:
+        return self.connection.execute(STATEMENTS[name], values).fetchone()
+
+    def snapshot(self) -> _Snapshot:
+        return _Snapshot(self.connection)
+
+    @property
+    def trash(self) -> TrashTables:
+        from casstore.backends.local.trash import TrashTables
+
+        return TrashTables(self)
+
+    def listed_images(self) -> Iterator[Listed]:
+        from casstore.backends.local.listing import listed_images
+
+        return listed_images(self)
+
+    def listed_ids(self, *, digits: int, everything: bool) -> Iterator[list[str]] | None:
+        from casstore.backends.local.listing import listed_ids
+
+        return listed_ids(self, digits=digits, everything=everything)
+
+    def refers(self, image: Digest) -> bool:
+        from casstore.backends.local.listing import refers
+
+        return refers(self, image)
+
+    def with_hard_leases(self, hard: Mapping[Digest, Sequence[str]]) -> SqliteView:
+        return SqliteView(self.connection, now=self._now, hard=hard)
+
+    def whole(
+        self,
+        hard: Mapping[Digest, Sequence[str]],
+        now: int,
+        room: LabelRoom | None = None,
+    ) -> Snapshot:
+        from casstore.backends.local.wholeindex import read_snapshot
+
+        return read_snapshot(self, hard, now, room)
+
+    def image_named(self, name: Reference) -> Digest | None:
+        row = self._one("image_named", name)
+        return Digest.of_bytes(row[0]) if row else None
+
+    def has_image(self, image: Digest) -> bool:
+        return self._one("has_image", image.raw) is not None
+
+    def images_with_prefix(self, prefix: str) -> Sequence[Digest]:
+        low, high = bytes.fromhex(prefix.ljust(64, "0")), bytes.fromhex(prefix.ljust(64, "f"))
+        return [Digest.of_bytes(row[0]) for row in self._rows("images_with_prefix", low, high)]
+
+    def references_of(self, image: Digest) -> Sequence[Attached]:
+        rows = self._rows("references_of", image.raw)
+        return [Attached(Reference(name), Digest.of_bytes(raw)) for name, raw in rows]
+
+    def naming_of(self, image: Digest) -> Naming:
+        return Naming(self.references_of(image))
+
+    def parent_of(self, image: Digest) -> Digest | None:
+        row = self._one("parent_of", image.raw)
+        return Digest.of_bytes(row[0]) if row else None
+
+    def children_of(self, image: Digest) -> Iterator[Digest]:
+        rows = self.connection.execute(STATEMENTS["children_of"], (image.raw,))
+        return (Digest.of_bytes(row[0]) for row in rows)  # a base may have thousands
+
+    def referrers_of(self, manifest: Digest) -> Sequence[Digest]:
+        rows = self._rows("referrers_of", manifest.raw)
+        return list(dict.fromkeys(Digest.of_bytes(row[0]) for row in rows))
+
+    def subjects_of(self, image: Digest) -> Sequence[Digest]:
+        rows = self._rows("subjects_of", image.raw)
+        return list(dict.fromkeys(Digest.of_bytes(row[0]) for row in rows))
+
+    def leases_on(self, image: Digest) -> Sequence[LeaseOn]:
+        soft = self._rows("leases_on", image.raw, self._now)
+        hard = [LeaseOn(name, hard=True) for name in self._hard.get(image, ())]
+        return hard + [LeaseOn(row[0], hard=False) for row in soft]
+
+    def manifests_of(self, image: Digest) -> Sequence[BlobState]:
+        return [blob_state(row) for row in self._rows("manifests_of", image.raw)]
+
+    def needs_of(self, blob: Digest) -> Sequence[BlobState]:
+        return [blob_state(row) for row in self._rows("needs_of", blob.raw)]
+
+    def needs_and_layers_of(self, blob: Digest) -> list[tuple[Digest, LayerRecord | None]]:
+        """What a document needs in document order, each with the layer that it is, if it is one."""
+        rows = self._rows("needs_and_layers_of", blob.raw)
+        return [(Digest.of_bytes(row[0]), _layer(row) if row[3] else None) for row in rows]
+
+    def facts_of(self, image: Digest) -> ImageFacts:
+        return facts(self._one("facts_of", image.raw))
+
+    def names_between(self, low: str, high: str, most: int) -> list[Reference]:
+        """References from `low` on and before `high`, the first `most`, sorted."""
+        rows = self.connection.execute(STATEMENTS["names_between"], (low, high)).fetchmany(most)
+        return [Reference(row[0]) for row in rows]
+
+    def blobs_with_prefix(self, prefix: str) -> Sequence[Digest]:
+        """Up to two blobs whose digest's hex digits start with `prefix`."""
+        low, high = bytes.fromhex(prefix.ljust(64, "0")), bytes.fromhex(prefix.ljust(64, "f"))
+        return [Digest.of_bytes(row[0]) for row in self._rows("blobs_with_prefix", low, high)]
+
+    def blob_state(self, blob: Digest) -> BlobState | None:
+        """A blob as the index counts it, or None for one that it does not know."""
+        row = self._one("blob_state", blob.raw)
+        return blob_state(row) if row else None
+
+    def platform_of(self, image: Digest) -> tuple[str, str, str]:
+        """os, architecture and variant of an image."""
+        row: tuple[str, str, str] = self._one("platform_of", image.raw)
+        return row
+
+    def blob_size(self, blob: Digest) -> int | None:
+        """Bytes as stored, or None for a blob that the index does not know."""
+        row = self._one("blob_size", blob.raw)
+        return row[0] if row else None
+
+    def layer(self, blob: Digest) -> LayerRecord | None:
+        """The layer with this blob digest."""
+        return _layer(self._one("layer", blob.raw))
+
+    def layer_with_diff_id(self, diff_id: Digest) -> LayerRecord | None:
+        """A layer with this diff ID; the smallest where several compressions are stored."""
+        return _layer(self._one("layer_with_diff_id", diff_id.raw))
+
+    def tops_of(self, image: Digest) -> list[Descriptor]:
+        """Descriptors of the manifests (or the index) that the image holds, oldest first."""
+        return [_descriptor(row) for row in self._rows("tops_of", image.raw)]
+
+    def top_named(self, name: Reference) -> Descriptor | None:
+        """Descriptor of the manifest that a reference names."""
+        row = self._one("top_named", name)
+        return _descriptor(row) if row else None
+
+    def last_tagged(self, image: Digest) -> int | None:
+        """When somebody last tagged the image (ns); 0 or None if nobody did."""
+        value: int | None = self._one("last_tagged", image.raw)[0]
+        return value
+
+    def holders_of(self, manifest: Digest) -> list[Digest]:
+        """Images that hold a manifest or index."""
+        return [Digest.of_bytes(row[0]) for row in self._rows("holders_of", manifest.raw)]
+
+    def needed_by(self, blob: Digest) -> list[Digest]:
+        """Documents that need a blob."""
+        return [Digest.of_bytes(row[0]) for row in self._rows("needed_by", blob.raw)]
+
+    def images_needing(self, blob: Digest) -> list[Digest]:
+        """Images that need a blob, directly or through documents; each once."""
+        found: dict[Digest, None] = dict.fromkeys(self.holders_of(blob))
+        for document in dict.fromkeys(self.needed_by(blob)):
+            found.update(dict.fromkeys(self.images_needing(document)))
+        return list(found)
+
+    def trash_of(self, manifest: Digest) -> list[tuple[Digest, int, int]]:
+        """Removed images that keep a manifest in the trash: image, entry, its end (ns)."""
+        rows = self._rows("trash_of", manifest.raw)
+        return [(Digest.of_bytes(raw), entry, expires) for raw, entry, expires in rows]
+
+    def is_pinned(self, image: Digest) -> bool:
+        """Whether somebody pinned the image."""
+        return self._one("is_pinned", image.raw) is not None
+
+    def all_pins(self) -> set[Digest]:
+        """Pinned images."""
+        return {Digest.of_bytes(row[0]) for row in self.connection.execute(LISTINGS["all_pins"])}
+
+    def meta(self, key: str) -> Any:
+        """A value of the meta table, None where it is not set."""
+        row = self._one("meta", key)
+        return row[0] if row else None
+
+    def all_images(self, room: LabelRoom | None = None) -> Sequence[ImageFacts]:
+        listing = LISTINGS["all_images" if room != {} else "all_images_without_labels"]
+        found = [facts(row, room) for row in self.connection.execute(listing)]
+        return sorted(found, key=_newest_first)
+
+    def all_references(self) -> dict[Digest, list[Reference]]:
+        """References by image, each image's in attach order."""
+        names: dict[Digest, list[Reference]] = {}
+        for raw, name in self.connection.execute(LISTINGS["all_references"]):
+            names.setdefault(Digest.of_bytes(raw), []).append(Reference(name))
+        return names
+
+    def all_names(self) -> list[Reference]:
+        """Every reference, in attach order."""
+        return [Reference(name) for _, name in self.connection.execute(LISTINGS["all_references"])]
+
+    def all_parents(self) -> set[Digest]:
+        """Images that have a child."""
+        rows = self.connection.execute(LISTINGS["all_parents"])
+        return {Digest.of_bytes(row[0]) for row in rows}
+
+    def all_referrers(self) -> set[Digest]:
+        """Images that refer to a manifest or index of the store."""
+        rows = self.connection.execute(LISTINGS["all_referrers"])
+        return {Digest.of_bytes(row[0]) for row in rows}
+
+    def all_blob_names(self) -> Iterator[str]:
+        """The hex digits of every blob that the index knows."""
+        rows = self.connection.execute(LISTINGS["all_blob_names"])
+        return map(bytes.hex, chain.from_iterable(rows))  # SQLite's hex() takes a third more
+
+    def all_blobs(self) -> Iterator[BlobState]:
+        """Every blob that the index knows."""
+        return map(blob_state, self.connection.execute(LISTINGS["all_blobs"]))
+
+    def all_tops(self) -> Iterator[tuple[Digest, Descriptor]]:
+        """Image and the manifest or index that it holds, an image's oldest first."""
+        rows = self.connection.execute(LISTINGS["all_tops"])
+        return ((Digest.of_bytes(row[0]), _descriptor(row[1:])) for row in rows)
+
+    def stored_bytes(self) -> int:
+        """Bytes of all blobs that the index knows."""
+        return int(self.connection.execute(LISTINGS["stored_bytes"]).fetchone()[0])
+
+    def all_edges(self) -> Iterator[tuple[Digest, Digest]]:
+        """Document and what it needs, each document's in document order."""
+        rows = self.connection.execute(LISTINGS["all_edges"])
+        return ((Digest.of_bytes(parent), Digest.of_bytes(child)) for parent, child in rows)
+
+    def all_layers(self) -> Iterator[LayerRecord]:
+        """Every layer that the index knows."""
+        for row in self.connection.execute(LISTINGS["all_layers"]):
+            layer = _layer(row)
+            assert layer is not None
+            yield layer
+
+    def all_leases(self) -> list[tuple[str, Digest, int | None]]:
+        """Soft leases: name, image, expiry (ns); expired ones too."""
+        rows = self.connection.execute(LISTINGS["all_leases"])
+        return [(name, Digest.of_bytes(raw), expires) for name, raw, expires in rows]
+
+    def known_among(self, blobs: Sequence[Digest]) -> set[Digest]:
+        known: set[Digest] = set()
+        for at in range(0, len(blobs), BLOBS_AT_ONCE):
+            raw = [blob.raw for blob in blobs[at : at + BLOBS_AT_ONCE]]
+            raw += raw[:1] * (BLOBS_AT_ONCE - len(raw))  # one statement, whatever their number
+            known.update(Digest.of_bytes(row[0]) for row in self._rows("known_among", *raw))
+        return known
+
+    def doomed(self) -> Iterator[Digest]:
+        """Blobs that left the index and whose files may still be there, by digest."""
+        return (Digest.of_bytes(row[0]) for row in self.connection.execute(LISTINGS["doomed"]))
+
+
+def _newest_first(image: ImageFacts) -> tuple[int, Digest]:
+    # Docker compares whole seconds; an image without a date is the oldest there is.
+    return (-(image.created // 1_000_000_000) if image.created is not None else 1 << 62, image.id)
+
+
+def blob_state(row: Any) -> BlobState:
+    """A blob from a row of digest, kind, size, file bytes and count. Raises Damaged."""
+    raw, kind, size, file_bytes, refcount = row
+    if kind not in _KNOWN:
+        raise Damaged("casstore.db has a blob of no known kind; run: casstore fsck --rebuild")
+    return BlobState._make((Digest.of_bytes(raw), KINDS[kind], size, file_bytes or 0, refcount))
+
+
+def facts(row: Any, room: LabelRoom | None = None) -> ImageFacts:
+    """An image from a row of digest, parent's digest, creation time, size and labels."""
+    raw, parent, created, size, labels = row
+    origin = Digest.of_bytes(parent) if parent is not None else None
+    wanted = wanted_labels(decode_labels(labels), room)
+    return ImageFacts._make((Digest.of_bytes(raw), origin, created, size, wanted))
+
+
+def _descriptor(row: Any) -> Descriptor:
+    media_type, raw, size = row
+    return Descriptor(media_type, Digest.of_bytes(raw), size)
+
+
+def _layer(row: Any) -> LayerRecord | None:
+    if row is None:
+        return None
+    raw, size, compression, diff_id, diff_size, file_bytes = row
+    media_type = "application/vnd.oci.image.layer.v1.tar" + (compression and "+" + compression)
+    return LayerRecord(
+        Digest.of_bytes(raw), size, media_type, Digest.of_bytes(diff_id), diff_size, file_bytes
+    )

@@ -1,0 +1,268 @@
+"""A whole store in memory."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+from casstore.backends.memory.blobs import MemoryBlobs, MemoryIngest
+from casstore.backends.memory.checks import MemoryChecks
+from casstore.backends.memory.edits import MemoryEdits
+from casstore.backends.memory.tables import Tables
+from casstore.backends.memory.view import MemoryView
+from casstore.errors import Locked, NotAStore, UsageError
+from casstore.model.state import Disk, HardLease
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from casstore.model.digest import Digest
+    from casstore.model.published import Published
+    from casstore.ports.edits import Edits
+    from casstore.ports.view import View
+
+_SIZE = 1 << 40  # bytes that a memory claims to have: no policy of gc is about it
+
+
+class MemoryBackend:
+    """One store; whoever has the object has the store."""
+
+    where = "memory"
+
+    def __init__(self) -> None:
+        self.blobs = MemoryBlobs()
+        self.uses = MemoryUses()
+        self.published = NothingPublished(lambda: self._tables)
+        self.reserve = NoReserve()
+        self._tables = Tables(meta={"generation": 0})
+        self._exists = False
+        self._lock = threading.Lock()
+        self._holds: list[MemoryHold] = []
+
+    def exists(self) -> bool:
+        return self._exists
+
+    def require(self) -> None:
+        if not self._exists:
+            raise NotAStore("nothing was put into this store in memory yet")
+
+    def create(self) -> None:
+        self._exists = True
+
+    def is_writable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """Nothing: the store lasts as long as the object."""
+
+    def lock(self, timeout: float, command: str) -> MemoryLock:
+        return MemoryLock(self._lock, timeout)
+
+    def view(self, now: int) -> MemoryView:
+        self.require()
+        return MemoryView(lambda: self._tables, now=now, hard={})
+
+    def prepare(self, *, create: bool) -> list[str]:
+        return []
+
+    def edits(self, now: int, hard: Mapping[Digest, Sequence[str]]) -> MemoryEdits:
+        return MemoryEdits(lambda: self._tables, self._put, now=now, hard=hard)
+
+    def _put(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def make_durable(self) -> None:
+        """Nothing: a commit is all that there is."""
+
+    def clear_leftovers(self) -> None:
+        """Nothing is left over: what was staged is gone with who staged it."""
+
+    def cautions(self) -> list[str]:
+        return []
+
+    def another(self) -> MemoryBackend:
+        return self
+
+    def prepare_ingest(self) -> None:
+        """Nothing has to be there."""
+
+    def lacking_bytes(self) -> int:
+        return 0
+
+    def remove_leftovers(self) -> tuple[int, int]:
+        return 0, 0
+
+    def trust_policy(self) -> str | None:
+        return None
+
+    def clone(self, path: str, index: Edits) -> None:
+        raise UsageError("a store in memory cannot be cloned: save its images")
+
+    @property
+    def checks(self) -> MemoryChecks:
+        return MemoryChecks(self)
+
+    def begin_ingest(
+        self,
+        view: Callable[[], View],
+        make_room: Callable[[], bool] = lambda: False,
+        max_layer_size: int | None = None,
+    ) -> MemoryIngest:
+        return MemoryIngest(self.blobs, view, max_layer_size)
+
+    def door(self, timeout: float, *, shared: bool) -> AbstractContextManager[None]:
+        return nullcontext()  # one process: a lease is seen at once
+
+    def rehearse(
+        self, now: int, hard: Mapping[Digest, Sequence[str]]
+    ) -> tuple[MemoryEdits, list[str]]:
+        self.require()
+        still = self._tables
+        return MemoryEdits(lambda: still, lambda _: None, now=now, hard=hard), []
+
+    def refresh(self) -> None:
+        """Each look is of the store itself."""
+
+    def unfinished(self) -> NothingUnfinished:
+        return NothingUnfinished()
+
+    def old_copies(self, now: int) -> list[tuple[str, int]]:
+        return []
+
+    def remove_copies(self, copies: list[tuple[str, int]]) -> list[tuple[str, int]]:
+        return []
+
+    def hold(self, name: str, holder: str, images: Iterable[Digest]) -> MemoryHold:
+        hold = MemoryHold(HardLease(name, holder, tuple(images)), self._holds)
+        self._holds.append(hold)
+        return hold
+
+    def hard_leases(self, *, to_change: bool = False) -> list[HardLease]:
+        return [hold.lease for hold in self._holds]
+
+    def space(self) -> Disk:
+        return Disk(_SIZE, _SIZE)
+
+    def arriving_bytes(self) -> int:
+        return 0
+
+
+class MemoryLock:
+    """The writers' lock."""
+
+    def __init__(self, lock: threading.Lock, timeout: float) -> None:
+        self._lock, self.timeout = lock, timeout
+        self._taken = False
+
+    def acquire(self) -> None:
+        if not self._lock.acquire(timeout=max(self.timeout, 0)):
+            raise Locked(f"the store is in use: still locked after {self.timeout:g} seconds")
+        self._taken = True
+
+    @property
+    def is_mine(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        if self._taken:
+            self._taken = False
+            self._lock.release()
+
+
+class MemoryHold:
+    """A hard lease."""
+
+    descriptor = None
+
+    def __init__(self, lease: HardLease, holds: list[MemoryHold]) -> None:
+        self.lease = lease
+        self._holds = holds
+
+    def release(self) -> None:
+        if self in self._holds:
+            self._holds.remove(self)
+
+
+class MemoryUses:
+    """Last uses, of which the latest counts."""
+
+    def __init__(self) -> None:
+        self._noted: list[tuple[Digest, int]] = []
+
+    def note(self, images: Iterable[Digest], now: int) -> None:
+        self._noted += ((image, now) for image in images)
+
+    def mark(self) -> tuple[int, int]:
+        return 0, len(self._noted)
+
+    def read(self, now: int, since: tuple[int, int] = (0, 0)) -> dict[Digest, int]:
+        found: dict[Digest, int] = {}
+        for image, used in self._noted[since[1] :]:
+            if used <= now:
+                found[image] = max(used, found.get(image, 0))
+        return found
+
+    def compact(self, images: Collection[Digest], now: int) -> None:
+        found = self.read(now)
+        self._noted = [(image, used) for image, used in found.items() if image in images]
+
+
+class NothingPublished:
+    """There is no index.json, and so none that is stale."""
+
+    def __init__(self, tables: Callable[[], Tables]) -> None:
+        self._tables = tables
+
+    def generation(self) -> int | None:
+        generation = self._tables().meta.get("generation")
+        return generation if isinstance(generation, int) else None
+
+    def is_foreign(self) -> bool:
+        return False
+
+    def is_withdrawn(self) -> bool:
+        return False
+
+    def withdraw(self) -> None:
+        """Nothing is published."""
+
+    def note(self, generation: int) -> None:
+        """There is no copy that could be put back."""
+
+    def forget_last(self) -> None:
+        """Nothing was withdrawn."""
+
+    def write(self, rows: Iterable[Published], generation: int) -> None:
+        """Nobody else looks."""
+
+    def splice(
+        self,
+        edits: Sequence[tuple[Published, Published | None]],
+        added: Sequence[Published],
+        generation: int,
+    ) -> bool:
+        return True
+
+
+class NoReserve:
+    """A store in memory needs no space on a disk."""
+
+    def is_wanted(self) -> bool:
+        return False
+
+    def give_up(self) -> bool:
+        return False
+
+    def restore(self) -> None:
+        """There is nothing to restore."""
+
+
+class NothingUnfinished:
+    """A change in memory is made or not."""
+
+    def would_go(self) -> tuple[int, int, int]:
+        return 0, 0, 0
+
+    def gone(self) -> tuple[int, int, int]:
+        return 0, 0, 0

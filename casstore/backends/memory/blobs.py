@@ -1,0 +1,234 @@
+"""Blobs in memory, and what is still arriving."""
+
+from __future__ import annotations
+
+import stat
+import time
+from io import BytesIO
+from typing import IO, TYPE_CHECKING
+
+from casstore.errors import Damaged, Refused
+from casstore.model.digest import sha256
+from casstore.model.document import MAX_DOCUMENT
+from casstore.model.record import INDEX, LAYER, MANIFEST, OTHER
+from casstore.model.state import StoredFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from casstore.model.digest import Digest
+    from casstore.model.record import Descriptor, LayerRecord
+    from casstore.model.state import BlobState
+    from casstore.ports.view import View
+
+
+class MemoryBlobs:
+    """The blobs of a store."""
+
+    def __init__(self) -> None:
+        self._bytes: dict[Digest, bytes] = {}
+        self._written: dict[Digest, int] = {}
+
+    def put(self, digest: Digest, data: bytes) -> None:
+        """Give bytes their digest; they are what it says."""
+        self._bytes[digest] = data
+        self._written[digest] = time.time_ns()
+
+    def size(self, digest: Digest) -> int | None:
+        data = self._bytes.get(digest)
+        return len(data) if data is not None else None
+
+    def written(self, digest: Digest) -> int | None:
+        return self._written.get(digest)
+
+    def file_of(self, digest: Digest) -> str | None:
+        return None
+
+    def open(self, digest: Digest) -> IO[bytes]:
+        try:
+            return BytesIO(self._bytes[digest])
+        except KeyError:
+            raise Damaged(f"blob {digest} is missing") from None
+
+    def read(self, digest: Digest, limit: int = MAX_DOCUMENT) -> bytes:
+        data = self.open(digest).read()
+        if len(data) > limit:
+            raise Damaged(f"blob {digest} has more than {limit} bytes")
+        return data
+
+    def content(self, digest: Digest, limit: int) -> bytes | None:
+        data = self._bytes.get(digest)
+        return data[: limit + 1] if data is not None else None
+
+    def discard(self, digests: Iterable[Digest]) -> list[str]:
+        for digest in digests:
+            self._bytes.pop(digest, None)
+            self._written.pop(digest, None)
+        return []
+
+    def discard_some(self, digests: Sequence[Digest], seconds: float = 0) -> tuple[int, list[str]]:
+        return len(digests), self.discard(digests)
+
+    def walk(self) -> Iterator[StoredFile]:
+        return iter(
+            [
+                StoredFile(digest.hex, digest, len(data), stat.S_IFREG | 0o444, len(data))
+                for digest, data in self._bytes.items()
+            ]
+        )
+
+    def strangers(self, known: Iterable[str]) -> Iterator[StoredFile]:
+        names = set(known)
+        return iter([file for file in self.walk() if file.name not in names])
+
+
+class MemoryIngest:
+    """The staging of one load, import or pull."""
+
+    not_linked = 0  # there are no files
+
+    def __init__(
+        self, blobs: MemoryBlobs, view: Callable[[], View], max_layer_size: int | None = None
+    ) -> None:
+        self._blobs, self._view = blobs, view
+        self.max_layer_size = max_layer_size
+        self._staged: dict[Digest, bytes] = {}  # new here
+        self._pinned: dict[Digest, bytes] = {}  # found in the store
+        self._layers: dict[Digest, LayerRecord] = {}  # by diff ID
+        self._found: dict[Digest, LayerRecord] = {}  # pinned layers, by blob digest
+        self.named: list[Digest] = []
+
+    # Look-ups that pin
+
+    def has(self, digest: Digest) -> int | None:
+        data = self._here(digest)
+        if data is None:
+            size = self._view().blob_size(digest)
+            if size is None or self._blobs.size(digest) != size:
+                return None
+            data = self._pinned[digest] = self._blobs.open(digest).read()
+        return len(data)
+
+    def _here(self, digest: Digest) -> bytes | None:
+        return self._staged.get(digest, self._pinned.get(digest))
+
+    def layer(self, digest: Digest) -> LayerRecord | None:
+        for record in self._layers.values():
+            if record.digest == digest:
+                return record
+        if digest not in self._found:
+            known = self._view().layer(digest)
+            if known is None or self.has(digest) is None:
+                return None
+            self._found[digest] = known
+        return self._found[digest]
+
+    def layer_with_diff_id(self, diff_id: Digest) -> LayerRecord | None:
+        if diff_id not in self._layers:
+            known = self._view().layer_with_diff_id(diff_id)
+            if known is None or self.has(known.digest) is None:
+                return None
+            self._layers[diff_id] = known
+        return self._layers[diff_id]
+
+    def manifest_of(self, image_id: Digest) -> Descriptor | None:
+        view = self._view()
+        for top in view.tops_of(image_id):
+            readable = all(need.kind != OTHER for need in view.needs_of(top.digest))
+            if readable and self._pin_tree(top.digest):
+                return top
+        return None
+
+    def _pin_tree(self, digest: Digest) -> bool:
+        needs = self._view().needs_of(digest)
+        return bool(needs) and self.has(digest) is not None and all(map(self._pin_need, needs))
+
+    def _pin_need(self, state: BlobState) -> bool:
+        if state.kind == LAYER:
+            return self.layer(state.digest) is not None
+        if state.kind in (INDEX, MANIFEST):
+            return self._pin_tree(state.digest)
+        return self.has(state.digest) is not None
+
+    # Staging
+
+    def read(self, digest: Digest) -> bytes:
+        data = self.open(digest).read()
+        if sha256(data) != digest:
+            raise Damaged(f"blob {digest} is corrupt: its content has another digest")
+        return data
+
+    def open(self, digest: Digest) -> IO[bytes]:
+        if self.has(digest) is None:
+            raise Damaged(f"blob {digest} is missing")
+        return BytesIO(self._here(digest) or b"")
+
+    def add(self, data: bytes) -> Digest:
+        digest = sha256(data)
+        if self.has(digest) is None:
+            self._staged[digest] = data
+        return digest
+
+    def draft(self, digest: Digest | None = None) -> MemoryDraft:
+        return MemoryDraft(self._staged)
+
+    def add_layer(self, record: LayerRecord) -> None:
+        self._layers[record.diff_id] = record
+
+    def adopt(self, path: str, digest: Digest, size: int) -> bool:
+        return self.has(digest) is not None  # there are no files to link
+
+    def scratch(self) -> IO[bytes]:
+        return BytesIO()
+
+    def keep_only(self, wanted: set[Digest]) -> None:
+        for digest in self._staged.keys() - wanted:
+            del self._staged[digest]
+
+    # The commit, and the end
+
+    def layers(self) -> list[LayerRecord]:
+        return list(self._layers.values())
+
+    def flush(self) -> None:
+        """Memory is as durable as it gets."""
+
+    def publish(self, known_among: Callable[[Sequence[Digest]], set[Digest]]) -> None:
+        known = known_among(list(self._staged))
+        self.named = [digest for digest in self._staged if digest not in known]
+        for digest, data in (*self._staged.items(), *self._pinned.items()):
+            if digest not in known or self._blobs.size(digest) != len(data):
+                self._blobs.put(digest, data)
+
+    def close(self, *, keep_parts: bool = False) -> list[str]:
+        self._staged.clear()
+        self._pinned.clear()
+        return []
+
+
+class MemoryDraft:
+    """A blob being written."""
+
+    offset = 0  # nothing is left of an earlier attempt
+
+    def __init__(self, staged: dict[Digest, bytes]) -> None:
+        self._staged = staged
+        self._data = bytearray()
+
+    def reread(self) -> IO[bytes]:
+        return BytesIO(bytes(self._data))
+
+    def write(self, data: bytes | memoryview) -> int:
+        self._data += data
+        return len(data)
+
+    def seal(self, digest: Digest, size: int) -> None:
+        if len(self._data) != size:
+            raise Refused(f"blob {digest} has {len(self._data)} bytes, not {size}")
+        self._staged.setdefault(digest, bytes(self._data))
+
+    def discard(self) -> None:
+        self._data = bytearray()
+
+    def leave(self) -> None:
+        self.discard()

@@ -1,0 +1,81 @@
+"""What a store in memory can say of itself: it has no disk to fail it, and no index to lose."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from casstore.errors import UsageError
+from casstore.model.digest import sha256
+from casstore.results.upkeep import CheckResult, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from casstore.backends.memory.backend import MemoryBackend
+    from casstore.ports.change import Changing
+    from casstore.ports.locks import WritersLock
+    from casstore.ports.view import View
+    from casstore.progress import Progress
+
+
+class MemoryChecks:
+    """Counts against edges, blobs against their digests."""
+
+    def __init__(self, backend: MemoryBackend) -> None:
+        self._backend = backend
+
+    def check(
+        self, repaired: Sequence[str], *, content: bool, progress: Progress | None = None
+    ) -> CheckResult:
+        view = self._backend.view(0)
+        findings, blobs, size = [], 0, 0
+        counted = dict.fromkeys((state.digest for state in view.all_blobs()), 0)
+        for _, child in view.all_edges():
+            counted[child] += 1
+        for _, top in view.all_tops():
+            counted[top.digest] += 1
+        for number in view.trash.ids():
+            for state in view.trash.held_by(number):
+                counted[state.digest] += 1
+        for state in view.all_blobs():
+            digest = state.digest
+            if counted[digest] != state.refcount:
+                text = f"{state.refcount}, counted {counted[digest]}"
+                findings.append(Finding("error", "refcount-wrong", digest, text))
+            data = self._backend.blobs.content(digest, state.size)
+            if data is None:
+                findings.append(Finding("error", "blob-missing", digest, "it is not there"))
+                continue
+            if len(data) != state.size or (content and sha256(data) != digest):
+                findings.append(Finding("error", "blob-corrupt", digest, "other bytes"))
+            blobs += 1
+            size += len(data)
+        return CheckResult(tuple(findings), blobs, size, tuple(repaired))
+
+    def repair(self, change: Changing, *, content: bool) -> tuple[list[str], bool]:
+        return [], False
+
+    def mend_from(
+        self, change: Callable[[], Changing], sources: Sequence[str], *, content: bool
+    ) -> tuple[list[str], list[str]]:
+        raise UsageError("a store in memory is not repaired: load its images again")
+
+    def rebuild(
+        self, change: Callable[[], Changing], locked: Callable[[], WritersLock]
+    ) -> tuple[list[str], bool]:
+        raise UsageError("a store in memory has nothing to be rebuilt from")
+
+    def give_rights_back(self) -> list[str]:
+        return []
+
+    def is_damaged(self) -> bool:
+        return False
+
+    def require_sound(self) -> None:
+        """It is."""
+
+    def recount(self, look: Callable[[], View], turn: Callable[..., Any]) -> list[str]:
+        return []
+
+    def kept_aside(self) -> list[str]:
+        return []

@@ -1,0 +1,357 @@
+"""A change of a store in memory: edits of a copy of the tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from casstore.backends.memory.tables import BlobRow, ImageRow, NameRow, Tables
+from casstore.backends.memory.view import MemoryTrash, MemoryView
+from casstore.errors import Damaged, NotFound
+from casstore.model.labels import Labels
+from casstore.model.published import Published
+from casstore.model.record import MANIFEST, BlobRecord, ImageRecord
+from casstore.model.reference import Reference, subject_of
+from casstore.model.trashed import KeptEntry, KeptImage, KeptName
+from casstore.rules.removal import plan_unnamed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from casstore.model.digest import Digest
+    from casstore.model.plan import RemovalPlan
+    from casstore.model.record import Descriptor
+
+EXPIRED_AT_ONCE = 16  # entries of the trash
+
+
+class MemoryEdits(MemoryView):
+    """The view, and the edits of one transaction."""
+
+    def __init__(
+        self,
+        tables: Callable[[], Tables],
+        put: Callable[[Tables], None],
+        *,
+        now: int,
+        hard: Mapping[Digest, Sequence[str]],
+    ) -> None:
+        """`put` gives the tables of a commit to everyone."""
+        super().__init__(self._present, now=now, hard=hard)
+        self._committed, self._put = tables, put
+        self._own: Tables | None = None
+        self._lost_name: dict[tuple[Digest, Digest], None] = {}
+
+    def _present(self) -> Tables:
+        return self._own if self._own is not None else self._committed()
+
+    def _edited(self) -> Tables:
+        assert self._own is not None, "an edit outside a transaction"
+        return self._own
+
+    # The transaction
+
+    def begin(self) -> None:
+        if self._own is None:
+            self._own = self._committed().copy()
+            self._lost_name = {}
+
+    def commit(self) -> None:
+        self.settle()
+        self._put(self._edited())
+        self._own = None
+
+    def rollback(self) -> None:
+        self._own = None
+
+    # Images and names
+
+    def admit(self, image: ImageRecord) -> None:
+        tables = self._edited()
+        layers = {layer.digest: layer for layer in image.layers}
+        fuller = False
+        for blob in image.blobs:
+            row = tables.blobs.get(blob.digest)
+            if row is None:
+                layer = layers.get(blob.digest)
+                tables.blobs[blob.digest] = BlobRow(blob.size, blob.kind, (), layer)
+                tables.doomed -= {blob.digest}
+                self._set_children(blob.digest, blob.children)
+                fuller = True
+                continue
+            new = [child for child in blob.children if child not in row.children]
+            if new:  # an index that came without some of its platforms before
+                whole = set(row.children).issubset(blob.children)
+                self._set_children(blob.digest, blob.children if whole else (*row.children, *new))
+                fuller = True
+            layer = layers.get(blob.digest)
+            if layer is not None and row.layer is None:
+                tables.blobs[blob.digest] = row._replace(layer=layer)
+        own = tables.images.get(image.id)
+        if own is None:
+            own = ImageRow(
+                image.created, image.size, image.os, image.architecture, image.variant,
+                tuple(image.labels), None, (),
+            )  # fmt: skip
+        elif fuller:
+            own = own._replace(size=max(own.size, image.size))
+        tables.images[image.id] = own
+        self._hold(image.id, image.top)
+        if image.subject is not None:
+            self._add_subject(image.top.digest, image.subject)
+
+    def _set_children(self, blob: Digest, children: Iterable[Digest]) -> None:
+        tables = self._edited()
+        row = tables.blobs[blob]
+        tables.holders.subtract(row.children)
+        tables.blobs[blob] = row._replace(children=tuple(children))
+        tables.holders.update(children)
+
+    def _hold(self, image: Digest, top: Descriptor) -> None:
+        tables = self._edited()
+        row = tables.images[image]
+        if any(one.digest == top.digest for one in row.tops):
+            return
+        held = {one.digest: one for one in (*row.tops, top)}
+        tops = tuple(held[blob] for blob in tables.blobs if blob in held)  # oldest first
+        tables.images[image] = row._replace(tops=tops)
+        tables.holders[top.digest] += 1
+
+    def _add_subject(self, manifest: Digest, subject: Digest) -> None:
+        tables = self._edited()
+        told = tables.subjects.get(manifest, ())
+        if subject not in told:
+            tables.subjects[manifest] = (*told, subject)
+
+    def attach(
+        self, name: Reference, image: Digest, manifest: Digest, *, tagged: int
+    ) -> Digest | None:
+        tables = self._edited()
+        if all(top.digest != manifest for top in self.tops_of(image)):
+            raise NotFound(f"image {image.short} has no manifest {manifest.short}")
+        subject = subject_of(name)
+        if subject is not None:
+            self._add_subject(manifest, subject)
+        old = tables.names.get(name)
+        if old is not None and old.image == image:
+            if old.manifest != manifest:
+                tables.names[name] = old._replace(manifest=manifest)
+                self._lost_name[image, old.manifest] = None
+            return None
+        if old is not None:
+            del tables.names[name]
+            self._lost_name[old.image, old.manifest] = None
+        tables.names[name] = NameRow(image, manifest, tagged)
+        return old.image if old is not None else None
+
+    def keep_unnamed(self, image: Digest, manifest: Digest) -> None:
+        self._lost_name.pop((image, manifest), None)
+
+    def settle(self) -> None:
+        while self._lost_name:
+            lost, self._lost_name = self._lost_name, {}
+            for image, manifest in lost:
+                self.apply(plan_unnamed(self, image, manifest))
+
+    def link_parent(self, child: Digest, parent: Digest) -> None:
+        images = self._edited().images
+        images[child] = images[child]._replace(parent=parent)
+
+    def set_pin(self, image: Digest, *, pinned: bool) -> None:
+        tables = self._edited()
+        tables.pins = tables.pins | {image} if pinned else tables.pins - {image}
+
+    # Removal
+
+    def expect_many(self) -> None:
+        """Nothing is quicker for many."""
+
+    def apply(self, plan: RemovalPlan) -> None:
+        tables = self._edited()
+        for name in plan.untag:
+            tables.names.pop(name, None)
+        for image, manifest in plan.detach:
+            row = tables.images[image]
+            tops = tuple(top for top in row.tops if top.digest != manifest)
+            tables.holders[manifest] -= len(row.tops) - len(tops)
+            tables.images[image] = row._replace(tops=tops)
+        for image in plan.delete:
+            gone = tables.images.pop(image, None)
+            if gone is not None:
+                tables.holders.subtract(top.digest for top in gone.tops)
+                self._forget(image)
+        self._free(plan.free)
+
+    def _forget(self, image: Digest) -> None:
+        """What belonged to an image that is gone."""
+        tables = self._edited()
+        tables.pins -= {image}
+        tables.leases = {n: held for n, held in tables.leases.items() if held[0] != image}
+        for child in list(self.children_of(image)):
+            tables.images[child] = tables.images[child]._replace(parent=None)
+
+    def _free(self, blobs: Iterable[Digest]) -> None:
+        """Let go of blobs; a document comes before what it needs."""
+        tables = self._edited()
+        for blob in blobs:
+            if tables.holders[blob]:
+                raise Damaged(f"blob {blob} is still needed; run: casstore fsck")
+            tables.holders.subtract(tables.blobs.pop(blob).children)
+            tables.subjects.pop(blob, None)
+            tables.doomed |= {blob}
+
+    def free_unneeded(self, blobs: Iterable[Digest]) -> int:
+        """Let go of those that nothing holds, and of all below that nothing else does; bytes."""
+        tables = self._edited()
+        todo, freed = list(blobs), 0
+        while todo:
+            blob = todo.pop()
+            row = tables.blobs.get(blob)
+            if row is not None and not tables.holders[blob]:
+                self._free([blob])
+                freed += row.size
+                todo += dict.fromkeys(row.children)
+        return freed
+
+    @property
+    def trash(self) -> MemoryTrashEdits:
+        return MemoryTrashEdits(self)
+
+    def bin(self, *, removed: int, expires: int) -> MemoryBin:
+        return MemoryBin(self, removed, expires)
+
+    def drop_expired_trash(self, now: int, *, most: int = EXPIRED_AT_ONCE) -> int:
+        return self.trash.drop_expired(now, most=most)
+
+    def has_doomed(self) -> bool:
+        return bool(self._tables.doomed)
+
+    def forget_doomed(self, last: Digest) -> None:
+        tables = self._edited()
+        tables.doomed = frozenset(blob for blob in tables.doomed if blob > last)
+
+    def compact(self) -> None:
+        """Memory has no past."""
+
+    # Leases and settings
+
+    def set_lease(self, name: str, image: Digest, expires: int | None) -> None:
+        tables = self._edited()
+        if image in tables.images:
+            tables.leases[name] = (image, expires)
+
+    def drop_lease(self, name: str) -> bool:
+        return self._edited().leases.pop(name, None) is not None
+
+    def drop_expired(self, now: int) -> int:
+        leases = self._edited().leases
+        over = [n for n, (_, expires) in leases.items() if expires is not None and expires <= now]
+        for name in over:
+            del leases[name]
+        return len(over)
+
+    def set_meta(self, key: str, value: str | int) -> None:
+        self._edited().meta[key] = value
+
+    def drop_meta(self, key: str) -> None:
+        self._edited().meta.pop(key, None)
+
+    # What other tools see: nothing, for there is no file
+
+    def changes(self) -> tuple[list[tuple[Published, Published | None]], list[Published]] | None:
+        self.settle()
+        return [], []
+
+    def all_published(self) -> Iterator[Published]:
+        tables = self._tables
+        for name, row in tables.names.items():
+            top = self.top_named(name)
+            assert top is not None
+            yield Published(name, top, self.parent_of(row.image), row.image in tables.pins)
+        named = {(row.image, row.manifest) for row in tables.names.values()}
+        for image, top in self.all_tops():
+            if (image, top.digest) not in named:
+                yield Published(None, top, self.parent_of(image), image in tables.pins)
+
+
+class MemoryTrashEdits(MemoryTrash):
+    """The trash within a change."""
+
+    def __init__(self, index: MemoryEdits) -> None:
+        super().__init__(index)
+        self._index = index
+
+    def put(self, entry: KeptEntry) -> None:
+        tables = self._index._edited()  # noqa: SLF001 - two halves of one thing
+        self._count(entry, 1)
+        tables.trash[entry.id] = entry
+        tables.last_entry = max(tables.last_entry, entry.id)
+
+    def _count(self, entry: KeptEntry, by: int) -> None:
+        holders = self._index._edited().holders  # noqa: SLF001
+        for image in entry.images:
+            for record in image.records:
+                holders[record.top.digest] += by
+
+    def drop(self, number: int) -> int:
+        entry = self._index._edited().trash.pop(number)  # noqa: SLF001
+        self._count(entry, -1)
+        tops = [record.top.digest for image in entry.images for record in image.records]
+        return self._index.free_unneeded(dict.fromkeys(tops))
+
+    def drop_expired(self, now: int, *, most: int | None = None) -> int:
+        over = sorted((e.expires, n) for n, e in self._entries.items() if e.expires <= now)[:most]
+        for _, number in over:
+            self.drop(number)
+        return len(over)
+
+
+class MemoryBin:
+    """The removals of one command on their way into the trash, those of one image together."""
+
+    def __init__(self, index: MemoryEdits, removed: int, expires: int) -> None:
+        self._index, self._times = index, (removed, expires)
+        self._numbers: dict[Digest, int] = {}  # by the image removed
+
+    def keep(self, plan: RemovalPlan) -> int | None:
+        index = self._index
+        tables = index._edited()  # noqa: SLF001 - two halves of one thing
+        named = [(name, image) for name in plan.untag if (image := index.image_named(name))]
+        images = [image for _, image in named] + list(plan.delete)
+        if not images:
+            return None
+        number = self._numbers.get(images[0])
+        if number is None:
+            tables.last_entry += 1
+            number = self._numbers[images[0]] = tables.last_entry
+            tables.trash[number] = KeptEntry(number, *self._times, ())
+        entry = tables.trash[number]
+        kept = {one.id: one for one in entry.images}
+        for name, image in named:
+            row = tables.names[name]
+            one = kept.get(image) or self._image(image)
+            names = (*one.names, KeptName(name, row.manifest, row.tagged))
+            kept[image] = self._with(one._replace(names=names), [row.manifest])
+        for image in plan.delete:
+            one = kept.get(image) or self._image(image)
+            kept[image] = self._with(one, [top.digest for top in index.tops_of(image)])
+        index.trash.put(entry._replace(images=tuple(kept.values())))
+        index.trash._count(entry, -1)  # noqa: SLF001 - what it held before
+        return number
+
+    def _image(self, image: Digest) -> KeptImage:
+        tables = self._index._edited()  # noqa: SLF001
+        return KeptImage(image, (), tables.images[image].parent, image in tables.pins, ())
+
+    def _with(self, kept: KeptImage, manifests: Iterable[Digest]) -> KeptImage:
+        """The image with these manifests too."""
+        tables = self._index._edited()  # noqa: SLF001
+        row = tables.images[kept.id]
+        there = {record.top.digest: record for record in kept.records}
+        for top in row.tops:
+            if top.digest in manifests and top.digest not in there:
+                blobs = (BlobRecord(top.digest, top.size, MANIFEST, ()),)
+                there[top.digest] = ImageRecord(
+                    kept.id, top, blobs, (), row.created, Labels(row.labels), row.os, row.architecture,
+                    row.variant, row.size,
+                )  # fmt: skip
+        return kept._replace(records=tuple(there[b] for b in tables.blobs if b in there))

@@ -1,1 +1,0 @@
-"""Care of a store: garbage collection, checks, repair, rebuilding the index, copies."""

@@ -1,0 +1,400 @@
+"""Files that survive a power cut, or that never were.
+
+A blob appears in one step: written under a staging name, flushed, renamed to its digest, and the
+directory flushed so that the name itself is on the disk. Anything less can leave a full-length
+file of zeros under a name that promises a hash.
+
+No other module flushes, renames or links (SQLite does its own, inside its file). The crash tests
+stop the process between any two of the calls made here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from itertools import islice
+
+from casstore.errors import StorageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import BinaryIO, Self
+
+BLOB_MODE = 0o444
+_GROUP_WRITE = 0o020
+
+BEGUN = 16 << 20  # of a file this large the disk was told as it was written (start_writeback)
+_COPY = 1 << 20
+_NO_LINKS = frozenset(
+    (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
+)
+# No O_TMPFILE: the file system, the kernel, or a kernel that takes it for opening a directory.
+NO_UNNAMED = frozenset((errno.ENOTSUP, errno.EINVAL, errno.EISDIR, errno.ENOSYS))
+_DESCRIPTORS = "/proc/self/fd"
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+# By so many flushes is the disk judged, and seconds for one from which on it makes them wait.
+_SAMPLE = 8
+_WAITING = 50e-6
+
+
+def is_full(error: OSError) -> bool:
+    """Whether there is no space left, or no more than a quota allows."""
+    return error.errno in _FULL
+
+
+def storage_error(error: OSError, doing: str) -> StorageError:
+    """`error` as one clear line: what was being done, and the operating system's reason."""
+    return StorageError(f"{doing}: {reason_of(error)}", full=error.errno in _FULL)
+
+
+def reason_of(error: OSError) -> str:
+    """Why the operating system refused, as a message goes on."""
+    if error.errno == errno.EROFS:
+        return "the store is read-only"
+    return os.strerror(error.errno).lower() if error.errno else str(error)
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_directories(path: str) -> None:
+    """Make a directory, and those above it that are missing, durably; it may be there already."""
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path) or "."
+    for one in reversed(missing):
+        try:
+            os.mkdir(one)
+        except FileExistsError:
+            if not os.path.isdir(one):
+                raise
+        sync_directory(os.path.dirname(one) or ".")
+
+
+def sync_files(paths: Iterable[str]) -> None:
+    """Make the content of files durable, all of them together.
+
+    Write-back is started for all before any is waited for, so that the disk sees one queue and
+    not one round trip for each file; and the waits go side by side where they take their time.
+    """
+    descriptors: list[int] = []
+    try:
+        for path in paths:
+            descriptors.append(os.open(path, os.O_RDONLY))
+            if len(descriptors) >= 256:  # stay far below the limit on open files
+                _flush(descriptors)
+        _flush(descriptors)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _flush(descriptors: list[int]) -> None:
+    for descriptor in descriptors if len(descriptors) > 1 else ():
+        if os.fstat(descriptor).st_size < BEGUN:
+            # Linux starts write-back of the dirty pages when told that they are not needed.
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    failed: list[OSError] = []
+    ahead = iter(descriptors)
+    begun = time.perf_counter()
+    _sync_each(islice(ahead, _SAMPLE), failed)
+    if len(descriptors) > 2 * _SAMPLE and time.perf_counter() - begun > _SAMPLE * _WAITING:
+        from casstore.files.sidebyside import side_by_side
+
+        side_by_side(lambda some: _sync_each(some, failed), ahead)
+    else:
+        _sync_each(ahead, failed)
+    if failed:
+        raise failed[0]
+    while descriptors:
+        os.close(descriptors.pop())
+
+
+def _sync_each(descriptors: Iterable[int], failed: list[OSError]) -> None:
+    try:
+        for descriptor in descriptors:
+            os.fsync(descriptor)
+    except OSError as error:
+        failed.append(error)
+
+
+def sync_tree(root: str) -> None:
+    """Make a directory, its name, and all files and directories below it durable."""
+    for folder, _, files in os.walk(root):
+        sync_files(os.path.join(folder, name) for name in files)
+        sync_directory(folder)
+    sync_directory(os.path.dirname(os.path.abspath(root)))
+
+
+def publish(moves: Iterable[tuple[str, str]], directory: str) -> None:
+    """Rename flushed files to their final names in `directory`, then flush the directory once."""
+    moved = False
+    for source, target in moves:
+        os.rename(source, target)
+        moved = True
+    if moved:
+        sync_directory(directory)
+
+
+def replace_file(target: str, staging: str, mode: int = 0o644) -> _Replacement:
+    """Write a new version of `target`: use as a context manager that yields a binary file.
+
+    The content is written to `staging` (same file system), flushed, renamed over `target`, and
+    the directory flushed; on an exception the staging file is removed and `target` is untouched.
+    """
+    return _Replacement(target, staging, mode)
+
+
+def replace_output(target: str, mode: int = 0o644) -> _Replacement:
+    """Write a file outside the store whole or not at all: use as `replace_file`.
+
+    It has no name before it is complete, so that a process that is killed leaves nothing of it.
+    Where the file system can not do that, it is `target` with a suffix and `.part` until then.
+    """
+    staging = f"{target}.{os.getpid()}-{os.urandom(4).hex()}.part"
+    return _Output(os.path.abspath(target), staging, mode)
+
+
+class _Replacement:
+    def __init__(self, target: str, staging: str, mode: int) -> None:
+        self._target, self._staging = target, staging
+        descriptor = self._open(mode)
+        self.file = open(descriptor, "w+b")  # noqa: SIM115 - its life is that of this object
+        share_with_group(descriptor, target)
+
+    def _open(self, mode: int) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        return os.open(self._staging, flags, mode)
+
+    def _install(self) -> None:
+        """Give the file, which is flushed, its name."""
+        self.file.close()
+        os.rename(self._staging, self._target)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, value: object, trace: object) -> None:
+        try:
+            if kind is None:
+                self.file.flush()
+                os.fsync(self.file.fileno())
+                self._install()
+                sync_directory(os.path.dirname(self._target) or ".")
+                return
+        except BaseException:  # an interruption too
+            self._abandon()
+            raise
+        self._abandon()
+
+    def _abandon(self) -> None:
+        for step in (self.file.close, lambda: os.unlink(self._staging)):
+            try:
+                step()
+            except OSError:
+                pass  # the first error is the one to tell
+
+
+class _Output(_Replacement):
+    _named = False  # it has a name in the file system, the one of its staging
+
+    def _open(self, mode: int) -> int:
+        try:
+            folder = os.path.dirname(self._target)
+            descriptor = os.open(folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, mode)
+        except OSError as error:
+            if error.errno not in NO_UNNAMED:
+                raise
+        else:
+            if os.path.exists(f"{_DESCRIPTORS}/{descriptor}"):
+                return descriptor
+            os.close(descriptor)  # without /proc it could never get a name
+        self._named = True
+        return super()._open(mode)
+
+    def _install(self) -> None:
+        if not self._named:
+            try:
+                self._link(self._target)
+            except FileExistsError:  # a link replaces nothing, a rename does
+                self._link(self._staging)
+                self._named = True
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                self._copy()
+        if self._named:
+            super()._install()
+        self.file.close()
+
+    def _link(self, name: str) -> None:
+        """link(2) of an open file, as open(2) describes it under O_TMPFILE."""
+        descriptors = os.open(_DESCRIPTORS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.link(str(self.file.fileno()), name, src_dir_fd=descriptors, follow_symlinks=True)
+        finally:
+            os.close(descriptors)
+
+    def _copy(self) -> None:
+        """Write the content again, under a name: where no link can be made."""
+        unnamed = self.file
+        status = os.fstat(unnamed.fileno())
+        descriptor = super()._open(stat.S_IMODE(status.st_mode))
+        self.file = open(descriptor, "w+b")  # noqa: SIM115 - its life is that of this object
+        self._named = True
+        with unnamed:
+            copy_part(unnamed.fileno(), 0, status.st_size, self.file)
+        self.file.flush()
+        sync_files([self._staging])
+
+
+def make_directory(path: str) -> bool:
+    """Make a directory with the rights of the one it is in; False where it is there already.
+
+    In a private directory it is private. Where a group may write (a shared store), the group gets
+    that right here too, whatever the umask. It belongs to the owner of the one it is in, if root
+    makes it; one with something in it has been put in its place by somebody, and does not.
+    """
+    above = os.stat(os.path.dirname(path))
+    mode = above.st_mode & 0o2775
+    try:
+        os.mkdir(path, mode & 0o775)
+    except FileExistsError:
+        return False
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not os.listdir(descriptor):
+            _give_to_owner(descriptor, above)
+        if mode & _GROUP_WRITE:
+            os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def share_with_group(descriptor: int, path: str) -> None:
+    """Let a group that may write the directory of a new file write the file, whatever the umask.
+
+    What root makes in another user's directory becomes that user's, who must be able to read it and
+    to clear it away. No second name of a file from elsewhere is given away so.
+    """
+    status, above = os.fstat(descriptor), os.stat(os.path.dirname(path) or ".")
+    if status.st_nlink <= 1:
+        _give_to_owner(descriptor, above)
+    if not status.st_mode & _GROUP_WRITE and above.st_mode & _GROUP_WRITE:
+        os.fchmod(descriptor, status.st_mode & 0o777 | (above.st_mode & 0o664))
+
+
+def _give_to_owner(descriptor: int, above: os.stat_result) -> None:
+    """Let what root made belong to the owner of the directory above it, where root may do that."""
+    if above.st_uid != os.geteuid() == 0:
+        try:
+            os.fchown(descriptor, above.st_uid, -1)
+        except OSError:
+            pass  # in a container without that capability, say
+
+
+def create_file(path: str, data: bytes, mode: int) -> None:
+    """Write a new file whole, durably, and never over one that is there.
+
+    It appears under its name with all its content and with `mode`, or not at all; on a file system
+    without hard links a crash can leave it short.
+
+    Raises:
+        FileExistsError: there is something at `path`.
+    """
+    staging = f"{path}.{os.getpid()}-{os.urandom(4).hex()}.part"
+    _write_new(staging, data, mode)
+    try:
+        if not share(staging, path):
+            _write_new(path, data, mode)
+    finally:
+        os.unlink(staging)
+    sync_directory(os.path.dirname(path) or ".")
+
+
+def _write_new(path: str, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+    except BaseException:
+        os.unlink(path)
+        raise
+
+
+def move_aside(path: str, aside: str) -> None:
+    """Rename a file that must not be used any more, durably, keeping its content."""
+    os.rename(path, aside)
+    folder, place = os.path.dirname(path) or ".", os.path.dirname(aside) or "."
+    if place != folder:  # the new name first: the file may not be without any
+        sync_directory(place)
+    sync_directory(folder)
+
+
+def take(source: str, target: str) -> bool:
+    """Rename a file that may lose its name any moment, not durably; False if it is gone."""
+    try:
+        os.rename(source, target)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def share(source: str, target: str) -> bool:
+    """Give the file at `source` a second name by hard link; False where that cannot be done."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            return False
+        raise
+    return True
+
+
+def copy_file(source: str, target: str) -> None:
+    """Copy the bytes of `source` into a new file (a reflink where the file system can)."""
+    with open(source, "rb") as from_file, open(target, "xb") as to_file:
+        if _reflink(to_file.fileno(), from_file.fileno()):
+            return
+        while piece := from_file.read(_COPY):
+            to_file.write(piece)
+
+
+def copy_part(source: int, start: int, stop: int, target: BinaryIO) -> None:
+    """Append bytes `start` to `stop` of the descriptor `source` to `target`.
+
+    By reading and writing, in large pieces: where there are no reflinks copy_file_range and
+    sendfile cost a fifth more, and where there are it shares only what starts on a block's border
+    in both files, which the part after an edit never does.
+    """
+    buffer = memoryview(bytearray(min(stop - start, _COPY)))
+    while start < stop:
+        count = os.preadv(source, [buffer[: stop - start]], start)
+        if not count:
+            raise OSError(errno.EIO, "the file has become shorter")
+        target.write(buffer[:count])
+        start += count
+
+
+def _reflink(target: int, source: int) -> bool:
+    import fcntl
+
+    ficlone = 0x40049409  # linux/fs.h FICLONE
+    try:
+        fcntl.ioctl(target, ficlone, source)
+    except OSError:
+        return False
+    return True

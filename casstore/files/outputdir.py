@@ -1,0 +1,143 @@
+"""A directory outside the store, written whole or not at all.
+
+It is made beside its place under another name, flushed, and renamed there; rename(2) puts it over
+an empty directory, too. A mount point, or a directory in one that this user may not write, cannot
+be replaced: there it is made inside, and its parts are moved up, the last being the one that makes
+it a layout. What a process that was killed leaves of either is locked by nobody, and the next
+command for the same place removes it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from hashlib import sha256
+
+from casstore.backends.local.leftovers import remove_tree
+from casstore.backends.local.strangers import is_systems
+from casstore.errors import Refused, quote
+from casstore.files import durable
+
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ELSEWHERE = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))  # no directory can be made there
+
+
+class OutputDirectory:
+    """A context manager; what it yields is an empty directory to write to."""
+
+    def __init__(self, path: str, parts: tuple[str, ...]) -> None:
+        """`parts` are the names that it will have, in the order in which they may appear.
+
+        Raises:
+            Refused: there is something at `path` that is no empty directory.
+        """
+        self._shown, self._path, self._parts = path, os.path.realpath(path), parts
+        self._above, name = os.path.split(self._path)
+        self._prefix = f".casstore-{sha256(os.fsencode(name)).hexdigest()[:16]}-"
+        self._remove_dead(self._above)
+        if os.path.isdir(self._path):
+            self._remove_dead(self._path)
+        if os.path.lexists(self._path) and not (
+            os.path.isdir(self._path) and all(map(is_systems, os.listdir(self._path)))
+        ):
+            raise self._refusal()
+        self._inside = False
+        self._staging, self._descriptor = "", -1
+
+    def _refusal(self) -> Refused:
+        return Refused(f"{quote(self._shown)} is there already and is no empty directory")
+
+    def __enter__(self) -> str:
+        there = os.path.isdir(self._path)
+        self._inside = there and bool(os.path.ismount(self._path) or os.listdir(self._path))
+        name = f"{self._prefix}{os.urandom(6).hex()}.part"
+        self._staging = os.path.join(self._path if self._inside else self._above, name)
+        try:
+            os.mkdir(self._staging)
+        except OSError as error:
+            if self._inside or not there or error.errno not in _ELSEWHERE:
+                raise
+            self._inside = True
+            self._staging = os.path.join(self._path, name)
+            os.mkdir(self._staging)
+        try:
+            self._descriptor = os.open(self._staging, _OPEN)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if there:
+                self._be_like(os.stat(self._path))
+        except BaseException:
+            self._abandon()
+            raise
+        return self._staging
+
+    def _be_like(self, replaced: os.stat_result) -> None:
+        mine = os.fstat(self._descriptor)
+        if (mine.st_uid, mine.st_gid) != (replaced.st_uid, replaced.st_gid):
+            try:
+                os.fchown(self._descriptor, replaced.st_uid, replaced.st_gid)
+            except OSError:
+                pass  # another user's: only root gives away
+        os.fchmod(self._descriptor, stat.S_IMODE(replaced.st_mode))
+
+    def __exit__(self, kind: object, value: object, trace: object) -> None:
+        try:
+            if kind is None:
+                durable.sync_tree(self._staging)
+                self._install()
+        except BaseException:
+            self._abandon()
+            raise
+        if kind is not None:
+            self._abandon()
+        os.close(self._descriptor)
+
+    def _install(self) -> None:
+        if not self._inside:
+            try:
+                durable.publish([(self._staging, self._path)], self._above)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    raise
+                raise self._refusal() from None  # another process was quicker
+            return
+        for part in self._parts:
+            moved = os.path.join(self._staging, part), os.path.join(self._path, part)
+            durable.publish([moved], self._path)
+        os.rmdir(self._staging)
+        durable.sync_directory(self._path)
+
+    def _abandon(self) -> None:
+        """Take everything back; the first error is the one to tell."""
+        if self._inside:
+            self._remove_parts()
+        remove_tree(self._staging)
+
+    def _remove_parts(self) -> None:
+        """Remove what was put into a directory in place, unless it is whole."""
+        if not os.path.lexists(os.path.join(self._path, self._parts[-1])):
+            for part in self._parts:
+                remove_tree(os.path.join(self._path, part))
+
+    def _remove_dead(self, directory: str) -> None:
+        """Remove what a process that was killed has left of this output."""
+        try:
+            names = [name for name in os.listdir(directory) if name.startswith(self._prefix)]
+        except OSError:
+            return
+        for name in names:
+            path = os.path.join(directory, name)
+            try:
+                descriptor = os.open(path, _OPEN)
+            except OSError:
+                continue
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if directory == self._path:
+                    self._remove_parts()
+                remove_tree(path)
+            except OSError:
+                pass  # it is being written
+            finally:
+                os.close(descriptor)

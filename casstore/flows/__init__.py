@@ -1,0 +1,1 @@
+"""Use cases that move bytes: each takes images in, or gives them out."""

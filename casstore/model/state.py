@@ -1,0 +1,165 @@
+"""What the tag index says of an image, a blob or a lease at one moment."""
+
+from __future__ import annotations
+
+from casstore.startup.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from casstore.model.digest import Digest
+
+    # By key, how many characters of the value are wanted.
+    LabelRoom = Mapping[str, int]
+
+    from casstore.model.reference import Reference
+
+
+class Attached(Value):
+    """A reference on an image, and the manifest that it names."""
+
+    name: Reference
+    manifest: Digest
+
+
+class Naming:
+    """The names of one image, so ordered that no question costs more the more names there are.
+
+    An image can have thousands of names, and a removal asks the same of each.
+    """
+
+    __slots__ = ("_by_manifest", "_by_repository", "_manifests", "_tags")
+
+    def __init__(self, attached: Iterable[Attached]) -> None:
+        """`attached` in attach order."""
+        self._manifests: dict[Reference, Digest] = {}
+        self._by_manifest: dict[Digest, int] = {}  # how many names it has
+        self._by_repository: dict[str, dict[Reference, None]] = {}
+        self._tags: dict[str, int] = {}  # by repository
+        for name, manifest in attached:
+            self._manifests[name] = manifest
+            self._by_manifest[manifest] = self._by_manifest.get(manifest, 0) + 1
+            repository = name.repository
+            self._by_repository.setdefault(repository, {})[name] = None
+            self._tags[repository] = self._tags.get(repository, 0) + (name.tag is not None)
+
+    def __len__(self) -> int:
+        return len(self._manifests)
+
+    def __iter__(self) -> Iterator[Reference]:
+        """References in attach order."""
+        return iter(self._manifests)
+
+    def is_single(self) -> bool:
+        """Whether the names are so few that an ID may stand for them without force.
+
+        Exactly one; or several with at most one tag, all in one repository.
+        """
+        if len(self._manifests) == 1:
+            return True
+        return len(self._by_repository) == 1 and max(self._tags.values()) <= 1
+
+    def going_with(self, name: Reference) -> list[Reference]:
+        """Names that go when this one does: a repository's digests go with its last tag."""
+        repository = name.repository
+        if name.tag is None or self._tags.get(repository, 0) > 1:
+            return []
+        return [one for one in self._by_repository.get(repository, ()) if one != name]
+
+    def without(self, names: Iterable[Reference]) -> list[Digest]:
+        """Manifests that have no name any more when these have gone."""
+        going: dict[Digest, int] = {}
+        for name in names:
+            manifest = self._manifests[name]
+            going[manifest] = going.get(manifest, 0) + 1
+        return [one for one, count in going.items() if count == self._by_manifest[one]]
+
+    def has_named(self, manifest: Digest) -> bool:
+        """Whether a name names this manifest."""
+        return manifest in self._by_manifest
+
+    def drop(self, name: Reference) -> None:
+        """Take a name away; harmless where it is not there."""
+        manifest = self._manifests.pop(name, None)
+        if manifest is None:
+            return
+        repository = name.repository
+        self._tags[repository] -= name.tag is not None
+        del self._by_repository[repository][name]
+        if not self._by_repository[repository]:
+            del self._by_repository[repository], self._tags[repository]
+        self._by_manifest[manifest] -= 1
+        if not self._by_manifest[manifest]:
+            del self._by_manifest[manifest]
+
+
+class BlobState(Value):
+    """A blob as the index counts it."""
+
+    digest: Digest
+    kind: str  # model.record: INDEX, MANIFEST, CONFIG, LAYER, OTHER
+    size: int  # bytes as stored
+    file_bytes: int  # of a layer: bytes of its regular files; 0 for all else
+    refcount: int  # edges to it, and images that hold it
+
+
+class LeaseOn(Value):
+    """A lease on an image: hard while a process lives, soft until it expires."""
+
+    name: str
+    hard: bool
+
+
+class ImageFacts(Value):
+    """What filters and listings need to know of an image."""
+
+    id: Digest
+    parent: Digest | None
+    created: int | None  # nanoseconds since 1970
+    size: int  # file bytes of all layers
+    labels: tuple[tuple[str, str], ...]
+
+
+def wanted_labels(
+    labels: Iterable[tuple[str, str]], room: LabelRoom | None
+) -> tuple[tuple[str, str], ...]:
+    """What `room` asks for of an image's labels; all of them where it is None."""
+    if room is None:
+        return tuple(labels)
+    return tuple([(key, value[: room[key]]) for key, value in labels if key in room])
+
+
+class StoredFile(Value):
+    """What lies where blobs are: a blob, or something else of that place."""
+
+    name: str
+    digest: Digest | None  # None where the name is no digest
+    size: int  # bytes
+    mode: int  # type and permissions, as stat has them
+    freed: int  # bytes that removing it frees: 0 where another name has them too
+
+
+class HardLease(Value):
+    """Images held by a live process."""
+
+    name: str
+    holder: str
+    images: tuple[Digest, ...]
+
+
+class Listed(Value):
+    """An image with what a list wants to know of it."""
+
+    facts: ImageFacts
+    names: tuple[Reference, ...]  # in attach order
+    own_size: int  # bytes that it adds to its parent
+    children: int
+    pinned: bool
+
+
+class Disk(Value):
+    """The file system that a store is on."""
+
+    total: int  # bytes that people without privileges may use, in use or free
+    free: int  # of them, free

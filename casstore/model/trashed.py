@@ -1,0 +1,38 @@
+"""What the trash keeps of a removal: enough to bring it back as it was."""
+
+from __future__ import annotations
+
+from casstore.startup.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.model.digest import Digest
+    from casstore.model.record import ImageRecord
+    from casstore.model.reference import Reference
+
+
+class KeptName(Value):
+    """A reference in the trash."""
+
+    name: Reference
+    manifest: Digest
+    tagged: int  # ns, as `reference.tagged`
+
+
+class KeptImage(Value):
+    """An image in the trash, as it was when it, or names of it, went."""
+
+    id: Digest
+    records: tuple[ImageRecord, ...]  # one for each manifest kept: all of its tree is in the index
+    parent: Digest | None
+    pinned: bool
+    names: tuple[KeptName, ...]  # in attach order
+
+
+class KeptEntry(Value):
+    """One removal that can be undone."""
+
+    id: int
+    removed: int  # ns
+    expires: int  # ns
+    images: tuple[KeptImage, ...]  # the one removed, then the parents that went with it

@@ -1,0 +1,1 @@
+"""Tricks that buy milliseconds at the start of a command, each with its gain."""

@@ -1,0 +1,43 @@
+"""Parts and verbs of an object, imported when they are first asked for.
+
+`Store` has some sixty methods, and a command uses one of them. To import all of them, with what
+their signatures name, took 1.35 ms of an rmi's 40 (CPython 3.11); a part alone takes 0.2.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def _class(where: str) -> Any:
+    module, _, name = where.rpartition(".")
+    return getattr(__import__(f"casstore.store.{module}", fromlist=(name,)), name)
+
+
+class Part:
+    """An attribute that is a part, made of the owner's session when it is first asked for."""
+
+    def __init__(self, where: str) -> None:
+        """`where` is a module of the store room, and a class in it."""
+        self._where = where
+
+    def __get__(self, owner: Any, kind: type) -> Any:
+        if owner is None:
+            return _class(self._where)
+        parts = owner.parts
+        if self._where not in parts:
+            parts[self._where] = _class(self._where)(owner.session)
+        return parts[self._where]
+
+
+class Verb(Part):
+    """A method that stands in a part."""
+
+    def __init__(self, where: str, name: str) -> None:
+        super().__init__(where)
+        self._name = name
+
+    def __get__(self, owner: Any, kind: type) -> Any:
+        return getattr(super().__get__(owner, kind), self._name)

@@ -1,0 +1,152 @@
+"""Store: everything that casstore does with a store, for the command line and for Python.
+
+Each method either reads (a snapshot, no lock) or makes one change (the lock, one durable
+transaction). Rules decide (rules/), sources and sinks move bytes (transfer/), and change/commit.py
+keeps the order of effects.
+
+`Store` is put together of parts, each of which knows a `Session` and inherits nothing. Everyday
+verbs stand in the parts too, and are looked up when they are first used: so a command imports the
+part that it works with, and no other (startup/parts.py says what that saves).
+"""
+
+from __future__ import annotations
+
+import os
+
+from casstore.startup.parts import Part, Verb
+from casstore.store.session import LOCK_TIMEOUT, Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from casstore.model.arguments import StrPath
+    from casstore.progress import Progress
+    from casstore.store.archives import Archives
+    from casstore.store.copies import Copies
+    from casstore.store.images import Images
+    from casstore.store.keys import Keys
+    from casstore.store.leases import Leases
+    from casstore.store.names import Names
+    from casstore.store.registries import Registries
+    from casstore.store.settings import Settings
+    from casstore.store.space import Space
+    from casstore.store.trash import Trash
+    from casstore.store.upkeep import Upkeep
+
+    class _Verbs(Archives, Copies, Images, Keys, Names, Registries, Space, Upkeep):
+        """Every verb, as a type checker sees them."""
+
+else:
+
+    class _Verbs:
+        """Every verb, by the part that it stands in."""
+
+        __slots__ = ()
+
+    for part, verbs in {
+        "archives.Archives": "load import_image save open_layer",
+        "copies.Copies": "copy_in copy_out",
+        "images.Images": "images each_image image_ids names get history inspect platforms",
+        "keys.Keys": "sign verify encrypt decrypt",
+        "names.Names": "tag pin remove prune use",
+        "registries.Registries": "pull push",
+        "space.Space": "df tree why report figures",
+        "upkeep.Upkeep": "gc collect check clone publish",
+    }.items():
+        for verb in verbs.split():
+            setattr(_Verbs, verb, Verb(part, verb))
+
+
+class Store(_Verbs):
+    """A store. Use it as a context manager, in one thread at a time."""
+
+    if TYPE_CHECKING:
+        leases: Leases
+        trash: Trash
+        settings: Settings
+    else:
+        leases = Part("leases.Leases")
+        trash = Part("trash.Trash")
+        settings = Part("settings.Settings")
+
+    def __init__(
+        self,
+        path: StrPath | None = None,
+        *,
+        lock_timeout: float = LOCK_TIMEOUT,
+        session: Session | None = None,
+    ) -> None:
+        """Name a store; nothing is opened yet. `load` and `import_image` make it if need be.
+
+        Args:
+            path: the store's directory; by default the one that the command line uses.
+            lock_timeout: seconds that a change waits for other writers before it raises Locked.
+            session: of the store, in place of `path`.
+        """
+        if session is None:
+            if path is None:
+                from casstore.model.storepath import store_path
+
+                path = store_path(None, os.environ)
+            from casstore.model.arguments import path_of
+
+            session = Session.of_directory(path_of(path), lock_timeout=lock_timeout)
+        self.session = session
+        self.parts: dict[str, object] = {}
+
+    @classmethod
+    def in_memory(cls) -> Self:
+        """A new store in memory, for tests that need no files; it lasts as long as the object."""
+        return cls(session=Session.in_memory())
+
+    @property
+    def path(self) -> str:
+        """The store's directory, absolute."""
+        return self.session.backend.where
+
+    @property
+    def notices(self) -> list[str]:
+        """What the user should know, besides results and errors; clear it when it is told."""
+        return self.session.notices
+
+    @property
+    def max_layer_size(self) -> int | None:
+        """Bytes that a layer may have uncompressed; None: the usual limit."""
+        return self.session.max_layer_size
+
+    @max_layer_size.setter
+    def max_layer_size(self, size: int | None) -> None:
+        self.session.max_layer_size = size
+
+    @property
+    def progress(self) -> Progress | None:
+        """Set it, to be told how far long tasks are."""
+        return self.session.progress
+
+    @progress.setter
+    def progress(self, progress: Progress | None) -> None:
+        self.session.progress = progress
+
+    def close(self) -> None:
+        """Close the index; the store can be used again."""
+        self.session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """A copy, or what another process unpickles, is another Store of the same directory."""
+        return type(self), (self.path,)
+
+    def __repr__(self) -> str:
+        return f"<casstore.Store {self.path!r}>"

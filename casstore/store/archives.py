@@ -1,0 +1,154 @@
+"""Archives: images out of them and into them."""
+
+from __future__ import annotations
+
+import os
+
+from casstore.clock import current_time
+from casstore.store.intake import take_in
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import IO, BinaryIO
+
+    from casstore.model.arguments import Several, StrPath
+    from casstore.model.digest import Digest
+    from casstore.model.record import Arrival
+    from casstore.ports.ingest import Ingest
+    from casstore.results.exchange import LoadResult
+    from casstore.store.session import Session
+
+
+class Archives:
+    """Loading, importing and saving."""
+
+    def __init__(self, session: Session) -> None:
+        self._session: Session = session
+
+    def load(
+        self,
+        source: StrPath | IO[bytes],
+        *,
+        compression: str = "zstd",
+        link: bool = False,
+        policy: StrPath | None = None,
+    ) -> LoadResult:
+        """Load every image of an archive or layout, or none.
+
+        Args:
+            source: path of a docker-archive, an OCI archive or an OCI layout directory (any of the
+                archives plain or compressed by gzip, zstd, xz or bzip2); or a binary stream of one.
+            compression: of layers that arrive uncompressed: `zstd[:LEVEL]`, `gzip[:LEVEL]`, `none`.
+            link: take a layout directory's blobs by hard link or reflink where that can be done.
+            policy: path of a trust policy, instead of the store's own.
+
+        Raises:
+            Refused: the input is wrong, hostile, beyond a limit, or against the policy; nothing
+                is changed.
+        """
+        from casstore.model.arguments import path_or_file
+        from casstore.transfer.compress import parse_compression
+        from casstore.transfer.source import find_images
+
+        where = path_or_file(source)
+        how = parse_compression(compression)
+        origin: list[str] = []
+        notices: list[str] = []
+
+        def read(ingest: Ingest) -> Sequence[Arrival]:
+            found = find_images(
+                where, ingest, compression=how, link=link, progress=self._session.progress
+            )
+            named = where if isinstance(where, str) and where != "-" else None
+            origin[:] = found.transport, os.path.realpath(named) if named is not None else ""
+            notices[:] = found.notices
+            return found.arrivals
+
+        result = take_in(self._session, read, origin=origin, policy=policy)
+        return result._replace(warnings=(*notices, *result.warnings))
+
+    def import_image(
+        self,
+        source: StrPath | IO[bytes],
+        name: str | None = None,
+        *,
+        changes: Several[str] = (),
+        message: str | None = None,
+        parent: str | None = None,
+        compression: str = "zstd",
+        platform: str | None = None,
+    ) -> Digest:
+        """Make an image of one layer from a root file system tar; returns its image ID.
+
+        Args:
+            source: path of the tar (plain or compressed), or a binary stream of it.
+            name: a tag for the image.
+            changes: Dockerfile instructions for its config (CMD ENTRYPOINT ENV EXPOSE
+                HEALTHCHECK LABEL ONBUILD USER VOLUME WORKDIR).
+            message: the comment of its history entry.
+            parent: an IMAGE to put the layer on top of; it is recorded as the parent.
+            compression: as for `load`.
+            platform: `os/architecture[/variant]`; this machine's by default.
+        """
+        from casstore.flows.import_ import import_source
+        from casstore.model.arguments import path_or_file, several
+
+        where, instructions = path_or_file(source), several(changes, "changes")
+        arrivals: list[Arrival] = []
+
+        def read(ingest: Ingest) -> Sequence[Arrival]:
+            arrivals.append(
+                import_source(
+                    self._session.view(),
+                    ingest,
+                    where,
+                    name,
+                    changes=instructions,
+                    message=message,
+                    parent=parent,
+                    compression=compression,
+                    platform=platform,
+                    now=current_time(),
+                    progress=self._session.progress,
+                )
+            )
+            return arrivals
+
+        return take_in(self._session, read, origin=None).images[0].id
+
+    def save(
+        self, images: Several[str], out: StrPath | BinaryIO, *, format: str = "docker"
+    ) -> None:
+        """Write images to an archive or a layout directory.
+
+        Args:
+            images: a repository (all its tags), names, IDs; one entry for each image. In OCI
+                formats what refers to them (signatures, SBOMs) goes along.
+            out: a path (written under another name first, and whole or not at all), or a stream.
+            format: `docker` (docker-archive), `oci` (OCI archive) or `oci-dir` (layout directory).
+        """
+        from casstore.flows.save import DOCKER, chosen_images, save_images
+        from casstore.model.arguments import path_or_file, several
+
+        images, target = several(images, "images"), path_or_file(out)
+        view = self._session.view()
+        if not self._session.backend.is_writable():  # there is nobody to hold the images from
+            save_images(
+                self._session.backend, view, images, target, format, progress=self._session.progress
+            )
+            return
+        chosen = chosen_images(view, images, each_manifest=format != DOCKER)
+        with self._session.hold(chosen, f"save-{os.getpid()}"):
+            save_images(
+                self._session.backend, view, images, target, format, progress=self._session.progress
+            )
+
+    def open_layer(self, layer: Digest | str) -> IO[bytes]:
+        """A stored layer (by blob digest or diff ID) as its uncompressed tar, for reading.
+
+        The digest is verified when the end is reached. Raises NotFound, Damaged.
+        """
+        from casstore.flows.save import open_layer
+
+        return open_layer(self._session.backend, self._session.view(), layer)

@@ -1,0 +1,158 @@
+"""Upkeep: collecting garbage, checking, publishing, cloning."""
+
+from __future__ import annotations
+
+import os
+
+from casstore.clock import current_time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from casstore.gc.run import Stop
+    from casstore.model.arguments import Several, StrPath
+    from casstore.results.upkeep import CheckResult, CollectionResult, GcResult
+    from casstore.rules.collection import CollectionPlan
+    from casstore.rules.policy import Rule
+    from casstore.store.session import Session
+
+FROM_REGISTRY = ("docker", "")  # transport and path
+
+ROOM_AT_ONCE = 64 << 20  # bytes that a load which meets a full disk takes from the trash
+
+
+class Upkeep:
+    """Looking after what is there."""
+
+    def __init__(self, session: Session) -> None:
+        self._session: Session = session
+
+    def gc(self, *, dry_run: bool = False, empty_trash: bool = False) -> GcResult:
+        """Finish what crashes left, remove blobs that nothing needs and staging nobody holds.
+
+        Args:
+            dry_run: change nothing, return what would happen.
+            empty_trash: remove all of the trash, not only what has expired.
+        """
+        from casstore.gc.garbage import collect_garbage
+
+        return collect_garbage(
+            self._session.backend,
+            self._session.view,
+            self._session.rehearse if dry_run else self._session.change_that_frees,
+            dry_run=dry_run,
+            empty_trash=empty_trash,
+            progress=self._session.progress,
+        )
+
+    def collect(
+        self,
+        policy: Mapping[str, object] | Several[Rule] | os.PathLike[str],
+        *,
+        dry_run: bool = False,
+        plan: CollectionPlan | None = None,
+        empty_trash: bool = False,
+        stop: Stop | None = None,
+    ) -> CollectionResult:
+        """Remove the images that a policy chooses (`gc` with a policy), in short turns.
+
+        Args:
+            policy: settings as in a policy file: `{"max-used-space": "50GB", "keep": 5}`; or the
+                path of a policy file, as a `pathlib.Path`.
+            dry_run: change nothing, return what would happen.
+            plan: carry out this plan of an earlier result, exactly.
+            empty_trash: empty it first; what a policy removes does not go there.
+            stop: lets a signal handler end the run.
+
+        Raises:
+            UsageError: the policy has mistakes.
+            PlanOutdated: the store is not any more what `plan` was made for; nothing is changed.
+        """
+        from casstore.gc.policyfile import policy_rules
+        from casstore.gc.run import Access, Stop, collect
+
+        rules = policy_rules(policy, now=current_time())
+        turn = self._session.rehearse if dry_run else self._session.change_that_frees
+        access = Access(self._session.backend, self._session.view, turn)
+        return collect(
+            access,
+            rules,
+            dry_run=dry_run,
+            saved=plan,
+            empty_trash=empty_trash,
+            stop=stop or Stop(),
+            progress=self._session.progress,
+        )
+
+    def check(
+        self,
+        *,
+        repair: bool = False,
+        repair_from: Several[StrPath] = (),
+        rebuild: bool = False,
+        content: bool = True,
+    ) -> CheckResult:
+        """Verify the store (fsck).
+
+        Args:
+            repair: mend what can be mended; the last copy of anything is never removed.
+            repair_from: archives, layout directories and stores to take good bytes from.
+            rebuild: make the database anew from index.json and the blobs first.
+            content: read every blob and compare its digest; False looks at sizes only.
+        """
+        from casstore.model.arguments import PATHS, path_of, several
+
+        sources = [path_of(source) for source in several(repair_from, "repair_from", PATHS)]
+        session, checks = self._session, self._session.backend.checks
+        repaired: list[str] = []
+        if repair and session.backend.exists():
+            repaired += checks.give_rights_back()
+        session.backend.require()
+        if repair and not rebuild:
+            # To correct a damaged table by another one would do more damage.
+            rebuild = checks.is_damaged()
+        if rebuild:
+            lines, verified = checks.rebuild(session.change, session.locked)
+            repaired += lines
+            content = content and not verified  # once is enough
+        if sources:
+            mended, doubts = checks.mend_from(session.change, sources, content=content)
+            repaired += mended
+            session.notices += doubts
+        if repair:
+            with session.change() as change:
+                lines, anew = checks.repair(change, content=content)
+            repaired += lines
+            if anew:
+                repaired += checks.rebuild(session.change, session.locked)[0]
+            repaired += checks.recount(session.view, session.change_that_frees)
+        return checks.check(repaired, content=content, progress=session.progress)
+
+    def clone(self, path: StrPath) -> None:
+        """Make a store at `path` with the same content, blobs shared by hard link where possible.
+
+        Raises:
+            NotAStore: `path` is there and not empty.
+        """
+        from casstore.model.arguments import path_of
+
+        target = path_of(path)
+        with self._session.change() as change:
+            self._session.backend.clone(target, change.index)
+
+    def publish(self, *, on_demand: bool | None = None) -> None:
+        """Write index.json, which other OCI tools read, as the store is now.
+
+        Args:
+            on_demand: True lets changes withdraw index.json from now on instead of keeping it up to
+                date, so that they cost the same in a store of any size, until `publish` is called
+                again; False ends that; None leaves it as it is.
+        """
+        from casstore.model.meta import ALWAYS, ON_DEMAND, PUBLISH
+
+        with self._session.change() as change:
+            if on_demand is not None:
+                change.index.set_meta(PUBLISH, ON_DEMAND if on_demand else ALWAYS)
+            change.publish()  # first: where that fails, the setting is as it was
+            change.commit()

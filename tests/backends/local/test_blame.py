@@ -1,0 +1,152 @@
+"""SQLite does not say why it could not use a file: casstore looks."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from casstore.backends.local import schema
+from casstore.backends.local.blame import cause, told
+from casstore.errors import Damaged, StorageError
+from casstore.store import Store
+from tests.transfer.building import docker_archive, layer
+
+
+def test_a_full_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for free in ({"f_bavail": 0}, {"f_favail": 0}):
+        status = SimpleNamespace(**{"f_bavail": 1, "f_files": 1, "f_favail": 1, **free})
+        monkeypatch.setattr(os, "statvfs", lambda _, status=status: status)
+        error = cause(str(tmp_path / "casstore.db"), "disk I/O error")
+
+        assert str(error) == "cannot use the index: no space left on device"
+        assert error.full
+
+
+def test_what_sqlite_calls_damaged_twice_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "casstore.db"
+    path.write_bytes(b"this is no database" * 500)
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorname = "SQLITE_CORRUPT"
+
+    assert isinstance(told(error, str(path)), Damaged)
+
+
+@pytest.mark.parametrize("part", ["", "-wal", "-shm"])
+def test_a_link_and_a_file_that_may_not_be_used_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    path = tmp_path / "casstore.db"
+    path.touch()
+    Path(f"{path}{part}").touch()
+    monkeypatch.setattr(os, "access", lambda one, _: one != f"{path}{part}")
+    assert str(cause(str(path), "x")) == f"cannot use the index {path}{part}: permission denied"
+
+    Path(f"{path}{part}").unlink()
+    Path(f"{path}{part}").symlink_to("nowhere")
+    assert "is a symbolic link" in str(cause(str(path), "x"))
+
+
+def test_otherwise_sqlite_has_the_word(tmp_path: Path) -> None:
+    path = tmp_path / "casstore.db"
+    assert str(cause(str(path), "disk I/O error")) == f"cannot use the index {path}: disk I/O error"
+
+
+def test_the_disk_s_own_error_is_told_where_it_is_met_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ingest").mkdir()
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE):
+
+        def refuse(*_: object, number: int = number) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "posix_fallocate", refuse)
+        error = cause(str(tmp_path / "casstore.db"), "disk I/O error")
+
+        assert str(error) == f"cannot use the index: {os.strerror(number).lower()}"
+        assert error.full == (number in (errno.ENOSPC, errno.EDQUOT))
+
+
+class Answer(sqlite3.DatabaseError):
+    def __init__(self, name: str) -> None:
+        super().__init__("as SQLite says it")
+        self.sqlite_errorname = name
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    path = str(tmp_path / "casstore.db")
+    schema.create(path)
+    return path
+
+
+def test_a_page_that_is_sound_when_it_is_read_again_is_no_damage(database: str) -> None:
+    error = schema.database_error(Answer("SQLITE_CORRUPT"), database)
+
+    assert isinstance(error, StorageError)
+    assert "read again it is sound" in str(error)
+
+
+def test_what_is_damaged_twice_is_damage(database: str) -> None:
+    with open(database, "r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 8192)
+
+    assert isinstance(schema.database_error(Answer("SQLITE_CORRUPT"), database), Damaged)
+    assert isinstance(schema.database_error(Answer("SQLITE_NOTADB"), database), Damaged)
+
+
+def test_no_memory_is_no_damage(database: str) -> None:
+    assert isinstance(schema.database_error(Answer("SQLITE_NOMEM"), database), StorageError)
+
+
+INJECT = """
+import sys
+from casstore.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO", "EMFILE"])
+@pytest.mark.parametrize(
+    "call", ["ftruncate", "pread64", "pwrite64", "openat", "fdatasync", "mmap"]
+)
+@pytest.mark.parametrize("command", ["gc", "fsck", "save", "rmi"])
+def test_a_disk_that_fails_sqlite_is_never_told_as_damage(
+    tmp_path: Path, command: str, call: str, error: str
+) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("needs strace")
+    root = tmp_path / "store"
+    with Store(str(root)) as store:
+        store.load(io.BytesIO(docker_archive({"layers": [layer("a")], "tags": ["a:1"]})))
+    words = {"save": ["save", "-o", str(tmp_path / "out.tar"), "a:1"], "rmi": ["rmi", "a:1"]}
+    only = [f"-P{root}/casstore.db{part}" for part in ("", "-wal", "-shm")]
+    done = subprocess.run(
+        ["strace", "-f", "-qq", "-o", "/dev/null", *only, f"-etrace={call}",
+         f"-einject={call}:error={error}:when=1+", sys.executable, "-c", INJECT,
+         "--store", str(root), *words.get(command, [command])],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode in (0, 1), done.stderr
+    assert "damaged" not in done.stderr + done.stdout
+    assert (done.returncode == 0) == (done.stderr == "")
+    with Store(str(root)) as store:
+        assert store.check().clean or command == "rmi"
+
+
+def test_a_database_that_cannot_even_be_opened_is_damaged(database: str) -> None:
+    Path(database).write_bytes(b"no database at all, whatever its name says" * 200)
+
+    assert isinstance(schema.database_error(Answer("SQLITE_CORRUPT"), database), Damaged)

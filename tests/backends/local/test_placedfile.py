@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import errno
+import itertools
+import mmap
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from casstore.files import placedfile
+from casstore.files.placedfile import PlacedFile, start_writeback
+from tests.transfer.noise import noise
+
+SIZE = 3 << 20
+PAGE = mmap.PAGESIZE
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Iterator[tuple[str, int]]:
+    path = str(tmp_path / "new")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+    yield path, descriptor
+    os.close(descriptor)
+
+
+def pieces(data: bytes) -> list[tuple[int, memoryview]]:
+    """`data` in pieces of all sizes, in no order, most in memory as they will be in the file."""
+    chance = random.Random(1)  # noqa: S311 - nothing here is a secret
+    cuts = sorted({0, len(data), *(chance.randrange(len(data)) for _ in range(40))})
+    parts = []
+    for at, end in itertools.pairwise(cuts):
+        skip = at % PAGE if chance.random() < 0.8 else 1
+        buffer = memoryview(mmap.mmap(-1, skip + end - at))[skip:]
+        buffer[:] = data[at:end]
+        parts.append((at, buffer))
+    chance.shuffle(parts)
+    return parts
+
+
+def no_direct(path: str) -> int | None:
+    return None
+
+
+PWRITE = os.pwrite
+
+
+@pytest.mark.parametrize("way", ["direct", "no direct I/O", "refused later", "little by little"])
+def test_bytes_that_come_in_any_order_are_where_they_belong(
+    new: tuple[str, int], monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    import fcntl
+
+    def refused(descriptor: int, data: memoryview, offset: int) -> int:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT and offset > SIZE // 3:
+            raise OSError(errno.EINVAL, "invalid")
+        return PWRITE(descriptor, data, offset)
+
+    def little(descriptor: int, data: memoryview, offset: int) -> int:
+        return PWRITE(descriptor, data[: max(PAGE, len(data) // 2)], offset)
+
+    if way == "no direct I/O":
+        monkeypatch.setattr(placedfile, "_open_direct", no_direct)
+    elif way != "direct":
+        monkeypatch.setattr(os, "pwrite", refused if way == "refused later" else little)
+    data = noise(SIZE)
+
+    with PlacedFile(*new, SIZE) as file:
+        for offset, part in pieces(data):
+            file.place(offset, part)
+
+    assert Path(new[0]).read_bytes() == data
+
+
+def test_what_is_not_placed_is_zeros(new: tuple[str, int]) -> None:
+    with PlacedFile(*new, SIZE) as file:
+        file.place(5, memoryview(b"here"))
+
+    assert Path(new[0]).read_bytes() == bytes(5) + b"here" + bytes(SIZE - 9)
+
+
+def test_a_full_disk_is_told_before_anything_is_written(
+    new: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int, offset: int, size: int) -> None:
+        if size == SIZE:
+            raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(placedfile, "_open_direct", lambda path: os.open(path, os.O_WRONLY))
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    before = set(os.listdir("/proc/self/fd"))
+
+    with pytest.raises(OSError, match="full"):
+        PlacedFile(*new, SIZE)
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_space_is_not_reserved_where_that_means_writing_every_block(
+    new: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def emulated(descriptor: int, offset: int, size: int) -> None:
+        asked.append(size)
+        os.pwrite(descriptor, b"\0", offset)
+
+    monkeypatch.setattr(placedfile, "_open_direct", lambda path: os.open(path, os.O_WRONLY))
+    monkeypatch.setattr(os, "posix_fallocate", emulated)
+
+    PlacedFile(*new, SIZE).close()
+
+    assert asked and max(asked) < SIZE
+    assert os.path.getsize(new[0]) == SIZE
+
+
+def test_write_back_that_is_begun_changes_nothing_that_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with path.open("wb", buffering=0) as file:
+        for at in range(0, 3 << 20, 1 << 20):
+            file.write(bytes([at >> 20]) * (1 << 20))
+            start_writeback(file.fileno(), at, 1 << 20)
+
+    assert path.read_bytes() == b"".join(bytes([n]) * (1 << 20) for n in range(3))

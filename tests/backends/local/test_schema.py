@@ -1,0 +1,174 @@
+"""casstore.db: no statement of the hot path reads a whole table; what is not ours is refused."""
+
+from __future__ import annotations
+
+import gc
+import re
+import sqlite3
+import warnings
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from casstore.backends.local import schema, tables
+from casstore.backends.local.edits import EDITS
+from casstore.backends.local.leaving import LEAVING
+from casstore.backends.local.statements import LISTINGS, STATEMENTS
+from casstore.backends.local.trash import TRASH
+from casstore.errors import Damaged, NotAStore, StorageError
+
+# The whole of a table that holds only what one change touches, or the leases.
+SMALL = {"forget_doomed", "any_doomed", "drop_expired"}
+
+
+@pytest.mark.parametrize("name", sorted((STATEMENTS | EDITS | LEAVING | TRASH).keys() - SMALL))
+def test_no_statement_reads_a_whole_table(name: str) -> None:
+    statement = (STATEMENTS | EDITS | LEAVING | TRASH)[name]
+    with closing(schema.memory()) as connection:
+        plan = connection.execute(
+            f"EXPLAIN QUERY PLAN {statement}", [None] * statement.count("?")
+        ).fetchall()
+
+    steps = [step[3] for step in plan]
+    assert not [step for step in steps if re.match("SCAN (?!CONSTANT)", step)]
+
+
+def test_a_new_database_is_opened_for_writing(tmp_path: Path) -> None:
+    path = str(tmp_path / "casstore.db")
+    schema.create(path)
+
+    with closing(schema.connect(path, writable=True)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+        assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2
+
+
+def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+    path = str(tmp_path / "casstore.db")
+    schema.create(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {schema.FORMAT_VERSION + 1}")
+
+    with pytest.raises(NotAStore, match="use a newer casstore"):
+        schema.connect(path, writable=True)
+
+
+def make_old(path: str) -> None:
+    """A database as the casstore of format version 1 made it."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(
+            f"PRAGMA journal_mode = WAL; {tables.FIRST}"
+            f" PRAGMA application_id = {schema.APPLICATION_ID}; PRAGMA user_version = 1;"
+        )
+
+
+def tables_of(connection: sqlite3.Connection) -> set[str]:
+    return {row[0] for row in connection.execute("SELECT sql FROM sqlite_schema WHERE sql != ''")}
+
+
+def test_a_change_brings_an_old_database_up_to_what_a_new_one_is(tmp_path: Path) -> None:
+    old, new = str(tmp_path / "old.db"), str(tmp_path / "new.db")
+    make_old(old)
+    schema.create(new)
+
+    schema.connect(old, writable=True, upgrade=True).close()
+
+    with closing(sqlite3.connect(old)) as upgraded, closing(sqlite3.connect(new)) as fresh:
+        assert tables_of(upgraded) == tables_of(fresh)
+        assert schema.is_current(upgraded)
+
+
+def test_an_upgrade_that_fails_leaves_the_old_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "casstore.db")
+    make_old(path)
+    with closing(sqlite3.connect(path)) as connection:
+        before = tables_of(connection)
+    monkeypatch.setitem(tables.ADDED, 3, ("", "no SQL;"))
+
+    with pytest.raises(Damaged):
+        schema.connect(path, writable=True, upgrade=True)
+
+    with closing(sqlite3.connect(path)) as connection:
+        assert tables_of(connection) == before
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == 1
+
+
+def test_a_reader_sees_an_old_database_as_a_new_one_and_writes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "casstore.db"
+    make_old(str(path))
+    before = path.read_bytes()
+
+    with closing(schema.connect(str(path), writable=False)) as connection:
+        assert connection.execute("SELECT count(*) FROM pin").fetchone()[0] == 0
+        for name, statement in (STATEMENTS | LISTINGS).items():
+            assert connection.execute(statement, [None] * statement.count("?")), name
+        assert not schema.is_current(connection)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage" * 1000])
+def test_what_is_no_database_of_ours_is_damaged(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "casstore.db"
+    path.write_bytes(content)
+
+    with pytest.raises(Damaged):
+        schema.connect(str(path), writable=True)
+
+
+def test_a_count_follows_what_the_trash_holds() -> None:
+    with closing(schema.memory()) as connection:
+        connection.execute("INSERT INTO blob (id, digest, size, kind) VALUES (1, x'01', 1, 1)")
+        connection.execute("INSERT INTO trash_holding VALUES (5, 1, 'x'), (6, 1, 'x')")
+        connection.execute("DELETE FROM trash_holding WHERE image = 5")
+
+        assert connection.execute("SELECT refcount FROM blob").fetchone()[0] == 1
+
+
+def test_a_count_follows_its_edges() -> None:
+    with closing(schema.memory()) as connection:
+        connection.execute("INSERT INTO blob (id, digest, size, kind) VALUES (1, x'01', 1, 3)")
+        connection.execute("INSERT INTO edge VALUES (2, 0, 1), (2, 1, 1)")
+        connection.execute("INSERT INTO holding VALUES (5, 1, 'x')")
+        connection.execute("DELETE FROM edge WHERE position = 0")
+
+        assert connection.execute("SELECT refcount FROM blob").fetchone()[0] == 2
+
+
+def test_a_connection_that_nobody_holds_any_more_was_closed() -> None:
+    # a plain one warns of itself, from Python 3.13 on
+    closed = []
+
+    class Told(schema.Connection):
+        def close(self) -> None:
+            closed.append(True)
+            super().close()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        connection = sqlite3.connect(":memory:", factory=Told)
+        connection.execute("SELECT 1")
+        del connection
+        gc.collect()
+
+    assert closed == [True]
+
+
+def test_a_connection_that_could_not_be_opened_ends_without_a_word(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(StorageError):
+        schema.connect(str(tmp_path / "none" / "casstore.db"), writable=True)
+    gc.collect()
+
+    assert capfd.readouterr().err == ""
+
+
+def test_damage_that_sqlite_cannot_quote_as_text_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "casstore.db"
+    schema.create(str(path))
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE blob", b"CREATE\xc0TABLE blob", 1))
+
+    with pytest.raises(Damaged, match="is damaged"):
+        schema.connect(str(path), writable=True)
