@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    pass
-
-
 import time
 
-CLOCK_STOPS = 9_000_000_000 * 1_000_000_000
-
-
 _LAST = (1 << 63) - 1  # nanoseconds since 1970 that fit into a column of SQLite: in 2262
+# In 2255, so that later times still fit. For a clock beyond it time stands still, and what ends at
+# some time does not end.
+CLOCK_STOPS = 9_000_000_000 * 1_000_000_000
 
 
 def current_time() -> int:

@@ -15,10 +15,10 @@ import os
 import stat
 from hashlib import sha256
 
-from casstore.backends.local.leftovers import remove_tree
-from casstore.backends.local.strangers import is_systems
 from casstore.errors import Refused, quote
 from casstore.files import durable
+from casstore.files.strangers import is_systems
+from casstore.files.trees import remove_tree
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ELSEWHERE = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))  # no directory can be made there

@@ -30,8 +30,9 @@ class Blobs(Protocol):
         """Path of the blob's file, whether it is there or not; None where blobs are not files."""
 
     def open(self, digest: Digest) -> IO[bytes]:
-        """Open a blob. The reader verifies the content as it streams; it stays readable if the
-        blob is discarded meanwhile.
+        """Open a blob; it stays readable if the blob is discarded meanwhile.
+
+        The reader verifies the content as it streams.
 
         Raises:
             Damaged: it is not there, or is something else than a blob.

@@ -1,4 +1,4 @@
-"""A change, as a backend that makes one of its own sees it (change/commit.py is the whole of it)."""
+"""A change, as far as a backend makes one of its own; change/commit.py has the whole of it."""
 
 from __future__ import annotations
 

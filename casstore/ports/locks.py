@@ -34,7 +34,7 @@ class Hold(Protocol):
 
     @property
     def descriptor(self) -> int | None:
-        """The file descriptor whose lock is the lease, which a child can inherit; if there is one."""
+        """The file descriptor whose lock is the lease, if there is one; a child inherits it."""
 
     def release(self) -> None:
         """End it; harmless a second time."""

@@ -32,8 +32,11 @@ class PublishedIndex(Protocol):
         """Let it name nothing, and keep what it named; durable on return."""
 
     def note(self, generation: int) -> None:
-        """Where nothing is published: remember the generation, so that an old copy of the index
-        that is put back is noticed. Not flushed: it may be behind, never ahead."""
+        """Where nothing is published: remember the generation.
+
+        So an old copy of the index that is put back is noticed. It is not flushed: it may be
+        behind, never ahead.
+        """
 
     def forget_last(self) -> None:
         """Remove what `withdraw` kept."""

@@ -1,4 +1,4 @@
-"""Copies: one image from one place to another; its manifest, and so its digest, stays where it can."""
+"""Copies: one image from one place to another; its digest stays where it can."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ class Copies:
                 with connected(via) as transport:
                     pull = Pull(
                         transport, source.where, platform=wanted, whole=whole, every_tag=False,
-                        signatures=policy_in_force(self._session.backend, policy) is not None, tell=_silent,
-                        progress=self._session.progress,
+                        signatures=policy_in_force(self._session.backend, policy) is not None,
+                        tell=_silent, progress=self._session.progress,
                     )  # fmt: skip
                     first, *rest = pull.read(ingest)
                     for warning in pull.warnings:

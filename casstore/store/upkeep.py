@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from casstore.gc.run import Stop
     from casstore.model.arguments import Several, StrPath
-    from casstore.results.upkeep import CheckResult, CollectionResult, GcResult
+    from casstore.model.findings import CheckResult
+    from casstore.results.upkeep import CollectionResult, GcResult
     from casstore.rules.collection import CollectionPlan
     from casstore.rules.policy import Rule
     from casstore.store.session import Session

@@ -78,6 +78,6 @@ def index_over(name: str, *images: ImageRecord) -> ImageRecord:
     layers = {layer.digest: layer for one in images for layer in one.layers}
     document = BlobRecord(top.digest, top.size, INDEX, tuple(one.top.digest for one in images))
     return ImageRecord(
-        top.digest, top, (document, *below.values()), tuple(layers.values()), None, Labels(), "", "", "",
-        sum(one.size for one in images),
+        top.digest, top, (document, *below.values()), tuple(layers.values()), None, Labels(),
+        "", "", "", sum(one.size for one in images),
     )  # fmt: skip

@@ -254,9 +254,12 @@ def test_a_blob_that_something_needs_is_never_let_go(backend: Backend) -> None:
     put_all(backend, (A, "one:1"), (B, "two:1"))
     base = A.layers[0].digest
 
-    with changing(backend) as edits, pytest.raises(CasstoreError):
+    def let_go(edits: Edits) -> None:
         edits.apply(RemovalPlan((), (), (), (base,), (), 0, ()))
         edits.commit()
+
+    with changing(backend) as edits, pytest.raises(CasstoreError):
+        let_go(edits)
 
     assert backend.view(NOW).blob_size(base) is not None
 

@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 DOCUMENTS = (
-    "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "tests/README.md", "casstore/backends/local/FORMAT.md",
+    "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "tests/README.md",
+    "casstore/backends/local/FORMAT.md",
     "docs/gc.md", "docs/trust.md",
 )  # fmt: skip
 

@@ -271,7 +271,8 @@ begun.wait()
 go_on.set()
 thread.join()
 with Store(sys.argv[1]) as other:
-    assert other.session.view().meta("padding.0") == other.session.view().meta("more.2999") == "x" * 300
+    view = other.session.view()
+    assert view.meta("padding.0") == view.meta("more.2999") == "x" * 300
     assert other.session.view().connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 """,
 }

@@ -385,8 +385,9 @@ def test_a_rebuild_carries_the_trash_settings_leases_and_pins_over(store: Store)
 def test_a_rebuild_leaves_out_what_of_the_trash_it_cannot_read(store: Store) -> None:
     remove_app(store)
     store.remove(["other:1"], keep=DAY)
-    (manifest,) = {state.digest for state in store.session.view().all_blobs() if state.kind == "manifest"
-                   and state.digest in _tops(store, 2)}  # fmt: skip
+    kept = _tops(store, 2)
+    blobs = store.session.view().all_blobs()
+    (manifest,) = {one.digest for one in blobs if one.kind == "manifest" and one.digest in kept}
     os.unlink(store.session.backend.directory.blobs.path(manifest))
 
     repaired = store.check(rebuild=True).repaired

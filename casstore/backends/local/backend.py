@@ -94,10 +94,11 @@ class LocalBackend:
         kind = network_file_system(self.where)
         if kind is None:
             return []
-        return [
+        text = (
             f"the store is on a network file system ({kind}): its lock may not hold between"
             " machines, and its database can be damaged if two of them use it at a time"
-        ]
+        )
+        return [text]
 
     def lock(self, timeout: float, command: str) -> StoreLock:
         from casstore.backends.local.locks import StoreLock

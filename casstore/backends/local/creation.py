@@ -11,9 +11,9 @@ import os
 from casstore.backends.local import reserve
 from casstore.backends.local.directory import TRUST_POLICY
 from casstore.backends.local.published import LAYOUT, NOTED
-from casstore.backends.local.strangers import is_systems
 from casstore.errors import Damaged, NotAStore, StorageError, quote
 from casstore.files import durable
+from casstore.files.strangers import is_systems
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

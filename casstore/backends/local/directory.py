@@ -50,10 +50,6 @@ _AT_ONCE = 1 << 20
 TRUST_POLICY = "trust-policy.json"  # a person puts it there; casstore only reads it
 
 
-# In 2255, so that later times still fit. For a clock beyond it time stands still, and what ends at
-# some time does not end.
-
-
 class LocalStore:
     """The parts of a store's directory. What a look has no use for is not even imported for it."""
 

@@ -17,11 +17,12 @@ import os
 import stat
 from io import BufferedRandom, FileIO
 
-from casstore.backends.local.leftovers import PART, put_parts_to_rest, remove_tree, rescue_dead
+from casstore.backends.local.leftovers import PART, put_parts_to_rest, rescue_dead
 from casstore.backends.local.locks import Token
 from casstore.errors import Damaged, Refused, StorageError
 from casstore.files import durable
 from casstore.files.placedfile import start_writeback
+from casstore.files.trees import remove_tree
 from casstore.model.digest import Digest, sha256
 from casstore.model.record import INDEX, LAYER, MANIFEST, OTHER
 

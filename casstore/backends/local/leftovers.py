@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 
 from casstore.backends.local.locks import is_held, lock_dead, tokens
-from casstore.backends.local.strangers import is_systems
 from casstore.clock import current_time
-from casstore.errors import quote
 from casstore.files import durable
+from casstore.files.strangers import is_systems
+from casstore.files.trees import remove_tree
 from casstore.model.digest import is_hex64
 
 PART = "part-"
@@ -106,29 +106,6 @@ def remove_leftovers(root: str) -> tuple[int, int]:
             if descriptor is not None:
                 os.close(descriptor)
     return files, size
-
-
-def remove_tree(path: str) -> tuple[int, int]:
-    """Remove a file, or a directory of files, without following links.
-
-    Returns:
-        Files removed, and their bytes on disk (of a file that has no other name).
-    """
-    try:
-        status = os.lstat(path)
-        if os.path.isdir(path) and not os.path.islink(path):
-            files = size = 0
-            for name in os.listdir(path):
-                more_files, more_size = remove_tree(os.path.join(path, name))
-                files, size = files + more_files, size + more_size
-            os.rmdir(path)
-            return files, size
-        os.unlink(path)
-    except FileNotFoundError:
-        return 0, 0
-    except OSError as error:
-        raise durable.storage_error(error, f"cannot remove {quote(path)}") from None
-    return 1, status.st_size if status.st_nlink == 1 else 0
 
 
 def measure(path: str) -> tuple[int, int]:

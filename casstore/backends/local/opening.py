@@ -188,11 +188,11 @@ class OpenIndex:
         self.close()
         problems, _ = rebuild_database(self._store)
         self._connect()
-        return [
+        text = (
             "casstore.db was older than index.json, as if an old copy had been put back: it was"
-            " made again from index.json and the blobs, and the copy kept as casstore.db.damaged-…",
-            *problems,
-        ]
+            " made again from index.json and the blobs, and the copy kept as casstore.db.damaged-…"
+        )
+        return [text, *problems]
 
 
 def _leave_to_parent() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from casstore.errors import UsageError
 from casstore.model.digest import sha256
-from casstore.results.upkeep import CheckResult, Finding
+from casstore.model.findings import CheckResult, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

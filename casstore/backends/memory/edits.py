@@ -351,7 +351,7 @@ class MemoryBin:
             if top.digest in manifests and top.digest not in there:
                 blobs = (BlobRecord(top.digest, top.size, MANIFEST, ()),)
                 there[top.digest] = ImageRecord(
-                    kept.id, top, blobs, (), row.created, Labels(row.labels), row.os, row.architecture,
-                    row.variant, row.size,
+                    kept.id, top, blobs, (), row.created, Labels(row.labels), row.os,
+                    row.architecture, row.variant, row.size,
                 )  # fmt: skip
         return kept._replace(records=tuple(there[b] for b in tables.blobs if b in there))

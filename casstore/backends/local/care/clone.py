@@ -10,9 +10,9 @@ import os
 from casstore.backends.local import creation as making
 from casstore.backends.local.directory import LocalStore
 from casstore.backends.local.published import LAYOUT
-from casstore.backends.local.strangers import is_systems
 from casstore.errors import NotAStore, quote
 from casstore.files import durable
+from casstore.files.strangers import is_systems
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from casstore.backends.local.leftovers import leftovers
 from casstore.clock import current_time
 from casstore.errors import Damaged, printable
 from casstore.model.digest import Digest
-from casstore.results.upkeep import CheckResult, Finding
+from casstore.model.findings import CheckResult, Finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

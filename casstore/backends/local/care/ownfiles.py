@@ -17,8 +17,8 @@ from casstore.backends.local.published import NOTED
 from casstore.backends.local.reserve import NAME as RESERVE
 from casstore.errors import CasstoreError
 from casstore.files import durable, rights
+from casstore.model.findings import Finding
 from casstore.model.meta import ON_DEMAND, PUBLISH
-from casstore.results.upkeep import Finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from casstore.backends.local.backend import LocalBackend
+    from casstore.model.findings import CheckResult
     from casstore.ports.change import Changing
     from casstore.ports.locks import WritersLock
     from casstore.ports.view import View
     from casstore.progress import Progress
-    from casstore.results.upkeep import CheckResult
 
 
 class LocalChecks:

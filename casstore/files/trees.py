@@ -1,0 +1,31 @@
+"""Directories removed with all that is in them; no link is followed."""
+
+from __future__ import annotations
+
+import os
+
+from casstore.errors import quote
+from casstore.files import durable
+
+
+def remove_tree(path: str) -> tuple[int, int]:
+    """Remove a file, or a directory of files, without following links.
+
+    Returns:
+        Files removed, and their bytes on disk (of a file that has no other name).
+    """
+    try:
+        status = os.lstat(path)
+        if os.path.isdir(path) and not os.path.islink(path):
+            files = size = 0
+            for name in os.listdir(path):
+                more_files, more_size = remove_tree(os.path.join(path, name))
+                files, size = files + more_files, size + more_size
+            os.rmdir(path)
+            return files, size
+        os.unlink(path)
+    except FileNotFoundError:
+        return 0, 0
+    except OSError as error:
+        raise durable.storage_error(error, f"cannot remove {quote(path)}") from None
+    return 1, status.st_size if status.st_nlink == 1 else 0
