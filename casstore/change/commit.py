@@ -21,7 +21,7 @@ from itertools import islice
 
 from casstore.errors import CasstoreError, Conflict, StorageError
 from casstore.files import durable
-from casstore.model.meta import GENERATION, ON_DEMAND, PUBLISH
+from casstore.model.state import GENERATION, ON_DEMAND, PUBLISH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from casstore.model.digest import Digest
-    from casstore.model.published import Published
-    from casstore.model.state import HardLease
+    from casstore.model.state import HardLease, Published
     from casstore.ports.backend import Backend
     from casstore.ports.ingest import Ingest
     from casstore.ports.locks import WritersLock

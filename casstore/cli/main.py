@@ -35,7 +35,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import ModuleType
-    from typing import Any
 
     from casstore.cli.options import Args
     from casstore.store import Store
@@ -190,7 +189,8 @@ def main(words: Sequence[str], open_store: Callable[[str, float], Store] | None 
         status = 1
     except Exception as error:  # noqa: BLE001 - the last net: a bug must not look like bad input
         if type(error).__module__ == "sqlite3":
-            return _say_database_error(error)
+            _say(f"Error: cannot use the index: {error}")
+            return 1
         if any(words in str(error).lower() for words in _NO_MEMORY):
             _say("Error: out of memory, or of threads")
             return 1
@@ -348,15 +348,6 @@ def _os_error(error: OSError) -> str:
     reason = error.strerror or str(error) or "input or output failed"
     reason = reason[:1].lower() + reason[1:]
     return f"{printable(os.fsdecode(error.filename))}: {reason}" if error.filename else reason
-
-
-def _say_database_error(error: Any) -> int:
-    # SQLite's own error, from a look at the index: the disk cannot be read, most likely.
-    from casstore.backends.local.schema import database_error
-
-    told = database_error(error, "casstore.db")
-    _say(f"Error: {told}")
-    return getattr(told, "exit_code", 1)
 
 
 def _prepare_streams() -> None:

@@ -17,7 +17,7 @@ from casstore.clock import current_time
 from casstore.errors import CasstoreError, Conflict, Locked, quote
 from casstore.gc.facts import figures, read_facts
 from casstore.gc.garbage import PAUSE, collect_garbage
-from casstore.model.meta import GENERATION
+from casstore.model.state import GENERATION
 from casstore.results.upkeep import Collected, CollectionResult
 from casstore.rules.collection import (
     CollectionPlan,

@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     # By key, how many characters of the value are wanted.
     LabelRoom = Mapping[str, int]
 
+    from casstore.model.record import Descriptor
     from casstore.model.reference import Reference
+
+
+# Keys of the store's own figures and settings in the index, each with its values.
+GENERATION = "generation"  # of what is published
+PUBLISH = "setting.publish"  # when index.json is published
+ALWAYS, ON_DEMAND = "always", "on-demand"
 
 
 class Attached(Value):
@@ -163,3 +170,15 @@ class Disk(Value):
 
     total: int  # bytes that people without privileges may use, in use or free
     free: int  # of them, free
+
+
+class Published(Value):
+    """One descriptor of index.json: a name (or none), what it names, what is known of the image."""
+
+    name: Reference | None
+    top: Descriptor
+    parent: Digest | None
+    pinned: bool = False
+    place: float = 1.0  # about where in the list the record is: 0 its start, 1 its end
+    made: int = 0  # grows from name to name, in the order in which they were made; 0 without one
+    written: str | None = None  # how another tool wrote the name, if not in its familiar form

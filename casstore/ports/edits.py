@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from casstore.model.digest import Digest
     from casstore.model.plan import RemovalPlan
-    from casstore.model.published import Published
     from casstore.model.record import ImageRecord
     from casstore.model.reference import Reference
+    from casstore.model.state import Published
     from casstore.model.trashed import KeptEntry
 
 

@@ -150,7 +150,7 @@ class Upkeep:
                 date, so that they cost the same in a store of any size, until `publish` is called
                 again; False ends that; None leaves it as it is.
         """
-        from casstore.model.meta import ALWAYS, ON_DEMAND, PUBLISH
+        from casstore.model.state import ALWAYS, ON_DEMAND, PUBLISH
 
         with self._session.change() as change:
             if on_demand is not None:

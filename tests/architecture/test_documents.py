@@ -53,7 +53,7 @@ def test_the_map_shows_every_room() -> None:
 
 
 def test_the_format_of_the_store_is_specified() -> None:
-    assert (PACKAGE / "disk" / "FORMAT.md").is_file()
+    assert (PACKAGE / "backends" / "local" / "FORMAT.md").is_file()
 
 
 def test_every_public_name_is_in_the_readme() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tests.architecture.sources import modules
 
 # A room uses its own modules and rooms on floors above it in this list, which came before it.
@@ -97,3 +99,31 @@ def test_only_declared_packages_and_the_standard_library_are_imported() -> None:
     ]
 
     assert strays == []
+
+
+def test_only_the_session_chooses_a_backend() -> None:
+    users = {
+        module.path
+        for module in modules()
+        if module.room != "backends"
+        and any(name.startswith("casstore.backends") for name in module.imports())
+    }
+
+    assert users == {"store/session.py"}
+
+
+def test_sql_stands_only_in_the_local_backend() -> None:
+    sql = re.compile(r"\b(SELECT \w|INSERT (OR \w+ )?INTO|DELETE FROM|PRAGMA \w|BEGIN IMMEDIATE)")
+    strays = [
+        module.path
+        for module in modules()
+        if sql.search(module.text) and not module.path.startswith("backends/local/")
+    ]
+
+    assert strays == []
+
+
+def test_at_most_eight_modules_stand_beside_the_rooms() -> None:
+    loose = [module.path for module in modules() if "/" not in module.path]
+
+    assert len(loose) <= 8, loose

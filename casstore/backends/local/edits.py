@@ -11,9 +11,9 @@ from casstore.backends.local.schema import KINDS, encode_labels, forget_commit
 from casstore.backends.local.statements import LISTINGS, PUBLISHED_NAMELESS, PUBLISHED_NAMES
 from casstore.errors import CasstoreError, NotFound
 from casstore.model.digest import Digest
-from casstore.model.published import Published
 from casstore.model.record import LAYER, Descriptor, ImageRecord, LayerRecord
 from casstore.model.reference import Reference, subject_of
+from casstore.model.state import Published
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

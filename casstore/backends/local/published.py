@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import BinaryIO
 
-    from casstore.model.published import Published
+    from casstore.model.state import Published
 
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}\n'
 REF_NAME = "org.opencontainers.image.ref.name"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from casstore.model.digest import Digest
-    from casstore.model.published import Published
+    from casstore.model.state import Published
     from casstore.ports.edits import Edits
     from casstore.ports.view import View
 

@@ -8,9 +8,9 @@ from casstore.backends.memory.tables import BlobRow, ImageRow, NameRow, Tables
 from casstore.backends.memory.view import MemoryTrash, MemoryView
 from casstore.errors import Damaged, NotFound
 from casstore.model.labels import Labels
-from casstore.model.published import Published
 from casstore.model.record import MANIFEST, BlobRecord, ImageRecord
 from casstore.model.reference import Reference, subject_of
+from casstore.model.state import Published
 from casstore.model.trashed import KeptEntry, KeptImage, KeptName
 from casstore.rules.removal import plan_unnamed
 

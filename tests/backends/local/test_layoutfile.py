@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from casstore.backends.local import published as layoutfile
 from casstore.backends.local.published import GENERATION, LayoutFile
 from casstore.model.digest import Digest, sha256
-from casstore.model.published import Published
 from casstore.model.record import Descriptor
 from casstore.model.reference import parse_name
+from casstore.model.state import Published
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 

@@ -18,7 +18,7 @@ from casstore.backends.local.reserve import NAME as RESERVE
 from casstore.errors import CasstoreError
 from casstore.files import durable, rights
 from casstore.model.findings import Finding
-from casstore.model.meta import ON_DEMAND, PUBLISH
+from casstore.model.state import ON_DEMAND, PUBLISH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
