@@ -150,10 +150,6 @@ class OpenStore:
         lock = self._locked()
         try:
             self._complete_directories()
-            if self.disk.is_shared():
-                from casstore.disk.making import separate_database
-
-                separate_database(self.disk)
             self._connect_for_change(create=create)
             assert self._connection is not None
             published = self.disk.layout.generation()
@@ -298,8 +294,9 @@ class OpenStore:
         self._leave_what_was_replaced()
         if self._only_to_read:
             self._let_go()
+        shared = self.disk.is_shared()
         if self._connection is not None:
-            if is_current(self._connection):
+            if not shared and is_current(self._connection):
                 return
             self._let_go()  # older: to be upgraded; newer since we opened it: to be refused
         if create:
@@ -310,6 +307,10 @@ class OpenStore:
             finish(self.disk)
         try:
             if os.path.exists(self.disk.database):
+                if shared:
+                    from casstore.disk.making import separate_database
+
+                    separate_database(self.disk)
                 connection = self._connect(upgrade=True)
                 if has_uncounted(connection):
                     from casstore.care.recount import recount_few

@@ -67,6 +67,7 @@ class Bench:
         with Store(str(self.original)) as store:
             scenario.prepare(store)
         self._prepared = read_tree(self.original)
+        self._untouched = fingerprint(self.original)
         self.store = folder / "store"
         self.out = folder / "out"
         self.twin = folder / "twin"  # a copy of the store by hard links
@@ -218,7 +219,8 @@ class Bench:
         allowed = [expected.before] * (not finished) + [expected.after] * (not failed)
         if self.out.exists() and (bad := output_problems(self.out)):
             return bad
-        if self.scenario.linked and read_tree(self.twin) != self._prepared:
+        # What SQLite brings from the log into the database, when it closes it, changes no content.
+        if self.scenario.linked and fingerprint(self.twin) != self._untouched:
             return "the copy by hard links has changed"
         return verify(self.store, self.out, expected, allowed=allowed, done=finished)
 

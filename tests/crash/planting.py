@@ -41,9 +41,10 @@ UNSYNCED = (
 )  # fmt: skip
 EXCHANGED = (
     Bug("blobs are unlinked before the commit", "commit.py",
-        "        self.index.commit()\n        self._committed = True",
-        "        self._disk.blobs.discard(self.index.doomed())\n        self.index.commit()\n"
-        "        self._committed = True", "rmi"),
+        "        doomed = self.index.has_doomed()\n        if doomed or changes",
+        "        doomed = self.index.has_doomed()\n"
+        "        self._disk.blobs.discard(self.index.doomed())\n"
+        "        if doomed or changes", "rmi"),
     Bug("blobs get their names after the commit", "commit.py",
         "        blobs.publish(moves + back)\n",
         "        first = self.commit\n"
