@@ -29,6 +29,7 @@ CALLS = (
 COMMANDS = "/casstore/cli/commands/"  # once one is loaded, it is we who tell of errors
 MODULE = re.compile(r'\.(pyc?|so)"')
 NOISE = "ERROR:root:code for hash"  # hashlib's own word when its modules cannot be loaded
+NO_ERRORS = ("Warning: ", "Would free ")  # the latter sums up a dry run
 ROOT = Path(__file__).parents[2]
 # Of the commands. PYTHONPATH says which casstore runs: a sweep runs a copy that is compiled.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -194,7 +195,7 @@ class Bench:
             return ""
         if "Traceback" in done.stderr or "internal error" in done.stderr:
             return said
-        lines = [line for line in done.stderr.splitlines() if not line.startswith("Warning: ")]
+        lines = [line for line in done.stderr.splitlines() if not line.startswith(NO_ERRORS)]
         if done.returncode == self.status == 0:
             return said if lines else ""
         silent = silent or (self.scenario.command.startswith("fsck") and done.returncode == 12)
