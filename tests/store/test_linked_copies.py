@@ -12,6 +12,7 @@ import pytest
 
 from casstore.disk.filelocking import StoreLock
 from casstore.disk.local import LocalStore
+from casstore.disk.reserve import Reserve
 from casstore.errors import Damaged, Locked, StorageError
 from casstore.store import Store
 from tests.store.test_readonly import tag_and_die
@@ -183,3 +184,20 @@ def test_a_database_that_is_damaged_is_made_anew_and_stays_as_it_is_in_the_copy(
         assert len(store.images()) == 2
 
     assert (copy / "casstore.db").read_bytes() == damaged
+
+
+def test_a_reserve_that_cannot_be_removed_is_not_made_larger_in_the_copy(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = linked(root)
+    before = os.stat(copy / "casstore.reserve/space").st_size
+    os.truncate(root / "casstore.reserve/space", before // 2)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", refuse)
+        Reserve(str(root), ()).restore()
+
+    assert os.stat(copy / "casstore.reserve/space").st_size == before // 2
