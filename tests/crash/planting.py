@@ -41,9 +41,10 @@ UNSYNCED = (
 )  # fmt: skip
 EXCHANGED = (
     Bug("blobs are unlinked before the commit", "change/commit.py",
-        "        self.index.commit()\n        self._committed = True",
-        "        self._disk.blobs.discard(self.index.doomed())\n        self.index.commit()\n"
-        "        self._committed = True", "rmi"),
+        "        doomed = self.index.has_doomed()\n        if doomed or changes",
+        "        doomed = self.index.has_doomed()\n"
+        "        self._backend.blobs.discard(self.index.doomed())\n"
+        "        if doomed or changes", "rmi"),
     Bug("blobs get their names after the commit", "change/commit.py",
         "        blobs.publish(moves + back)\n",
         "        first = self.commit\n"
@@ -51,6 +52,8 @@ EXCHANGED = (
     Bug("index.json is written in place", "files/durable.py",
         "self._target, self._staging = target, staging",
         "self._target = self._staging = staging = target", "tag"),
+    Bug("the database of a copy by links is written in place", "backends/local/opening.py",
+        "separate_database(store)\n", "pass\n", "rmi beside a copy by links"),
 )  # fmt: skip
 
 

@@ -17,13 +17,20 @@ from __future__ import annotations
 import hashlib
 import random
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from casstore import Store
-from tests.crash.checks import Expectation, output_problems, state_of, verify
+from tests.crash.checks import (
+    Expectation,
+    output_problems,
+    published_problems,
+    state_of,
+    verify,
+)
 from tests.crash.harness import ENVIRONMENT, spread
 from tests.crash.recording import (
     UNIMPORTANT,
@@ -210,6 +217,8 @@ class PowerCut:
             scenario.prepare(store)
         for shared in self._store.glob("casstore.db-shm"):
             shared.unlink()
+        if scenario.linked:
+            subprocess.run(["cp", "-al", self._store, work / "twin"], check=True)
         shutil.copytree(work, folder / "before") if self._store.exists() else None
         states = [state_of(folder / "before" / "store")]
         recorder = Recorder(work)
@@ -285,10 +294,20 @@ class PowerCut:
         written = out.is_file() or (done and scenario.writes_output)
         if written and (wrong := output_problems(out)):
             return wrong
+        if scenario.linked and (wrong := self._twin_problem()):
+            return wrong
         expected = Expectation(scenario, self._states[0], self._states[-1])
         if not self._single:
             expected = expected._replace(scenario=scenario._replace(command=""))
         return verify(store, out, expected, allowed=allowed, done=done and self._single)
+
+    def _twin_problem(self) -> str:
+        """What is wrong with the copy by hard links, which nobody has changed."""
+        twin = self._place / "twin"
+        if wrong := published_problems(twin):
+            return f"the copy by hard links: {wrong}"
+        seen = state_of(twin)
+        return "" if seen == self._states[0] else f"the copy by hard links has {seen}"
 
     def describe(self, cut: Cut) -> str:
         """A cut in words."""

@@ -81,6 +81,7 @@ class Recorder:
         self._offsets: dict[tuple[str, str], int] = {}
         self._appending: set[tuple[str, str]] = set()  # descriptors open with O_APPEND
         self._unnamed: dict[str, int] = {}  # descriptor -> inode of a file made with O_TMPFILE
+        self._linked: dict[int, int] = {}  # the real inode of a file with several names -> ours
         self._read(folder, 0)
         self.start = Files(
             {inode: bytes(data) for inode, data in self._content.items()},
@@ -91,7 +92,12 @@ class Recorder:
     def _read(self, path: Path, inode: int) -> None:
         names = self._entries.setdefault(inode, {})
         for child in sorted(path.iterdir()):
-            own = names[child.name] = self._number()
+            status = child.lstat()
+            several = child.is_file() and status.st_nlink > 1
+            own = self._linked.get(status.st_ino) if several else None
+            names[child.name] = own = self._number() if own is None else own
+            if several:
+                self._linked[status.st_ino] = own
             if child.is_dir():
                 self._read(child, own)
             else:

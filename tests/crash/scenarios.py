@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from casstore import Store
 from casstore.flows.save import LARGE, open_layer
+from tests.store.test_versions import make_older
 from tests.transfer.building import (
     OCI_CONFIG,
     OCI_LAYER,
@@ -34,8 +35,8 @@ REGISTRY = "CASSTORE_CRASH_REGISTRY"  # in the environment: host and port of a r
 class Scenario(NamedTuple):
     """A command to interrupt, on a store made by `prepare`.
 
-    In `command`, `A/` is the folder of archives, `K/` that of keys, `R/` a registry, and `OUT` a
-    path beside the store.
+    In `command`, `A/` is the folder of archives, `K/` that of keys, `R/` a registry, `OUT` a path
+    beside the store, and `LAYOUT` the one that `prepare` made there.
     """
 
     name: str
@@ -55,6 +56,8 @@ class Scenario(NamedTuple):
     def _word(word: str, out: Path) -> str:
         if word.startswith("R/"):
             return _in_registry(word[2:])
+        if word == "LAYOUT":
+            return str(out.with_name("layout"))
         if word.endswith("OUT"):
             return word.removesuffix("OUT") + str(out)
         return re.sub(r"(^|:)A/", rf"\1{ARCHIVES}/", word).replace("K/", f"{KEYS}/")
@@ -62,7 +65,7 @@ class Scenario(NamedTuple):
     @property
     def writes_output(self) -> bool:
         """Whether it writes a file or a layout beside the store, and the store is left alone."""
-        return "OUT" in self.command
+        return "OUT" in self.command.replace("LAYOUT", "")
 
     @property
     def makes_layout(self) -> bool:
@@ -99,6 +102,22 @@ def _two_forms(store: Store) -> None:
     store.load(layout.tar())
     store.tag("n:1", "base:1")
     store.remove(["n:1"])
+
+
+def _layout(store: Store) -> None:
+    """A layout beside the store, whose blobs can be linked; its app:1 moves a name."""
+    layout = Layout()
+    layout.publish(layout.image("common", "one"), "one:1")
+    layout.publish(layout.image("common", "two"), "app:1")
+    _chain(store)
+    layout.write(str(Path(store.path).with_name("layout")))
+
+
+def _older(store: Store) -> None:
+    """A store of format version 1, with a lease and a blob that nobody needs."""
+    _garbage(store)
+    store.add_lease("held", "base:1")
+    make_older(store)
 
 
 def _on_demand(store: Store) -> None:
@@ -223,6 +242,7 @@ SCENARIOS = (
     Scenario("load over names", "load -i A/web-new.tar", lambda s: _load(s, "web-old.tar")),
     Scenario("load that moves names between the forms of an image", "load -i A/chain-noparent.tar",
              _two_forms),
+    Scenario("load by links", "load --link -i LAYOUT", _layout),
     Scenario("rmi of one of two forms", "rmi base:1", _two_forms),
     Scenario("tag", "tag app:1 new:1", _chain),
     Scenario("tag that moves", "tag base:1 other:2", _chain),
@@ -232,6 +252,11 @@ SCENARIOS = (
     Scenario("rmi", "rmi other:2 app:1", _chain),
     Scenario("rmi of a name", "rmi other:2", _chain),
     Scenario("rmi by force", "rmi -f 2f3bb8fe9ddd", _chain),
+    Scenario("rmi in an older store", "rmi other:2 app:1", _older),
+    Scenario("gc of an older store", "gc", _older, in_turns=True),
+    Scenario("rmi --dry-run", "rmi --dry-run other:2 app:1", _log_left),
+    Scenario("prune --dry-run", "prune -a --dry-run", _dangling),
+    Scenario("gc --dry-run", "gc --dry-run", _garbage),
     Scenario("rmi in a store published on demand", "rmi other:2 app:1", _on_demand),
     Scenario("publish", "publish", _withdrawn),
     Scenario("publish always", "publish --mode always", _withdrawn),

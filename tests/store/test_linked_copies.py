@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from casstore.backends.local.directory import LocalStore
 from casstore.backends.local.locks import StoreLock
-from casstore.errors import Locked
+from casstore.backends.local.reserve import Reserve
+from casstore.errors import Damaged, Locked, StorageError
 from casstore.store import Store
 from tests.store.test_readonly import tag_and_die
 from tests.transfer.building import docker_archive, layer
@@ -136,3 +138,66 @@ def test_who_waits_for_the_lock_that_was_shared_gets_the_store_s_own(root: Path)
             with pytest.raises(Locked):
                 StoreLock(str(place / "casstore.lock"), 0.05).acquire()
     os.close(waiting)
+
+
+@pytest.mark.parametrize("name", ["connect_as_is", "connect"])
+@pytest.mark.parametrize("error", [StorageError("cannot read it"), Damaged("cannot read it")])
+@pytest.mark.parametrize("opened", [False, True])
+def test_what_cannot_be_read_once_is_not_changed_in_the_copy(
+    root: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: Exception, *, opened: bool
+) -> None:
+    real = getattr(LocalStore, name)
+    errors = [error]
+
+    def once(store: LocalStore, **how: bool) -> object:
+        if errors:
+            raise errors.pop()
+        return real(store, **how)
+
+    with Store(str(root)) as store:
+        store.add_lease("night", "a:2")
+        if not opened:
+            store.close()
+        copy = linked(root)
+        before = state(copy)
+        with monkeypatch.context() as patched:
+            patched.setattr(LocalStore, name, once)
+            try:
+                store.remove(["a:1"])
+            except StorageError:
+                assert isinstance(error, StorageError)
+            assert errors == []
+
+        assert state(copy) == before
+        assert [lease.name for lease in store.leases()] == ["night"]
+        store.remove(["a:0"])
+    assert state(copy) == before
+
+
+def test_a_database_that_is_damaged_is_made_anew_and_stays_as_it_is_in_the_copy(root: Path) -> None:
+    damaged = b"this is no database" * 500
+    (root / "casstore.db").write_bytes(damaged)
+    copy = linked(root)
+
+    with Store(str(root)) as store:
+        store.remove(["a:1"])
+        assert len(store.images()) == 2
+
+    assert (copy / "casstore.db").read_bytes() == damaged
+
+
+def test_a_reserve_that_cannot_be_removed_is_not_made_larger_in_the_copy(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = linked(root)
+    before = os.stat(copy / "casstore.reserve/space").st_size
+    os.truncate(root / "casstore.reserve/space", before // 2)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", refuse)
+        Reserve(str(root), ()).restore()
+
+    assert os.stat(copy / "casstore.reserve/space").st_size == before // 2

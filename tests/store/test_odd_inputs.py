@@ -317,7 +317,7 @@ def test_an_image_without_a_name_is_copied_by_its_position(store: str, tmp_path:
     assert casstore(store, ["copy", f"docker-archive:{path}:@1", "got:1"]).status == 0
     assert casstore(store, ["images", "-q", "--no-trunc"]).out == f"{sha256(images[1]).hex}\n"
     assert casstore(store, ["copy", f"docker-archive:{path}:@2", "got:2"])[::2] == (
-        1, f'Error: "{path}" has 2 images, so none at @2\n',
+        1, f"Error: {quote(str(path))} has 2 images, so none at @2\n",
     )  # fmt: skip
     for nowhere in ("@", "@-1", "@x", "@" + "9" * 5000):
         assert casstore(store, ["copy", f"docker-archive:{path}:{nowhere}", "got:2"]).status == 1

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from casstore import disk
+from casstore.backends import local as disk
 from casstore.errors import CasstoreError
 from casstore.store import Store
 from tests.transfer.building import docker_archive, layer
@@ -149,7 +149,7 @@ def test_a_store_of_another_user_is_readable_without_any_right_to_write(
             with pytest.raises(CasstoreError, match="read-only"):
                 store.tag("a:1", "b:1")
 
-    for module in pkgutil.iter_modules(disk.__path__, "casstore.disk."):
+    for module in pkgutil.iter_modules(disk.__path__, "casstore.backends.local."):
         importlib.import_module(module.name)  # may be out of reach of another user
     with Store(str(tmp_path / "other")) as store:  # and imports what else is wanted
         store.load(io.BytesIO(ARCHIVE))

@@ -119,7 +119,10 @@ def install_database(store: LocalStore, path: str) -> None:
     before the new one is there.
     """
     aside = f"{store.database}.damaged-{os.urandom(4).hex()}"
-    held = _held(store)
+    try:
+        held = _hold(store)
+    except (Damaged, NotAStore, StorageError):
+        held = None  # nor can others do much with it
     try:
         for extra in ("", *_DATABASE_EXTRAS):
             if os.path.lexists(store.database + extra):
@@ -143,10 +146,15 @@ def separate_database(store: LocalStore) -> None:
     A copy by hard links (`cp -al`) shares it, and SQLite writes in place: what one changes, the
     other would read, whose blobs are others. The lock is held. The new database has all that is in
     the log, which goes last: whoever finds both finds the same in either.
+
+    Raises:
+        Damaged: it is to be made anew, which moves this one away.
+        StorageError: it may not be changed.
     """
-    held = _held(store)
-    if held is None:
-        return  # damaged: it is made anew, which moves it away
+    try:
+        held = _hold(store)
+    except Damaged:
+        held = _hold(store)  # what could not be read this once is damage for SQLite, too
     from casstore.backends.local import schema
     from casstore.backends.local.snapshot import copy_to
 
@@ -188,18 +196,15 @@ def _drop_what_says_nothing(aside: str) -> None:
         pass  # it is not there, or stays
 
 
-def _held(store: LocalStore) -> Connection | None:
-    """A connection to the database that is there, if it can be used.
+def _hold(store: LocalStore) -> Connection:
+    """A connection to the database that is there. Raises Damaged, NotAStore, StorageError.
 
     While it is open, no process that closes the database is the last to do so: that one puts the
     log into it and removes the log, by its name, which by then may be that of the new database's.
     Once the file has moved, SQLite sees that, and leaves logs alone.
     """
-    try:
-        store.connect_as_is().close()  # or SQLite might remove the log of what it cannot use
-        return store.connect(writable=True)
-    except (Damaged, NotAStore, StorageError):
-        return None  # nor can others do much with it
+    store.connect_as_is().close()  # or SQLite might remove the log of what it cannot use
+    return store.connect(writable=True)
 
 
 def finish(store: LocalStore) -> None:

@@ -84,6 +84,8 @@ class Reserve:
             status = os.lstat(self._space)
             if status.st_nlink > 1:  # in a copy by hard links: to give it up would free nothing
                 self.give_up()
+                if os.path.lexists(self._space):
+                    return  # it cannot be removed, and is not for us to make larger
             there = status.st_size if status.st_nlink == 1 else 0
         except FileNotFoundError:
             there = 0

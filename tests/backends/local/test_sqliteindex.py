@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 import pytest
-from tests.disk.test_sqlitebulk import digest, image
+from tests.backends.local.test_sqlitebulk import digest, image
 
 from casstore.backends.local import schema
 from casstore.backends.local.edits import SqliteIndex
