@@ -102,10 +102,7 @@ class OpenIndex:
             What the user should know of that.
         """
         store = self._store
-        if store.is_shared():
-            from casstore.backends.local.creation import separate_database
-
-            separate_database(store)
+        store.complete()
         self._connect_for_change(create=create)
         layout = store.layout
         published = layout.generation()
@@ -129,11 +126,12 @@ class OpenIndex:
         self._leave_what_was_replaced()
         if self._only_to_read:
             self.close()
+        store = self._store
+        shared = store.is_shared()
         if self._open is not None:
-            if is_current(self._open):
+            if not shared and is_current(self._open):
                 return
             self.close()  # older: to be upgraded; newer since we opened it: to be refused
-        store = self._store
         if create:
             from casstore.backends.local.creation import finish, make_database
 
@@ -142,6 +140,10 @@ class OpenIndex:
             finish(store)
         try:
             if os.path.exists(store.database):
+                if shared:
+                    from casstore.backends.local.creation import separate_database
+
+                    separate_database(store)
                 self._connect(upgrade=True)
                 connection = self.to_change()
                 if has_uncounted(connection):
