@@ -33,11 +33,20 @@ class Part:
 
 
 class Verb(Part):
-    """A method that stands in a part."""
+    """A method that stands in a part; asked of the class, it is a function of the owner."""
 
     def __init__(self, where: str, name: str) -> None:
         super().__init__(where)
         self._name = name
 
     def __get__(self, owner: Any, kind: type) -> Any:
-        return getattr(super().__get__(owner, kind), self._name)
+        method = getattr(super().__get__(owner, kind), self._name)
+        if owner is not None:
+            return method
+        from functools import wraps
+
+        @wraps(method)
+        def verb(owner: Any, *args: Any, **named: Any) -> Any:
+            return self.__get__(owner, type(owner))(*args, **named)
+
+        return verb

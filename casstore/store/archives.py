@@ -130,6 +130,7 @@ class Archives:
         """
         from casstore.flows.save import DOCKER, chosen_images, save_images
         from casstore.model.arguments import path_or_file, several
+        from casstore.store.leases import Leases
 
         images, target = several(images, "images"), path_or_file(out)
         view = self._session.view()
@@ -139,7 +140,8 @@ class Archives:
             )
             return
         chosen = chosen_images(view, images, each_manifest=format != DOCKER)
-        with self._session.hold(chosen, f"save-{os.getpid()}"):
+        # as the user's own lease: saving an image is a use of it
+        with Leases(self._session).hold(*chosen, name=f"save-{os.getpid()}"):
             save_images(
                 self._session.backend, view, images, target, format, progress=self._session.progress
             )

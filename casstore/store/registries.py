@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
     Tell = Callable[[str, str], None]
 
-FROM_REGISTRY = ("docker", "")  # transport and path
-
-ROOM_AT_ONCE = 64 << 20  # bytes that a load which meets a full disk takes from the trash
-
 
 class Registries:
     """Pulling and pushing."""

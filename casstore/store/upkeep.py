@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from casstore.rules.policy import Rule
     from casstore.store.session import Session
 
-FROM_REGISTRY = ("docker", "")  # transport and path
-
-ROOM_AT_ONCE = 64 << 20  # bytes that a load which meets a full disk takes from the trash
-
 
 class Upkeep:
     """Looking after what is there."""

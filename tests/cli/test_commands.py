@@ -688,7 +688,7 @@ def test_a_soft_lease_has_a_name_an_image_and_an_end(
     run: Run, store: FakeStore, words: tuple[str, ...], seconds: int | None
 ) -> None:
     assert run("lease", "add", *words, "release", "app:1") == (0, "", "")
-    assert store.calls == [("add_lease", ("release", "app:1", seconds), {})]
+    assert store.calls == [("leases.add", ("release", "app:1", seconds), {})]
 
 
 @pytest.mark.parametrize(
@@ -700,7 +700,7 @@ def test_a_wrong_duration_is_refused(run: Run, store: FakeStore, value: str) -> 
 
 
 def test_leases_are_listed(run: Run, store: FakeStore) -> None:
-    store.will("leases", LEASES)
+    store.will("leases.list", LEASES)
     rows = [" ".join(line.split()) for line in run("lease", "ls").out.splitlines()]
     assert rows == [
         "NAME IMAGE ID KIND EXPIRES HOLDER",
@@ -711,7 +711,7 @@ def test_leases_are_listed(run: Run, store: FakeStore) -> None:
 
 
 def test_leases_in_other_forms(run: Run, store: FakeStore) -> None:
-    store.will("leases", LEASES, LEASES, LEASES[1:2])
+    store.will("leases.list", LEASES, LEASES, LEASES[1:2])
     assert run("lease", "ls", "-q").out == "process-7\nrelease\nold\n"
     assert run("lease", "ls", "--format", "{{.Kind}}").out == "hard\nsoft\nsoft\n"
     assert json.loads(run("lease", "ls", "--no-trunc", "--format", "json").out) == {
@@ -725,7 +725,7 @@ def test_leases_in_other_forms(run: Run, store: FakeStore) -> None:
 
 
 def test_leases_are_removed_in_one_change(run: Run, store: FakeStore) -> None:
-    store.will("remove_lease", NotFound("No such lease: b"))
+    store.will("leases.remove", NotFound("No such lease: b"))
     assert run("lease", "rm", "a", "b") == (1, "", "Error: No such lease: b\n")
     assert [call[1] for call in store.calls] == [("a", "b")]
 

@@ -27,7 +27,7 @@ SETTING = SettingValue("trash.keep", "7d", "0", is_set=True, help="how long")
 
 
 def test_the_trash_is_a_table(run: Run, store: FakeStore) -> None:
-    store.will("trash", ENTRIES)
+    store.will("trash.list", ENTRIES)
 
     lines = run("trash", "ls").out.splitlines()
 
@@ -40,7 +40,7 @@ def test_the_trash_is_a_table(run: Run, store: FakeStore) -> None:
 
 
 def test_the_trash_in_json_has_all_of_an_entry(run: Run, store: FakeStore) -> None:
-    store.will("trash", ENTRIES)
+    store.will("trash.list", ENTRIES)
 
     first, second = map(json.loads, run("trash", "ls", "--format", "json").out.splitlines())
 
@@ -54,13 +54,13 @@ def test_the_trash_in_json_has_all_of_an_entry(run: Run, store: FakeStore) -> No
 
 
 def test_the_numbers_alone(run: Run, store: FakeStore) -> None:
-    store.will("trash", ENTRIES)
+    store.will("trash.list", ENTRIES)
 
     assert run("trash", "ls", "-q") == (0, "12\n3\n", "")
 
 
 def test_a_template_for_the_trash(run: Run, store: FakeStore) -> None:
-    store.will("trash", ENTRIES)
+    store.will("trash.list", ENTRIES)
 
     result = run("trash", "ls", "--no-trunc", "--format", "{{.ID}} {{.Image}}")
 
@@ -68,23 +68,23 @@ def test_a_template_for_the_trash(run: Run, store: FakeStore) -> None:
 
 
 def test_emptying_says_what_it_freed(run: Run, store: FakeStore) -> None:
-    store.will("empty_trash", EmptiedTrash((12,), 2500))
+    store.will("trash.empty", EmptiedTrash((12,), 2500))
 
     assert run("trash", "empty", "12", "app:1") == (0, "Total reclaimed space: 2.5 kB\n", "")
-    assert store.calls == [("empty_trash", ("12", "app:1"), {})]
+    assert store.calls == [("trash.empty", ("12", "app:1"), {})]
 
 
 def test_restore_says_what_came_back(run: Run, store: FakeStore) -> None:
-    store.will("restore", RestoreResult((PARENT, IMAGE), (ref("app:1"),)))
+    store.will("trash.restore", RestoreResult((PARENT, IMAGE), (ref("app:1"),)))
 
     result = run("restore", "app:1")
 
     assert result == (0, f"Restored: {PARENT.hex}\nRestored: {IMAGE.hex}\nTagged: app:1\n", "")
-    assert store.calls == [("restore", ("app:1",), {"name": None})]
+    assert store.calls == [("trash.restore", ("app:1",), {"name": None})]
 
 
 def test_restore_under_another_name(run: Run, store: FakeStore) -> None:
-    store.will("restore", RestoreResult((), (ref("app:3"),)))
+    store.will("trash.restore", RestoreResult((), (ref("app:3"),)))
 
     assert run("restore", "--as", "app:3", "12").out == "Tagged: app:3\n"
     assert run("restore", "--as", "app:3", "12", "13").status == 2
@@ -92,7 +92,7 @@ def test_restore_under_another_name(run: Run, store: FakeStore) -> None:
 
 
 def test_what_cannot_be_restored_is_an_error(run: Run, store: FakeStore) -> None:
-    store.will("restore", NotFound('"x" is not in the trash'))
+    store.will("trash.restore", NotFound('"x" is not in the trash'))
 
     assert run("restore", "x") == (1, "", 'Error: "x" is not in the trash\n')
 
@@ -143,7 +143,7 @@ def test_gc_can_empty_the_trash(run: Run, store: FakeStore) -> None:
 
 
 def test_settings_are_listed_and_read(run: Run, store: FakeStore) -> None:
-    store.will("settings", [SETTING], [SETTING], [SETTING], [SETTING])
+    store.will("settings.list", [SETTING], [SETTING], [SETTING], [SETTING])
 
     assert run("config", "ls").out.splitlines()[1].split() == ["trash.keep", "7d", "0", "how",
                                                                "long"]  # fmt: skip
@@ -158,11 +158,11 @@ def test_settings_are_set_and_unset(run: Run, store: FakeStore) -> None:
     assert run("config", "set", "trash.keep", "24h") == (0, "", "")
     assert run("config", "unset", "trash.keep") == (0, "", "")
     assert store.calls == [
-        ("set_setting", ("trash.keep", "24h"), {}), ("unset_setting", ("trash.keep",), {}),
+        ("settings.set", ("trash.keep", "24h"), {}), ("settings.unset", ("trash.keep",), {}),
     ]  # fmt: skip
 
 
 def test_a_value_that_a_setting_does_not_take_is_wrong_usage(run: Run, store: FakeStore) -> None:
-    store.will("set_setting", UsageError("invalid value"))
+    store.will("settings.set", UsageError("invalid value"))
 
     assert run("config", "set", "trash.keep", "x").status == 2

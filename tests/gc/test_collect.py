@@ -225,9 +225,7 @@ def test_what_changed_since_the_plan_stays(
     other = Store(store.path)
     between_turns(monkeypatch, lambda: change(other))  # type: ignore[operator]
     run = running._Run(
-        running.Access(
-            store.session.backend.directory, store._view, store.session.change_that_frees
-        ),
+        running.Access(store.session.backend, store.session.view, store.session.change_that_frees),
         policy_rules({"keep": 0, "protect": "app:*"}, now=0),
         None,
         Stop(),

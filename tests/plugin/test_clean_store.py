@@ -34,7 +34,7 @@ def test_a_leaked_lease_fails_its_test(run: Run) -> None:
     result = run("""
         def test_it(casstore_store, casstore_image_factory):
             image = casstore_image_factory(files={"a": "1"}, tag="a")
-            casstore_store.lease(image.id, name="forgotten")
+            casstore_store.leases.hold(image.id, name="forgotten")
     """)
 
     result.assert_outcomes(passed=1, errors=1)

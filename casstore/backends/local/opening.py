@@ -102,6 +102,7 @@ class OpenIndex:
             What the user should know of that.
         """
         store = self._store
+        store.complete()
         self._connect_for_change(create=create)
         layout = store.layout
         published = layout.generation()
@@ -125,12 +126,12 @@ class OpenIndex:
         self._leave_what_was_replaced()
         if self._only_to_read:
             self.close()
-        shared = self._store.is_shared()
+        store = self._store
+        shared = store.is_shared()
         if self._open is not None:
             if not shared and is_current(self._open):
                 return
             self.close()  # older: to be upgraded; newer since we opened it: to be refused
-        store = self._store
         if create:
             from casstore.backends.local.creation import finish, make_database
 
