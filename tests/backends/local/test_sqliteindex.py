@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import closing
 
 import pytest
-from tests.backends.local.test_sqlitebulk import digest, image
 
 from casstore.backends.local import schema
 from casstore.backends.local.edits import SqliteIndex
+from tests.backends.local.test_sqlitebulk import digest, image
 
 WRONG = (
     "SELECT count(*) FROM blob WHERE refcount = 0 OR refcount !="
