@@ -24,6 +24,8 @@ def told(error: schema.Error, path: str) -> CasstoreError:
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return Locked(f"the index {path} stayed locked by another program")
     if name.startswith("SQLITE_READONLY"):
+        if _may_write(path):  # it could not be opened for writing just now
+            return cause(path, text)
         return StorageError("cannot write the index: the store is read-only")
     if name.startswith("SQLITE_FULL"):
         return StorageError("cannot write the index: no space left on device", full=True)
@@ -37,6 +39,11 @@ def told(error: schema.Error, path: str) -> CasstoreError:
             " failing, trying again can work"
         )
     return Damaged(f"the index {path} is damaged ({text}); run: casstore fsck --rebuild")
+
+
+def _may_write(path: str) -> bool:
+    """Whether this user may write the database, on a file system that can be written."""
+    return os.access(path, os.W_OK) and os.access(os.path.dirname(path), os.W_OK)
 
 
 def _is_sound(path: str) -> bool:

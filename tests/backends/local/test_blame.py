@@ -55,6 +55,17 @@ def test_a_link_and_a_file_that_may_not_be_used_are_named(
     assert "is a symbolic link" in str(cause(str(path), "x"))
 
 
+def test_a_store_that_can_be_written_is_not_called_read_only(tmp_path: Path) -> None:
+    path = tmp_path / "casstore.db"
+    path.touch()
+    error = sqlite3.OperationalError("attempt to write a readonly database")
+    error.sqlite_errorname = "SQLITE_READONLY"
+
+    assert "read-only" not in str(told(error, str(path)))
+    (tmp_path / "none").mkdir()
+    assert "read-only" in str(told(error, str(tmp_path / "none" / "casstore.db")))
+
+
 def test_otherwise_sqlite_has_the_word(tmp_path: Path) -> None:
     path = tmp_path / "casstore.db"
     assert str(cause(str(path), "disk I/O error")) == f"cannot use the index {path}: disk I/O error"
