@@ -146,7 +146,11 @@ class Store(_Verbs):
 
     def __reduce__(self) -> tuple[object, ...]:
         """A copy, or what another process unpickles, is another Store of the same directory."""
-        return type(self), (self.path,)
+        return _again, (type(self), self.session)
 
     def __repr__(self) -> str:
         return f"<casstore.Store {self.path!r}>"
+
+
+def _again(kind: type[Store], session: Session) -> Store:
+    return kind(session=session.another())

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Leases:
-    """The leases of a store; iterating gives all live ones, hard ones first."""
+    """The leases of a store."""
 
     def __init__(self, session: Session) -> None:
         self._session: Session = session

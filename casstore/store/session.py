@@ -86,6 +86,10 @@ class Session:
             self.backend.another(), lock_timeout=self._lock_timeout, command=self.command
         )
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """What another process unpickles is another session of the same store."""
+        return _unpickled, (self.backend, self._lock_timeout, self.command)
+
     def close(self) -> None:
         """Close what is open; the session can be used again."""
         self.backend.close()
@@ -198,3 +202,7 @@ class Session:
         lock = self.backend.lock(self._lock_timeout, self.command)
         lock.acquire()
         return lock
+
+
+def _unpickled(backend: Backend, lock_timeout: float, command: str) -> Session:
+    return Session(backend, lock_timeout=lock_timeout, command=command)

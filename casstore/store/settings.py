@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Settings:
-    """The settings of a store; iterating gives each with the value in force."""
+    """The settings of a store."""
 
     def __init__(self, session: Session) -> None:
         self._session: Session = session

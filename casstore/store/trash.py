@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Trash:
-    """The trash of a store; iterating gives its entries, newest first."""
+    """The trash of a store."""
 
     def __init__(self, session: Session) -> None:
         self._session: Session = session

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from casstore.errors import StorageError
+from casstore.errors import Locked, StorageError
 from casstore.store import Store
 from tests.store.test_store import ARCHIVE
 
@@ -291,6 +291,30 @@ def test_what_a_parent_is_doing_survives_that_a_child_leaves_by_sys_exit(
 
     assert (done.returncode, done.stderr) == (0, "")
     assert store.check().clean
+
+
+def test_a_pickled_store_waits_as_long_for_the_lock_as_the_first(tmp_path: Path) -> None:
+    impatient = Store(tmp_path / "store", lock_timeout=0.25)
+    with impatient, impatient.session.change(create=True) as change:
+        change.commit()
+    again = pickle.loads(pickle.dumps(impatient))  # noqa: S301 - what we have just written
+
+    with impatient.session.change(), pytest.raises(Locked, match=r"0\.25"):
+        again.tag("app:1", "app:2")
+
+
+def test_a_copied_store_in_memory_has_the_same_memory() -> None:
+    store = Store.in_memory()
+    again = copy.copy(store)
+    with store.session.change(create=True) as change:
+        change.commit()
+
+    assert again.images() == []
+
+
+def test_a_store_in_memory_is_not_pickled() -> None:
+    with pytest.raises(TypeError, match="a store in memory cannot be pickled"):
+        pickle.dumps(Store.in_memory())
 
 
 def test_a_pickled_or_copied_store_is_another_store_of_the_same_directory(store: Store) -> None:

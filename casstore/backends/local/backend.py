@@ -151,6 +151,9 @@ class LocalBackend:
     def another(self) -> LocalBackend:
         return LocalBackend(self.where)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return LocalBackend, (self.where,)
+
     # Staging and leases
 
     def prepare_ingest(self) -> None:

@@ -84,6 +84,9 @@ class MemoryBackend:
     def another(self) -> MemoryBackend:
         return self
 
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("a store in memory cannot be pickled: another process has another memory")
+
     def prepare_ingest(self) -> None:
         """Nothing has to be there."""
 
