@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from casstore.model.record import INDEX, LAYER, MANIFEST
 from casstore.results.images import Image, ImageSummary
-from casstore.rules.resolve import resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +47,8 @@ def list_images(view: View, filters: Filters | None, *, everything: bool) -> Ite
 
 def get_image(view: View, argument: str) -> Image:
     """One image with its manifests and layers. Raises NotFound, InvalidReference."""
+    from casstore.rules.resolve import resolve  # a list has no use for it
+
     image = resolve(view, argument).image
     facts = view.facts_of(image)
     platform = view.platform_of(image)
