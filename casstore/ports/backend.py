@@ -117,8 +117,15 @@ class Backend(Protocol):
     def clear_leftovers(self) -> None:
         """Remove the staging of processes that ended, if there is any; the lock is held."""
 
+    def let_go(self, *, at_once: bool = False) -> None:
+        """Open the index again for the next look; views in use stay usable.
+
+        Args:
+            at_once: give back what the index takes beside itself, where no view is in use.
+        """
+
     def close(self) -> None:
-        """Let go of what is open. Views in use stay usable; the backend can be used again."""
+        """Close what is open, with the views in use; the backend can be used again."""
 
     def another(self) -> Self:
         """The same store for another thread, which opens it for itself."""

@@ -133,7 +133,7 @@ class Session:
                 if not error.full or not reserve.give_up():
                     raise
                 given_up = True
-                self.close()
+                self.backend.let_go()
                 result, more = self._made(act)
             while more:
                 time.sleep(_PAUSE)
@@ -141,7 +141,7 @@ class Session:
             return result
         finally:
             if given_up:
-                self.close()  # which gives back the space of SQLite's own files
+                self.backend.let_go(at_once=True)  # gives back the space of the index's own files
                 lock = self.locked()
                 try:
                     reserve.restore()

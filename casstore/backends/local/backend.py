@@ -144,6 +144,14 @@ class LocalBackend:
         if not self.directory.is_ingest_empty():
             self.remove_leftovers()
 
+    def let_go(self, *, at_once: bool = False) -> None:
+        if self._index is None:
+            return
+        if at_once:
+            self._index.let_go_now()
+        else:
+            self._index.let_go()
+
     def close(self) -> None:
         if self._index is not None:
             self._index.close()

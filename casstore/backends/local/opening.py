@@ -34,14 +34,27 @@ class OpenIndex:
         self._outdated = False  # the connection is to a database of an older version
         self._file: tuple[int, int] | None = None  # device and inode of what it is to
 
-    def close(self) -> None:
-        """Let go of the connection, which closes itself when the last view of it goes."""
+    def let_go(self) -> None:
+        """Open the index again the next time; views that are in use keep theirs, and close it."""
         self._open = None
         self._only_to_read = False
+
+    def let_go_now(self) -> None:
+        """As `let_go`; where no view is in use, the index is closed when this returns."""
+        import gc
+
+        self.let_go()
+        gc.collect()  # a connection and its cache of statements hold each other
+
+    def close(self) -> None:
+        """Close the connection, whoever has a view of it: only this takes SQLite's log away now."""
+        connection, self._open = self._open, None
         _open.pop(id(self), None)
+        if connection is not None:
+            connection.close()
 
     def __del__(self) -> None:
-        _open.pop(id(self), None)
+        self.close()
 
     def leave_to_parent(self) -> None:
         """In a forked child: open the database again when it is next used."""
@@ -67,7 +80,7 @@ class OpenIndex:
 
         self._leave_what_was_replaced()
         if self._outdated and self._open is not None and is_current(self._open):
-            self.close()  # another process upgraded it: now there is more to see
+            self.let_go()  # another process upgraded it: now there is more to see
         if self._open is None:
             store = self._store
             store.require()
@@ -88,7 +101,7 @@ class OpenIndex:
     def refresh(self) -> None:
         """Let the next look be of the store itself, not of a copy that was made for reading."""
         if self._only_to_read:
-            self.close()
+            self.let_go()
 
     def to_change(self) -> Connection:
         """The connection that `prepare` has opened."""
@@ -125,13 +138,13 @@ class OpenIndex:
 
         self._leave_what_was_replaced()
         if self._only_to_read:
-            self.close()
+            self.let_go()
         store = self._store
         shared = store.is_shared()
         if self._open is not None:
             if not shared and is_current(self._open):
                 return
-            self.close()  # older: to be upgraded; newer since we opened it: to be refused
+            self.let_go()  # older: to be upgraded; newer since we opened it: to be refused
         if create:
             from casstore.backends.local.creation import finish, make_database
 
@@ -170,7 +183,7 @@ class OpenIndex:
         What is written there reaches nobody, though index.json and the blobs would follow it.
         """
         if self._open is not None and self._file != self._store.identity():
-            self.close()
+            self.let_go()
 
     def _is_behind(self, published: int) -> bool:
         """Whether index.json, of generation `published`, is ahead: an old database was put back.
@@ -187,7 +200,7 @@ class OpenIndex:
         """Build the database from index.json and the blobs, and say so; the lock is held."""
         from casstore.backends.local.care.rebuild import rebuild_database
 
-        self.close()
+        self.let_go()
         problems, _ = rebuild_database(self._store)
         self._connect()
         text = (
@@ -199,9 +212,11 @@ class OpenIndex:
 
 def _leave_to_parent() -> None:
     global _was_forked  # noqa: PLW0603 - of the process, as a fork is
-    _was_forked = True
     indexes = [found for one in _open.values() if (found := one()) is not None]
     _open.clear()
+    if not indexes:
+        return
+    _was_forked = True
     for index in indexes:
         index.leave_to_parent()
 

@@ -53,6 +53,9 @@ class MemoryBackend:
     def is_writable(self) -> bool:
         return True
 
+    def let_go(self, *, at_once: bool = False) -> None:
+        """Nothing: there is no copy of it."""
+
     def close(self) -> None:
         """Nothing: the store lasts as long as the object."""
 

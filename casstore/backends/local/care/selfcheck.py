@@ -60,7 +60,7 @@ class LocalChecks:
                 one.publish()
         lock = locked()
         try:
-            self._backend.close()
+            self._backend.let_go()
             if not os.path.lexists(store.layout.path) and not os.path.exists(store.database):
                 from casstore.backends.local.care.salvage import write_salvaged_index
                 from casstore.backends.local.creation import make_directories
