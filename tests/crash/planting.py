@@ -46,9 +46,9 @@ EXCHANGED = (
         "        self._backend.blobs.discard(self.index.doomed())\n"
         "        if doomed or changes", "rmi"),
     Bug("blobs get their names after the commit", "change/commit.py",
-        "        blobs.publish(moves + back)\n",
-        "        first = self.commit\n"
-        "        self.commit = lambda: (first(), blobs.publish(moves + back))\n", "load beside"),
+        "        ingest.publish(self.index.known_among)\n",
+        "        first, known = self.commit, self.index.known_among\n"
+        "        self.commit = lambda: (first(), ingest.publish(known))\n", "load beside"),
     Bug("index.json is written in place", "files/durable.py",
         "self._target, self._staging = target, staging",
         "self._target = self._staging = staging = target", "tag"),

@@ -72,7 +72,7 @@ def test_blobs_that_the_database_cannot_name_after_a_commit_are_left_to_the_next
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(self: SqliteIndex) -> Iterator[Digest]:
-        raise sqlite3.OperationalError("disk I/O error")
+        raise self.connection.told(sqlite3.OperationalError("disk I/O error"))
 
     archive = docker_archive({"layers": [layer("a")], "tags": ["a:1"]})
     with Store(str(tmp_path / "store")) as store:
