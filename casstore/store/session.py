@@ -80,6 +80,9 @@ class Session:
 
         return cls(MemoryBackend())
 
+    def __del__(self) -> None:
+        self.close()
+
     def another(self) -> Session:
         """A session of the same store for another thread."""
         return Session(

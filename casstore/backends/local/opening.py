@@ -15,13 +15,15 @@ from casstore.errors import Damaged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from casstore.backends.local.directory import LocalStore
     from casstore.backends.local.schema import Connection
 
 
 # Open indexes, by their id: a forked child leaves their databases to its parent.
 _open: dict[int, ref[OpenIndex]] = {}
-_was_forked = False
+_close_inherited: Callable[[], None] | None = None  # of a child whose parent had some open
 
 
 class OpenIndex:
@@ -54,23 +56,18 @@ class OpenIndex:
             connection.close()
 
     def __del__(self) -> None:
-        self.close()
+        _open.pop(id(self), None)
 
-    def leave_to_parent(self) -> None:
-        """In a forked child: open the database again when it is next used."""
+    def given_up(self) -> Connection | None:
+        """In a forked child: its parent's connection. This opens one of its own when next used."""
         opened, self._open = self._open, None
         self._only_to_read = self._outdated = False
-        if opened is not None:
-            from casstore.backends.local.forking import leave_to_parent
-
-            leave_to_parent(opened)
+        return opened
 
     def _begin_to_connect(self) -> None:
         """Note which file is opened; and in a forked child, close what the parent had opened."""
-        if _was_forked:
-            from casstore.backends.local.forking import close_inherited
-
-            close_inherited()
+        if _close_inherited is not None:
+            _close_inherited()
         self._file = self._store.identity()
         _open[id(self)] = ref(self)
 
@@ -211,14 +208,17 @@ class OpenIndex:
 
 
 def _leave_to_parent() -> None:
-    global _was_forked  # noqa: PLW0603 - of the process, as a fork is
+    """In a forked child: have each store open its database again when it is next used."""
+    global _close_inherited  # noqa: PLW0603 - of the process, as a fork is
     indexes = [found for one in _open.values() if (found := one()) is not None]
     _open.clear()
     if not indexes:
         return
-    _was_forked = True
+    from casstore.backends.local.forking import close_inherited, leave_to_parent
+
+    _close_inherited = close_inherited  # imported now: the child may be about to give up its rights
     for index in indexes:
-        index.leave_to_parent()
+        leave_to_parent(index.given_up())
 
 
 os.register_at_fork(after_in_child=_leave_to_parent)
