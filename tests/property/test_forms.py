@@ -15,6 +15,7 @@ import json
 import os
 import sqlite3
 import tempfile
+from collections.abc import Iterable
 from contextlib import closing
 from typing import Any
 
@@ -37,7 +38,9 @@ from casstore.model.digest import Digest, sha256
 from casstore.model.place import parse_place
 from casstore.model.reference import Reference, parse_name
 from casstore.results.exchange import PushedTag
+from casstore.rules.collection import Step
 from casstore.store import Store
+from casstore.store.registries import Registries
 from tests.property.formsmodel import Conflict, Model, read_document
 from tests.property.test_history import OWNED
 from tests.transfer.building import (
@@ -302,7 +305,7 @@ class Forms(RuleBasedStateMachine):
             return
         name = self._a_name(choice)
         image, top = self.model.names[name]
-        self.store._record([PushedTag(name, image, top, 0)])
+        Registries(self.store.session)._record([PushedTag(name, image, top, 0)])
         self.model.attach(Reference(f"{name.repository}@{top}"), top)
         self.model.settle()
 
@@ -532,7 +535,7 @@ class Forms(RuleBasedStateMachine):
         policy = {"max-used-space": str(size // 2) if half else "0", "min-age": "0s"}
         said = self.store.collect(policy, dry_run=True)
         result = self.store.collect(policy)
-        assert said.plan.steps == result.plan.steps
+        assert ageless(said.plan.steps) == ageless(result.plan.steps)
         assert result.freed == size - self._bytes()
         there = {image.id for image in self.store.images(all=True)}
         for image in set(self.model.held) - there:
@@ -748,6 +751,11 @@ class Forms(RuleBasedStateMachine):
         except CasstoreError:
             return False
         return True
+
+
+def ageless(steps: Iterable[Step]) -> list[Step]:
+    """The steps of a plan without the words that tell an age in seconds, which goes on."""
+    return [step._replace(why="") for step in steps]
 
 
 TestForms = Forms.TestCase

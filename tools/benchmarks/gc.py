@@ -31,7 +31,7 @@ from benchmarks.workloads import Bench  # noqa: E402
 # Tags the newest image in turn by two names, until its input ends; prints milliseconds of each tag.
 WRITER = """
 import select, sys, time
-from casstore.store.facade.facade import Store
+from casstore import Store
 with Store(sys.argv[1]) as store:
     image = str(store.images()[0].id)
     print("ready", flush=True)
