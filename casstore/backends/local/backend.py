@@ -125,7 +125,6 @@ class LocalBackend:
         from casstore.backends.local.snapshot import private_copy
 
         copy = private_copy(self.index.to_read())
-        copy.path = self.directory.database
         unseen = []
         if os.path.exists(self.directory.database) and self.published.is_foreign():
             unseen.append(

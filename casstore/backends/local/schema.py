@@ -32,6 +32,18 @@ class _Cursor(Cursor):
 
     connection: Connection
 
+    def execute(self, sql: str, parameters: Any = ()) -> Any:
+        try:
+            return super().execute(sql, parameters)
+        except Error as error:
+            raise self.connection.told(error) from None
+
+    def executemany(self, sql: str, parameters: Any) -> Any:
+        try:
+            return super().executemany(sql, parameters)
+        except Error as error:
+            raise self.connection.told(error) from None
+
     def fetchone(self) -> Any:
         try:
             return super().fetchone()
@@ -50,9 +62,9 @@ class _Cursor(Cursor):
         except Error as error:
             raise self.connection.told(error) from None
 
-    def __next__(self) -> Any:
+    def __iter__(self) -> Any:
         try:
-            return super().__next__()
+            yield from iter(super().__next__, None)  # no call of Python's for each row
         except Error as error:
             raise self.connection.told(error) from None
 
@@ -77,15 +89,17 @@ class Connection(sqlite3.Connection):
     def cursor(self, factory: object = None) -> Any:
         return super().cursor(_Cursor)
 
+    # SQLite's own two make a cursor that is not ours, whatever `cursor` makes.
+
     def execute(self, sql: str, parameters: Any = ()) -> Any:
-        try:
-            return super().execute(sql, parameters)
-        except Error as error:
-            raise self.told(error) from None
+        return self.cursor().execute(sql, parameters)
 
     def executemany(self, sql: str, parameters: Any) -> Any:
+        return self.cursor().executemany(sql, parameters)
+
+    def backup(self, target: sqlite3.Connection, **options: Any) -> None:
         try:
-            return super().executemany(sql, parameters)
+            super().backup(target, **options)
         except Error as error:
             raise self.told(error) from None
 
@@ -243,7 +257,7 @@ def forget_commit(connection: Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")  # as it is
         connection.execute("COMMIT")
-    except (Error, CasstoreError):
+    except CasstoreError:
         if connection.in_transaction:  # nothing can be written at all
             connection.execute("ROLLBACK")
     finally:

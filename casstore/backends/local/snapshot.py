@@ -69,6 +69,7 @@ def private_copy(connection: schema.Connection) -> schema.Connection:
     SQLite keeps it in memory, and in a file without a name where it is large.
     """
     copy = schema.in_memory("")
+    copy.path = connection.path  # whose errors its own are, to who looks for their cause
     try:
         connection.backup(copy)
         version: int = copy.execute("PRAGMA user_version").fetchone()[0]

@@ -6,6 +6,7 @@ import gc
 import re
 import sqlite3
 import warnings
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -172,3 +173,53 @@ def test_damage_that_sqlite_cannot_quote_as_text_is_damage(tmp_path: Path) -> No
 
     with pytest.raises(Damaged, match="is damaged"):
         schema.connect(str(path), writable=True)
+
+
+def rows_beyond_a_damaged_page(path: str) -> schema.Connection:
+    """A connection to a database of which SQLite reads the first rows, and then no more."""
+    schema.create(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("CREATE TABLE row (text)")
+        connection.executemany("INSERT INTO row VALUES (?)", [("x" * 1000,)] * 50)
+        connection.commit()
+    with open(path, "r+b") as file:
+        file.seek(-2 * 4096, 2)
+        file.write(b"\xff" * 4096)
+    return schema.connect(path, writable=False)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda rows: rows.fetchall(),
+        lambda rows: rows.fetchmany(50),
+        lambda rows: [rows.fetchone() for _ in range(50)],
+        list,
+        lambda rows: list(map(str, rows)),
+    ],
+)
+def test_damage_that_sqlite_meets_between_two_rows_is_told_as_damage(
+    tmp_path: Path, read: Callable[[sqlite3.Cursor], object]
+) -> None:
+    with closing(rows_beyond_a_damaged_page(str(tmp_path / "casstore.db"))) as connection:
+        rows = connection.execute("SELECT text FROM row")
+
+        with pytest.raises(Damaged, match="fsck --rebuild"):
+            read(rows)
+
+
+def test_a_cursor_of_its_own_tells_damage_too(tmp_path: Path) -> None:
+    database = rows_beyond_a_damaged_page(str(tmp_path / "casstore.db"))
+    with closing(database) as connection, pytest.raises(Damaged):
+        connection.cursor().execute("SELECT sum(length(text)) FROM row")
+
+
+def test_a_cursor_gives_its_rows_in_order_however_it_is_asked() -> None:
+    with closing(schema.in_memory()) as connection:
+        rows = connection.execute("VALUES (1), (2), (3), (4)")
+
+        assert rows.fetchone() == (1,)
+        assert rows.fetchmany(2) == [(2,), (3,)]
+        assert list(rows) == [(4,)]
+        assert rows.fetchone() is None

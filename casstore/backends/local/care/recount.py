@@ -9,7 +9,6 @@ ones are read by the change that upgrades.
 from __future__ import annotations
 
 from casstore.backends.local.edits import SqliteIndex
-from casstore.backends.local.schema import Error
 from casstore.errors import CasstoreError, StorageError
 from casstore.model.digest import Digest
 from casstore.model.record import CONFIG, INDEX, LAYER, MANIFEST, Descriptor
@@ -76,9 +75,8 @@ def recount_few(blobs: BlobDirectory, connection: Connection) -> None:
         index.begin()
         _write(index, counted)
         index.commit()
-    except Error:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+    except CasstoreError:
+        index.rollback()
 
 
 def _count(

@@ -41,8 +41,8 @@ def require_sound(connection: Connection) -> None:
     """Raises Damaged if SQLite finds the database damaged."""
     try:
         problems = database_problems(connection, 1)
-    except (schema.Error, Damaged) as error:
-        problems = [str(error)]
+    except Damaged as error:
+        raise Damaged(f"nothing is removed: {error}") from None
     if problems:
         raise Damaged(f"nothing is removed, for casstore.db is damaged ({problems[0]}); {REBUILD}")
 
