@@ -79,9 +79,8 @@ def test_what_a_killed_load_of_one_member_left_another_member_can_remove(tmp_pat
     if child == 0:
         from casstore.backends.local.ingest import Ingest
 
-        Ingest(
-            store.session.backend.directory.root, store.session.backend.directory.blobs, store._view
-        ).draft()
+        session = store.session
+        Ingest(session.backend.where, session.backend.blobs, session.view).draft()
         os._exit(0)
     os.waitpid(child, 0)
     (left,) = (root / "ingest").glob("load-*[0-9a-f]")

@@ -75,7 +75,7 @@ def test_a_walk_tells_foreign_names_from_blobs(blobs: BlobDirectory) -> None:
     Path(blobs.path(DIGEST)).touch()
     Path(blobs.directory, "README").touch()
 
-    assert {name: digest for name, digest, _ in blobs.walk()} == {
+    assert {file.name: file.digest for file in blobs.walk()} == {
         DIGEST.hex: DIGEST,
         "README": None,
     }
@@ -85,8 +85,9 @@ def test_strangers_are_the_files_whose_names_are_not_known(blobs: BlobDirectory)
     for name in (DIGEST.hex, "0" * 64, "no digest"):
         Path(blobs.directory, name).write_bytes(DATA)
 
-    found = {name: (digest, status.st_size) for name, digest, status in
-             blobs.strangers({DIGEST.hex, "f" * 64})}  # fmt: skip
+    found = {
+        file.name: (file.digest, file.size) for file in blobs.strangers({DIGEST.hex, "f" * 64})
+    }
 
     assert found == {
         "0" * 64: ("sha256:" + "0" * 64, len(DATA)),

@@ -28,9 +28,8 @@ def store(tmp_path: Path) -> Store:
 
 
 def staging(store: Store) -> Ingest:
-    return Ingest(
-        store.session.backend.directory.root, store.session.backend.directory.blobs, store._view
-    )
+    session = store.session
+    return Ingest(session.backend.where, session.backend.blobs, session.view)
 
 
 def test_a_pin_survives_an_rmi_beside_it(store: Store) -> None:

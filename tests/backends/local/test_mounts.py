@@ -11,6 +11,7 @@ import pytest
 
 from casstore.files.mounts import network_file_system
 from casstore.store import Store
+from casstore.store.session import Session
 from tests.transfer.building import docker_archive, layer
 
 LINES = """\
@@ -61,7 +62,7 @@ def test_without_a_list_nothing_is_known(mounts: Path) -> None:
 
 
 def test_a_change_warns_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("casstore.store.session.os.major", lambda _: 0)
+    monkeypatch.setattr("casstore.backends.local.backend.os.major", lambda _: 0)
     monkeypatch.setattr("casstore.files.mounts.network_file_system", lambda _: "nfs4")
     with Store(str(tmp_path / "store")) as store:
         store.load(io.BytesIO(docker_archive({"layers": [layer("a")], "tags": ["a:1"]})))
@@ -73,9 +74,9 @@ def test_a_change_warns_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_warning_that_is_not_wanted_is_not_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("casstore.store.session.os.major", lambda _: 0)
+    monkeypatch.setattr("casstore.backends.local.backend.os.major", lambda _: 0)
     monkeypatch.setattr("casstore.files.mounts.network_file_system", lambda _: "nfs4")
-    with Store(str(tmp_path / "store")) as store:
-        store.warn_of_network = False
+    session = Session.of_directory(str(tmp_path / "store"), cautious=False)
+    with Store(session=session) as store:
         store.load(io.BytesIO(docker_archive({"layers": [layer("a")], "tags": ["a:1"]})))
         assert store.notices == []
