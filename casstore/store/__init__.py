@@ -76,6 +76,8 @@ class Store(_Verbs):
         path: StrPath | None = None,
         *,
         lock_timeout: float = LOCK_TIMEOUT,
+        command: str = "",
+        max_layer_size: int | None = None,
         session: Session | None = None,
     ) -> None:
         """Name a store; nothing is opened yet. `load` and `import_image` make it if need be.
@@ -83,7 +85,10 @@ class Store(_Verbs):
         Args:
             path: the store's directory; by default the one that the command line uses.
             lock_timeout: seconds that a change waits for other writers before it raises Locked.
-            session: of the store, in place of `path`.
+            command: what those who wait for a change made here are told; the program by default.
+            max_layer_size: bytes that a layer which comes in may have uncompressed. By default
+                4 GiB, or a hundred times what it has compressed, up to 64 GiB.
+            session: of the store, in place of all else.
         """
         if session is None:
             if path is None:
@@ -92,7 +97,10 @@ class Store(_Verbs):
                 path = store_path(None, os.environ)
             from casstore.model.arguments import path_of
 
-            session = Session.of_directory(path_of(path), lock_timeout=lock_timeout)
+            session = Session.of_directory(
+                path_of(path), lock_timeout=lock_timeout, command=command
+            )
+            session.max_layer_size = max_layer_size
         self.session = session
         self.parts: dict[str, object] = {}
 

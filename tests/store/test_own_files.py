@@ -201,7 +201,7 @@ def test_what_root_makes_in_the_store_of_a_user_is_that_users(tmp_path: Path) ->
 
 def test_a_lease_names_its_command_and_since_when_without_arguments(store: Store) -> None:
     held = Store(store.path, command="casstore lease run")
-    with held.lease("a:1"):
+    with held.leases.hold("a:1"):
         (lease,) = store.leases.list()
 
         assert lease.holder.startswith(f"pid {os.getpid()} (casstore lease run) since 2")
