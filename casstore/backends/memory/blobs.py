@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import stat
-import time
 from io import BytesIO
 from typing import IO, TYPE_CHECKING
 
+from casstore.clock import current_time
 from casstore.errors import Damaged, Refused
 from casstore.model.digest import sha256
 from casstore.model.document import MAX_DOCUMENT
@@ -32,7 +32,7 @@ class MemoryBlobs:
     def put(self, digest: Digest, data: bytes) -> None:
         """Give bytes their digest; they are what it says."""
         self._bytes[digest] = data
-        self._written[digest] = time.time_ns()
+        self._written[digest] = current_time()
 
     def size(self, digest: Digest) -> int | None:
         data = self._bytes.get(digest)
