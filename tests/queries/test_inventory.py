@@ -55,7 +55,7 @@ def test_the_page_foretells_what_each_removal_frees(
 ) -> None:
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder, "store")) as store:
         store.load(io.BytesIO(archive(images)))
-        inventory = take_inventory(store.session.backend.directory, store.session.view(), 0)
+        inventory = take_inventory(store.session.backend, store.session.view(), 0)
         assert sum(blob.size for blob in inventory.blobs) == stored(store)
         held = {blob for image in inventory.images for blob in image.blobs}
         assert held == set(range(len(inventory.blobs)))
@@ -96,7 +96,7 @@ def test_the_last_use_of_an_image_is_in_the_inventory(tmp_path: Path) -> None:
         used = {
             image.names[0].familiar: image.used
             for image in take_inventory(
-                store.session.backend.directory, store.session.view(), time.time_ns()
+                store.session.backend, store.session.view(), time.time_ns()
             ).images
         }
 

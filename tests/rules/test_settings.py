@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from casstore.change import commit
 from casstore.change import removal as removing
 from casstore.errors import NotFound, UsageError
+from casstore.model import state
 from casstore.rules import settings
 from casstore.rules.settings import SETTINGS, checked, keep_in_force, key_of, parse_keep, value_of
 
@@ -48,5 +48,5 @@ def test_removal_looks_for_the_setting_where_it_is() -> None:
 
 
 def test_a_change_looks_for_the_setting_where_it_is() -> None:
-    assert key_of(settings.PUBLISH) == commit.PUBLISH
-    assert (settings.ALWAYS, settings.ON_DEMAND) == (commit.ALWAYS, commit.ON_DEMAND)
+    assert key_of(settings.PUBLISH) == state.PUBLISH
+    assert (settings.ALWAYS, settings.ON_DEMAND) == (state.ALWAYS, state.ON_DEMAND)

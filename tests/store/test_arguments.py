@@ -178,7 +178,7 @@ def test_a_store_is_opened_at_a_path(store: Store) -> None:
         assert names(again) == names(store)
 
 
-@pytest.mark.parametrize("path", [b"store", None, 7])
+@pytest.mark.parametrize("path", [b"store", 7])
 def test_a_store_is_opened_at_nothing_but_a_path(
     path: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

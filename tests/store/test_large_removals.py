@@ -9,7 +9,6 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from casstore.store.facade import session as opening
 
 from casstore import Store
 from casstore.backends.local import edits as sqliteindex
@@ -18,6 +17,7 @@ from casstore.backends.local.locks import StoreLock
 from casstore.change import commit
 from casstore.model.plan import Removed
 from casstore.results.removedlines import RemovedLines
+from casstore.store import session
 from tests.architecture.sources import ROOT
 
 OPTIONS = "--images 30 --layers-per-image 2 --shared 1 --pool 3 --unnamed 5 --quiet"
@@ -91,7 +91,7 @@ def test_others_get_the_lock_while_many_blobs_are_unlinked(
             other.tag("large/7:1", f"tagged:{len(left)}")
 
     monkeypatch.setattr(commit, "UNLINKING", 0.0)
-    monkeypatch.setattr(opening.time, "sleep", other_at_work)
+    monkeypatch.setattr(session.time, "sleep", other_at_work)
     with Store(path) as store:
         store.prune(all=True)
 
@@ -120,7 +120,7 @@ def stopped(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     with monkeypatch.context() as patched:
         patched.setattr(commit, "UNLINKING", 0.0)
-        patched.setattr(opening.time, "sleep", stop)
+        patched.setattr(session.time, "sleep", stop)
         with Store(path) as store, pytest.raises(KeyboardInterrupt):
             store.prune(all=True)
     return path
@@ -166,7 +166,7 @@ def test_what_stops_the_unlinking_is_no_error_of_the_removal(
         stack.enter_context(StoreLock(str(path / "casstore.lock"), 0.0))
 
     monkeypatch.setattr(commit, "UNLINKING", 0.0)
-    monkeypatch.setattr(opening.time, "sleep", locks)
+    monkeypatch.setattr(session.time, "sleep", locks)
     with ExitStack() as stack, Store(path, lock_timeout=0.0) as store:
         store.prune(all=True)
 

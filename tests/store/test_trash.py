@@ -354,7 +354,7 @@ def test_a_clone_has_the_trash_too(store: Store, tmp_path: Path) -> None:
     store.clone(str(tmp_path / "copy"))
 
     with Store(str(tmp_path / "copy")) as copy:
-        copy.restore("app:1")
+        copy.trash.restore("app:1")
         assert copy.check().clean
 
 

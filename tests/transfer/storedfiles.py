@@ -30,6 +30,9 @@ class StoredFiles:
             file.write(data)
         return digest
 
+    def has(self, digest: Digest) -> bool:
+        return os.path.exists(self.path(digest))
+
     def read(self, digest: Digest) -> bytes:
         with self.open(digest) as file:
             data = file.read()
