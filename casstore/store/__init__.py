@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import os
 
+from casstore.errors import UsageError
 from casstore.startup.parts import Part, Verb
 from casstore.store.session import LOCK_TIMEOUT, Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
+    from types import EllipsisType, TracebackType
     from typing import Self
 
     from casstore.model.arguments import StrPath
@@ -73,7 +74,7 @@ class Store(_Verbs):
 
     def __init__(
         self,
-        path: StrPath | None = None,
+        path: StrPath | EllipsisType = ...,  # None is refused: it is a mistake more often
         *,
         lock_timeout: float = LOCK_TIMEOUT,
         command: str = "",
@@ -91,10 +92,12 @@ class Store(_Verbs):
             session: of the store, in place of all else.
         """
         if session is None:
-            if path is None:
+            if path is ...:
                 from casstore.model.storepath import store_path
 
                 path = store_path(None, os.environ)
+                if not path:
+                    raise UsageError("there is no home directory for a store: give its path")
             from casstore.model.arguments import path_of
 
             session = Session.of_directory(

@@ -61,6 +61,19 @@ def test_files_that_a_document_names_are_there(path: str) -> None:
     assert [name for name in missing if name != "fixtures/busybox.tar"] == []
 
 
+def test_modules_that_the_map_and_the_table_name_are_there() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z_]+/[\w./-]*)`", text))
+    for line in re.findall(r"^ {4}(.{31})\S", text, re.MULTILINE):
+        named |= set(line.split())
+    roots = (ROOT, ROOT / "casstore")
+    in_a_store = {"blobs/sha256/", "ingest/"}
+
+    missing = [name for name in named if not any((root / name).exists() for root in roots)]
+
+    assert set(missing) - in_a_store == set()
+
+
 def test_the_demo_builds_from_all_that_setup_names() -> None:
     setup = ConfigParser()
     setup.read(ROOT / "setup.cfg")
@@ -77,6 +90,12 @@ def test_the_demo_builds_from_all_that_setup_names() -> None:
 
 def test_every_method_of_store_is_in_the_readme() -> None:
     methods = [name for name in dir(Store) if not name.startswith("_")]
+    methods += [
+        f"{part}.{name}"
+        for part in ("leases", "trash", "settings")
+        for name in dir(getattr(Store, part))
+        if not name.startswith("_")
+    ]
     told = README.partition("## From Python")[2].partition("## In tests")[0]
 
     assert [name for name in methods if f"`{name}`" not in told and f".{name}(" not in told] == []

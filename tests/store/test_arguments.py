@@ -9,19 +9,24 @@ import inspect
 import io
 import re
 from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import casstore
-from casstore import Place, Refused, Store
+from casstore import Place, Refused, Store, UsageError
 from casstore.trust.keys import generate_pair
 from tests.store.test_store import ARCHIVE
 
+OWNERS: dict[Any, str] = {
+    Store: "", Store.leases: "leases.", Store.trash: "trash.", Store.settings: "settings.",
+}  # fmt: skip
 METHODS = {
-    name: inspect.signature(method)
-    for name, method in inspect.getmembers(Store, inspect.isfunction)
+    called + name: inspect.signature(method)
+    for owner, called in OWNERS.items()
+    for name, method in inspect.getmembers(owner, inspect.isfunction)
     if not name.startswith("_")
 }
 PARAMETERS = [
@@ -86,7 +91,7 @@ def test_one_string_is_not_several_values(
     before = names(store)
 
     with pytest.raises(TypeError, match=f"^{parameter.name} takes several values"):
-        getattr(store, name)(**{**filled(name, parameter.name), parameter.name: single})
+        attrgetter(name)(store)(**{**filled(name, parameter.name), parameter.name: single})
 
     assert names(store) == before
 
@@ -96,7 +101,7 @@ def test_each_of_several_values_is_looked_at(
     store: Store, name: str, parameter: inspect.Parameter
 ) -> None:
     with pytest.raises(TypeError, match=f"^{parameter.name} takes values of type .*, not object$"):
-        getattr(store, name)(**{**filled(name, parameter.name), parameter.name: [object()]})
+        attrgetter(name)(store)(**{**filled(name, parameter.name), parameter.name: [object()]})
 
 
 @pytest.mark.parametrize(
@@ -113,7 +118,7 @@ def test_a_list_is_not_one_of_several_arguments(
     before = names(store)
 
     with pytest.raises(TypeError, match=f"^{parameter.name} takes values of type .*, not list$"):
-        getattr(store, name)(["app:1"], **filled(name, parameter.name))
+        attrgetter(name)(store)(["app:1"], **filled(name, parameter.name))
 
     assert names(store) == before
     assert store.leases.list() == []
@@ -178,7 +183,24 @@ def test_a_store_is_opened_at_a_path(store: Store) -> None:
         assert names(again) == names(store)
 
 
-@pytest.mark.parametrize("path", [b"store", 7])
+def test_without_a_path_it_is_the_store_of_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CASSTORE_STORE", str(tmp_path / "mine"))
+
+    assert Store().path == str(tmp_path / "mine")
+
+
+def test_without_a_path_and_without_a_home_there_is_no_store(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("casstore.model.storepath.store_path", lambda *_: "")
+
+    with pytest.raises(UsageError, match="no home directory"):
+        Store()
+
+
+@pytest.mark.parametrize("path", [b"store", None, 7])
 def test_a_store_is_opened_at_nothing_but_a_path(
     path: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
