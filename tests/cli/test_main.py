@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import errno
+import re
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from zstandard import ZstdError
 
-from casstore.cli.main import COMMANDS, GLOBAL, STATUSES, grouped, load_command
+from casstore.cli.main import COMMANDS, GLOBAL, STATUSES, grouped, load_command, main
 from casstore.cli.options import Command
 from casstore.errors import Damaged, Locked
+from casstore.store import Store
 from tests.cli.fakes import FakeStore, Result
 
 Run = Callable[..., Result]
@@ -187,11 +191,7 @@ def test_an_empty_store_option_is_refused(run: Run) -> None:
             "Error: out of memory, or of threads",
         ),
         (ImportError("no x"), 1, "Error: a part of casstore cannot be loaded: no x"),
-        (
-            sqlite3.OperationalError("no table x"),
-            12,
-            "Error: the index casstore.db is damaged (no table x); run: casstore fsck --rebuild",
-        ),
+        (sqlite3.OperationalError("no table x"), 1, "Error: cannot use the index: no table x"),
         (RecursionError(), 1, "Error: the input is nested too deeply"),
         (OSError(errno.ENOSPC, "No space left on device"), 1, "Error: no space left on device"),
         (
@@ -213,6 +213,26 @@ def test_every_end_has_one_line_and_a_status(
     store.will("tag", error)
     assert run("tag", "a", "b") == (status, "", line + "\n")
     assert store.closed
+
+
+@pytest.mark.parametrize("words", ["images", "tag a b", "rmi a", "df", "gc", "trash ls"])
+def test_an_index_without_a_table_is_damaged(
+    tmp_path: Path, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Store(tmp_path) as made, made.session.change(create=True) as change:
+        change.commit()
+    with closing(sqlite3.connect(tmp_path / "casstore.db")) as database:
+        for table in ("reference", "image", "trash", "doomed"):
+            database.execute(f"ALTER TABLE {table} RENAME TO lost_{table}")
+
+    status = main(["--store", str(tmp_path), *words.split()])
+
+    assert status == 12
+    assert re.fullmatch(
+        r"Error: the index \S+/casstore\.db is damaged \(no such table: \w+\);"
+        r" run: casstore fsck --rebuild\n",
+        capsys.readouterr().err,
+    )
 
 
 def test_a_reader_that_has_left_is_no_message(run: Run, store: FakeStore) -> None:
