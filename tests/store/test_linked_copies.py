@@ -155,7 +155,7 @@ def test_what_cannot_be_read_once_is_not_changed_in_the_copy(
         return real(store, **how)
 
     with Store(str(root)) as store:
-        store.add_lease("night", "a:2")
+        store.leases.add("night", "a:2")
         if not opened:
             store.close()
         copy = linked(root)
@@ -169,7 +169,7 @@ def test_what_cannot_be_read_once_is_not_changed_in_the_copy(
             assert errors == []
 
         assert state(copy) == before
-        assert [lease.name for lease in store.leases()] == ["night"]
+        assert [lease.name for lease in store.leases.list()] == ["night"]
         store.remove(["a:0"])
     assert state(copy) == before
 
