@@ -30,6 +30,7 @@ LABEL_SEPARATOR = "\x00"  # between keys and values of image.labels
 class _Cursor(Cursor):
     """A cursor that tells errors as its connection does."""
 
+    __slots__ = ()
     connection: Connection
 
     def execute(self, sql: str, parameters: Any = ()) -> Any:
@@ -87,15 +88,15 @@ class Connection(sqlite3.Connection):
         return error if self.path is None else database_error(error, self.path)  # type: ignore[arg-type] # one of Error
 
     def cursor(self, factory: object = None) -> Any:
-        return super().cursor(_Cursor)
+        return _Cursor(self)
 
     # SQLite's own two make a cursor that is not ours, whatever `cursor` makes.
 
     def execute(self, sql: str, parameters: Any = ()) -> Any:
-        return self.cursor().execute(sql, parameters)
+        return _Cursor(self).execute(sql, parameters)
 
     def executemany(self, sql: str, parameters: Any) -> Any:
-        return self.cursor().executemany(sql, parameters)
+        return _Cursor(self).executemany(sql, parameters)
 
     def backup(self, target: sqlite3.Connection, **options: Any) -> None:
         try:
