@@ -16,6 +16,7 @@ import pytest
 
 from casstore import Store
 from casstore.backends.local.care import recount
+from casstore.backends.local.edits import SqliteIndex
 from casstore.cli.main import main
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -96,6 +97,22 @@ def test_the_change_that_upgrades_counts_a_small_store_again(old: Path) -> None:
         assert sizes(store) == SIZES
         assert store.check().clean
     assert uncounted(old) == 0
+
+
+def test_a_change_is_made_although_it_could_not_count_again(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(index: SqliteIndex, _: object) -> None:
+        index.connection.execute("DELETE FROM uncounted")
+        index.connection.execute("DELETE FROM nothing_of_that_name")
+
+    monkeypatch.setattr(recount, "_write", fail)
+
+    with Store(old) as store:
+        store.tag("dw/plain:1", "new:1")
+
+        assert store.get("new:1").id == store.get("dw/plain:1").id
+    assert uncounted(old) > 0
 
 
 @pytest.mark.usefixtures("nothing_at_once")

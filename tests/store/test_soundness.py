@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from casstore import Damaged, Store
+from casstore import CasstoreError, Damaged, StorageError, Store
+from casstore.backends.local.care import soundness
 from casstore.backends.local.view import decode_labels
 from tests.transfer.building import docker_archive, layer
 
@@ -60,6 +61,29 @@ def test_gc_removes_nothing_that_only_a_damaged_database_does_not_know(
 
     with Store(str(root)) as store, pytest.raises(Damaged, match="nothing is removed, for casstor"):
         store.gc(dry_run=dry_run)
+
+    assert blobs(root) == before
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Damaged("the index is damaged"), "nothing is removed: the index is damaged"),
+        (StorageError("cannot read the index"), "cannot read the index"),
+    ],
+)
+def test_gc_tells_damage_from_a_database_that_cannot_be_read_just_now(
+    root: Path, monkeypatch: pytest.MonkeyPatch, error: CasstoreError, told: str
+) -> None:
+    def fail(*_: object) -> list[str]:
+        raise error
+
+    monkeypatch.setattr(soundness, "database_problems", fail)
+    (root / "blobs" / "sha256" / ("0" * 64)).write_bytes(b"of which the index knows nothing")
+    before = blobs(root)
+
+    with Store(str(root)) as store, pytest.raises(type(error), match=f"^{told}$"):
+        store.gc()
 
     assert blobs(root) == before
 

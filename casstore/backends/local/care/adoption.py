@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import stat
 
-from casstore.backends.local import schema
 from casstore.backends.local.care.listed import (
     given_name,
     given_parent,
@@ -61,8 +60,6 @@ def adopt_published(disk: LocalStore, connection: Connection, now: int) -> list[
     index = SqliteIndex(connection, now=now, hard={})
     try:
         return _adopt(disk, index)
-    except schema.Error as error:
-        raise schema.database_error(error, disk.database) from None
     except OSError as error:
         raise durable.storage_error(error, "cannot take in what is in index.json") from None
     finally:

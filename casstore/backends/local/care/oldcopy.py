@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from casstore.backends.local.care.listed import DAMAGED, keep_aside
 from casstore.backends.local.edits import SqliteIndex
-from casstore.backends.local.schema import Error, database_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,8 +36,6 @@ def keep_what_came_since(disk: LocalStore, connection: Connection, noted: int) -
         index.begin()
         index.set_meta("generation", noted)
         index.commit()
-    except Error as error:
-        raise database_error(error, disk.database) from None
     finally:
         index.rollback()
     return (
