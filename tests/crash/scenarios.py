@@ -116,7 +116,7 @@ def _layout(store: Store) -> None:
 def _older(store: Store) -> None:
     """A store of format version 1, with a lease and a blob that nobody needs."""
     _garbage(store)
-    store.add_lease("held", "base:1")
+    store.leases.add("held", "base:1")
     make_older(store)
 
 
