@@ -251,7 +251,8 @@ class _Removal:
                 if artifact in self._delete or not self._has_lost_its_subject(artifact):
                     continue
                 for one in self._view.references_of(artifact):
-                    self._untagged(one.name, one.name.familiar)
+                    if one.name not in self._untag:  # it may be what the removal began with
+                        self._untagged(one.name, one.name.familiar)
                 self._drop(artifact)
 
     def _has_lost_its_subject(self, artifact: Digest) -> bool:

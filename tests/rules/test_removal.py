@@ -514,3 +514,19 @@ def test_a_parent_that_refers_to_its_child_goes_once() -> None:
     assert [line.text for line in plan.lines if line.role == "image"] == [app.hex, base.hex]
     assert digest_of("a") not in plan.free
     assert kept not in plan.delete
+
+
+def test_a_name_that_frees_the_subject_of_its_own_image_is_told_once() -> None:
+    world = World()
+    first, second = digest_of("first"), digest_of("second")
+    image = world.image("signed by itself", layers="one", manifest="first")
+    world.image("signed by itself", layers="two", manifest="second")
+    world.name(image, f"b@{first}", first)
+    world.name(image, f"a:sha256-{first.hex}.sig", second)
+
+    lines = world.remove(f"b@{first}")
+
+    assert [line for line in lines if line.startswith("Untagged")] == [
+        f"Untagged: b@{first}",
+        f"Untagged: a:sha256-{first.hex}.sig",
+    ]
