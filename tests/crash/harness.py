@@ -182,9 +182,14 @@ class Bench:
             return f"left beside the output: {parts}"
         # Where no write works any more, the answer is lost too: after a commit that is an error.
         # fsck mends, then checks: what it cannot check it may have mended.
-        checked = self.scenario.command.startswith("fsck") and done.returncode == 12
-        deaf = checked or self.scenario.in_turns or (fault.point.call == "write" and fault.forever)
+        mute = fault.point.call == "write" and fault.forever
+        deaf = self._has_findings(done) or self.scenario.in_turns or mute
         return self.verify(finished=finished, failed=not finished and not deaf)
+
+    def _has_findings(self, done: subprocess.CompletedProcess[str]) -> bool:
+        """Whether it is fsck, and what is wrong, or cannot be read, stands on stdout."""
+        unreadable = done.returncode == 1 and "-unreadable" in (done.stdout or "")
+        return self.scenario.command.startswith("fsck") and (done.returncode == 12 or unreadable)
 
     def _complaint(self, done: subprocess.CompletedProcess[str], *, silent: bool) -> str:
         """What is wrong with how a command told of an error."""
@@ -198,7 +203,7 @@ class Bench:
         lines = [line for line in done.stderr.splitlines() if not line.startswith(NO_ERRORS)]
         if done.returncode == self.status == 0:
             return said if lines else ""
-        silent = silent or (self.scenario.command.startswith("fsck") and done.returncode == 12)
+        silent = silent or self._has_findings(done)
         return "" if len(lines) == 1 or (silent and not lines) else said
 
     def verify(self, *, finished: bool, failed: bool = False) -> str:
