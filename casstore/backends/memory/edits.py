@@ -44,7 +44,7 @@ class MemoryEdits(MemoryView):
     def _present(self) -> Tables:
         return self._own if self._own is not None else self._committed()
 
-    def _edited(self) -> Tables:
+    def edited(self) -> Tables:
         assert self._own is not None, "an edit outside a transaction"
         return self._own
 
@@ -57,7 +57,7 @@ class MemoryEdits(MemoryView):
 
     def commit(self) -> None:
         self.settle()
-        self._put(self._edited())
+        self._put(self.edited())
         self._own = None
 
     def rollback(self) -> None:
@@ -66,7 +66,7 @@ class MemoryEdits(MemoryView):
     # Images and names
 
     def admit(self, image: ImageRecord) -> None:
-        tables = self._edited()
+        tables = self.edited()
         layers = {layer.digest: layer for layer in image.layers}
         fuller = False
         for blob in image.blobs:
@@ -100,14 +100,14 @@ class MemoryEdits(MemoryView):
             self._add_subject(image.top.digest, image.subject)
 
     def _set_children(self, blob: Digest, children: Iterable[Digest]) -> None:
-        tables = self._edited()
+        tables = self.edited()
         row = tables.blobs[blob]
         tables.holders.subtract(row.children)
         tables.blobs[blob] = row._replace(children=tuple(children))
         tables.holders.update(children)
 
     def _hold(self, image: Digest, top: Descriptor) -> None:
-        tables = self._edited()
+        tables = self.edited()
         row = tables.images[image]
         if any(one.digest == top.digest for one in row.tops):
             return
@@ -117,7 +117,7 @@ class MemoryEdits(MemoryView):
         tables.holders[top.digest] += 1
 
     def _add_subject(self, manifest: Digest, subject: Digest) -> None:
-        tables = self._edited()
+        tables = self.edited()
         told = tables.subjects.get(manifest, ())
         if subject not in told:
             tables.subjects[manifest] = (*told, subject)
@@ -125,7 +125,7 @@ class MemoryEdits(MemoryView):
     def attach(
         self, name: Reference, image: Digest, manifest: Digest, *, tagged: int
     ) -> Digest | None:
-        tables = self._edited()
+        tables = self.edited()
         if all(top.digest != manifest for top in self.tops_of(image)):
             raise NotFound(f"image {image.short} has no manifest {manifest.short}")
         subject = subject_of(name)
@@ -153,11 +153,11 @@ class MemoryEdits(MemoryView):
                 self.apply(plan_unnamed(self, image, manifest))
 
     def link_parent(self, child: Digest, parent: Digest) -> None:
-        images = self._edited().images
+        images = self.edited().images
         images[child] = images[child]._replace(parent=parent)
 
     def set_pin(self, image: Digest, *, pinned: bool) -> None:
-        tables = self._edited()
+        tables = self.edited()
         tables.pins = tables.pins | {image} if pinned else tables.pins - {image}
 
     # Removal
@@ -166,7 +166,7 @@ class MemoryEdits(MemoryView):
         """Nothing is quicker for many."""
 
     def apply(self, plan: RemovalPlan) -> None:
-        tables = self._edited()
+        tables = self.edited()
         for name in plan.untag:
             tables.names.pop(name, None)
         for image, manifest in plan.detach:
@@ -183,7 +183,7 @@ class MemoryEdits(MemoryView):
 
     def _forget(self, image: Digest) -> None:
         """What belonged to an image that is gone."""
-        tables = self._edited()
+        tables = self.edited()
         tables.pins -= {image}
         tables.leases = {n: held for n, held in tables.leases.items() if held[0] != image}
         for child in list(self.children_of(image)):
@@ -191,7 +191,7 @@ class MemoryEdits(MemoryView):
 
     def _free(self, blobs: Iterable[Digest]) -> None:
         """Let go of blobs; a document comes before what it needs."""
-        tables = self._edited()
+        tables = self.edited()
         for blob in blobs:
             if tables.holders[blob]:
                 raise Damaged(f"blob {blob} is still needed; run: casstore fsck")
@@ -201,7 +201,7 @@ class MemoryEdits(MemoryView):
 
     def free_unneeded(self, blobs: Iterable[Digest]) -> int:
         """Let go of those that nothing holds, and of all below that nothing else does; bytes."""
-        tables = self._edited()
+        tables = self.edited()
         todo, freed = list(blobs), 0
         while todo:
             blob = todo.pop()
@@ -226,7 +226,7 @@ class MemoryEdits(MemoryView):
         return bool(self._tables.doomed)
 
     def forget_doomed(self, last: Digest) -> None:
-        tables = self._edited()
+        tables = self.edited()
         tables.doomed = frozenset(blob for blob in tables.doomed if blob > last)
 
     def compact(self) -> None:
@@ -235,25 +235,25 @@ class MemoryEdits(MemoryView):
     # Leases and settings
 
     def set_lease(self, name: str, image: Digest, expires: int | None) -> None:
-        tables = self._edited()
+        tables = self.edited()
         if image in tables.images:
             tables.leases[name] = (image, expires)
 
     def drop_lease(self, name: str) -> bool:
-        return self._edited().leases.pop(name, None) is not None
+        return self.edited().leases.pop(name, None) is not None
 
     def drop_expired(self, now: int) -> int:
-        leases = self._edited().leases
+        leases = self.edited().leases
         over = [n for n, (_, expires) in leases.items() if expires is not None and expires <= now]
         for name in over:
             del leases[name]
         return len(over)
 
     def set_meta(self, key: str, value: str | int) -> None:
-        self._edited().meta[key] = value
+        self.edited().meta[key] = value
 
     def drop_meta(self, key: str) -> None:
-        self._edited().meta.pop(key, None)
+        self.edited().meta.pop(key, None)
 
     # What other tools see: nothing, for there is no file
 
@@ -281,20 +281,20 @@ class MemoryTrashEdits(MemoryTrash):
         self._index = index
 
     def put(self, entry: KeptEntry) -> None:
-        tables = self._index._edited()  # noqa: SLF001 - two halves of one thing
-        self._count(entry, 1)
+        tables = self._index.edited()
+        self.count_holders(entry, 1)
         tables.trash[entry.id] = entry
         tables.last_entry = max(tables.last_entry, entry.id)
 
-    def _count(self, entry: KeptEntry, by: int) -> None:
-        holders = self._index._edited().holders  # noqa: SLF001
+    def count_holders(self, entry: KeptEntry, by: int) -> None:
+        holders = self._index.edited().holders
         for image in entry.images:
             for record in image.records:
                 holders[record.top.digest] += by
 
     def drop(self, number: int) -> int:
-        entry = self._index._edited().trash.pop(number)  # noqa: SLF001
-        self._count(entry, -1)
+        entry = self._index.edited().trash.pop(number)
+        self.count_holders(entry, -1)
         tops = [record.top.digest for image in entry.images for record in image.records]
         return self._index.free_unneeded(dict.fromkeys(tops))
 
@@ -314,7 +314,7 @@ class MemoryBin:
 
     def keep(self, plan: RemovalPlan) -> int | None:
         index = self._index
-        tables = index._edited()  # noqa: SLF001 - two halves of one thing
+        tables = index.edited()
         named = [(name, image) for name in plan.untag if (image := index.image_named(name))]
         images = [image for _, image in named] + list(plan.delete)
         if not images:
@@ -335,16 +335,16 @@ class MemoryBin:
             one = kept.get(image) or self._image(image)
             kept[image] = self._with(one, [top.digest for top in index.tops_of(image)])
         index.trash.put(entry._replace(images=tuple(kept.values())))
-        index.trash._count(entry, -1)  # noqa: SLF001 - what it held before
+        index.trash.count_holders(entry, -1)  # `put` counted these a second time
         return number
 
     def _image(self, image: Digest) -> KeptImage:
-        tables = self._index._edited()  # noqa: SLF001
+        tables = self._index.edited()
         return KeptImage(image, (), tables.images[image].parent, image in tables.pins, ())
 
     def _with(self, kept: KeptImage, manifests: Iterable[Digest]) -> KeptImage:
         """The image with these manifests too."""
-        tables = self._index._edited()  # noqa: SLF001
+        tables = self._index.edited()
         row = tables.images[kept.id]
         there = {record.top.digest: record for record in kept.records}
         for top in row.tops:
