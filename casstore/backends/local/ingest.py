@@ -19,12 +19,12 @@ from io import BufferedRandom, FileIO
 
 from casstore.backends.local.leftovers import PART, put_parts_to_rest, rescue_dead
 from casstore.backends.local.locks import Token
+from casstore.backends.lookups import PinningLookups
 from casstore.errors import Damaged, Refused, StorageError
 from casstore.files import durable
 from casstore.files.placedfile import start_writeback
 from casstore.files.trees import remove_tree
 from casstore.model.digest import Digest, sha256
-from casstore.model.record import INDEX, LAYER, MANIFEST, OTHER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,14 +32,12 @@ if TYPE_CHECKING:
     from typing import IO, Any, TypeVar
 
     from casstore.backends.local.blobs import BlobDirectory
-    from casstore.model.record import Descriptor, LayerRecord
-    from casstore.model.state import BlobState
     from casstore.ports.view import View
 
     T = TypeVar("T")
 
 
-class Ingest:
+class Ingest(PinningLookups):
     """The staging directory of one load; the `Intake` that sources write to."""
 
     def __init__(
@@ -51,11 +49,11 @@ class Ingest:
         max_layer_size: int | None = None,
     ) -> None:
         """`make_room` is called when the disk is full; True if it could free anything."""
+        super().__init__(view)
         self.max_layer_size = max_layer_size
         self._make_room = make_room
         self._area = os.path.join(root, "ingest")
         self._blobs = blobs
-        self._view = view
         self._token = Token(self._area, "load")
         self.directory = os.path.join(self._area, self._token.name)
         try:
@@ -70,9 +68,7 @@ class Ingest:
         self._rescued = False  # parts of dead processes were looked for
         self._staged: dict[Digest, tuple[str, int]] = {}  # new here: path, size
         self._pinned: dict[Digest, tuple[str, int]] = {}  # found in the store: path of our link
-        self._layers: dict[Digest, LayerRecord] = {}  # by diff ID
         self.named: list[Digest] = []
-        self._found: dict[Digest, LayerRecord] = {}  # pinned layers, by blob digest
 
     # Look-ups that pin
 
@@ -84,46 +80,6 @@ class Ingest:
         if size is None or not self._pin(digest, size):
             return None
         return size
-
-    def layer(self, digest: Digest) -> LayerRecord | None:
-        for record in self._layers.values():
-            if record.digest == digest:
-                return record
-        if digest not in self._found:
-            known = self._view().layer(digest)
-            if known is None or self.has(digest) is None:
-                return None
-            self._found[digest] = known  # the index may forget it before we commit
-        return self._found[digest]
-
-    def layer_with_diff_id(self, diff_id: Digest) -> LayerRecord | None:
-        if diff_id in self._layers:
-            return self._layers[diff_id]
-        known = self._view().layer_with_diff_id(diff_id)
-        if known is None or self.has(known.digest) is None:
-            return None
-        self._layers[diff_id] = known
-        return known
-
-    def manifest_of(self, image_id: Digest) -> Descriptor | None:
-        for top in self._view().tops_of(image_id):
-            # Encrypted layers are kept as other blobs are: that form is nobody's who has the tars.
-            readable = all(need.kind != OTHER for need in self._view().needs_of(top.digest))
-            if readable and self._pin_tree(top.digest):
-                return top
-        return None
-
-    def _pin_tree(self, digest: Digest) -> bool:
-        """Pin a manifest or index and all below; False if an rmi was quicker with any of it."""
-        needs = self._view().needs_of(digest)
-        return bool(needs) and self.has(digest) is not None and all(map(self._pin_need, needs))
-
-    def _pin_need(self, state: BlobState) -> bool:
-        if state.kind == LAYER:
-            return self.layer(state.digest) is not None
-        if state.kind in (INDEX, MANIFEST):
-            return self._pin_tree(state.digest)
-        return self.has(state.digest) is not None
 
     def _pin(self, digest: Digest, size: int) -> bool:
         """Give a stored blob a second name here; False if it is gone or not of its size."""
@@ -140,13 +96,6 @@ class Ingest:
         return True
 
     # Staging
-
-    def read(self, digest: Digest) -> bytes:
-        with self.open(digest) as file:
-            data = file.read()
-        if sha256(data) != digest:
-            raise Damaged(f"blob {digest} is corrupt: its content has another digest")
-        return data
 
     def open(self, digest: Digest) -> IO[bytes]:
         known = self._staged.get(digest) or self._pinned.get(digest)
@@ -187,9 +136,6 @@ class Ingest:
             except OSError as error:
                 if not durable.is_full(error) or not self._make_room():
                     raise durable.storage_error(error, "cannot write to the store") from None
-
-    def add_layer(self, record: LayerRecord) -> None:
-        self._layers[record.diff_id] = record
 
     def adopt(self, path: str, digest: Digest, size: int) -> bool:
         if self.has(digest) is not None:
@@ -257,10 +203,6 @@ class Ingest:
     def pinned(self) -> list[tuple[str, Digest, int]]:
         """Blobs that were found in the store: path of our link, digest, size."""
         return [(path, digest, size) for digest, (path, size) in self._pinned.items()]
-
-    def layers(self) -> list[LayerRecord]:
-        """Layers that are staged or were found, each of another diff ID."""
-        return list(self._layers.values())
 
     def flush(self) -> None:
         """Make the content of all new blobs durable. No lock is needed."""
@@ -348,7 +290,7 @@ class _Draft:
 
 
 def _open_part(path: str) -> IO[bytes]:
-    """Open a part for going on, or begin it; one that is no file of its own begins anew."""
+    """Open a part to continue it; start afresh unless it is a regular file with one name."""
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         status = os.lstat(path)

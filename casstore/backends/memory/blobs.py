@@ -6,19 +6,17 @@ import stat
 from io import BytesIO
 from typing import IO, TYPE_CHECKING
 
+from casstore.backends.lookups import PinningLookups
 from casstore.clock import current_time
 from casstore.errors import Damaged, Refused
 from casstore.model.digest import sha256
 from casstore.model.document import MAX_DOCUMENT
-from casstore.model.record import INDEX, LAYER, MANIFEST, OTHER
 from casstore.model.state import StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from casstore.model.digest import Digest
-    from casstore.model.record import Descriptor, LayerRecord
-    from casstore.model.state import BlobState
     from casstore.ports.view import View
 
 
@@ -82,7 +80,7 @@ class MemoryBlobs:
         return iter([file for file in self.walk() if file.name not in names])
 
 
-class MemoryIngest:
+class MemoryIngest(PinningLookups):
     """The staging of one load, import or pull."""
 
     not_linked = 0  # there are no files
@@ -90,12 +88,11 @@ class MemoryIngest:
     def __init__(
         self, blobs: MemoryBlobs, view: Callable[[], View], max_layer_size: int | None = None
     ) -> None:
-        self._blobs, self._view = blobs, view
+        super().__init__(view)
+        self._blobs = blobs
         self.max_layer_size = max_layer_size
         self._staged: dict[Digest, bytes] = {}  # new here
         self._pinned: dict[Digest, bytes] = {}  # found in the store
-        self._layers: dict[Digest, LayerRecord] = {}  # by diff ID
-        self._found: dict[Digest, LayerRecord] = {}  # pinned layers, by blob digest
         self.named: list[Digest] = []
 
     # Look-ups that pin
@@ -112,51 +109,7 @@ class MemoryIngest:
     def _here(self, digest: Digest) -> bytes | None:
         return self._staged.get(digest, self._pinned.get(digest))
 
-    def layer(self, digest: Digest) -> LayerRecord | None:
-        for record in self._layers.values():
-            if record.digest == digest:
-                return record
-        if digest not in self._found:
-            known = self._view().layer(digest)
-            if known is None or self.has(digest) is None:
-                return None
-            self._found[digest] = known
-        return self._found[digest]
-
-    def layer_with_diff_id(self, diff_id: Digest) -> LayerRecord | None:
-        if diff_id not in self._layers:
-            known = self._view().layer_with_diff_id(diff_id)
-            if known is None or self.has(known.digest) is None:
-                return None
-            self._layers[diff_id] = known
-        return self._layers[diff_id]
-
-    def manifest_of(self, image_id: Digest) -> Descriptor | None:
-        view = self._view()
-        for top in view.tops_of(image_id):
-            readable = all(need.kind != OTHER for need in view.needs_of(top.digest))
-            if readable and self._pin_tree(top.digest):
-                return top
-        return None
-
-    def _pin_tree(self, digest: Digest) -> bool:
-        needs = self._view().needs_of(digest)
-        return bool(needs) and self.has(digest) is not None and all(map(self._pin_need, needs))
-
-    def _pin_need(self, state: BlobState) -> bool:
-        if state.kind == LAYER:
-            return self.layer(state.digest) is not None
-        if state.kind in (INDEX, MANIFEST):
-            return self._pin_tree(state.digest)
-        return self.has(state.digest) is not None
-
     # Staging
-
-    def read(self, digest: Digest) -> bytes:
-        data = self.open(digest).read()
-        if sha256(data) != digest:
-            raise Damaged(f"blob {digest} is corrupt: its content has another digest")
-        return data
 
     def open(self, digest: Digest) -> IO[bytes]:
         if self.has(digest) is None:
@@ -172,9 +125,6 @@ class MemoryIngest:
     def draft(self, digest: Digest | None = None) -> MemoryDraft:
         return MemoryDraft(self._staged)
 
-    def add_layer(self, record: LayerRecord) -> None:
-        self._layers[record.diff_id] = record
-
     def adopt(self, path: str, digest: Digest, size: int) -> bool:
         return self.has(digest) is not None  # there are no files to link
 
@@ -186,9 +136,6 @@ class MemoryIngest:
             del self._staged[digest]
 
     # The commit, and the end
-
-    def layers(self) -> list[LayerRecord]:
-        return list(self._layers.values())
 
     def flush(self) -> None:
         """Memory is as durable as it gets."""

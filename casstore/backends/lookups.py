@@ -1,0 +1,93 @@
+"""Look-ups of an ingest that pin what they find: the same on every backend.
+
+A backend says how one blob is pinned (`has`) and opened; from that follows what it takes for a
+layer, and for an image with all that it needs, to stay available.
+"""
+
+from __future__ import annotations
+
+from casstore.errors import Damaged
+from casstore.model.digest import sha256
+from casstore.model.record import INDEX, LAYER, MANIFEST, OTHER
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import IO
+
+    from casstore.model.digest import Digest
+    from casstore.model.record import Descriptor, LayerRecord
+    from casstore.model.state import BlobState
+    from casstore.ports.view import View
+
+
+class PinningLookups:
+    """The part of `ports.ingest.Intake` that looks layers, documents and images up."""
+
+    def __init__(self, view: Callable[[], View]) -> None:
+        """`view` gives the index as it is now."""
+        self._view = view
+        self._layers: dict[Digest, LayerRecord] = {}  # by diff ID
+        self._found: dict[Digest, LayerRecord] = {}  # pinned layers, by blob digest
+
+    def has(self, digest: Digest) -> int | None:
+        """Size of the blob if it is staged here or stored (and now pinned), else None."""
+        raise NotImplementedError
+
+    def open(self, digest: Digest) -> IO[bytes]:
+        """A blob staged here or stored, for reading. Raises Damaged if it is gone."""
+        raise NotImplementedError
+
+    def read(self, digest: Digest) -> bytes:
+        with self.open(digest) as file:
+            data = file.read()
+        if sha256(data) != digest:
+            raise Damaged(f"blob {digest} is corrupt: its content has another digest")
+        return data
+
+    def layer(self, digest: Digest) -> LayerRecord | None:
+        for record in self._layers.values():
+            if record.digest == digest:
+                return record
+        if digest not in self._found:
+            known = self._view().layer(digest)
+            if known is None or self.has(digest) is None:
+                return None
+            self._found[digest] = known  # the index may forget it before we commit
+        return self._found[digest]
+
+    def layer_with_diff_id(self, diff_id: Digest) -> LayerRecord | None:
+        if diff_id not in self._layers:
+            known = self._view().layer_with_diff_id(diff_id)
+            if known is None or self.has(known.digest) is None:
+                return None
+            self._layers[diff_id] = known
+        return self._layers[diff_id]
+
+    def manifest_of(self, image_id: Digest) -> Descriptor | None:
+        for top in self._view().tops_of(image_id):
+            # Encrypted layers are kept as other blobs are: that form is nobody's who has the tars.
+            readable = all(need.kind != OTHER for need in self._view().needs_of(top.digest))
+            if readable and self._pin_tree(top.digest):
+                return top
+        return None
+
+    def _pin_tree(self, digest: Digest) -> bool:
+        """Pin a manifest or index and all below; False if an rmi was quicker with any of it."""
+        needs = self._view().needs_of(digest)
+        return bool(needs) and self.has(digest) is not None and all(map(self._pin_need, needs))
+
+    def _pin_need(self, state: BlobState) -> bool:
+        if state.kind == LAYER:
+            return self.layer(state.digest) is not None
+        if state.kind in (INDEX, MANIFEST):
+            return self._pin_tree(state.digest)
+        return self.has(state.digest) is not None
+
+    def add_layer(self, record: LayerRecord) -> None:
+        """Remember a layer just sealed, so that `layer_with_diff_id` finds it."""
+        self._layers[record.diff_id] = record
+
+    def layers(self) -> list[LayerRecord]:
+        """Layers that are staged or were found, each of another diff ID."""
+        return list(self._layers.values())
