@@ -35,7 +35,7 @@ class Checks(Protocol):
 
         Raises:
             NotAStore: a newer casstore made it.
-            StorageError, Locked: it cannot be looked at, which is no damage.
+            StorageError, Locked: it cannot be read, which does not mean that it is damaged.
         """
 
     def repair(self, change: Changing, *, content: bool) -> tuple[list[str], bool]:

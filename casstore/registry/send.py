@@ -261,7 +261,7 @@ class _BlobBody:
     def pieces(self) -> Iterator[bytes]:
         content, left, held = hashlib.sha256(), self.size, b""
         if self._task is not None:
-            self._task.done = 0  # another attempt begins anew
+            self._task.done = 0  # each attempt starts from the beginning
         with self._blobs.open(self._descriptor.digest) as file:
             while piece := file.read(min(_PIECE, left + 1)):
                 left -= len(piece)

@@ -92,7 +92,7 @@ def _adopt(disk: LocalStore, index: SqliteIndex) -> list[str]:
             f"another tool wrote index.json, and not all in it can be used ({problems[0]}); it is"
             f" kept as {name}, and gc removes no blob while it is there"
         )
-    index.commit()  # after what is kept aside is durable: a crash before it begins anew
+    index.commit()  # what is kept aside is durable by now: after a crash, it starts again
     return lines
 
 

@@ -126,7 +126,11 @@ class _Check:
         self.bytes = 0
 
     def run(self, *, content: bool) -> None:
-        """Raises StorageError, Locked: the store cannot be looked at, which is no damage."""
+        """Check everything.
+
+        Raises:
+            StorageError, Locked: the store cannot be read, which does not mean that it is damaged.
+        """
         self.findings += root_findings(self._disk)
         try:
             self._open()

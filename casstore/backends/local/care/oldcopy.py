@@ -25,7 +25,8 @@ again, then remove this file.
 def keep_what_came_since(disk: LocalStore, connection: Connection, noted: int) -> str:
     """Keep gc from removing what the database, older than generation `noted`, does not know.
 
-    The lock is held. The file comes before the generation: a crash in between begins anew.
+    The lock is held. The file is written before the generation is, so that after a crash in
+    between the next start does all of this again.
 
     Returns:
         What the user should know.
