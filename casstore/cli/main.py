@@ -195,7 +195,7 @@ def main(words: Sequence[str], open_store: Callable[[str, float], Store] | None 
             _say("Error: out of memory, or of threads")
             return 1
         if isinstance(error, OverflowError) and "timestamp" in str(error):
-            _say("Error: the clock is set to after 2262, a time that parts of Python cannot tell")
+            _say("Error: the clock is set to a date after 2262, later than Python's clock can hold")
             return 1
         if os.environ.get("CASSTORE_DEBUG") == "1":
             import traceback

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
@@ -37,7 +38,8 @@ def completed(tmp_path: Path, line: str) -> list[str]:
     program.write_text(PROGRAM)
     program.chmod(0o755)
     script = (
-        f". {ROOT}/completions/casstore.bash; COMP_LINE=$1; COMP_POINT=${{#1}}; _casstore; "
+        f". {quote(str(ROOT))}/completions/casstore.bash; "
+        "COMP_LINE=$1; COMP_POINT=${#1}; _casstore; "
         'printf "%s\\n" "${COMPREPLY[@]}"'
     )
     done = subprocess.run(
@@ -85,7 +87,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store, and a program `casstore` that is this one."""
     folder = tmp_path_factory.mktemp("shells")
     program = folder / "casstore"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m casstore "$@"\n')
+    casstore = f"PYTHONPATH={quote(str(ROOT))} exec {quote(sys.executable)} -m casstore"
+    program.write_text(f'#!/bin/sh\n{casstore} "$@"\n')
     program.chmod(0o755)
     for name, names in (
         ("store", ["shop/app:1", "shop/app:2", "other:1"]),
@@ -136,7 +139,7 @@ def test_fish_completes(folder: Path, line: str, offers: list[str]) -> None:
 ZSH = r"""
 zmodload zsh/zpty
 zpty shell zsh -f -i
-script='PROMPT=; fpath=({root}/completions $fpath); autoload -Uz compinit; compinit -u -D
+script='PROMPT=; fpath=("{root}/completions" $fpath); autoload -Uz compinit; compinit -u -D
 zstyle ":completion:*" list-separator ""
 compadd () {{
     if [[ "$*" == *(-O|-A|-D)\ * ]] {{ builtin compadd "$@"; return }}

@@ -183,7 +183,7 @@ def test_an_empty_store_option_is_refused(run: Run) -> None:
         (
             OverflowError("timestamp too large to convert to C _PyTime_t"),
             1,
-            "Error: the clock is set to after 2262, a time that parts of Python cannot tell",
+            "Error: the clock is set to a date after 2262, later than Python's clock can hold",
         ),
         (
             ZstdError("cannot compress: Allocation error : not enough memory"),

@@ -7,6 +7,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
@@ -42,7 +43,8 @@ def folder(tmp_path: Path) -> Path:
     programs = tmp_path / "bin"
     programs.mkdir()
     program = programs / "casstore"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m casstore "$@"\n')
+    casstore = f"PYTHONPATH={quote(str(ROOT))} exec {quote(sys.executable)} -m casstore"
+    program.write_text(f'#!/bin/sh\n{casstore} "$@"\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     return home
 
