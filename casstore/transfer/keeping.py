@@ -331,6 +331,9 @@ class _Continued:
         return self
 
     def __exit__(self, kind: object, value: object, trace: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._first.close()
         self._rest.close()
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from shlex import quote, split
 
 import pytest
 
@@ -84,7 +85,7 @@ ARCHIVE = ROOT / "fixtures" / "images" / "docker-save" / "commit.tar"
         "save shop/imported:1",
         "save --format oci shop/imported:1",
         "report -o /dev/stdout",
-        f"load -i {ARCHIVE}",
+        f"load -i {quote(str(ARCHIVE))}",
         "gc --dry-run",
         "rmi --dry-run shop/imported:1",
     ],
@@ -95,7 +96,7 @@ def test_no_command_shows_an_object_of_python_when_its_output_cannot_be_written(
     store = str(tmp_path / "store")
     assert finish(start("--store", store, "load", "-q", "-i", str(ARCHIVE)))[0] == 0
     with open("/dev/full", "w") as full:
-        status, _, err = finish(start("--store", store, *words.split(), stdout=full))
+        status, _, err = finish(start("--store", store, *split(words), stdout=full))
 
     assert status == 1
     assert err.endswith("no space left on device\n")

@@ -285,7 +285,8 @@ def test_what_a_parent_is_doing_survives_that_a_child_leaves_by_sys_exit(
     # The child unwinds the blocks that the parent is in, and finalizes all objects.
     script = SCRIPT.format(body=BODIES[held])
     done = subprocess.run(
-        [sys.executable, "-c", script, store.path],
+        # From 3.12 on Python warns of every fork beside a thread; that is what is tried here.
+        [sys.executable, "-W", "ignore:This process:DeprecationWarning", "-c", script, store.path],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
