@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from casstore.store import Store
+from tests.backends.local.behind import directory_of
 from tests.transfer.building import docker_archive, layer
 
 SIZES = (500, 1000, 3000)
@@ -27,10 +28,10 @@ def path(tmp_path: Path) -> str:
     """A store with app:500, app:1000 and app:3000, used in that order."""
     with Store(str(tmp_path / "store")) as store:
         store.load(io.BytesIO(ARCHIVE), compression="none")
-        Path(store.session.backend.directory.uses.path).unlink()
+        Path(directory_of(store).uses.path).unlink()
         for size in SIZES:  # ages that are shown alike for half an hour to come
             at = time.time_ns() - (5400 - size // 100) * 10**9
-            store.session.backend.directory.uses.note([store.get(f"app:{size}").id], at)
+            store.session.backend.uses.note([store.get(f"app:{size}").id], at)
     return str(tmp_path / "store")
 
 

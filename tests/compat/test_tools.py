@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from casstore.store import Store
+from tests.backends.local.behind import directory_of
 from tests.transfer.building import Layout, config_of, docker_archive, layer
 
 LAYERS = [layer("base"), layer("top")]
@@ -91,7 +92,7 @@ def test_umoci_unpacks_an_image_with_gzip_layers(tmp_path: Path) -> None:
 
 def test_zstd_finds_our_layers_whole(store: Store) -> None:
     for digest in store.get("app:1").layers:
-        run("zstd", "-q", "-t", "--no-progress", store.session.backend.directory.blobs.path(digest))
+        run("zstd", "-q", "-t", "--no-progress", directory_of(store).blobs.path(digest))
 
 
 def test_podman_loads_a_docker_archive_that_we_saved(

@@ -27,6 +27,7 @@ from casstore.change.trash import list_trash
 from casstore.cli.main import main
 from casstore.errors import CasstoreError, NotAStore
 from casstore.rules.settings import SETTINGS, key_of
+from tests.backends.local.behind import directory_of, view_of
 from tests.crash.scenarios import Scenario
 
 PARTS = {
@@ -59,7 +60,7 @@ def state_of(path: Path) -> State:
     """Every name with its image, every image with its parent, and all else that is kept."""
     try:
         with Store(str(path)) as store:
-            return _seen(store.session.view())
+            return _seen(view_of(store))
     except NotAStore:
         return NO_STORE
 
@@ -130,7 +131,7 @@ def _use(path: Path, expected: Expectation, allowed: list[State], forgiven: froz
     if not expected.fits(seen, allowed):
         return f"a reader sees neither before nor after: {seen}"
     with Store(str(path)) as store:
-        if not store.session.backend.directory.exists():
+        if not store.session.backend.exists():
             return "" if NO_STORE in allowed else "there is no store"
         store.remove(["nosuch:1"], force=True)  # an ordinary writing command
         if bad := _fsck(store, forgiven):
@@ -147,12 +148,12 @@ def _fsck(store: Store, forgiven: frozenset[str]) -> str:
 def _rebuilt(path: Path) -> str:
     """index.json and the blobs alone give the same images, names, parents and pins."""
     with Store(str(path)) as store:
-        if not store.session.backend.directory.exists():
+        if not store.session.backend.exists():
             return ""
-        if store.session.backend.directory.layout.is_withdrawn():
+        if directory_of(store).layout.is_withdrawn():
             store.publish()
-        here = _seen(store.session.view())
-        connection = index_in_memory(store.session.backend.directory)
+        here = _seen(view_of(store))
+        connection = index_in_memory(directory_of(store))
         try:
             there = _seen(SqliteView(connection, now=0, hard={}))
         finally:

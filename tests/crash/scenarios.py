@@ -92,10 +92,10 @@ def _two_forms(store: Store) -> None:
     store.load(str(ARCHIVES / "chain-noparent.tar"))
     image = store.get("n:1")
     layout = Layout()
-    config = store.session.backend.directory.blobs.read(image.id)
+    config = store.session.backend.blobs.read(image.id)
     layers = []
     for diff_id in json.loads(config)["rootfs"]["diff_ids"]:
-        with open_layer(store.session.backend.directory, store.session.view(), diff_id) as content:
+        with open_layer(store.session.backend, store.session.view(), diff_id) as content:
             data = gzip.compress(content.read(), mtime=0)
         layers.append(layout.blob(data, OCI_LAYER + "+gzip"))
     layout.publish(layout.manifest(layout.blob(config, OCI_CONFIG), layers), "form:1")

@@ -11,6 +11,7 @@ import pytest
 
 from casstore import Store
 from casstore.backends.local.ingest import Ingest
+from tests.backends.local.behind import directory_of
 from tests.crash.soak import soak
 from tests.transfer.building import docker_archive, layer
 
@@ -36,7 +37,7 @@ def test_a_blob_that_a_load_found_present_is_there_after_an_rmi_and_gc_before_it
             assert ingest.pinned()  # it relies on what is there
             other.remove(["a:1"])
             other.gc()
-            assert os.listdir(other.session.backend.directory.blobs.directory) == []
+            assert os.listdir(directory_of(other).blobs.directory) == []
             flush(ingest)
 
         monkeypatch.setattr(Ingest, "flush", meanwhile)

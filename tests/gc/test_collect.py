@@ -20,6 +20,7 @@ from casstore.gc.run import PlanOutdated, Stop
 from casstore.model.digest import Digest, sha256
 from casstore.results.upkeep import CollectionResult
 from casstore.store import Store
+from tests.backends.local.behind import directory_of
 from tests.transfer.building import config_of, docker_archive, layer
 
 NOISE = [os.urandom(size).hex() for size in (300, 900, 2000, 4000, 7000)]
@@ -52,10 +53,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def used(store: Store, seconds: dict[object, int]) -> None:
     """Let each image be last used so many seconds ago."""
     now = int(os.stat(store.path).st_mtime_ns)
-    Path(store.session.backend.directory.uses.path).unlink(missing_ok=True)
+    Path(directory_of(store).uses.path).unlink(missing_ok=True)
     for one, ago in seconds.items():
         assert isinstance(one, Digest)
-        store.session.backend.directory.uses.note([one], now - ago * SECOND)
+        store.session.backend.uses.note([one], now - ago * SECOND)
 
 
 def du(store: Store) -> int:
@@ -156,19 +157,19 @@ def test_each_way_to_use_an_image_counts_and_survives_opening_the_store_anew(
 
 
 def test_looking_at_images_is_no_use(store: Store) -> None:
-    before = Path(store.session.backend.directory.uses.path).read_bytes()
+    before = Path(directory_of(store).uses.path).read_bytes()
     store.images()
     store.get("app:1")
     store.inspect("app:1")
     store.df()
 
-    assert Path(store.session.backend.directory.uses.path).read_bytes() == before
+    assert Path(directory_of(store).uses.path).read_bytes() == before
 
 
 def test_without_a_record_of_use_an_image_is_as_old_as_its_manifest_s_file(store: Store) -> None:
     used(store, {})
     (manifest,) = store.get("app:3").manifests
-    os.utime(store.session.backend.directory.blobs.path(manifest), (1, 1))
+    os.utime(directory_of(store).blobs.path(manifest), (1, 1))
 
     assert removed(store.collect({"keep": 0, "min-age": "1h"}, dry_run=True)) == [THREE["id"]]
 

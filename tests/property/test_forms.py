@@ -725,7 +725,7 @@ class Forms(RuleBasedStateMachine):
     def _learn(self, top: Digest) -> Digest:
         """Read a document that the store has made."""
         if top not in self.model.documents:
-            read = self.store.session.backend.directory.blobs.read
+            read = self.store.session.backend.blobs.read
             self.model.documents[top] = read_document(read(top), read)
         return top
 

@@ -64,7 +64,7 @@ def new_store(tmp_path: Path) -> Iterator[NewStore]:
 
     yield make
     for store in stores:
-        assert not store.session.backend.directory.exists() or store.check().clean
+        assert not store.session.backend.exists() or store.check().clean
         store.close()
 
 

@@ -252,7 +252,7 @@ def described(store: Store, digest: Digest) -> Any:
     from casstore.model.manifest import parse_document
     from casstore.model.record import Descriptor
 
-    data = store.session.backend.directory.blobs.read(digest)
+    data = store.session.backend.blobs.read(digest)
     top = Descriptor(OCI_MANIFEST, digest, len(data))
     return top, parse_document(data, top)
 

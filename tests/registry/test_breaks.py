@@ -23,6 +23,7 @@ from casstore.model.document import MAX_DOCUMENT
 from casstore.registry.failures import BrokenConnection
 from casstore.registry.http import Transport
 from casstore.store import Store
+from tests.backends.local.behind import directory_of
 from tests.registry.conftest import NewStore, filled
 from tests.registry.servers import Proxy, Reply, Request
 from tests.transfer.building import OCI_LAYER, Layout, config_of, tar_of
@@ -71,7 +72,7 @@ def cut(_: Request, reply: Reply) -> Reply:
 
 
 def unchanged(store: Store) -> bool:
-    return not store.session.backend.directory.exists() or store.images(all=True) == []
+    return not store.session.backend.exists() or store.images(all=True) == []
 
 
 def test_a_broken_connection_is_gone_on_with_where_it_broke(
@@ -118,7 +119,7 @@ def test_a_pull_that_failed_is_gone_on_with_by_the_next(
 
 
 def parts(store: Store) -> list[Path]:
-    return list(Path(store.session.backend.directory.ingest).glob(PART + "*"))
+    return list(Path(directory_of(store).ingest).glob(PART + "*"))
 
 
 @pytest.fixture
@@ -172,9 +173,9 @@ def test_many_parts_that_a_power_cut_has_spoilt_are_fetched_anew(
     filled(store, layout, tmp_path)
     store.remove([name])
     for layer in layers:
-        Path(
-            store.session.backend.directory.ingest, PART + Digest(layer["digest"]).hex
-        ).write_bytes(bytes(HALF))
+        Path(directory_of(store).ingest, PART + Digest(layer["digest"]).hex).write_bytes(
+            bytes(HALF)
+        )
 
     store.pull(name, via=transport)
 
@@ -198,11 +199,11 @@ def test_what_a_killed_pull_has_fetched_is_rescued(
     store: Store, interrupted: tuple[str, Digest], transport: Transport
 ) -> None:
     (part,) = parts(store)
-    dead = Path(store.session.backend.directory.ingest, "load-1-0123456789ab")
+    dead = Path(directory_of(store).ingest, "load-1-0123456789ab")
     dead.mkdir()
     dead.with_name(dead.name + ".lock").touch()
     part.rename(dead / part.name)
-    remove_leftovers(store.session.backend.directory.root)
+    remove_leftovers(directory_of(store).root)
     assert not dead.exists()
     assert parts(store) == [part]
 

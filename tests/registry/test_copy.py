@@ -49,7 +49,7 @@ def test_an_image_keeps_its_digest_from_place_to_place(
     other = new_store()
     assert copied(store, "app:1", one) == image
     assert copied(other, one, two) == image
-    assert not other.session.backend.directory.exists()
+    assert not other.session.backend.exists()
     assert copied(other, two, "mine:2") == image
 
     assert [name.familiar for name in other.get("mine:2").names] == ["mine:2"]

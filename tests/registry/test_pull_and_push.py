@@ -19,6 +19,7 @@ from casstore.model.place import parse_place
 from casstore.model.reference import parse_name
 from casstore.registry.http import Transport
 from casstore.store import Store
+from tests.backends.local.behind import directory_of
 from tests.registry.conftest import NewStore, filled, names
 from tests.registry.servers import Proxy, RealRegistry
 from tests.sessions.commandline import casstore
@@ -303,9 +304,7 @@ def test_a_damaged_blob_never_becomes_whole_in_the_registry(
     layout.publish(layout.image("x"), f"{registry.host}/damaged/app:1")
     filled(store, layout, tmp_path)
     blob = Path(
-        store.session.backend.directory.blobs.path(
-            store.get(f"{registry.host}/damaged/app:1").layers[0]
-        )
+        directory_of(store).blobs.path(store.get(f"{registry.host}/damaged/app:1").layers[0])
     )
     content = blob.read_bytes()
     blob.chmod(0o644)
@@ -339,7 +338,7 @@ def test_we_pull_what_skopeo_pushed_with_the_same_digest(
     raw = run("skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{name}:1")
     store.pull(f"{name}:1", all_platforms=True)
 
-    assert store.session.backend.directory.blobs.read(store.get(f"{name}:1").id) == raw.encode()
+    assert store.session.backend.blobs.read(store.get(f"{name}:1").id) == raw.encode()
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ def test_a_registry_that_lists_referrers_needs_no_tag_for_it(
     origin.push(f"{name}:1", referrers=True)
     assert not [one for one in proxy.seen if one.path.endswith(f"/sha256-{signed.image.hex}")]
 
-    sbom = origin.session.backend.directory.blobs.read(signed.sbom)
+    sbom = origin.session.backend.blobs.read(signed.sbom)
     api.listed[signed.image] = [
         {
             "mediaType": "application/vnd.oci.image.manifest.v1+json",

@@ -14,6 +14,7 @@ import pytest
 from casstore.backends.local.care import fsck
 from casstore.backends.local.care.fsck import _Check
 from casstore.store import Store
+from tests.backends.local.behind import directory_of
 from tests.store.test_versions import make_older
 from tests.transfer.building import Layout, docker_archive, layer
 
@@ -108,7 +109,7 @@ def test_what_is_missing_for_good_is_found_beside_writers_too(
 ) -> None:
     with filled(tmp_path / "store") as store:
         gone = store.get("large:1").id
-        os.unlink(store.session.backend.directory.blobs.path(gone))
+        os.unlink(directory_of(store).blobs.path(gone))
 
         found = [(f.code, f.object) for f in store.check(content=content).findings]
 

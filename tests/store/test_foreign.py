@@ -15,6 +15,7 @@ import pytest
 
 from casstore.errors import Damaged
 from casstore.store import Store
+from tests.backends.local.behind import directory_of
 from tests.transfer.building import Layout, docker_archive, layer
 
 ARCHIVE = docker_archive({"layers": [layer("a")], "tags": ["a:1", "a:2"]})
@@ -33,7 +34,7 @@ def names(store: Store) -> list[str]:
 
 def rewrite(store: Store, *more: dict[str, Any], without: str = "") -> None:
     """Rewrite index.json as other tools do: the same records in another form, and some more."""
-    path = Path(store.session.backend.directory.layout.path)
+    path = Path(directory_of(store).layout.path)
     index = json.loads(path.read_text())
     if without:
         index["manifests"] = [m for m in index["manifests"] if without not in str(m)]
@@ -143,7 +144,7 @@ def test_a_name_that_another_tool_moved_is_moved(store: Store) -> None:
 
 
 def test_a_name_that_we_changed_meanwhile_is_not_moved_back(store: Store) -> None:
-    path = Path(store.session.backend.directory.layout.path)
+    path = Path(directory_of(store).layout.path)
     old = path.read_text()
     store.load(io.BytesIO(docker_archive({"layers": [layer("b")], "tags": ["a:1"]})))
     image = store.get("a:1").id
@@ -158,24 +159,24 @@ def test_what_another_tool_left_out_comes_back(store: Store) -> None:
     store.gc()
 
     assert names(store) == ["a:1", "a:2"]
-    assert "a:2" in Path(store.session.backend.directory.layout.path).read_text()
+    assert "a:2" in Path(directory_of(store).layout.path).read_text()
 
 
 def spoilt(store: Store) -> dict[str, Any]:
     bad = foreign_image(store, "bad", name="bad:1")
-    Path(store.session.backend.directory.blobs.directory, bad["digest"][7:]).write_bytes(b"{}")
+    Path(directory_of(store).blobs.directory, bad["digest"][7:]).write_bytes(b"{}")
     return bad
 
 
 def test_what_cannot_be_taken_in_is_kept_aside_and_stops_the_sweep(store: Store) -> None:
     bad, good = spoilt(store), foreign_image(store, "good", name="good:1")
     rewrite(store, bad, good)
-    blobs = sorted(os.listdir(store.session.backend.directory.blobs.directory))
+    blobs = sorted(os.listdir(directory_of(store).blobs.directory))
     with pytest.raises(Damaged, match=r"nothing is removed while index\.json\.foreign-"):
         store.gc()
 
     assert names(store) == ["a:1", "a:2", "good:1"]
-    assert sorted(os.listdir(store.session.backend.directory.blobs.directory)) == blobs
+    assert sorted(os.listdir(directory_of(store).blobs.directory)) == blobs
     (kept,) = Path(store.path).glob("index.json.foreign-*")
     assert json.loads(kept.read_text())["manifests"] == [bad]
     assert [f.code for f in store.check().findings if f.level == "warn"] == ["index-kept"]
@@ -185,7 +186,7 @@ def test_a_repair_takes_in_what_was_kept_aside_and_is_whole_now(store: Store) ->
     bad = spoilt(store)
     rewrite(store, bad)
     store.tag("a:1", "b:1")
-    Path(store.session.backend.directory.blobs.directory, bad["digest"][7:]).unlink()
+    Path(directory_of(store).blobs.directory, bad["digest"][7:]).unlink()
     foreign_image(store, "bad")
     result = store.check(repair=True)
 
@@ -199,7 +200,7 @@ def test_a_repair_takes_in_what_was_kept_aside_and_is_whole_now(store: Store) ->
 def test_an_unreadable_index_json_is_kept_aside_and_stops_the_sweep(
     store: Store, text: bytes
 ) -> None:
-    Path(store.session.backend.directory.layout.path).write_bytes(text)
+    Path(directory_of(store).layout.path).write_bytes(text)
     with pytest.raises(Damaged, match="nothing is removed"):
         store.gc()
 
@@ -212,7 +213,7 @@ def test_an_unreadable_index_json_is_kept_aside_and_stops_the_sweep(
 
 @pytest.mark.parametrize("text", [b"", b"\0" * 512])
 def test_an_empty_index_json_lists_nothing_and_stops_nothing(store: Store, text: bytes) -> None:
-    Path(store.session.backend.directory.layout.path).write_bytes(text)
+    Path(directory_of(store).layout.path).write_bytes(text)
     store.gc()
 
     assert names(store) == ["a:1", "a:2"]
@@ -223,7 +224,7 @@ def test_adopted_blobs_are_read_only(store: Store) -> None:
     rewrite(store, foreign_image(store, "new", name="new:1"))
     store.gc()
 
-    blobs = Path(store.session.backend.directory.blobs.directory).iterdir()
+    blobs = Path(directory_of(store).blobs.directory).iterdir()
     assert {path.stat().st_mode & 0o777 for path in blobs} == {0o444}
 
 
@@ -265,12 +266,12 @@ def test_a_parent_that_is_no_digest_is_none_and_blocks_nothing(store: Store) -> 
 
 
 def test_without_a_database_a_parent_that_is_no_digest_blocks_nothing(store: Store) -> None:
-    path = Path(store.session.backend.directory.layout.path)
+    path = Path(directory_of(store).layout.path)
     index = json.loads(path.read_text())
     index["manifests"][0]["annotations"]["io.casstore.image.parent"] = "junk"
     path.write_text(json.dumps(index))
     store.close()
-    os.unlink(store.session.backend.directory.database)
+    os.unlink(directory_of(store).database)
 
     assert names(store) == ["a:1", "a:2"]
     store.check(rebuild=True)
@@ -278,7 +279,7 @@ def test_without_a_database_a_parent_that_is_no_digest_blocks_nothing(store: Sto
 
 
 def test_a_generation_of_thousands_of_digits_is_none_of_ours(store: Store) -> None:
-    path = Path(store.session.backend.directory.layout.path)
+    path = Path(directory_of(store).layout.path)
     index = json.loads(path.read_text())
     index["annotations"]["io.casstore.index.generation"] = "9" * 5000
     path.write_text(json.dumps(index))

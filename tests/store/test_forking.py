@@ -225,6 +225,7 @@ SCRIPT = """
 import io, os, sys, threading
 from casstore.store import Store
 from tests.store.test_store import ARCHIVE
+from tests.backends.local.behind import view_of
 
 store = Store(sys.argv[1])
 {body}"""
@@ -263,7 +264,7 @@ def change():
         for number in range(3000):
             change.index.set_meta(f"more.{{number}}", "x" * 300)
         change.commit()
-store.session.view().connection.execute("PRAGMA cache_size = 1")
+view_of(store).connection.execute("PRAGMA cache_size = 1")
 thread = threading.Thread(target=change)
 thread.start()
 begun.wait()
@@ -273,7 +274,7 @@ thread.join()
 with Store(sys.argv[1]) as other:
     view = other.session.view()
     assert view.meta("padding.0") == view.meta("more.2999") == "x" * 300
-    assert other.session.view().connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert view_of(other).connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 """,
 }
 

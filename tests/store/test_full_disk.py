@@ -16,6 +16,7 @@ import pytest
 from casstore.backends.local.reserve import NAME
 from casstore.errors import StorageError
 from casstore.store import Store
+from tests.backends.local.behind import directory_of
 from tests.transfer.building import docker_archive, tar_of
 
 SIZE = 16 << 20
@@ -153,7 +154,7 @@ def test_rmi_prune_and_gc_free_space_and_the_reserve_is_back(
     fill(small, left)
     assert run(store, "gc").returncode == 0
     assert has_reserve(store)
-    assert os.listdir(store.session.backend.directory.blobs.directory) == []
+    assert os.listdir(directory_of(store).blobs.directory) == []
     assert store.check().clean
 
 
@@ -181,7 +182,7 @@ def test_a_disk_without_inodes_is_full_too(store: Store, small: Path, tmp_path: 
     assert run(store, "rmi", "app:0", "also:0").returncode == 0
     assert run(store, "prune", "-af").returncode == 0
     assert store.check().clean
-    assert os.listdir(store.session.backend.directory.blobs.directory) == []
+    assert os.listdir(directory_of(store).blobs.directory) == []
     for path in small.glob("inode-*"):
         path.unlink()
     store.gc()

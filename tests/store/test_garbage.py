@@ -14,6 +14,7 @@ from casstore.change.removal import remove_images
 from casstore.gc import garbage
 from casstore.model.digest import sha256
 from tests.architecture.sources import ROOT
+from tests.backends.local.behind import directory_of
 from tests.transfer.building import docker_archive, layer
 
 ARCHIVE = str(ROOT / "fixtures" / "transcripts" / "archives" / "chain.tar")
@@ -76,8 +77,7 @@ def test_gc_counts_what_its_own_start_recovers_from_a_crash(
     with Store(str(tmp_path / "store")) as store:
         store.load(io.BytesIO(docker_archive({"layers": [layer("a")], "tags": ["a:1"]})))
         sizes = [
-            path.stat().st_size
-            for path in Path(store.session.backend.directory.blobs.directory).iterdir()
+            path.stat().st_size for path in Path(directory_of(store).blobs.directory).iterdir()
         ]
         with monkeypatch.context() as patched:
             patched.setattr(BlobDirectory, "discard_some", lambda _, some, __: (len(some), []))
@@ -85,7 +85,7 @@ def test_gc_counts_what_its_own_start_recovers_from_a_crash(
                 remove_images(
                     change, ["a:1"], force=False, prune=True, glob=False, verbose=False, keep=None
                 )
-        staging = Path(store.session.backend.directory.ingest, "load-1-0123456789ab")
+        staging = Path(directory_of(store).ingest, "load-1-0123456789ab")
         staging.mkdir()
         (staging / "draft-1").write_bytes(b"x" * 100)
         expected = (len(sizes), 1, sum(sizes) + 100)

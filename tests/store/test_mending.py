@@ -11,6 +11,7 @@ import pytest
 
 from casstore.errors import NotFound
 from casstore.store import Store
+from tests.backends.local.behind import directory_of
 from tests.transfer.building import Layout, docker_archive, layer
 
 LAYERS = [layer("a"), layer(" ".join(str(n * n) for n in range(20_000)))]
@@ -74,7 +75,7 @@ DAMAGES = [missing, cut, flipped, a_fifo, a_directory, a_symbolic_link]
 
 
 def blobs(store: Store) -> list[Path]:
-    return sorted(Path(store.session.backend.directory.blobs.directory).iterdir())
+    return sorted(Path(directory_of(store).blobs.directory).iterdir())
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -196,7 +197,7 @@ def test_a_lost_database_and_lost_blobs_are_mended_together(store: Store, archiv
     store.load(archive)
     before = store.images()
     store.close()
-    Path(store.session.backend.directory.database).unlink()
+    Path(directory_of(store).database).unlink()
     for path in blobs(store):
         path.unlink()
     result = store.check(repair_from=[archive])
@@ -210,7 +211,7 @@ def test_nothing_is_left_behind(store: Store, archive: str) -> None:
     blobs(store)[0].unlink()
     store.check(repair_from=[archive])
 
-    assert os.listdir(store.session.backend.directory.ingest) == []
+    assert os.listdir(directory_of(store).ingest) == []
 
 
 def test_a_whole_store_needs_nothing(store: Store, archive: str) -> None:

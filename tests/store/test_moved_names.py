@@ -18,6 +18,7 @@ from casstore.errors import NotFound
 from casstore.model.digest import Digest, sha256
 from casstore.model.place import parse_place
 from casstore.store import Store
+from tests.backends.local.behind import directory_of
 from tests.transfer.building import OCI_MANIFEST, Layout, config_of, docker_archive, layer
 
 OLD, NEW = layer("old"), layer("new")
@@ -44,11 +45,11 @@ class Forms(Layout):
 
     def add(self, store: Store, digest: Digest) -> dict[str, Any]:
         """Add a manifest of a store with all below it; returns its descriptor."""
-        data = store.session.backend.directory.blobs.read(digest)
+        data = store.session.backend.blobs.read(digest)
         document = json.loads(data)
         for child in (document["config"], *document["layers"]):
             self.blob(
-                store.session.backend.directory.blobs.read(Digest(child["digest"])),
+                store.session.backend.blobs.read(Digest(child["digest"])),
                 child["mediaType"],
             )
         return self.blob(data, OCI_MANIFEST)
@@ -92,7 +93,7 @@ def images(store: Store) -> dict[str, Digest]:
 
 
 def blobs(store: Store) -> set[str]:
-    return set(os.listdir(store.session.backend.directory.blobs.directory))
+    return set(os.listdir(directory_of(store).blobs.directory))
 
 
 def assert_whole(store: Store, tmp_path: Path) -> None:
@@ -213,7 +214,7 @@ def test_the_layers_that_a_load_relied_on_stay_when_their_manifest_goes(
 def test_a_name_that_another_tool_moved_leaves_the_manifest_that_it_named_elsewhere(
     store: Store, tmp_path: Path
 ) -> None:
-    path = Path(store.session.backend.directory.layout.path)
+    path = Path(directory_of(store).layout.path)
     zstd = zstd_of(store)
     layout = Forms()
     for name, data in layout.files.items():
@@ -298,17 +299,11 @@ def test_prune_counts_the_manifest_of_an_image_that_lives_on_under_another(
     store: Store, tmp_path: Path
 ) -> None:
     store.leases.add("held", "a:1")
-    size = sum(
-        entry.stat().st_size
-        for entry in os.scandir(store.session.backend.directory.blobs.directory)
-    )
+    size = sum(entry.stat().st_size for entry in os.scandir(directory_of(store).blobs.directory))
 
     result = store.prune(all=True)
 
-    left = sum(
-        entry.stat().st_size
-        for entry in os.scandir(store.session.backend.directory.blobs.directory)
-    )
+    left = sum(entry.stat().st_size for entry in os.scandir(directory_of(store).blobs.directory))
     assert set(images(store)) == {"b:1"}
     assert result.freed == size - left
     assert_whole(store, tmp_path)

@@ -19,6 +19,7 @@ from casstore.backends.local.creation import MAX_PATH
 from casstore.backends.local.locks import Token, is_held, try_lock
 from casstore.backends.local.reserve import Reserve
 from casstore.model.digest import Digest
+from tests.backends.local.behind import directory_of
 from tests.store.test_unreadable import as_owner
 from tests.transfer.building import Layout, docker_archive, layer
 
@@ -69,7 +70,7 @@ def test_nothing_is_put_aside_by_way_of_a_link(store: Store, tmp_path: Path) -> 
     Path(store.path, "quarantine").symlink_to(tmp_path / "outside")
 
     with pytest.raises(Damaged, match="quarantine is a symbolic link"):
-        quarantine(store.session.backend.directory, Digest.of_hex(a_layer(store).name))
+        quarantine(directory_of(store), Digest.of_hex(a_layer(store).name))
 
     assert a_layer(store).exists()
 
@@ -172,7 +173,7 @@ def test_a_change_that_leases_keep_from_beginning_leaves_no_lock(
         with pytest.raises(StorageError):
             store.tag("a:1", "b:1")
 
-    lock = try_lock(store.session.backend.directory.lock)
+    lock = try_lock(directory_of(store).lock)
     assert lock is not None
     os.close(lock)
 
@@ -315,7 +316,7 @@ def test_a_blob_that_another_user_can_change_is_copied_and_not_linked(
         store.load(str(source), link=True)
 
         assert "were copied, not linked" in store.notices[0]
-        for path in Path(store.session.backend.directory.blobs.directory).iterdir():
+        for path in Path(directory_of(store).blobs.directory).iterdir():
             status = path.stat()
             assert (status.st_uid, status.st_mode & 0o222, status.st_nlink) == (0, 0, 1)
         assert store.check().findings == ()
@@ -330,8 +331,7 @@ def test_a_blob_of_ones_own_is_linked(tmp_path: Path) -> None:
 
         assert store.notices == []
         links = {
-            path.stat().st_nlink
-            for path in Path(store.session.backend.directory.blobs.directory).iterdir()
+            path.stat().st_nlink for path in Path(directory_of(store).blobs.directory).iterdir()
         }
         assert 2 in links
 

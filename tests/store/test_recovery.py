@@ -21,6 +21,7 @@ from casstore.backends.local.published import LayoutFile
 from casstore.errors import Damaged, NotAStore, StorageError
 from casstore.model.digest import Digest, sha256
 from casstore.store import Store
+from tests.backends.local.behind import directory_of
 from tests.transfer.building import config_of, docker_archive, layer
 
 BASE, TOP = layer("base"), layer("top")
@@ -48,7 +49,7 @@ DAMAGES = {
 
 def damage(store: Store, kind: str) -> None:
     store.close()
-    path = Path(store.session.backend.directory.database)
+    path = Path(directory_of(store).database)
     content = path.read_bytes()
     for file in path.parent.glob("casstore.db*"):
         file.unlink()
@@ -92,7 +93,7 @@ def test_a_database_that_the_disk_does_not_give_is_not_made_anew_by_the_way(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(path: str, *mode: str, **how: Any) -> IO[Any]:
-        if path == store.session.backend.directory.database:
+        if path == directory_of(store).database:
             raise OSError(errno.EIO, "Input/output error")
         return open(path, *mode, **how)
 
@@ -101,7 +102,7 @@ def test_a_database_that_the_disk_does_not_give_is_not_made_anew_by_the_way(
 
     with pytest.raises(StorageError, match=r"cannot read the index .*: input/output error"):
         store.tag("test:1", "new:1")
-    assert Path(store.session.backend.directory.database).read_bytes() == DAMAGES["garbage"]
+    assert Path(directory_of(store).database).read_bytes() == DAMAGES["garbage"]
 
 
 def test_a_damaged_database_is_kept_aside(store: Store) -> None:
@@ -116,7 +117,7 @@ def test_a_list_of_more_images_than_a_document_may_have_values_is_read_again(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = store.images(all=True)
-    listed = Path(store.session.backend.directory.layout.path).read_bytes()
+    listed = Path(directory_of(store).layout.path).read_bytes()
     values = sum(map(listed.count, (b",", b"[", b"{")))
     monkeypatch.setattr("casstore.model.document.MAX_VALUES", values - 1)
     damage(store, "lost")
@@ -127,7 +128,7 @@ def test_a_list_of_more_images_than_a_document_may_have_values_is_read_again(
 def test_a_list_in_a_form_that_somebody_changed_by_hand_is_read_again(store: Store) -> None:
     before = store.images(all=True)
     damage(store, "lost")
-    path = Path(store.session.backend.directory.layout.path)
+    path = Path(directory_of(store).layout.path)
     path.write_text(path.read_text().replace('"size"', '\n"size"'))
 
     assert store.images(all=True) == before
@@ -135,7 +136,7 @@ def test_a_list_in_a_form_that_somebody_changed_by_hand_is_read_again(store: Sto
 
 def test_a_list_with_a_torn_record_is_refused_and_nothing_changes(store: Store) -> None:
     damage(store, "lost")
-    path = Path(store.session.backend.directory.layout.path)
+    path = Path(directory_of(store).layout.path)
     path.write_text(path.read_text().replace('"size":', '"size"', 1))
     files = sorted(os.listdir(store.path))
 
@@ -149,7 +150,7 @@ def test_an_explicit_rebuild_finds_a_bad_blob_in_the_one_time_that_it_reads_it(
     store: Store, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kinds = {state.kind: state.digest for state in store.session.view().all_blobs()}
-    layer_blob = Path(store.session.backend.directory.blobs.path(kinds["layer"]))
+    layer_blob = Path(directory_of(store).blobs.path(kinds["layer"]))
     if how == "missing":
         layer_blob.unlink()
     elif how == "corrupt":
@@ -174,7 +175,7 @@ def test_an_explicit_rebuild_finds_a_bad_blob_in_the_one_time_that_it_reads_it(
 
 @pytest.mark.parametrize("how", ["lost", "rewritten", "garbage", "without names"])
 def test_an_index_json_that_another_tool_spoilt_is_written_again(store: Store, how: str) -> None:
-    path = Path(store.session.backend.directory.layout.path)
+    path = Path(directory_of(store).layout.path)
     before = json.loads(path.read_text())
     if how == "lost":
         path.unlink()
@@ -219,14 +220,12 @@ def test_what_a_crash_after_the_commit_left_is_finished_by_the_next_change(
             child.prune(all=True)
 
     in_a_child_that_dies(crash)
-    assert os.listdir(store.session.backend.directory.blobs.directory) != []
+    assert os.listdir(directory_of(store).blobs.directory) != []
     assert store.images(all=True) == []
     store.gc()
 
-    assert os.listdir(store.session.backend.directory.blobs.directory) == []
-    assert (
-        json.loads(Path(store.session.backend.directory.layout.path).read_text())["manifests"] == []
-    )
+    assert os.listdir(directory_of(store).blobs.directory) == []
+    assert json.loads(Path(directory_of(store).layout.path).read_text())["manifests"] == []
     assert store.check().clean
 
 
@@ -266,7 +265,7 @@ def test_a_crash_before_the_commit_changes_nothing(store: Store) -> None:
 @pytest.mark.parametrize("action", ["images", "gc"])
 def test_a_store_of_a_newer_format_is_refused_and_left_alone(store: Store, action: str) -> None:
     store.close()
-    with closing(sqlite3.connect(store.session.backend.directory.database)) as connection:
+    with closing(sqlite3.connect(directory_of(store).database)) as connection:
         connection.execute("PRAGMA user_version = 99")
     files = sorted(os.listdir(store.path))
 
@@ -293,7 +292,7 @@ def test_images_are_found_among_the_blobs_when_all_else_is_lost(store: Store) ->
 def test_a_directory_in_the_place_of_a_blob_is_not_read_and_goes_when_it_is_empty(
     store: Store,
 ) -> None:
-    for path in Path(store.session.backend.directory.blobs.directory).iterdir():
+    for path in Path(directory_of(store).blobs.directory).iterdir():
         path.unlink()
         path.mkdir()
     with pytest.raises(Damaged, match="not a regular file"):
@@ -301,7 +300,7 @@ def test_a_directory_in_the_place_of_a_blob_is_not_read_and_goes_when_it_is_empt
     store.remove([store.get("test:1").id], force=True)
     store.prune(all=True)
 
-    assert os.listdir(store.session.backend.directory.blobs.directory) == []
+    assert os.listdir(directory_of(store).blobs.directory) == []
 
 
 def test_fsck_beside_a_change_waits_for_what_is_being_published(

@@ -12,6 +12,7 @@ import pytest
 
 from casstore.errors import CasstoreError, Damaged
 from casstore.store import Store
+from tests.backends.local.behind import directory_of
 from tests.transfer.building import docker_archive, layer
 
 ARCHIVE = docker_archive({"layers": [layer("a")], "tags": ["a:1"]})
@@ -79,8 +80,8 @@ def test_what_a_killed_load_of_one_member_left_another_member_can_remove(tmp_pat
     if child == 0:
         from casstore.backends.local.ingest import Ingest
 
-        session = store.session
-        Ingest(session.backend.where, session.backend.blobs, session.view).draft()
+        directory = directory_of(store)
+        Ingest(directory.root, directory.blobs, store.session.view).draft()
         os._exit(0)
     os.waitpid(child, 0)
     (left,) = (root / "ingest").glob("load-*[0-9a-f]")
@@ -134,7 +135,7 @@ def test_a_part_that_is_no_file_is_refused_and_not_waited_for(
 def test_a_writable_blob_is_noted_and_mended(tmp_path: Path) -> None:
     with Store(str(tmp_path / "store")) as store:
         store.load(io.BytesIO(ARCHIVE))
-        blob = next(Path(store.session.backend.directory.blobs.directory).iterdir())
+        blob = next(Path(directory_of(store).blobs.directory).iterdir())
         blob.chmod(0o646)
         result = store.check()
         assert [(f.level, f.code) for f in result.findings] == [("note", "blob-mode")]

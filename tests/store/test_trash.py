@@ -12,6 +12,7 @@ import pytest
 from casstore.errors import Conflict, Damaged, InvalidReference, NotFound, UsageError
 from casstore.model.digest import sha256
 from casstore.store import Store
+from tests.backends.local.behind import directory_of, view_of
 from tests.transfer.building import config_of, docker_archive, layer
 
 BASE, TOP, OTHER = layer("base"), layer("top"), layer("other")
@@ -36,7 +37,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def blobs(store: Store) -> set[str]:
-    return set(os.listdir(store.session.backend.directory.blobs.directory))
+    return set(os.listdir(directory_of(store).blobs.directory))
 
 
 def names(store: Store) -> list[str]:
@@ -109,15 +110,13 @@ def test_an_entry_says_what_it_alone_holds_and_emptying_frees_that(store: Store)
     store.remove(["other:1"], keep=DAY)
     app, other = reversed(store.trash.list())
     before = sum(
-        store.session.backend.directory.blobs.size(s.digest) or 0
-        for s in store.session.view().all_blobs()
+        store.session.backend.blobs.size(s.digest) or 0 for s in store.session.view().all_blobs()
     )
 
     freed = store.trash.empty(app.id).freed
 
     after = sum(
-        store.session.backend.directory.blobs.size(s.digest) or 0
-        for s in store.session.view().all_blobs()
+        store.session.backend.blobs.size(s.digest) or 0 for s in store.session.view().all_blobs()
     )
     assert other.size == 0  # the image has another name
     assert app.size == freed == before - after > 0
@@ -227,7 +226,7 @@ def test_an_entry_whose_bytes_are_gone_is_not_restored(store: Store) -> None:
     own = before - blobs(store)
     store.load(io.BytesIO(ELSE))
     store.remove(["other:1"], keep=DAY)
-    os.unlink(os.path.join(store.session.backend.directory.blobs.directory, min(own)))
+    os.unlink(os.path.join(directory_of(store).blobs.directory, min(own)))
 
     with pytest.raises(Damaged, match="is missing or of another size"):
         store.trash.restore("other:1")
@@ -312,7 +311,7 @@ def test_a_removal_that_is_refused_leaves_no_entry(store: Store) -> None:
 
 
 def test_a_pin_comes_back_with_its_image(store: Store) -> None:
-    connection = store.session.view().connection
+    connection = view_of(store).connection
     connection.execute("INSERT INTO pin SELECT image FROM reference WHERE name LIKE '%/other:1'")
     store.remove(["other:1"], keep=DAY, force=True)
     assert connection.execute("SELECT count(*) FROM pin").fetchone()[0] == 0
@@ -320,7 +319,7 @@ def test_a_pin_comes_back_with_its_image(store: Store) -> None:
     store.trash.restore("other:1")
 
     pinned = "SELECT count(*) FROM pin WHERE image IN (SELECT image FROM reference)"
-    assert store.session.view().connection.execute(pinned).fetchone()[0] == 1
+    assert view_of(store).connection.execute(pinned).fetchone()[0] == 1
 
 
 def test_the_setting_keeps_and_an_argument_overrides_it(store: Store) -> None:
@@ -363,7 +362,7 @@ def test_a_rebuild_carries_the_trash_settings_leases_and_pins_over(store: Store)
     remove_app(store)
     store.settings.set("trash.keep", "7d")
     store.leases.add("held", "other:1")
-    store.session.view().connection.execute("INSERT INTO pin SELECT image FROM reference LIMIT 1")
+    view_of(store).connection.execute("INSERT INTO pin SELECT image FROM reference LIMIT 1")
     trash, settings, leases = store.trash.list(), store.settings.list(), store.leases.list()
 
     assert store.check(rebuild=True).clean
@@ -374,7 +373,7 @@ def test_a_rebuild_carries_the_trash_settings_leases_and_pins_over(store: Store)
         leases,
     )
     pins = "SELECT count(*) FROM pin JOIN image ON image.id = pin.image"
-    assert store.session.view().connection.execute(pins).fetchone()[0] == 1
+    assert view_of(store).connection.execute(pins).fetchone()[0] == 1
     store.gc()
     store.trash.restore("app:1")
     store.pin("other:1", pinned=False)
@@ -388,7 +387,7 @@ def test_a_rebuild_leaves_out_what_of_the_trash_it_cannot_read(store: Store) -> 
     kept = _tops(store, 2)
     blobs = store.session.view().all_blobs()
     (manifest,) = {one.digest for one in blobs if one.kind == "manifest" and one.digest in kept}
-    os.unlink(store.session.backend.directory.blobs.path(manifest))
+    os.unlink(directory_of(store).blobs.path(manifest))
 
     repaired = store.check(rebuild=True).repaired
 
@@ -399,12 +398,12 @@ def test_a_rebuild_leaves_out_what_of_the_trash_it_cannot_read(store: Store) -> 
 def _tops(store: Store, entry: int) -> set[str]:
     from casstore.backends.local.trash import TrashTables
 
-    return {state.digest for state in TrashTables(store.session.view()).held_by(entry)}
+    return {state.digest for state in TrashTables(view_of(store)).held_by(entry)}
 
 
 def test_fsck_finds_and_corrects_a_wrong_count_of_what_the_trash_holds(store: Store) -> None:
     remove_app(store)
-    store.session.view().connection.execute(
+    view_of(store).connection.execute(
         "UPDATE blob SET refcount = 7 WHERE id = (SELECT manifest FROM trash_holding LIMIT 1)"
     )
     assert [finding.code for finding in store.check().findings] == ["refcount-wrong"]
@@ -414,7 +413,7 @@ def test_fsck_finds_and_corrects_a_wrong_count_of_what_the_trash_holds(store: St
 
 def test_fsck_finds_an_entry_without_its_manifests(store: Store) -> None:
     remove_app(store)
-    store.session.view().connection.execute("DELETE FROM trash_holding WHERE manifest IN"
+    view_of(store).connection.execute("DELETE FROM trash_holding WHERE manifest IN"
                                      " (SELECT manifest FROM trash_name)")  # fmt: skip
 
     assert "trash-bad" in [finding.code for finding in store.check().findings]

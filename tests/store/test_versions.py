@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from casstore.backends.local import schema
+from casstore.backends.local.directory import LocalStore
 from casstore.errors import NotAStore
 from casstore.store import Store
+from tests.backends.local.behind import directory_of, view_of
 from tests.transfer.building import docker_archive, layer
 
 LAYER = layer("only")
@@ -54,20 +56,20 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def version_of(store: Store) -> int:
-    with closing(sqlite3.connect(store.session.backend.directory.database)) as connection:
+    with closing(sqlite3.connect(directory_of(store).database)) as connection:
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     return version
 
 
 def make_newer(store: Store) -> None:
-    with closing(sqlite3.connect(store.session.backend.directory.database)) as connection:
+    with closing(sqlite3.connect(directory_of(store).database)) as connection:
         connection.execute(f"PRAGMA user_version = {schema.FORMAT_VERSION + 1}")
 
 
 def make_older(store: Store) -> None:
     """The store as the casstore of format version 1 left it."""
     store.close()
-    with closing(sqlite3.connect(store.session.backend.directory.database)) as connection:
+    with closing(sqlite3.connect(directory_of(store).database)) as connection:
         for table in (
             *("pin", "subject", "trash", "trash_image", "trash_holding", "trash_name"),
             "uncounted",
@@ -144,26 +146,28 @@ def test_a_store_that_was_looked_at_is_upgraded_by_a_change_through_the_same_obj
 
 def test_a_reader_notices_that_another_process_upgraded(store: Store) -> None:
     make_older(store)
-    view = store.session.view()
+    view = view_of(store)
     with Store(store.path) as other:
         other.gc()
-        other.session.view().connection.execute("INSERT INTO pin VALUES (1)")
+        view_of(other).connection.execute("INSERT INTO pin VALUES (1)")
 
     assert view.connection.execute("SELECT count(*) FROM pin").fetchone()[0] == 0
-    assert store.session.view().connection.execute("SELECT count(*) FROM pin").fetchone()[0] == 1
+    assert view_of(store).connection.execute("SELECT count(*) FROM pin").fetchone()[0] == 1
 
 
-def test_an_older_store_that_may_not_be_written_answers(store: Store) -> None:
+def test_an_older_store_that_may_not_be_written_answers(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_older(store)
     before = store.images()
     store.close()
-    database = Path(store.session.backend.directory.database)
+    database = Path(directory_of(store).database)
     database.chmod(0o444)
     Path(store.path).chmod(0o555)
     try:
         if os.access(store.path, os.W_OK):
-            # Mode bits do not stop this user: ask for the same connection by hand.
-            store._connection = schema.connect(str(database), writable=False)
+            # Mode bits do not stop this user: say what access(2) says to others.
+            monkeypatch.setattr(LocalStore, "is_writable", lambda _: False)
         assert store.images() == before
         assert store.check().clean
     finally:

@@ -15,6 +15,7 @@ from casstore.errors import InvalidReference, Refused
 from casstore.files import durable
 from casstore.model.digest import sha256
 from casstore.store import Store
+from tests.backends.local.behind import directory_of
 from tests.transfer.building import docker_archive, layer
 
 LAYERS = [layer("one"), layer("two")]
@@ -28,8 +29,8 @@ def store(tmp_path: Path) -> Store:
 
 
 def staging(store: Store) -> Ingest:
-    session = store.session
-    return Ingest(session.backend.where, session.backend.blobs, session.view)
+    directory = directory_of(store)
+    return Ingest(directory.root, directory.blobs, store.session.view)
 
 
 def test_a_pin_survives_an_rmi_beside_it(store: Store) -> None:
@@ -39,7 +40,7 @@ def test_a_pin_survives_an_rmi_beside_it(store: Store) -> None:
         assert found is not None
         store.remove(["a:1"])
 
-        assert not os.path.exists(store.session.backend.directory.blobs.path(found.digest))
+        assert not os.path.exists(directory_of(store).blobs.path(found.digest))
         assert sha256(ingest.read(found.digest)) == found.digest
         ingest.close()
 
@@ -66,7 +67,7 @@ def test_a_load_puts_back_what_an_rmi_took_while_it_read(
 
 
 def test_the_next_change_removes_dead_staging_and_not_live_staging(store: Store) -> None:
-    dead = Path(store.session.backend.directory.ingest, "load-1-dead")
+    dead = Path(directory_of(store).ingest, "load-1-dead")
     dead.mkdir()
     (dead / "draft-1").write_bytes(b"x" * 100)
     with store:
@@ -79,7 +80,7 @@ def test_the_next_change_removes_dead_staging_and_not_live_staging(store: Store)
         draft.seal(sha256(b"content"), 7)
         assert ingest.read(sha256(b"content")) == b"content"
         ingest.close()
-    assert os.listdir(store.session.backend.directory.ingest) == []
+    assert os.listdir(directory_of(store).ingest) == []
 
 
 def test_a_draft_of_another_size_is_refused(store: Store) -> None:
@@ -96,14 +97,14 @@ def test_a_refused_load_leaves_nothing_in_ingest(store: Store) -> None:
     with store, pytest.raises(InvalidReference):
         store.load(io.BytesIO(docker_archive({"layers": LAYERS, "tags": ["Bad Name"]})))
 
-    assert os.listdir(store.session.backend.directory.ingest) == []
+    assert os.listdir(directory_of(store).ingest) == []
 
 
 def test_a_damaged_copy_is_not_pinned_and_is_replaced(store: Store) -> None:
     with store:
         record = store.session.view().layer_with_diff_id(sha256(LAYERS[0]))
         assert record is not None
-        path = store.session.backend.directory.blobs.path(record.digest)
+        path = directory_of(store).blobs.path(record.digest)
         os.unlink(path)
         Path(path).write_bytes(b"cut")
         store.load(io.BytesIO(docker_archive({"layers": LAYERS, "tags": ["a:1"]})))
