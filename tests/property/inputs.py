@@ -114,6 +114,7 @@ def repair(victim: Victim, chance: Random) -> None:
         hurt.unlink()
     else:
         data = hurt.read_bytes()
+        hurt.chmod(0o644)  # a blob is read-only, which stops all but root
         hurt.write_bytes(bitten(data, chance))
     victim.run("fsck", "--repair", "--repair-from", str(path))
     healed = victim.run("fsck") == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from casstore import Store
+from casstore.backends.local import blobs as blobdir
 from casstore.backends.local import edits as sqliteindex
 from casstore.backends.local import leaving as sqliteleaving
 from casstore.backends.local.locks import StoreLock
@@ -33,6 +35,13 @@ def path(tmp_path: Path) -> Path:
     with Store(tmp_path / "store") as store:
         store.leases.add("held", "large/7:1")
     return tmp_path / "store"
+
+
+@pytest.fixture
+def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change unlinks a doomed blob or two in a turn, on a slow disk too: no threads help it."""
+    monkeypatch.setattr(commit, "UNLINKING", 0.0)
+    monkeypatch.setattr(blobdir, "_WAITING", math.inf)
 
 
 def one_by_one(path: Path) -> list[Removed]:
@@ -80,6 +89,7 @@ def test_a_removal_of_many_leaves_no_list_to_the_next_change(
         assert connection.execute("SELECT count(*) FROM doomed").fetchone() == (0,)
 
 
+@pytest.mark.usefixtures("short_turns")
 def test_others_get_the_lock_while_many_blobs_are_unlinked(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,7 +100,6 @@ def test_others_get_the_lock_while_many_blobs_are_unlinked(
         with Store(path, lock_timeout=0.0) as other:
             other.tag("large/7:1", f"tagged:{len(left)}")
 
-    monkeypatch.setattr(commit, "UNLINKING", 0.0)
     monkeypatch.setattr(session.time, "sleep", other_at_work)
     with Store(path) as store:
         store.prune(all=True)
@@ -112,25 +121,21 @@ def blobs(path: Path) -> set[str]:
 
 
 @pytest.fixture
-def stopped(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def stopped(short_turns: None, path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store whose prune was stopped while it unlinked."""
 
     def stop(_: float) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(commit, "UNLINKING", 0.0)
         patched.setattr(session.time, "sleep", stop)
         with Store(path) as store, pytest.raises(KeyboardInterrupt):
             store.prune(all=True)
     return path
 
 
-def test_a_change_finishes_for_a_while_what_a_stopped_removal_left(
-    stopped: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_change_finishes_for_a_while_what_a_stopped_removal_left(stopped: Path) -> None:
     before = len(blobs(stopped))
-    monkeypatch.setattr(commit, "UNLINKING", 0.0)
 
     with Store(stopped) as store:
         store.tag("large/7:1", "new:1")
@@ -142,13 +147,12 @@ def test_a_change_finishes_for_a_while_what_a_stopped_removal_left(
 
 
 def test_a_blob_that_comes_back_before_its_file_was_unlinked_stays(
-    stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stopped: Path, tmp_path: Path
 ) -> None:
     subprocess.run(
         [sys.executable, ROOT / "tools" / "largestore", *OPTIONS.split(), tmp_path / "same"],
         check=True,
     )
-    monkeypatch.setattr(commit, "UNLINKING", 0.0)
 
     with Store(stopped) as store:
         store.load(str(tmp_path / "same"))
@@ -159,13 +163,13 @@ def test_a_blob_that_comes_back_before_its_file_was_unlinked_stays(
         assert (store.check().clean, needed_only(store)) == (True, ())
 
 
+@pytest.mark.usefixtures("short_turns")
 def test_what_stops_the_unlinking_is_no_error_of_the_removal(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def locks(_: float) -> None:
         stack.enter_context(StoreLock(str(path / "casstore.lock"), 0.0))
 
-    monkeypatch.setattr(commit, "UNLINKING", 0.0)
     monkeypatch.setattr(session.time, "sleep", locks)
     with ExitStack() as stack, Store(path, lock_timeout=0.0) as store:
         store.prune(all=True)
