@@ -106,7 +106,9 @@ def growth(rows: Sequence[Row]) -> list[str]:
     for verb, taken in seen.items():
         cells = [_time(taken[size].cpu) if size in taken else "" for size in sizes]
         points = [(math.log(size), math.log(row.cpu)) for size, row in taken.items() if row.cpu]
-        slope = f"{statistics.linear_regression(*zip(*points, strict=True)).slope:.2f}"
+        slope = ""
+        if len(points) > 1:
+            slope = f"{statistics.linear_regression(*zip(*points, strict=True)).slope:.2f}"
         lines.append(f"| {verb} | " + " | ".join(cells) + f" | {slope} |")
     memory = [(verb, taken[sizes[-1]].memory) for verb, taken in seen.items() if sizes[-1] in taken]
     lines += ["", f"| memory with {sizes[-1]} images | |", "|---|---:|"]
