@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+import io
+import subprocess
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "casstore"
+
+# Loads every public name on first use, so it names rooms of all floors.
+FRONT_DOOR = "__init__.py"
+
+
+@dataclass(frozen=True)
+class Import:
+    """One module that an import statement names."""
+
+    name: str  # dotted
+    line: int
+    late: bool  # in a function: it is imported when that is called
+    types: bool  # for the type checker alone
 
 
 @dataclass(frozen=True)
@@ -19,6 +36,7 @@ class Module:
     path: str  # from the package's folder, as people write it: "files/durable.py"
     text: str
     tree: ast.Module
+    names: frozenset[str] = field(repr=False)  # of all modules of the package
 
     @property
     def room(self) -> str:
@@ -27,17 +45,33 @@ class Module:
 
     def imports(self) -> set[str]:
         """Dotted names of all modules named in an import, wherever it stands, types included."""
-        names: set[str] = set()
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Import):
-                names.update(alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                assert node.level == 0, f"{self.path}: relative import"
-                assert node.module is not None
-                # `from casstore import errors` names a module; `from casstore.errors import X` not
-                inner = {f"{node.module}.{alias.name}" for alias in node.names}
-                names.update(name if name in _names() else node.module for name in inner)
-        return names
+        return {one.name for one in self.statements()}
+
+    def statements(self) -> Iterator[Import]:
+        """The same, each time that it is named, with where."""
+        yield from self._found(self.tree, late=False, types=False)
+
+    def _found(self, parent: ast.AST, *, late: bool, types: bool) -> Iterator[Import]:
+        for node in ast.iter_child_nodes(parent):
+            for name in self._named(node):
+                yield Import(name, node.lineno, late=late, types=types)
+            if isinstance(node, ast.If) and _is_for_types(node.test):
+                yield from self._found(ast.Module(node.body, []), late=late, types=True)
+                yield from self._found(ast.Module(node.orelse, []), late=late, types=types)
+            else:
+                deferred = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+                yield from self._found(node, late=late or deferred, types=types)
+
+    def _named(self, node: ast.AST) -> list[str]:
+        if isinstance(node, ast.Import):
+            return [alias.name for alias in node.names]
+        if not isinstance(node, ast.ImportFrom):
+            return []
+        assert node.level == 0, f"{self.path}: relative import"
+        assert node.module is not None
+        # `from casstore import errors` names a module; `from casstore.errors import X` not
+        inner = [f"{node.module}.{alias.name}" for alias in node.names]
+        return list(dict.fromkeys(name if name in self.names else node.module for name in inner))
 
     def uses(self) -> set[str]:
         """Attributes read from a plain name ("os.fsync"), names called, and names imported from."""
@@ -52,27 +86,47 @@ class Module:
         return found
 
 
-def _dotted(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
+def _is_for_types(test: ast.expr) -> bool:
+    return (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING") or (
+        isinstance(test, ast.Attribute) and test.attr == "TYPE_CHECKING"
+    )
+
+
+def _dotted(path: str) -> str:
+    parts = [PACKAGE.name, *path.removesuffix(".py").split("/")]
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-@cache
-def _paths() -> tuple[Path, ...]:
-    return tuple(sorted(PACKAGE.rglob("*.py")))
-
-
-@cache
-def _names() -> frozenset[str]:
-    return frozenset(map(_dotted, _paths()))
+def parsed(files: Mapping[str, str]) -> tuple[Module, ...]:
+    """The modules of a package, sorted by path: from their texts by their paths in its folder."""
+    names = frozenset(map(_dotted, files))
+    return tuple(
+        Module(_dotted(path), path, text, ast.parse(text, path), names)
+        for path, text in sorted(files.items())
+    )
 
 
 @cache
 def modules() -> tuple[Module, ...]:
     """Every module of the package, sorted by path."""
-    found = []
-    for path in _paths():
-        text = path.read_text(encoding="utf-8")
-        shown = path.relative_to(PACKAGE).as_posix()
-        found.append(Module(_dotted(path), shown, text, ast.parse(text, shown)))
-    return tuple(found)
+    return parsed(
+        {
+            path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8")
+            for path in PACKAGE.rglob("*.py")
+        }
+    )
+
+
+def modules_at(revision: str, repository: Path = ROOT) -> tuple[Module, ...]:
+    """The same at a revision of git. Raises CalledProcessError, with what git says."""
+    archive = subprocess.run(
+        ["git", "-C", repository, "archive", "--end-of-options", revision, PACKAGE.name],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    files = {}
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
+        for member in tar:
+            file = tar.extractfile(member) if member.name.endswith(".py") else None
+            if file is not None:
+                files[member.name.partition("/")[2]] = file.read().decode()
+    return parsed(files)
