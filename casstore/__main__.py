@@ -7,6 +7,8 @@ import gc
 import os
 import sys
 
+from casstore.startup.imports import install as install_finder
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -29,6 +31,7 @@ def main() -> NoReturn:
     gc.set_threshold(50_000)
     try:
         _end_by_exception()
+        install_finder()
         from casstore.cli.main import main as run
 
         status = run(sys.argv[1:])

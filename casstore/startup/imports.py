@@ -1,0 +1,118 @@
+"""Imports of casstore's own modules with a quarter of the system calls.
+
+Python's finder asks each entry of `sys.path` and each package by way of hooks, lists folders, and
+looks for extension modules first; its loader works the name of the bytecode out twice, and reads
+it through two layers of `io`. casstore's modules are plain files beside each other, and a command
+imports some fifty of them, which is nearly all that it does. So a command looks for them here
+first: one `stat`, one `open`, one `read` and one `close` for each.
+
+What is loaded is the same: bytecode that is as old and as long as the source says. Where anything
+is not as usual (no bytecode yet, hashes in place of times, an archive in place of a folder),
+Python's own loader or finder does it.
+
+Gain, of a whole command, CPython 3.11: rmi 1.3 ms of 20.3 and 441 of 1322 system calls, images 2.0
+of 18.5 and 320 of 995. Tried on CPython 3.11, 3.12 and 3.13.
+"""
+
+from __future__ import annotations
+
+import sys
+from marshal import loads
+from os import O_CLOEXEC, O_RDONLY, close, read, stat
+from os import open as open_descriptor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec, SourceFileLoader
+    from os import stat_result
+    from types import CodeType
+
+    MAGIC_NUMBER: bytes
+
+    def _fix_co_filename(code: CodeType, path: str) -> None: ...
+
+else:
+    from _frozen_importlib import ModuleSpec
+    from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
+    from _imp import _fix_co_filename
+
+# Bytecode is read at once, into memory that the allocator has at hand. No module's is half as long.
+_MOST = 1 << 16
+_TIMED = MAGIC_NUMBER + bytes(4)  # how bytecode begins that goes by its source's time and length
+_LOW = 0xFFFFFFFF  # what of them is noted (PEP 552)
+
+
+class _Loader(SourceFileLoader):
+    """Python's loader, which reads bytecode by itself where it is as usual."""
+
+    def __init__(self, name: str, path: str, status: stat_result, cached: str) -> None:
+        super().__init__(name, path)
+        self._status = status  # of the source
+        self._cached = cached
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        try:
+            descriptor = open_descriptor(self._cached, O_RDONLY | O_CLOEXEC)
+        except OSError:
+            return super().get_code(fullname)
+        try:
+            data = read(descriptor, _MOST)
+        finally:
+            close(descriptor)
+        status = self._status
+        noted = int(status.st_mtime) & _LOW | (status.st_size & _LOW) << 32
+        if not data.startswith(_TIMED + noted.to_bytes(8, "little")) or len(data) == _MOST:
+            return super().get_code(fullname)
+        code: CodeType = loads(memoryview(data)[16:])  # noqa: S302 - bytecode is, for any loader
+        _fix_co_filename(code, self.path)
+        return code
+
+
+class Finder:
+    """Finds the modules of one package in its folder."""
+
+    def __init__(self, package: str, folder: str, suffix: str) -> None:
+        """`suffix` is what bytecode has in place of `.py`."""
+        self._prefix = package + "."
+        self._folder = folder
+        self._suffix = suffix
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """A module of the package; None for all others, and for what is not a plain file."""
+        if not name.startswith(self._prefix):
+            return None
+        base = f"{self._folder}/{name[len(self._prefix) :].replace('.', '/')}"
+        folder = None
+        try:
+            status = stat(base + ".py")
+        except OSError:
+            folder = base
+            base += "/__init__"
+            try:
+                status = stat(base + ".py")
+            except OSError:
+                return None
+        parent, _, own = base.rpartition("/")
+        cached = f"{parent}/__pycache__/{own}{self._suffix}"
+        source = base + ".py"
+        loader = _Loader(name, source, status, cached)
+        spec = ModuleSpec(name, loader, origin=source, is_package=folder is not None)
+        if folder is not None:
+            spec.submodule_search_locations = [folder]
+        spec.has_location = True
+        spec.cached = cached
+        return spec
+
+
+def install() -> None:
+    """Have this process import casstore's modules so; what it has imported stays as it is."""
+    package, _, own = __name__.partition(".")
+    own = "/" + own.replace(".", "/")
+    folder, has_source, _ = __file__.rpartition(own + ".py")
+    room, name = f"{folder}{own}".rsplit("/", 1)
+    beside = f"{room}/__pycache__/{name}"
+    cached = __spec__.cached or ""
+    # Not in an archive, nor where bytecode is kept elsewhere (PYTHONPYCACHEPREFIX).
+    is_plain = type(__spec__.loader) is SourceFileLoader and bool(has_source)
+    if is_plain and cached.startswith(beside):
+        sys.meta_path.insert(0, Finder(package, folder, cached.removeprefix(beside)))
