@@ -160,7 +160,7 @@ def parse_moment(text: str, now: int) -> int:
     if ago is not None:
         return now - ago
     whole, dot, fraction = text.partition(".")
-    if whole.isascii() and whole.removeprefix("-").isdigit() and (not dot or fraction.isdigit()):
+    if text.isascii() and whole.removeprefix("-").isdigit() and (not dot or fraction.isdigit()):
         return int(whole) * 10**9 + int(fraction[:9].ljust(9, "0") if dot else 0)
     moment = _date(text)
     if moment is None:
@@ -199,9 +199,7 @@ def protects(pattern: str, name: Reference) -> bool:
 
     `*:stable` is meant to hold base/os:stable, and what stays by mistake can still be removed.
     """
-    return fits(pattern, name) or (
-        "/" not in pattern and matches(pattern, name.familiar.rpartition("/")[2])
-    )
+    return fits(pattern, name) or matches(pattern, name.familiar.rpartition("/")[2])
 
 
 def matches(pattern: str, familiar: str) -> bool:
@@ -304,8 +302,6 @@ def _class(pattern: str, at: int) -> tuple[str, bool, int]:
     while True:
         if pattern[at : at + 1] == "]" and ranges:
             return ranges, negated, at + 1
-        if pattern[at : at + 1] in ("-", "]"):
-            raise BadFilter("syntax error in pattern")
         low, at = _member(pattern, at)
         high = low
         if pattern[at : at + 1] == "-":

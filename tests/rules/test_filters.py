@@ -58,6 +58,15 @@ def facts(created: int | None = 0, **labels: str) -> ImageFacts:
         ("[^l]ab", "lab", False),
         (r"\*", "*", True),
         (r"\*", "x", False),
+        (r"\*b", "*b", True),
+        (r"\*", "**", False),
+        ("[a-bk-l]ab", "lab", True),
+        ("[^a-bk-l]ab", "kab", False),
+        ("[^a]", "^", True),
+        ("[^a]b", "/b", False),
+        (r"[\]]", "]", True),
+        (r"[a\-z]", "-", True),
+        (r"[a\-z]", "m", False),
         ("**", "a/b/c:1", True),
         ("a/**/c", "a/x/y/c", True),
         ("", "", True),
@@ -70,7 +79,7 @@ def test_a_pattern_is_a_shell_pattern_whose_stars_stop_at_a_slash(
     assert glob(pattern, text) is fits
 
 
-@pytest.mark.parametrize("pattern", ["[", "[a", "[]", "[a-", "\\", "a[", "[-a]"])
+@pytest.mark.parametrize("pattern", ["[", "[a", "[]", "[a-", "\\", "a[", "[-a]", "[a-]", "[a--z]"])
 def test_a_pattern_that_can_never_be_right_is_refused(pattern: str) -> None:
     with pytest.raises(BadFilter, match=r"^syntax error in pattern$"):
         parsed(f"reference={pattern}")
@@ -184,6 +193,21 @@ def test_a_label_with_an_empty_value_wants_an_empty_value() -> None:
     assert not empty.accepts(facts(a="1"))
 
 
+def test_of_the_labels_one_character_more_is_needed_than_a_value_must_have() -> None:
+    several = parsed("label=a=long", "label=a=no", "label!=b=", "label=c")
+
+    assert several.label_room == {"a": 5, "b": 1, "c": 1}
+
+
+@pytest.mark.parametrize("text", ["label=a", "label!=a", "before=5", "since=5", "until=5"])
+def test_a_filter_of_labels_or_dates_does_not_accept_everything(text: str) -> None:
+    assert not parsed(text).everything
+
+
+def test_filters_of_names_alone_accept_every_image() -> None:
+    assert parsed("reference=a*", "dangling=true").everything
+
+
 def test_an_image_with_an_excluded_label_is_not_accepted() -> None:
     lacking = parsed("label!=keep", "label!=a=1")
 
@@ -197,6 +221,12 @@ def test_before_and_since_are_strict() -> None:
     assert not parsed("before=100").accepts(facts(100))
     assert parsed("since=100").accepts(facts(101))
     assert not parsed("since=100").accepts(facts(100))
+
+
+def test_of_several_images_the_oldest_of_before_and_the_newest_of_since_count() -> None:
+    both = parsed("before=90", "before=80", "since=10", "since=20")
+
+    assert (both.before, both.since) == (80 * SECOND, 20 * SECOND)
 
 
 def test_until_takes_the_moment_itself_too() -> None:
@@ -240,9 +270,11 @@ def test_what_is_no_duration_is_none(text: str) -> None:
         ("1136214245", 1136214245),
         ("2006-01-02T15:04:05Z", 1136214245),
         ("2006-01-02T16:04:05+01:00", 1136214245),
+        ("1136214245.5", 1136214245.5),
+        ("-10", -10),
     ],
 )
-def test_a_moment_can_be_unix_seconds_or_a_date_with_its_zone(text: str, seconds: int) -> None:
+def test_a_moment_can_be_unix_seconds_or_a_date_with_its_zone(text: str, seconds: float) -> None:
     assert parse_moment(text, NOW) == seconds * SECOND
 
 
@@ -253,9 +285,10 @@ def test_a_date_without_a_zone_is_local(text: str) -> None:
     assert parse_moment(text, NOW) == local * SECOND
 
 
-def test_a_moment_that_is_none_is_refused() -> None:
-    with pytest.raises(BadFilter, match=r'^failed to parse value as time or duration: "yest'):
-        parsed("until=yesterday")
+@pytest.mark.parametrize("text", ["yesterday", "1.", "1.x", "\u0661", "1.\u0661", "1.\u00b2"])
+def test_a_moment_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(BadFilter, match=r"^failed to parse value as time or duration: "):
+        parsed(f"until={text}")
 
 
 def test_two_untils_are_refused() -> None:
