@@ -130,7 +130,8 @@ def parse_rule(settings: Mapping[str, object], *, now: int) -> Rule:
         except BadFilter as error:
             raise BadSetting("until", str(error)) from None
     space, share, length = "a size as 50GB or 10%", "a share as 85%", "a duration as 7d or 1h30m"
-    settings = {"min-age": MINIMUM_AGE, **settings}
+    if settings.get("min-age") is None:
+        settings = {**settings, "min-age": MINIMUM_AGE}
     high = _value(settings, "high-water", parse_share, share)
     low = _value(settings, "low-water", parse_share, share)
     rule = Rule(

@@ -6,7 +6,7 @@ import pytest
 
 from casstore.model.amount import SECOND
 from casstore.model.state import Disk
-from casstore.rules.policy import BadSetting, parse_rule
+from casstore.rules.policy import BadSetting, parse_rule, shown_rule
 
 NOW = 10**18
 
@@ -37,6 +37,8 @@ def test_a_setting_that_does_not_exist_is_refused(name: str) -> None:
         ("until", "yesterday"), ("until", 5), ("keep", -1), ("keep", "x"), ("keep", True),
         ("keep", 1.5), ("keep", 10**7), ("protect", "["), ("protect", [1]), ("only", "\\"),
         ("filter", "label"), ("filter", "nosuch=1"), ("filter", "dangling=yes"),
+        ("keep", "\u0663"), ("keep", "1" * 5000), ("keep", "1" * 10), ("protect", 5),
+        ("protect", ["a", 1]),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_by_the_name_of_its_setting(setting: str, value: object) -> None:
@@ -63,6 +65,47 @@ def test_more_cannot_be_reserved_than_may_be_used() -> None:
     assert refusal(max_used_space="1GB", reserved_space="2GB") == (
         "reserved-space: it is more than max-used-space"
     )
+
+
+def test_what_is_refused_is_told_apart_from_why() -> None:
+    with pytest.raises(BadSetting) as caught:
+        parse_rule({"low-water": "70%", "keep": 1}, now=NOW)
+
+    assert caught.value.setting == "low-water"
+    assert caught.value.reason == "it needs high-water, which says when to start"
+
+
+def test_as_much_can_be_reserved_as_may_be_used() -> None:
+    parse_rule({"max-used-space": "1GB", "reserved-space": "1GB"}, now=NOW)
+
+
+def test_a_share_and_a_size_are_not_compared() -> None:
+    parse_rule({"max-used-space": "1%", "reserved-space": "2GB"}, now=NOW)
+    parse_rule({"max-used-space": "1GB", "reserved-space": "99%"}, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("given", "keep"), [("5", 5), ("000000007", 7), (1_000_000, 1_000_000), (0, 0)]
+)
+def test_keep_takes_up_to_a_million_also_as_a_text_of_up_to_nine_digits(
+    given: object, keep: int
+) -> None:
+    assert parse_rule({"keep": given}, now=NOW).keep == keep
+
+
+def test_a_filter_takes_numbers_for_dangling_as_in_prune() -> None:
+    assert parse_rule({"filter": "dangling=1"}, now=NOW).filters == ("dangling=1",)
+
+
+def test_a_setting_of_none_is_not_given() -> None:
+    assert parse_rule({"keep": 1, "min-age": None}, now=NOW) == parse_rule({"keep": 1}, now=NOW)
+
+
+def test_a_rule_can_be_shown_as_its_settings_with_the_default_minimum_age() -> None:
+    rule = parse_rule({"keep": 1, "protect": ["a", "b"]}, now=NOW)
+
+    assert rule.settings() == {"keep": 1, "protect": ["a", "b"], "min-age": "2m"}
+    assert shown_rule(rule) == "keep 1, protect a b, min-age 2m"
 
 
 def test_what_has_just_arrived_is_young_for_two_minutes_unless_told_otherwise() -> None:
