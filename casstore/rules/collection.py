@@ -295,7 +295,7 @@ class _Pass:
         facts = self._snapshot.facts_of(image)
         if filters.accepts(facts):
             return None
-        if filters.until is not None and filters._replace(until=None).accepts(facts):
+        if filters._replace(until=None).accepts(facts):
             return YOUNG, "it was built later"
         return PROTECTED, "the filters spare it"
 

@@ -153,9 +153,6 @@ class _Removal:
         naming = self._view.naming_of(image)
         names = list(naming)
         if whole or naming.is_single():
-            conflict = self._conflict(image, names=(), force=self._force)
-            if conflict is not None:
-                raise conflict
             for name in names:
                 self._untagged(name, name.familiar)
             names = []

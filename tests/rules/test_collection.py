@@ -11,13 +11,22 @@ from hypothesis import strategies as st
 
 from casstore.backends.local.wholeindex import read_snapshot, stored_bytes
 from casstore.model.digest import Digest
+from casstore.model.reference import Reference
 from casstore.model.snapshot import Snapshot
 from casstore.model.state import Disk
-from casstore.rules.collection import CollectionPlan, Moment, plan_collection
+from casstore.rules.collection import CollectionPlan, Moment, plan_collection, vain_patterns
 from casstore.rules.filters import parse_filters
 from casstore.rules.policy import parse_rule
 from tests.rules.test_view import answers, worlds
-from tests.rules.world import CONFIG_SIZE, LAYER_SIZE, MANIFEST_SIZE, SECOND, World, digest_of
+from tests.rules.world import (
+    CONFIG_SIZE,
+    LAYER_SIZE,
+    MANIFEST_SIZE,
+    SECOND,
+    World,
+    digest_of,
+    reference,
+)
 
 NOW = 1000 * SECOND
 OWN = CONFIG_SIZE + MANIFEST_SIZE  # what every image has for itself alone
@@ -67,6 +76,10 @@ def why(plan: CollectionPlan, image: Digest) -> str:
     return next(one.code for one in plan.kept if one.image == image)
 
 
+def told(plan: CollectionPlan, image: Digest) -> str:
+    return next(one.why for one in plan.kept if one.image == image)
+
+
 ALL = {"keep": 0}
 
 
@@ -88,6 +101,24 @@ def test_a_shared_layer_is_freed_by_its_last_holder_and_counted_once(world: Worl
         (first, OWN + LAYER_SIZE), (second, OWN + 2 * LAYER_SIZE),
     ]  # fmt: skip
     assert (plan.stored, plan.left) == (2 * OWN + 3 * LAYER_SIZE, 0)
+
+
+def test_a_plan_frees_what_its_steps_free_together(world: World) -> None:
+    world.image("one", layers="a", tags="one")
+    world.image("two", layers="b", tags="two")
+    world.image("kept", layers="c", tags="kept")
+
+    plan = planned(world, {**ALL, "protect": "kept"})
+
+    assert plan.freed == sum(step.freed for step in plan.steps) == 2 * (OWN + LAYER_SIZE)
+
+
+def test_of_images_last_used_at_one_time_the_oldest_goes_first(world: World) -> None:
+    new = world.image("new", tags="new", created=9)
+    old = world.image("old", tags="old", created=1)
+    undated = world.image("undated", tags="undated", created=None)
+
+    assert gone(planned(world, ALL)) == [undated, old, new]
 
 
 def test_children_go_before_their_parent_however_long_that_was_unused(world: World) -> None:
@@ -115,6 +146,24 @@ def test_an_image_whose_child_stays_stays(world: World) -> None:
 
     assert gone(plan) == []
     assert (why(plan, base), why(plan, child)) == ("children", "protected")
+
+
+def test_where_the_goals_are_reached_an_image_whose_child_stays_need_not_go(world: World) -> None:
+    base = world.image("base", tags="base")
+    world.image("child", tags="child", parent=base)
+    rule = {"protect": "child"}
+
+    assert why(planned(world, {**rule, "max-used-space": "1GB"}), base) == "goal-reached"
+    assert why(planned(world, {**rule, "max-used-space": "0"}), base) == "children"
+
+
+@pytest.mark.parametrize("hard", [True, False])
+def test_a_lease_is_told_by_its_kind_and_name(world: World, *, hard: bool) -> None:
+    image = world.image("one", tags="one")
+    world.lease(image, "job", hard=hard)
+
+    kind = "hard" if hard else "soft"
+    assert told(planned(world, ALL), image) == f"it is held by {kind} lease job"
 
 
 @pytest.mark.parametrize("hard", [True, False])
@@ -217,6 +266,12 @@ def test_a_minimum_age_protects_what_has_just_come_also_as_a_parent(world: World
     assert (why(plan, young), why(plan, base)) == ("min-age", "min-age")
 
 
+def test_an_image_used_as_long_ago_as_the_minimum_age_is_old_enough(world: World) -> None:
+    image = world.image("one", tags="one")
+
+    assert gone(planned(world, {**ALL, "min-age": "100s"}, used={image: 900})) == [image]
+
+
 def test_keep_counts_images_and_not_tags_by_repository(world: World) -> None:
     one = world.image("one", tags="app:1", created=1)
     two = world.image("two", tags="app:2 app:2.0 app:latest", created=2)
@@ -251,6 +306,20 @@ def test_a_signature_stays_with_its_image_and_goes_with_it(world: World) -> None
     assert step.removal.delete == (image, signature)
     assert step.freed == 2 * OWN + 2 * LAYER_SIZE
     assert (why(plan, other), why(plan, by_tag)) == ("keep", "subject")
+
+
+def test_a_signature_among_the_names_of_an_image_does_not_hide_the_others(world: World) -> None:
+    subject = digest_of("some manifest")
+    image = world.image("one", tags=f"app:sha256-{subject.hex}.sig app:1", created=1)
+
+    assert why(planned(world, {"keep": 1}), image) == "keep"
+
+
+def test_a_signature_with_a_name_of_its_own_is_an_image_like_any_other(world: World) -> None:
+    image = world.image("one", tags="app:1")
+    signature = world.image("signature", tags="signatures:1", subject=image)
+
+    assert sorted(gone(planned(world, ALL))) == sorted([image, signature])
 
 
 def test_a_signature_whose_image_is_gone_is_an_image_like_any_other(world: World) -> None:
@@ -312,6 +381,25 @@ def test_dangling_alone_can_be_chosen(world: World) -> None:
     assert gone(planned(world, {"filter": "dangling=true"})) == [dangling]
 
 
+def test_what_others_are_built_on_is_not_dangling_without_a_name_either(world: World) -> None:
+    base = world.image("base")
+    world.image("child", tags="child", parent=base)
+    dangling = world.image("dangling")
+
+    plan = planned(world, {"filter": "dangling=true"})
+
+    assert told(plan, base) == "it is not dangling"
+    assert told(planned(world, {"filter": "dangling=false"}), dangling) == "it is dangling"
+
+
+def test_what_the_filters_spare_was_not_just_built_too_late(world: World) -> None:
+    image = world.image("one", tags="one", created=1)
+
+    plan = planned(world, {"until": "100s", "filter": "label=old"})
+
+    assert (why(plan, image), told(plan, image)) == ("protected", "the filters spare it")
+
+
 def test_all_conditions_must_hold_and_a_goal_does_not_override_them(world: World) -> None:
     used = world.image("used", layers="a", tags="used", created=1)
     newest = world.image("newest", layers="b", tags="app:2", created=9)
@@ -347,6 +435,48 @@ def test_the_plan_says_why(world: World) -> None:
     (step,) = planned(world, {"max-used-space": "0"}, used={image: 100}).steps
 
     assert step.why == "last used 15m ago, for max-used-space 0B"
+
+
+def test_the_plan_says_what_an_image_is_not_among_and_what_goes_along(world: World) -> None:
+    base = world.image("base")
+    old = world.image("old", tags="app:1", parent=base, created=1)
+    world.image("new", tags="app:2", created=2)
+    world.image("dangling")
+
+    dangling, named = planned(world, {"keep": 1}, used={old: 100}).steps
+
+    assert dangling.why == "dangling, last used 16m ago"
+    assert named.why == (
+        "last used 15m ago, not among the newest 1; 1 that only it needed go along"
+    )
+
+
+def test_an_image_that_every_rule_spares_says_each_reason_and_counts_as_the_last(
+    world: World,
+) -> None:
+    image = world.image("one", tags="one")
+
+    plan = planned(world, {**ALL, "protect": "one"}, {"unused-for": "900s"}, used={image: 500})
+
+    assert why(plan, image) == "unused-for"
+    assert told(plan, image) == "one:latest is protected by one; used 8m ago"
+
+
+# Patterns that protect nothing
+
+
+def test_a_pattern_that_fits_no_name_protects_in_vain() -> None:
+    rules = [parse_rule({"keep": 1, "protect": one}, now=NOW) for one in (["a", "b"], ["c:*"])]
+    names = [reference("a:1"), reference("d:1")]
+
+    assert vain_patterns(lambda: names, rules) == ["b", "c:*"]
+
+
+def test_where_no_rule_protects_no_name_is_looked_at() -> None:
+    def names() -> list[Reference]:
+        raise AssertionError("the names were asked for")
+
+    assert vain_patterns(names, [parse_rule({"keep": 1}, now=NOW)]) == []
 
 
 @settings(max_examples=40, deadline=None)

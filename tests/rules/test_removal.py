@@ -6,7 +6,8 @@ import pytest
 
 from casstore.errors import Conflict, NotFound
 from casstore.model.digest import Digest
-from casstore.rules.removal import plan_removal
+from casstore.model.plan import RemovalPlan
+from casstore.rules.removal import plan_deletion, plan_removal, plan_unnamed, without_freeing
 from tests.rules.world import (
     CONFIG_SIZE,
     FILE_BYTES,
@@ -388,6 +389,101 @@ def test_a_plan_changes_nothing(world: World) -> None:
     assert world.has_image(image)
 
 
+@pytest.mark.parametrize("by_id", [True, False])
+@pytest.mark.parametrize("held_by", ["pin", "soft lease"])
+def test_a_refusal_that_force_overrides_says_so(world: World, held_by: str, *, by_id: bool) -> None:
+    image = world.image("one", tags="one:1")
+    if held_by == "pin":
+        world.pins.add(image)
+    else:
+        world.lease(image, "job")
+
+    assert refused(world, image.short if by_id else "one:1").forceable
+
+
+# By a policy
+
+
+@pytest.mark.parametrize("held_by", ["pin", "soft lease"])
+def test_a_policy_forces_nothing(world: World, held_by: str) -> None:
+    image = world.image("one", tags="one:1")
+    if held_by == "pin":
+        world.pins.add(image)
+    else:
+        world.lease(image, "job")
+
+    with pytest.raises(Conflict):
+        plan_deletion(world, image, spare=lambda _: False)
+
+
+def test_a_policy_takes_all_names_in_however_many_repositories(world: World) -> None:
+    image = world.image("one", tags="a:1 b:1 b:2")
+
+    plan = plan_deletion(world, image, spare=lambda _: False)
+
+    assert lines_of(plan) == ["Untagged: a:1", "Untagged: b:1", "Untagged: b:2", *deleted(image)]
+
+
+def test_an_ancestor_that_a_policy_spares_stays(world: World) -> None:
+    base = world.image("base")
+    child = world.image("child", tags="child", parent=base)
+
+    assert plan_deletion(world, child, spare=lambda image: image == base).delete == (child,)
+
+
+# Because a name has moved
+
+
+def moved(world: World, image: Digest, manifest: str) -> RemovalPlan:
+    """What goes when a manifest of `image` may have lost its last name."""
+    return plan_unnamed(world, image, digest_of(manifest))
+
+
+def test_a_manifest_that_lost_its_last_name_goes_where_another_is_named(world: World) -> None:
+    image = world.image("one", layers="old", manifest="first")
+    world.image("one", layers="new", manifest="second")
+    world.name(image, "app:1", digest_of("second"))
+
+    plan = moved(world, image, "first")
+
+    assert plan.detach == ((image, digest_of("first")),)
+    assert plan.free == (digest_of("first"), digest_of("old"))
+
+
+def test_a_manifest_with_a_name_left_stays(world: World) -> None:
+    image = world.image("one", manifest="first", tags="app:1")
+
+    assert moved(world, image, "first").detach == ()
+
+
+def test_an_image_without_any_name_keeps_what_it_holds(world: World) -> None:
+    image = world.image("one", manifest="first")
+
+    assert moved(world, image, "first").detach == ()
+
+
+# Into the trash
+
+
+def test_a_removal_into_the_trash_frees_nothing_and_tells_of_no_layer(world: World) -> None:
+    image = world.image("one", layers="base", tags="one:1")
+
+    plan = without_freeing(plan_removal(world, "one:1"))
+
+    assert lines_of(plan) == ["Untagged: one:1", *deleted(image)]
+    assert {(line.size, line.file_bytes) for line in plan.lines} == {(0, 0)}
+    assert (plan.free, plan.freed, plan.kept) == ((), 0, ())
+
+
+def test_a_removal_into_the_trash_takes_the_same_names_and_images(world: World) -> None:
+    world.image("one", layers="base", tags="one:1")
+    planned = plan_removal(world, "one:1")
+
+    plan = without_freeing(planned)
+
+    assert (plan.untag, plan.detach, plan.delete) == (planned.untag, (), planned.delete)
+
+
 # Artifacts with a subject
 
 
@@ -451,6 +547,56 @@ def test_an_artifact_with_a_name_of_its_own_stays(name: str) -> None:
     world.remove("app:1")
 
     assert world.has_image(signature)
+
+
+def test_an_artifact_with_a_tag_of_its_own_beside_that_of_its_subject_stays() -> None:
+    world = World()
+    app = world.image("app", tags="app:1")
+    tag = f"app:sha256-{world.holdings[app][0].hex}.sig"
+    signature = world.image("signature", tags=f"{tag} app:signature")
+    world.remove("app:1")
+
+    assert world.has_image(signature)
+
+
+def test_an_artifact_that_stays_keeps_no_other_from_going() -> None:
+    world, app, held = signed()
+    world.lease(held, "audit")
+    other = world.image("another signature", subject=app)
+    world.remove("app:1")
+
+    assert world.has_image(held)
+    assert not world.has_image(other)
+
+
+def test_the_artifacts_of_each_manifest_of_an_image_go_with_it() -> None:
+    world = World()
+    image = world.image("app", layers="one", manifest="first", tags="app:1")
+    world.image("app", layers="two", manifest="second")
+    tag = f"signatures:sha256-{digest_of('second').hex}.sig"
+    signature = world.image("signature", tags=tag)
+    world.remove(image.hex)
+
+    assert not world.has_image(signature)
+
+
+def test_an_artifact_of_two_manifests_that_go_at_once_is_told_once() -> None:
+    world = World()
+    image = world.image("app", manifest="first", tags="app:1")
+    world.image("app", manifest="second")
+    tags = (f"signatures:sha256-{digest_of(one).hex}" for one in ("first", "second"))
+    signature = world.image("signature", tags=" ".join(tags))
+
+    assert world.remove(image.hex).count(f"Deleted: {signature.hex}") == 1
+
+
+def test_what_is_called_after_a_layer_does_not_go_with_the_layer() -> None:
+    world = World()
+    world.image("app", layers="base", tags="app:1")
+    other = world.image("other", tags=f"app:sha256-{digest_of('base').hex}.sig")
+    world.remove("app:1")
+
+    assert world.has_image(other)
 
 
 def test_an_artifact_that_a_lease_holds_stays() -> None:

@@ -108,6 +108,21 @@ def test_a_name_that_is_a_prefix_of_the_word_sha256_acts_by_id(world: World, nam
     assert resolve(world, name).by_id
 
 
+@pytest.mark.parametrize("length", [65, 66])
+def test_more_than_64_hex_digits_are_no_id(world: World, length: int) -> None:
+    world.image("one", id="c" * 64)
+
+    with pytest.raises(NotFound):
+        resolve(world.in_sqlite(), "c" * length)
+
+
+def test_a_name_that_is_no_hex_number_is_no_prefix_of_an_id(world: World) -> None:
+    world.image("one")
+
+    with pytest.raises(NotFound):
+        resolve(world.in_sqlite(), "nosuch")
+
+
 def test_an_id_in_upper_case_is_an_invalid_name(world: World) -> None:
     world.image("one", id="cafe")
 

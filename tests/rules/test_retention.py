@@ -60,6 +60,44 @@ def test_a_parent_goes_with_its_last_child_and_is_never_chosen_itself(world: Wor
     assert world.facts == {}
 
 
+def test_a_parent_with_a_digest_for_a_name_is_not_chosen_either(world: World) -> None:
+    base = world.image("base", tags=f"a@{DIGEST}")
+    world.image("child", tags="child", parent=base)
+
+    assert chosen(world) == []
+
+
+def test_everything_does_not_mean_a_parent_without_a_name(world: World) -> None:
+    base = world.image("base")
+    world.image("child", tags="child", parent=base)
+
+    assert chosen(world, everything=True) == ["docker.io/library/child:latest"]
+
+
+def test_an_image_with_a_tag_stays_whatever_other_names_it_has(world: World) -> None:
+    world.image("one", tags=f"a@{DIGEST} a:1")
+
+    assert chosen(world) == []
+
+
+def test_an_artifact_without_a_name_is_left_to_go_with_its_subject(world: World) -> None:
+    app = world.image("app", tags="app", created=1)
+    world.image("signature", subject=app, created=3)
+    dangling = world.image("dangling", created=2)
+
+    assert chosen(world) == [dangling.hex]
+
+
+def test_everything_means_the_names_of_an_artifact_too(world: World) -> None:
+    app = world.image("app", tags="app:1")
+    world.image("signature", tags="signature:1", subject=app, created=9)
+
+    assert chosen(world, everything=True) == [
+        "docker.io/library/signature:1",
+        "docker.io/library/app:1",
+    ]
+
+
 def test_everything_means_each_name_of_each_image(world: World) -> None:
     world.image("one", tags="zz:1 aa:1")
 

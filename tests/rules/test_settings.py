@@ -17,7 +17,8 @@ HOUR = 3600 * 10**9
     ("text", "keep"),
     [("0", 0), ("0s", 0), ("90s", HOUR // 40), ("24h", 24 * HOUR), ("7d", 168 * HOUR),
      ("1h30m", HOUR * 3 // 2), ("24", None), ("-1h", None), ("", None), ("forever", None),
-     ("1h ", None), ("\u0661h", None), ("9" * 30 + "d", None), ("200000w", None)],
+     ("1h ", None), ("\u0661h", None), ("9" * 30 + "d", None), ("200000w", None),
+     ("36600d", 36600 * 24 * HOUR), ("36601d", None)],
 )  # fmt: skip
 def test_a_time_to_keep_is_a_duration_or_0(text: str, keep: int | None) -> None:
     assert parse_keep(text) == keep
@@ -31,6 +32,21 @@ def test_a_setting_that_does_not_exist_is_not_found() -> None:
 def test_a_value_that_a_setting_does_not_take_is_wrong_usage() -> None:
     with pytest.raises(UsageError, match="a duration is needed"):
         checked("trash.keep", "long")
+
+
+def test_a_value_that_a_setting_takes_is_what_is_kept() -> None:
+    assert checked("trash.keep", "1h") == "1h"
+
+
+@pytest.mark.parametrize("value", ["", "never", "Always"])
+def test_index_json_is_published_always_or_on_demand(value: str) -> None:
+    assert checked("publish", "on-demand") == "on-demand"
+    with pytest.raises(UsageError, match="always or on-demand is needed"):
+        checked("publish", value)
+
+
+def test_a_time_to_keep_that_is_none_keeps_nothing() -> None:
+    assert keep_in_force({key_of("trash.keep"): "from another version"}.get) == 0
 
 
 def test_every_default_is_a_value_that_the_setting_takes() -> None:
