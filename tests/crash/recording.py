@@ -160,7 +160,7 @@ class Recorder:
             if inode is not None:
                 self.operations.append(Sync(inode))
         elif call in ("unlink", "unlinkat", "rmdir"):
-            self._name(*_paths(arguments)[:1], None)
+            self._name(_paths(arguments)[0], None)
         elif call in ("mkdir", "mkdirat"):
             inode = self._number()
             self._entries[inode] = {}
@@ -181,8 +181,8 @@ class Recorder:
         path = _paths(arguments)[0]
         self._unnamed.pop(str(result), None)
         if "O_TMPFILE" in arguments[-2] and (path == str(self._folder) or self._inside(path)):
-            inode = self._unnamed[str(result)] = self._number()
-            self._content[inode] = bytearray()
+            own = self._unnamed[str(result)] = self._number()
+            self._content[own] = bytearray()
             self._offsets[str(result), ""] = 0
             return
         again = DESCRIPTOR.fullmatch(path)

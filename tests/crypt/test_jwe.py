@@ -17,7 +17,7 @@ from tests.crypt.recorded import key, layers, opened
 
 RSA = rsa.generate_private_key(65537, 2048)
 EC = {curve.name: ec.generate_private_key(curve) for curve in (ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1())}  # fmt: skip  # noqa: E501
-KEYS = {"RSA": RSA, **EC}
+KEYS: dict[str, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey] = {"RSA": RSA, **EC}
 P256 = EC["secp256r1"]
 ANNOTATION = "org.opencontainers.image.enc.keys.jwe"
 

@@ -83,7 +83,8 @@ def test_only_the_keys_leave_the_annotations() -> None:
 
 def test_a_recipient_is_a_public_key_or_a_certificate() -> None:
     assert read_recipient("jwe", public_pem(EC.public_key()), "r") == EC.public_key()
-    assert read_recipient("pkcs7", certificate(RSA).public_bytes(PEM), "r")
+    own = certificate(RSA)
+    assert read_recipient("pkcs7", own.public_bytes(PEM), "r") == own
 
 
 def test_what_cannot_be_a_recipient_is_refused() -> None:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import tracemalloc
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -26,27 +27,19 @@ from casstore.errors import Damaged, Refused
 from casstore.model.digest import Digest, sha256
 from casstore.model.record import Descriptor
 from tests.crypt.recorded import BLOBS, layers, opened
+from tests.transfer.memoryintake import MemoryDraft, MemoryIntake
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 DIGEST = Digest.of_hex("ab" * 32)
 
 
-class Draft:
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def write(self, data: bytes | memoryview) -> int:
-        self.data += data
-        return len(data)
-
-    def seal(self, digest: Digest, size: int) -> None: ...
-    def discard(self) -> None: ...
-
-
 def sealed(plain: bytes) -> tuple[bytes, Encrypted]:
-    draft = Draft()
+    draft = MemoryIntake().draft()
     result = encrypt_layer(io.BytesIO(plain), Descriptor(LAYER, sha256(plain), len(plain)), draft)
-    return bytes(draft.data), result
+    return bytes(draft.content), result
 
 
 def unsealed(data: bytes, private: Private, public: Public) -> bytes:
@@ -93,6 +86,16 @@ def test_what_was_encrypted_is_decrypted(plain: bytes) -> None:
     assert unsealed(data, result.private, result.public) == plain
 
 
+class Forgetful(MemoryDraft):
+    """A draft that keeps nothing of what is written."""
+
+    def write(self, data: bytes | memoryview) -> int:
+        return len(data)
+
+    def seal(self, digest: Digest, size: int) -> None:
+        self.sealed = digest
+
+
 class Endless(io.RawIOBase):
     """So many bytes of zero."""
 
@@ -102,9 +105,10 @@ class Endless(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        count = min(len(buffer), self.left)
-        buffer[:count] = bytes(count)
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer)
+        count = min(len(view), self.left)
+        view[:count] = bytes(count)
         self.left -= count
         return count
 
@@ -112,8 +116,7 @@ class Endless(io.RawIOBase):
 def test_the_memory_does_not_grow_with_the_layer() -> None:
     size = 96 << 20
     digest = Digest.of_hex(hashlib.sha256(bytes(size)).hexdigest())
-    sink = Draft()
-    sink.write = len  # type: ignore[method-assign]
+    sink = Forgetful(MemoryIntake())
     tracemalloc.start()
     encrypt_layer(io.BufferedReader(Endless(size)), Descriptor(LAYER, digest, size), sink)
     _, peak = tracemalloc.get_traced_memory()
@@ -131,7 +134,9 @@ def test_no_two_layers_have_a_key_or_a_nonce_in_common() -> None:
 def test_a_blob_that_is_not_what_its_digest_says_is_not_encrypted() -> None:
     for data in (b"damages", b"damage", b"damaged!"):
         with pytest.raises(Damaged, match="is corrupt"):
-            encrypt_layer(io.BytesIO(data), Descriptor(LAYER, sha256(b"damaged"), 7), Draft())
+            encrypt_layer(
+                io.BytesIO(data), Descriptor(LAYER, sha256(b"damaged"), 7), MemoryIntake().draft()
+            )
 
 
 PLAIN = os.urandom(200_000)

@@ -124,7 +124,8 @@ class Comparison:
                     got = got[1:]
                 continue
             if not wanted or not got or not self._fits(wanted[0], got[0]):
-                ours, theirs = (wanted or [None])[0], (got or [None])[0]
+                ours = wanted[0] if wanted else None
+                theirs = got[0] if got else None
                 return f"document: {ours!r}\nprinted:  {theirs!r}"
             wanted, got = wanted[1:], got[1:]
         return ""

@@ -52,9 +52,6 @@ class Choices(Random):
     When they are used up it goes on by itself, always in the same way.
     """
 
-    def __new__(cls, data: bytes) -> Choices:  # noqa: PYI034 - as Random's
-        return super().__new__(cls, 0)
-
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0

@@ -221,12 +221,13 @@ def _hex(data: bytes) -> str:
 def noted(tree: Tree, key: str, chance: Random) -> Tree:
     """The tree with the annotations whose key has this in it changed, and all digests right."""
     tree = dict(tree)
-    found = []
+    found: list[tuple[str, Any, dict[str, Any], str]] = []  # file, document, annotations, key
     for name, content in tree.items():
         value = document_of(content)
         for layer in (value.get("layers") or []) if isinstance(value, dict) else []:
             notes = layer.get("annotations") if isinstance(layer, dict) else None
-            found += [(name, value, notes, one) for one in notes or () if key in one]
+            if notes:
+                found += [(name, value, notes, one) for one in notes if key in one]
     if not found:
         return changed(tree, chance)
     name, value, notes, one = chance.choice(found)

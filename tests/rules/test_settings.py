@@ -54,8 +54,9 @@ def test_every_default_is_a_value_that_the_setting_takes() -> None:
 
 
 def test_what_is_not_set_has_its_default() -> None:
-    assert value_of({}.get, "trash.keep") == "0"
-    assert keep_in_force({}.get) == 0
+    nothing: dict[str, str] = {}
+    assert value_of(nothing.get, "trash.keep") == "0"
+    assert keep_in_force(nothing.get) == 0
     assert keep_in_force({key_of("trash.keep"): "1h"}.get) == HOUR
 
 

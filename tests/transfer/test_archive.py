@@ -19,6 +19,7 @@ from casstore.transfer import outputlimit
 from casstore.transfer.archive import open_archive
 from tests.transfer.building import tar_of
 from tests.transfer.intake import FakeIntake
+from tests.transfer.streams import Pipe
 
 FILES = {"manifest.json": b"[]", "layer": b"x" * 3000}
 TAR = tar_of(FILES)
@@ -40,19 +41,6 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-class Pipe(io.RawIOBase):
-    """A stream that can only be read forward, a little at a time."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = io.BytesIO(data)
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        return self._data.read(min(size, 1000) if size >= 0 else -1)
-
-
 @pytest.mark.parametrize("how", COMPRESSORS)
 def test_an_archive_is_read_in_any_compression(how: str, tmp_path: object) -> None:
     path = os.path.join(str(tmp_path), "a.tar.x")
@@ -67,7 +55,7 @@ def test_an_archive_is_read_in_any_compression(how: str, tmp_path: object) -> No
 def test_an_archive_is_read_from_a_pipe(how: str) -> None:
     pipe = Pipe(COMPRESSORS[how](TAR))
 
-    with open_archive(pipe, FakeIntake()) as archive:  # type: ignore[arg-type]
+    with open_archive(pipe, FakeIntake()) as archive:
         assert archive.read("layer", 5000) == FILES["layer"]
     assert not pipe.closed
 
@@ -126,7 +114,7 @@ def test_standard_input_may_be_a_pipe(standard_input: int) -> None:
 def test_the_writer_of_a_pipe_can_finish_what_follows_the_archive() -> None:
     pipe = Pipe(TAR + bytes(100_000))
 
-    with open_archive(pipe, FakeIntake()):  # type: ignore[arg-type]
+    with open_archive(pipe, FakeIntake()):
         assert pipe.read(1) == b""
 
 
@@ -168,7 +156,7 @@ def test_an_empty_file_is_refused(tmp_path: object) -> None:
     with pytest.raises(Refused, match="is empty"):
         open_archive(path, FakeIntake())
     with pytest.raises(Refused, match="is empty"):
-        open_archive(Pipe(b""), FakeIntake())  # type: ignore[arg-type]
+        open_archive(Pipe(b""), FakeIntake())
 
 
 def test_nothing_there_is_told_in_dockers_words(tmp_path: object) -> None:

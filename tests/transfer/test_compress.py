@@ -7,7 +7,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import pytest
 import zstandard
@@ -28,6 +28,9 @@ from casstore.transfer.openlayer import open_layer
 from tests.transfer.building import tar_of
 from tests.transfer.memoryintake import MemoryDraft, MemoryIntake
 from tests.transfer.noise import noise
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 ALL = [Compression("zstd", 1), Compression("gzip", 6), Compression("none", 0)]
 PIECE = 64 << 10  # instead of 4 MiB, so that a small layer has many
@@ -62,8 +65,8 @@ def broken(data: bytes, error: Exception) -> Callable[[], IO[bytes]]:
                 raise error
             return got
 
-        def readinto(self, buffer: object) -> int:
-            count = super().readinto(buffer)  # type: ignore[arg-type]
+        def readinto(self, buffer: WriteableBuffer, /) -> int:
+            count = super().readinto(buffer)
             if not count:
                 raise error
             return count
@@ -115,8 +118,8 @@ def test_the_blob_is_the_same_however_the_stream_comes(
     data = noise(3 * PIECE + 5)
 
     class Drops(io.BytesIO):
-        def readinto(self, buffer: object) -> int:
-            return super().readinto(memoryview(buffer)[:777])  # type: ignore[arg-type]
+        def readinto(self, buffer: WriteableBuffer, /) -> int:
+            return super().readinto(memoryview(buffer)[:777])
 
     (whole,) = pack_layers([job(data)], MemoryIntake(), compression)
     (drops,) = pack_layers([LayerJob(lambda: Drops(data), None, 1)], MemoryIntake(), compression)

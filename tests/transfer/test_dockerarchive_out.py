@@ -5,7 +5,7 @@ import json
 import tarfile
 import tracemalloc
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,6 +19,9 @@ from tests.transfer.building import OCI_LAYER, OCI_MANIFEST, layer, tar_of
 from tests.transfer.intake import FakeIntake
 from tests.transfer.noise import noise
 from tests.transfer.storedfiles import StoredFiles
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 BASE, TOP = layer("base"), layer("top")
 LARGE = tar_of({"large": noise(1 << 20) * 6})
@@ -36,10 +39,13 @@ def archive_of(blobs: StoredFiles, *images: SavedImage) -> bytes:
 
 
 def files_in(data: bytes) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        found = [(info.name, tar.extractfile(info)) for info in tar]
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        return {name: tar.extractfile(name).read() for name, _ in found}  # type: ignore[union-attr]
+        for info in tar:
+            file = tar.extractfile(info)
+            assert file is not None
+            found[info.name] = file.read()
+    return found
 
 
 def manifest_in(data: bytes) -> list[dict[str, Any]]:
@@ -129,15 +135,15 @@ def test_the_parent_is_written_where_there_is_one(blobs: StoredFiles) -> None:
 
 
 def test_memory_does_not_grow_with_the_layer(blobs: StoredFiles) -> None:
-    class Nowhere(io.RawIOBase):
-        def write(self, data: object) -> int:
-            return len(data)  # type: ignore[arg-type]
+    class Nowhere(io.BytesIO):
+        def write(self, data: ReadableBuffer, /) -> int:
+            return memoryview(data).nbytes
 
     image = blobs.add_image(tar_of({"zeros": bytes(100 << 20)}))
     blobs.intake.blobs.clear()
     tracemalloc.start()
 
-    write_docker_archive(Nowhere(), [image], blobs)  # type: ignore[arg-type]
+    write_docker_archive(Nowhere(), [image], blobs)
 
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -19,6 +19,7 @@ from casstore.transfer import layerstream, outputlimit
 from casstore.transfer.layerstream import compression_of, open_uncompressed
 from casstore.transfer.outputlimit import layer_limit
 from tests.transfer.noise import noise
+from tests.transfer.streams import Pipe
 
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": lambda data: gzip.compress(data, mtime=0),
@@ -33,19 +34,23 @@ SKIPPABLE = b"\x53\x2a\x4d\x18" + struct.pack("<I", 5) + b"hello"
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-class Pipe:
-    """A stream that cannot seek and gives a few bytes at a time; it knows `read` alone."""
+class ReadAlone:
+    """A stream that gives a few bytes at a time; it knows `read` and `close`, and nothing else."""
 
     def __init__(self, data: bytes, step: int = 4096) -> None:
         self._file = io.BytesIO(data)
         self._step = step
-        self.closed = False
 
     def read(self, size: int = -1) -> bytes:
         return self._file.read(min(size, self._step) if size >= 0 else self._step)
 
     def close(self) -> None:
-        self.closed = True
+        self._file.close()
+
+
+def read_alone(data: bytes, step: int) -> IO[bytes]:
+    """What readers pass to each other as an `IO[bytes]` has no more than that."""
+    return cast("IO[bytes]", ReadAlone(data, step))
 
 
 def pieces_of(stream: IO[bytes]) -> Iterator[bytes]:
@@ -76,7 +81,7 @@ def test_members_in_a_row_are_one_stream(kind: str, parts: list[bytes], step: in
     data = b"".join(COMPRESSORS[kind](part) for part in parts)
 
     assert plain(data) == b"".join(parts)
-    assert open_uncompressed(Pipe(data, step)).read() == b"".join(parts)
+    assert open_uncompressed(read_alone(data, step)).read() == b"".join(parts)
 
 
 @every_kind
@@ -166,7 +171,7 @@ def test_padding_between_xz_streams_is_read_over() -> None:
 
 
 def padded(data: bytes, step: int = 4096) -> bytes:
-    stream = open_uncompressed(cast("IO[bytes]", Pipe(data, step)), padded=True)
+    stream = open_uncompressed(read_alone(data, step), padded=True)
     return b"".join(pieces_of(stream))
 
 

@@ -74,7 +74,7 @@ def test_many_frames_give_the_same_bytes_in_any_reads(
     frame: int, steps: list[int], width: int
 ) -> None:
     blob = frames_of(DATA, frame)
-    got = []
+    got: list[bytes] = []
 
     with openlayer.FramedReader(io.BytesIO(blob), record_of(blob, DATA), width=width) as layer:
         while piece := layer.read(steps[len(got) % len(steps)]):

@@ -7,7 +7,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import pytest
 import zstandard
@@ -21,6 +21,9 @@ from tests.transfer.building import OCI_LAYER
 from tests.transfer.noise import noise
 from tests.transfer.storedfiles import StoredFiles
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 PIECE = 1 << 18
 DATA = noise(1 << 16) * 23 + bytes(3000) + b"end"  # 1.5 MiB: many frames, and no whole blocks
 SKIPPABLE = b"\x50\x2a\x4d\x18" + struct.pack("<I", 4) + b"skip"
@@ -28,8 +31,10 @@ SKIPPABLE = b"\x50\x2a\x4d\x18" + struct.pack("<I", 4) + b"skip"
 Wrap = Callable[[bytes], bytes]
 
 
-def frames_of(data: bytes, size: int = PIECE, **options: bool) -> bytes:
-    packer = zstandard.ZstdCompressor(level=1, **options)
+def frames_of(
+    data: bytes, size: int = PIECE, *, checked: bool = False, sized: bool = True
+) -> bytes:
+    packer = zstandard.ZstdCompressor(level=1, write_checksum=checked, write_content_size=sized)
     return b"".join(packer.compress(data[at : at + size]) for at in range(0, len(data), size))
 
 
@@ -41,8 +46,8 @@ WRAPS: dict[str, Wrap] = {
     "one frame": zstandard.compress,
     "frames": frames_of,
     "tiny frames": lambda x: frames_of(x[:5000], 100) + frames_of(x[5000:]),
-    "frames with check sums": lambda x: frames_of(x, write_checksum=True),
-    "frames of unknown size": lambda x: frames_of(x, write_content_size=False),
+    "frames with check sums": lambda x: frames_of(x, checked=True),
+    "frames of unknown size": lambda x: frames_of(x, sized=False),
     "frames, then a large one": lambda x: frames_of(x[:PIECE]) + frames_of(x[PIECE:], 1 << 30),
     "skippable and empty frames": lambda x: (
         SKIPPABLE + frames_of(x) + zstandard.compress(b"") + SKIPPABLE
@@ -95,8 +100,8 @@ class Stored(StoredFiles):
         stored = self
 
         class Counted(io.FileIO):
-            def readinto(self, buffer: object) -> int:
-                count = super().readinto(buffer)  # type: ignore[arg-type]
+            def readinto(self, buffer: WriteableBuffer, /) -> int:
+                count = super().readinto(buffer)
                 stored.read_bytes += count
                 return count
 

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from casstore.errors import Refused, StorageError
-from casstore.model.digest import sha256
+from casstore.model.digest import Digest, sha256
 from casstore.model.record import Arrival
 from casstore.transfer.compress import DEFAULT
 from casstore.transfer.source import read_images
@@ -98,7 +98,7 @@ def test_what_is_no_archive_of_images_is_refused_in_one_line(
 
 def test_what_the_operating_system_refuses_is_a_storage_error() -> None:
     class Full(FakeIntake):
-        def add(self, data: bytes) -> object:  # type: ignore[override]
+        def add(self, data: bytes) -> Digest:
             raise OSError(28, "No space left on device")
 
     with pytest.raises(StorageError, match=r"^no space left on device$"):

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+from collections.abc import Callable
 from typing import IO
 
 import pytest
@@ -18,6 +19,11 @@ from casstore.transfer.layerstream import open_uncompressed
 FREE = 100
 ZSTD = zstandard.ZstdCompressor()
 UNSIZED = zstandard.ZstdCompressor(write_content_size=False)
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "zstd": ZSTD.compress,
+    "zstd without a size": UNSIZED.compress,
+}
 CHECKED = zstandard.ZstdCompressor(write_checksum=True)
 BLOCKS_HEAD = b"\x28\xb5\x2f\xfd\x00\x58"  # a frame of a window of 2 MiB; its blocks follow
 
@@ -118,8 +124,7 @@ def test_zstd_blocks_of_much_output_are_as_many_as_they_like() -> None:
 @pytest.mark.parametrize("kind", ["gzip", "zstd", "zstd without a size"])
 def test_two_members_for_each_small_file_are_a_layer_like_any_other(kind: str) -> None:
     """eStargz and zstd:chunked have a member of headers, then one of content, for each file."""
-    pack = {"gzip": gzip.compress, "zstd": ZSTD.compress, "zstd without a size": UNSIZED.compress}
-    member = pack[kind](bytes(512))
+    member = PACK[kind](bytes(512))
 
     assert drained(open_uncompressed(io.BytesIO(member * 20_000))) == 20_000 * 512
 
@@ -133,7 +138,7 @@ def test_streams_of_some_kilobytes_are_as_many_as_they_like(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd"])
 def test_a_read_gathers_what_small_members_give(kind: str) -> None:
-    member = {"gzip": gzip.compress, "zstd": ZSTD.compress}[kind](bytes(600))
+    member = PACK[kind](bytes(600))
     stream = open_uncompressed(io.BytesIO(member * 1000))
 
     reads = list(iter(lambda: len(stream.read(1 << 20)), 0))

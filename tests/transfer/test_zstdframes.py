@@ -19,6 +19,11 @@ from casstore.transfer.zstdframes import (
 SKIPPABLE = b"\x5f\x2a\x4d\x18" + struct.pack("<I", 3) + b"abc"
 
 
+PACKERS = st.builds(
+    zstandard.ZstdCompressor, write_checksum=st.booleans(), write_content_size=st.booleans()
+)
+
+
 def split(data: bytes, step: int) -> list[int]:
     """Lengths of the frames in `data`, which is shown to the trackers `step` bytes at a time."""
     lengths, tracker, at = [], FrameTracker(), 0
@@ -35,14 +40,11 @@ def split(data: bytes, step: int) -> list[int]:
 @given(
     contents=st.lists(st.binary(max_size=2000), min_size=1, max_size=6),
     step=st.integers(1, 3000),
-    options=st.fixed_dictionaries(
-        {"write_checksum": st.booleans(), "write_content_size": st.booleans()}
-    ),
+    packer=PACKERS,
 )
 def test_frames_are_found_whatever_the_chunks(
-    contents: list[bytes], step: int, options: dict[str, bool]
+    contents: list[bytes], step: int, packer: zstandard.ZstdCompressor
 ) -> None:
-    packer = zstandard.ZstdCompressor(**options)
     frames = [packer.compress(content) for content in contents]
     frames.insert(1, SKIPPABLE)
 
@@ -53,14 +55,12 @@ def test_frames_are_found_whatever_the_chunks(
 @given(
     content=st.binary(max_size=3000) | st.sampled_from([bytes(1 << 20), b"ab" * 300_000]),
     cut=st.integers(0, 4000),
-    options=st.fixed_dictionaries(
-        {"write_checksum": st.booleans(), "write_content_size": st.booleans()}
-    ),
+    packer=PACKERS,
 )
 def test_a_frame_is_known_to_be_whole_when_all_of_it_is_there(
-    content: bytes, cut: int, options: dict[str, bool]
+    content: bytes, cut: int, packer: zstandard.ZstdCompressor
 ) -> None:
-    frame = zstandard.ZstdCompressor(**options).compress(content)
+    frame = packer.compress(content)
 
     for one in (frame, SKIPPABLE):
         found = whole_frame(memoryview(one + b"behind"))

@@ -164,7 +164,8 @@ def test_a_signature_by_any_of_the_keys_is_enough(keys: Any) -> None:
 
 
 def test_one_good_signature_among_bad_ones_is_enough() -> None:
-    bad = (b"{}", {}), signature(digest=Digest.of_hex("00" * 32)), signature("other:1")
+    empty: tuple[bytes, dict[str, str]] = (b"{}", {})
+    bad = (empty, signature(digest=Digest.of_hex("00" * 32)), signature("other:1"))
 
     assert refusal({"default": signed()}, candidate("reg.io/app:1", *bad, signature())) == ""
     said = refusal({"default": signed()}, candidate("reg.io/app:1", *bad))

@@ -28,7 +28,6 @@ status = os.waitstatus_to_exitcode(status)
 text = f"{status} {wall} {used.ru_utime + used.ru_stime} {used.ru_maxrss}"
 os.write(int(sys.argv[1]), text.encode())
 """
-QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,8 @@ def once(contender: Contender) -> Sample:
     environment = {**os.environ, **contender.environment}
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", LAUNCHER, str(writer), *contender.words],
-        env=environment, stderr=subprocess.PIPE, pass_fds=[writer], start_new_session=True, **QUIET,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        env=environment, pass_fds=[writer], start_new_session=True,
     )  # fmt: skip
     os.close(writer)
     assert process.stderr is not None
@@ -139,9 +139,9 @@ def compare(workload: str, contenders: Iterable[Contender], runs: int) -> list[R
     return rows
 
 
-def run(words: Sequence[str], **options: object) -> str:
+def run(words: Sequence[str], env: Mapping[str, str] | None = None) -> str:
     """Run a command that is not measured, which must succeed; what it printed."""
-    done = subprocess.run(words, check=False, capture_output=True, text=True, **options)
+    done = subprocess.run(words, check=False, capture_output=True, text=True, env=env)
     if done.returncode:
         raise Failed(f"{' '.join(words)}: status {done.returncode}: {done.stderr.strip()[-400:]}")
     return done.stdout.strip()

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.measure import Account, Contender, Failed, run
@@ -47,10 +47,9 @@ class Tool:
         """Empty its store."""
         raise NotImplementedError
 
-    def contender(self, *arguments: str, before: object = None) -> Contender:
+    def contender(self, *arguments: str, before: Callable[[], object] = lambda: None) -> Contender:
         """One of its commands as a contender."""
-        prepare = before if callable(before) else (lambda: None)
-        return Contender(self.name, self.words(*arguments), prepare, self.seconds)
+        return Contender(self.name, self.words(*arguments), before, self.seconds)
 
     def close(self) -> None:
         """Stop what runs."""

@@ -25,6 +25,7 @@ if __name__ == "__main__":
 
 from benchmarks import archives
 from benchmarks.measure import Contender, Row, compare, run
+from benchmarks.peers import Tool
 from benchmarks.workloads import Bench
 
 CONFIG = """\
@@ -74,10 +75,9 @@ def _rows(bench: Bench, folder: Path, host: str) -> Iterator[Row]:
         tool.reset()
 
 
-def _words(tool: object, host: str, name: str) -> list[str]:
-    options = ["--tls-verify=false"] if getattr(tool, "name", "") == "podman" else []
-    words: list[str] = tool.words("pull", "-q", *options, f"{host}/bench/{name}:1")  # type: ignore[attr-defined]
-    return words
+def _words(tool: Tool, host: str, name: str) -> list[str]:
+    options = ["--tls-verify=false"] if tool.name == "podman" else []
+    return tool.words("pull", "-q", *options, f"{host}/bench/{name}:1")
 
 
 def _pulls(bench: Bench, host: str, name: str) -> list[Contender]:
@@ -104,7 +104,7 @@ def _pulls(bench: Bench, host: str, name: str) -> list[Contender]:
     return contenders
 
 
-def _pushes(bench: Bench, source: object, host: str) -> list[Contender]:
+def _pushes(bench: Bench, source: Tool, host: str) -> list[Contender]:
     """Each run into a repository that is not there yet."""
     storage = bench.folder / "registry" / "storage"
 
@@ -114,8 +114,8 @@ def _pushes(bench: Bench, source: object, host: str) -> list[Contender]:
 
     layout = bench.folder / "pushed"
     shutil.rmtree(layout, ignore_errors=True)
-    run(source.words("save", "--format", "oci-dir", "-o", str(layout), f"{host}/bench/real:1"))  # type: ignore[attr-defined]
-    own = source.words("push", "-q", f"{host}/bench/real:1")  # type: ignore[attr-defined]
+    run(source.words("save", "--format", "oci-dir", "-o", str(layout), f"{host}/bench/real:1"))
+    own = source.words("push", "-q", f"{host}/bench/real:1")
     contenders = [Contender("casstore", own, clean)]
     if "skopeo" in bench.programs:
         words = ["skopeo", "copy", "-q", "--insecure-policy", "--dest-tls-verify=false",

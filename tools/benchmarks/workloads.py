@@ -133,7 +133,7 @@ def small(bench: Bench) -> Iterator[Row]:
     for tool in tools:
         tool.reset()
         run(_load(tool, base))
-    verbs = {
+    verbs: dict[str, Callable[[Tool], Contender]] = {
         "rmi of a small image": lambda tool: tool.contender(
             "rmi", "extra:latest", before=_loaded(tool, extra)
         ),
@@ -363,13 +363,17 @@ def load(bench: Bench) -> Iterator[Row]:
     )
 
     out = bench.folder / "out.tar"
+
+    def without_out() -> None:
+        out.unlink(missing_ok=True)
+        os.sync()
+
+    save = ("save", "-o", str(out), "real:latest")
     yield from compare(
         "save of it",
-        [tool.contender("save", "-o", str(out), "real:latest",
-                        before=lambda: (out.unlink(missing_ok=True), os.sync()))
-         for tool in tools],
+        [tool.contender(*save, before=without_out) for tool in tools],
         bench.long_runs,
-    )  # fmt: skip
+    )
     out.unlink(missing_ok=True)
     own = bench.casstore("real")
     yield from compare(

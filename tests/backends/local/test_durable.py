@@ -53,8 +53,17 @@ def test_content_is_flushed_before_its_name_appears(
 ) -> None:
     steps = []
     fsync, rename = os.fsync, os.rename
-    monkeypatch.setattr(os, "fsync", lambda fd: (steps.append("fsync"), fsync(fd)))
-    monkeypatch.setattr(os, "rename", lambda a, b: (steps.append("rename"), rename(a, b)))
+
+    def noted_fsync(fd: int) -> None:
+        steps.append("fsync")
+        fsync(fd)
+
+    def noted_rename(old: str, new: str) -> None:
+        steps.append("rename")
+        rename(old, new)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "rename", noted_rename)
 
     with durable.replace_file(str(tmp_path / "target"), str(tmp_path / "staging")) as new:
         new.file.write(b"new")
