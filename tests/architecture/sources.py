@@ -53,8 +53,9 @@ class Module:
 
     def _found(self, parent: ast.AST, *, late: bool, types: bool) -> Iterator[Import]:
         for node in ast.iter_child_nodes(parent):
-            for name in self._named(node):
-                yield Import(name, node.lineno, late=late, types=types)
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                for name in self._named(node):
+                    yield Import(name, node.lineno, late=late, types=types)
             if isinstance(node, ast.If) and _is_for_types(node.test):
                 yield from self._found(ast.Module(node.body, []), late=late, types=True)
                 yield from self._found(ast.Module(node.orelse, []), late=late, types=types)
@@ -62,11 +63,9 @@ class Module:
                 deferred = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
                 yield from self._found(node, late=late or deferred, types=types)
 
-    def _named(self, node: ast.AST) -> list[str]:
+    def _named(self, node: ast.Import | ast.ImportFrom) -> list[str]:
         if isinstance(node, ast.Import):
             return [alias.name for alias in node.names]
-        if not isinstance(node, ast.ImportFrom):
-            return []
         assert node.level == 0, f"{self.path}: relative import"
         assert node.module is not None
         # `from casstore import errors` names a module; `from casstore.errors import X` not

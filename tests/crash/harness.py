@@ -41,10 +41,10 @@ FULL = ("ENOSPC", "EDQUOT")
 
 
 class Point(NamedTuple):
-    """The count-th call of a kind in a thread."""
+    """One call of a kind in a thread, by its number: 1 is the first."""
 
     call: str
-    count: int
+    number: int
     here: bool = True  # it is about a file of ours, not about a terminal
     line: str = ""  # of an openat
 
@@ -127,15 +127,16 @@ class Bench:
         counts: dict[tuple[str, str], int] = {}
         for line in log.read_text().splitlines():
             if found := re.match(r"(\d+)\s+(\w+)\(", line):
-                counts[found.groups()] = counts.get(found.groups(), 0) + 1
-                opened = line if found[2] == "openat" else ""
+                thread, call = found[1], found[2]
+                number = counts[thread, call] = counts.get((thread, call), 0) + 1
+                opened = line if call == "openat" else ""
                 running = running or COMMANDS in opened
                 if not running:
-                    early.add((found[2], counts[found.groups()]))
+                    early.add((call, number))
                 here = f'"{self.folder}/' in opened or bool(running and MODULE.search(opened))
                 here = here or (not opened and str(self.folder) in line)
-                here = here and (found[2], counts[found.groups()]) not in early
-                points[Point(found[2], counts[found.groups()], here, opened)] = None
+                here = here and (call, number) not in early
+                points[Point(call, number, here, opened)] = None
         return list(points)
 
     def points(self, at_most: int | None = None) -> list[Point]:
@@ -144,7 +145,7 @@ class Bench:
 
     def kill(self, point: Point, name: str = "SIGKILL") -> subprocess.CompletedProcess[str]:
         """Run the command and send it a signal on entry to a changing call."""
-        return self.run(point.call, f"signal={name}:when={point.count}")
+        return self.run(point.call, f"signal={name}:when={point.number}")
 
     def killed(self, point: Point, name: str = "SIGKILL") -> str:
         """What is wrong after a signal at a point; an empty text if nothing is."""
@@ -172,7 +173,7 @@ class Bench:
 
     def failed(self, fault: Fault) -> str:
         """What is wrong after an error at a call; an empty text if nothing is."""
-        when = f"{fault.point.count}{'+' if fault.forever else ''}"
+        when = f"{fault.point.number}{'+' if fault.forever else ''}"
         done = self.run(fault.point.call, f"error={fault.cause}:when={when}")
         finished = done.returncode == self.status
         if wrong := self._complaint(done, silent=fault.point.call == "write" and fault.forever):

@@ -137,8 +137,8 @@ class Worker:
     def keep_own(self) -> None:
         if self._mine is not None and not self._unsure:
             kept = self._mine
-            self._about_own(["rmi", "-f", "--keep", "1h", self._name], None)
-            self._kept = None if self._unsure else kept
+            sure = self._about_own(["rmi", "-f", "--keep", "1h", self._name], None)
+            self._kept = kept if sure else None
 
     def restore_own(self) -> None:
         if self._mine is None and not self._unsure and self._kept is not None:
@@ -183,12 +183,14 @@ class Worker:
 
     def _about_own(
         self, words: list[str], image: str | None, allowed: re.Pattern[str] | None = None
-    ) -> None:
+    ) -> bool:
+        """Whether it is known what the own name leads to after the command."""
         done = self._do(words, allowed)
         if done is None:
             self._unsure = True
         elif done.returncode == 0:
             self._mine, self._unsure = image, False
+        return not self._unsure
 
     def _do(
         self, words: list[str], allowed: re.Pattern[str] | None = None

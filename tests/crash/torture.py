@@ -141,7 +141,7 @@ def _kill(one: Try) -> Verdict:
         wrong = bench_of(one.scenario).killed(one.point, one.how)
     except Exception as error:  # noqa: BLE001 - a verdict like any other
         wrong = f"{type(error).__name__}: {error}"
-    return Verdict(f"{name}: {one.how} at {one.point.call} {one.point.count}", wrong)
+    return Verdict(f"{name}: {one.how} at {one.point.call} {one.point.number}", wrong)
 
 
 def kill(options: argparse.Namespace) -> tuple[bool, str]:
@@ -164,7 +164,7 @@ def _fail(one: tuple[int, Fault]) -> Verdict:
     except Exception as error:  # noqa: BLE001 - a verdict like any other
         wrong = f"{type(error).__name__}: {error}"
     how = f"{fault.cause}{' for ever' if fault.forever else ''}"
-    return Verdict(f"{name}: {how} at {fault.point.call} {fault.point.count}", wrong)
+    return Verdict(f"{name}: {how} at {fault.point.call} {fault.point.number}", wrong)
 
 
 def faults(options: argparse.Namespace) -> tuple[bool, str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +20,9 @@ from casstore.gc.planfile import read_plan, save_plan
 from casstore.gc.policyfile import policy_rules
 from casstore.gc.run import PlanOutdated, Stop
 from casstore.model.digest import Digest, sha256
+from casstore.model.plan import RemovalPlan
 from casstore.results.upkeep import CollectionResult
+from casstore.rules.collection import Step
 from casstore.store import Store
 from tests.backends.local.behind import directory_of
 from tests.transfer.building import config_of, docker_archive, layer
@@ -28,7 +32,7 @@ BASE, TOP, SIDE, OTHER, LONE = (layer(text) for text in NOISE)
 SECOND = 10**9
 
 
-def image(number: int, layers: list[bytes], **fields: object) -> dict[str, object]:
+def image(number: int, layers: list[bytes], **fields: Any) -> dict[str, Any]:
     config = config_of(*layers, created=f"2020-01-{number:02}T00:00:00Z")
     return {"layers": layers, "config": config, "id": sha256(config), **fields}
 
@@ -50,12 +54,11 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def used(store: Store, seconds: dict[object, int]) -> None:
+def used(store: Store, seconds: dict[Digest, int]) -> None:
     """Let each image be last used so many seconds ago."""
     now = int(os.stat(store.path).st_mtime_ns)
     Path(directory_of(store).uses.path).unlink(missing_ok=True)
     for one, ago in seconds.items():
-        assert isinstance(one, Digest)
         store.session.backend.uses.note([one], now - ago * SECOND)
 
 
@@ -200,16 +203,16 @@ def in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "IMAGES_A_TURN", 1)
 
 
-def between_turns(monkeypatch: pytest.MonkeyPatch, *actions: object) -> None:
+def between_turns(monkeypatch: pytest.MonkeyPatch, *actions: Callable[[], object]) -> None:
     """Do one thing after each turn, in order."""
     in_turns(monkeypatch)
     left = list(actions)
 
     def act(_seconds: float) -> None:
         if left:
-            left.pop(0)()  # type: ignore[operator]
+            left.pop(0)()
 
-    monkeypatch.setattr(running.time, "sleep", act)
+    monkeypatch.setattr(time, "sleep", act)
 
 
 @pytest.mark.parametrize(
@@ -221,10 +224,10 @@ def between_turns(monkeypatch: pytest.MonkeyPatch, *actions: object) -> None:
     ],
 )
 def test_what_changed_since_the_plan_stays(
-    store: Store, monkeypatch: pytest.MonkeyPatch, change: object, why: str
+    store: Store, monkeypatch: pytest.MonkeyPatch, change: Callable[[Store], object], why: str
 ) -> None:
     other = Store(store.path)
-    between_turns(monkeypatch, lambda: change(other))  # type: ignore[operator]
+    between_turns(monkeypatch, lambda: change(other))
     run = running._Run(
         running.Access(store.session.backend, store.session.view, store.session.change_that_frees),
         policy_rules({"keep": 0, "protect": "app:*"}, now=0),
@@ -234,7 +237,7 @@ def test_what_changed_since_the_plan_stays(
     result = run.run(dry_run=False)
 
     assert removed(result) == [DANGLING["id"]]
-    assert run._changed[FOUR["id"]].why == why  # type: ignore[index]
+    assert run._changed[FOUR["id"]].why == why
     assert store.check().clean
 
 
@@ -296,10 +299,10 @@ def test_asked_to_stop_it_ends_after_the_image_in_hand(
     before, stop = du(store), Stop()
     removal = running._SecondLook.removal
 
-    def ask(self: running._SecondLook, step: object) -> object:
+    def ask(self: running._SecondLook, step: Step) -> RemovalPlan | str:
         if not stop.asked:
             stop.ask(15)  # in the middle of a turn: noted, no more
-        return removal(self, step)  # type: ignore[arg-type]
+        return removal(self, step)
 
     monkeypatch.setattr(running._SecondLook, "removal", ask)
     result = store.collect({"keep": 0}, stop=stop)
@@ -355,11 +358,11 @@ def test_a_saved_plan_is_carried_out_exactly_also_when_more_could_go_by_then(
     ],
 )
 def test_a_plan_that_does_not_hold_any_more_is_refused_and_nothing_goes(
-    store: Store, tmp_path: Path, change: object, why: str
+    store: Store, tmp_path: Path, change: Callable[[Store], object], why: str
 ) -> None:
     saved(store, tmp_path / "plan.json", {"keep": 0})
     rules, plan = read_plan(str(tmp_path / "plan.json"), now=0)
-    change(store)  # type: ignore[operator]
+    change(store)
     before = du(store)
     with pytest.raises(PlanOutdated, match=f"the plan does not hold any more.*{why}"):
         store.collect(rules, plan=plan)
@@ -411,10 +414,10 @@ LAYERS = [layer(os.urandom(100 * (number + 1)).hex()) for number in range(5)]
 @st.composite
 def archives(draw: st.DrawFn) -> tuple[bytes, list[int]]:
     """Images over shared layers, some on top of others, and when each was last used."""
-    images: list[dict[str, object]] = []
+    images: list[dict[str, Any]] = []
     for number in range(draw(st.integers(1, 6))):
         parent = draw(st.sampled_from([None, *images]))
-        below: list[bytes] = list(parent["layers"]) if parent else []  # type: ignore[call-overload]
+        below: list[bytes] = list(parent["layers"]) if parent else []
         layers = [*below, *draw(st.lists(st.sampled_from(LAYERS), max_size=2))]
         tags = draw(st.lists(st.sampled_from(["a", "b"]), max_size=2, unique=True))
         fields: dict[str, object] = {"tags": [f"{tag}:{number}" for tag in tags]}

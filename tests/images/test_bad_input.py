@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -235,7 +235,7 @@ CASES: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with an image, which no bad input may change."""
     path = tmp_path_factory.mktemp("bad") / "store"
     with Store(str(path)) as store:

@@ -314,7 +314,7 @@ def _is_text(node: ast.expr) -> bool:
 
 def _end_of_head(node: ast.stmt) -> int:
     """The last line of a statement, without the block it may have."""
-    body = getattr(node, "body", None)
+    body: list[ast.stmt] | None = getattr(node, "body", None)
     if body:
         return max(node.lineno, body[0].lineno - 1)
     return node.end_lineno or node.lineno

@@ -112,9 +112,11 @@ class Trier:
         self._seconds = seconds
 
     def run(self, items: Sequence[pytest.Item]) -> int:
+        terminal = sys.__stderr__
+        assert terminal is not None
         for item, following in zip(items, [*items[1:], None], strict=True):
             patience = PATIENCE * (1 + self._seconds.get(item.nodeid, 0))
-            faulthandler.dump_traceback_later(patience, exit=True, file=sys.__stderr__)
+            faulthandler.dump_traceback_later(patience, exit=True, file=terminal)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         faulthandler.cancel_dump_traceback_later()
         return SURVIVED
@@ -392,7 +394,7 @@ class _Selected:
 
 
 def _try_importing(mutant: Mutant, tests: list[str], seconds: dict[str, float], folder: str) -> int:
-    sys.meta_path.insert(0, _Finder(mutant))  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _Finder(mutant))
     files = dict.fromkeys(test.partition("::")[0] for test in tests)
     selected = _Selected(tests, Trier(folder, seconds))
     pytest.main([*ARGUMENTS, *files], plugins=[selected])

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from random import Random
 
-import atheris
+import atheris  # type: ignore[import-untyped]  # no dependency: whoever fuzzes installs it
 
 with atheris.instrument_imports(include=["casstore"]):
     import importlib

@@ -32,7 +32,7 @@ def live(seed: int, minutes: float) -> Lived:
     while time.monotonic() < end:
         Forms.histories = Forms.steps = 0
         try:
-            run_state_machine_as_test(  # type: ignore[no-untyped-call]
+            run_state_machine_as_test(
                 hypothesis.seed(seed)(Forms),
                 settings=settings(
                     max_examples=HISTORIES_AT_ONCE,

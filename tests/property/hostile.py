@@ -62,10 +62,9 @@ def pull(victim: Victim, chance: Random) -> None:
     ways = (["pull", f"{name}:1"], ["pull", "-a", name], ["pull", "--all-platforms", f"{name}:1"],
             ["pull", "--referrers", f"{name}:1"],
             ["copy", "--plain-http", f"docker://{name}:1", "n:1"])  # fmt: skip
-    waits = {"LONGEST_WAIT": 0.01, "READ_SECONDS": 2.0, "CONNECT_SECONDS": 2.0}
     try:
         with (
-            mock.patch.multiple(http, **waits),
+            mock.patch.multiple(http, LONGEST_WAIT=0.01, READ_SECONDS=2.0, CONNECT_SECONDS=2.0),
             mock.patch.multiple(wire, READ_SECONDS=2.0),
             mock.patch.multiple(answer, DOCUMENT_SECONDS=9.0),
         ):

@@ -237,28 +237,25 @@ class Forms(RuleBasedStateMachine):
         new = [image for image, top in used.items() if top is None]
         if succeeded:
             for image in new:
-                (top,) = (
+                (found,) = (
                     top.digest
                     for top in self.store.session.view().tops_of(image)
                     if top.digest not in self.sealed
                 )
-                used[image] = self._learn(top)
+                used[image] = self._learn(found)
         if not succeeded:
             for child, parent in parents:
                 model.parents.setdefault(child, None)
                 model.parents.setdefault(parent, None)
             assert not all(model.link(child, parent) for child, parent in parents)
             return
+        tops = {image: top for image, top in used.items() if top is not None}
         for at, _ in entries:
-            top = used[IMAGES[at]]
-            assert top is not None
-            model.admit(top)
-        spared = [top for at, texts in entries if not texts and (top := used[IMAGES[at]])]
+            model.admit(tops[IMAGES[at]])
+        spared = [tops[IMAGES[at]] for at, texts in entries if not texts]
         for at, texts in entries:
             for text in texts:
-                top = used[IMAGES[at]]
-                assert top is not None
-                model.attach(reference(text), top)
+                model.attach(reference(text), tops[IMAGES[at]])
         assert all(model.link(child, parent) for child, parent in parents)
         model.settle(spared=spared)
         self.model = model
@@ -489,7 +486,8 @@ class Forms(RuleBasedStateMachine):
                 continue
             if own and not (everything or not any(name.tag for name in own)):
                 continue
-            for argument in sorted(own) or [image]:
+            arguments: list[Reference | Digest] = [*sorted(own)] or [image]
+            for argument in arguments:
                 before = self.model.copy()
                 try:
                     if isinstance(argument, Reference):

@@ -350,9 +350,12 @@ class Histories(RuleBasedStateMachine):
             annotations: dict[str, Any] = entry.get("annotations", {})
             assert annotations.get(PARENT) == self.model.parents[image]
             published.append((annotations.get(IMAGE_NAME), image))
+        expected: list[tuple[str | None, Digest]]
         expected = [(f"docker.io/library/{n}", image) for n, image in self.model.names.items()]
-        unnamed = [(None, image) for image in self.model.parents if not self.model.names_of(image)]
-        assert sorted(published, key=str) == sorted(expected + unnamed, key=str)
+        expected += [
+            (None, image) for image in self.model.parents if not self.model.names_of(image)
+        ]
+        assert sorted(published, key=str) == sorted(expected, key=str)
 
     @invariant()
     def each_count_is_the_number_of_edges_and_holdings(self) -> None:
@@ -392,7 +395,9 @@ class Histories(RuleBasedStateMachine):
         images: list[dict[str, Any]] = []
         for number, tags, parent in entries:
             image = IMAGES[number]
-            entry = {"layers": image.layers, "config": image.config, "tags": tags or None}
+            entry: dict[str, Any] = {
+                "layers": image.layers, "config": image.config, "tags": tags or None,
+            }  # fmt: skip
             if parent is not None:
                 entry["parent"] = IMAGES[parent].id
             images.append(entry)

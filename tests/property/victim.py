@@ -136,7 +136,8 @@ class Victim:
 
     def _ended(self, words: list[str], stdin: bytes) -> tuple[int, str, str]:
         said, begin = io.StringIO(), time.monotonic()
-        out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
+        written = io.BytesIO()
+        out = io.TextIOWrapper(written, encoding="utf-8", errors="backslashreplace")
         given = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8", errors="surrogateescape")
         self._commands.append(" ".join(ascii(word[:300]) for word in words))
         with redirect_stdout(out), redirect_stderr(said), mock.patch.object(sys, "stdin", given):
@@ -146,7 +147,7 @@ class Victim:
             except Hung:
                 raise Wrong(f"not done after {time.monotonic() - begin:.1f} s") from None
         out.flush()
-        text = out.buffer.getvalue().decode("utf-8", "replace")  # type: ignore[attr-defined]
+        text = written.getvalue().decode("utf-8", "replace")
         return self._status, text, said.getvalue()
 
     def _fresh(self) -> None:

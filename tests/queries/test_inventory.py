@@ -31,7 +31,8 @@ def stored(store: Store) -> int:
 
 def archive(images: list[tuple[int, list[int], bool, bool]]) -> bytes:
     """A docker archive of them; some have recorded parents."""
-    from tests.transfer.building import config_of, sha256
+    from casstore.model.digest import sha256
+    from tests.transfer.building import config_of
 
     entries: list[dict[str, Any]] = []
     for number, (below, own, named, linked) in enumerate(images):

@@ -7,6 +7,7 @@ from datetime import datetime
 import pytest
 
 from casstore.errors import NotFound, UsageError
+from casstore.model.amount import parse_duration
 from casstore.model.reference import parse_name
 from casstore.model.state import ImageFacts
 from casstore.rules.filters import (
@@ -15,7 +16,6 @@ from casstore.rules.filters import (
     fits,
     glob,
     matches,
-    parse_duration,
     parse_filters,
     parse_moment,
     protects,

@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from casstore.backends.local.blobs import BlobDirectory
 from casstore.backends.local.care import fsck
+from casstore.backends.local.care.checks import Problem, blob_problem
 from casstore.backends.local.care.fsck import _Check
+from casstore.model.state import BlobState
 from casstore.store import Store
 from tests.backends.local.behind import directory_of
 from tests.store.test_versions import make_older
@@ -70,14 +73,16 @@ def test_what_goes_or_comes_while_fsck_looks_is_no_finding(
 ) -> None:
     with filled(tmp_path / "store") as store, Store(str(tmp_path / "store")) as other:
         step = getattr(_Check, after)
-        done = []
+        done = False
 
         def and_meanwhile(check: _Check, *args: object, **options: object) -> None:
+            nonlocal done
             step(check, *args, **options)
             if after == "_open":
                 check._view.stored_bytes()  # from here on it has its snapshot
             if not done:
-                done.append(meanwhile(other))
+                done = True
+                meanwhile(other)
 
         monkeypatch.setattr(_Check, after, and_meanwhile)
 
@@ -90,11 +95,10 @@ def test_a_blob_that_goes_between_the_second_look_at_the_index_and_at_the_file_i
 ) -> None:
     with filled(tmp_path / "store") as store, Store(str(tmp_path / "store")) as other:
         images = iter(["large:1", "index:1", "a:2"])
-        look = fsck.blob_problem
 
-        def too_late(*args: object, **options: object) -> object:
+        def too_late(blobs: BlobDirectory, state: BlobState, *, content: bool) -> Problem | None:
             other.remove([image for image in [next(images, None)] if image])
-            return look(*args, **options)  # type: ignore[arg-type]
+            return blob_problem(blobs, state, content=content)
 
         monkeypatch.setattr(fsck, "blob_problem", too_late)
         monkeypatch.setattr(fsck, "is_right", lambda *_: False)

@@ -41,6 +41,7 @@ def root(tmp_path: Path) -> Path:
 def blob(root: Path, name: str, what: str) -> Path:
     """The manifest of an image, its config, or the layer that both images share."""
     index = json.loads((root / "index.json").read_text())
+    top: str
     (top,) = (m["digest"] for m in index["manifests"] if m["annotations"].popitem()[1][-3:] == name)
     if what != "manifest":
         manifest = json.loads((root / "blobs" / "sha256" / top[7:]).read_text())
@@ -66,7 +67,7 @@ def a_fifo(path: Path) -> None:
     os.mkfifo(path)
 
 
-DAMAGES = {
+DAMAGES: dict[str, Callable[[Path], None]] = {
     "blob-missing": Path.unlink, "blob-corrupt": flipped, "blob-size": emptied,
     "blob-not-file": a_fifo,
 }  # fmt: skip
@@ -77,7 +78,7 @@ DAMAGES = {
 def test_damage_is_named_with_its_images_and_the_broken_image_can_be_removed(
     root: Path, code: str, what: str
 ) -> None:
-    damage: Callable[[Path], None] = DAMAGES[code]
+    damage = DAMAGES[code]
     path = blob(root, "a:1", what)
     damage(path)
     found = casstore(root, "fsck")

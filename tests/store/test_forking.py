@@ -12,10 +12,12 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from casstore.change.leases import Lease
 from casstore.errors import Locked, StorageError
 from casstore.store import Store
 from tests.store.test_store import ARCHIVE
@@ -58,7 +60,7 @@ def is_held(path: str) -> bool:
         return outcome.error is not None
 
 
-ENDS: dict[str, Callable[[Store, object], object]] = {
+ENDS: dict[str, Callable[[Store, Lease], object]] = {
     "it ends at once": lambda store, lease: None,
     "it closes the store": lambda store, lease: store.close(),
     "it releases the lease": lambda store, lease: lease.release(),
@@ -102,7 +104,7 @@ def test_a_child_uses_the_store_of_its_parent(store: Store) -> None:
     store.images()
 
     for number in range(3):
-        in_child(lambda number=number: store.tag("base:1", f"child:{number}"))
+        in_child(partial(store.tag, "base:1", f"child:{number}"))
         store.tag("base:1", f"parent:{number}")
 
     of_children = {f"child:{number}" for number in range(3)}
@@ -116,7 +118,7 @@ def test_a_child_that_gave_up_its_rights_imports_nothing_more_to_leave_the_paren
     store.images()
 
     def act() -> None:
-        sys.modules["casstore.backends.local.forking"] = None  # type: ignore[assignment]
+        pytest.MonkeyPatch().setitem(sys.modules, "casstore.backends.local.forking", None)
         assert store.images()
         with Store(store.path) as other:
             assert other.images()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from casstore.backends.local.edits import SqliteIndex
 from casstore.backends.local.reserve import NAME
 from casstore.errors import StorageError
 from casstore.store import Store
@@ -224,7 +225,7 @@ def test_a_store_is_made_where_there_is_no_room_for_a_reserve(small: Path) -> No
 
 
 def test_a_failed_load_leaves_no_bytes_behind_even_after_its_blobs_had_names(
-    store: Store, small: Path
+    store: Store, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.images()
     before = content(store)
@@ -232,18 +233,13 @@ def test_a_failed_load_leaves_no_bytes_behind_even_after_its_blobs_had_names(
     class Full(Exception):
         pass
 
-    def full() -> None:
+    def full(_: SqliteIndex) -> None:
         raise Full
 
-    import casstore.backends.local.edits as module
-
-    original = module.SqliteIndex.commit
-    module.SqliteIndex.commit = lambda _: full()  # type: ignore[method-assign]
-    try:
+    with monkeypatch.context() as patched:
+        patched.setattr(SqliteIndex, "commit", full)
         with pytest.raises(Full):
             store.load(io.BytesIO(NEW))
-    finally:
-        module.SqliteIndex.commit = original  # type: ignore[method-assign]
 
     assert content(store) == before
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
 import pytest
@@ -58,12 +59,12 @@ def test_a_blob_that_is_loaded_between_two_turns_stays(
         Path(store.path, "blobs", "sha256", name).write_bytes(b"")
 
     def meanwhile(_: float) -> None:
-        monkeypatch.setattr(garbage.time, "sleep", lambda _: None)
+        monkeypatch.setattr(time, "sleep", lambda _: None)
         with Store(store.path) as other:
             other.load(ARCHIVE)
 
     monkeypatch.setattr(garbage, "MOST", 1)
-    monkeypatch.setattr(garbage.time, "sleep", meanwhile)
+    monkeypatch.setattr(time, "sleep", meanwhile)
     result = store.gc()
 
     assert result.removed_blobs in (len(DEAD), len(DEAD) + 1)

@@ -6,6 +6,7 @@ import math
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from casstore.backends.local.locks import StoreLock
 from casstore.change import commit
 from casstore.model.plan import Removed
 from casstore.results.removedlines import RemovedLines
-from casstore.store import session
 from tests.architecture.sources import ROOT
 
 OPTIONS = "--images 30 --layers-per-image 2 --shared 1 --pool 3 --unnamed 5 --quiet"
@@ -100,7 +100,7 @@ def test_others_get_the_lock_while_many_blobs_are_unlinked(
         with Store(path, lock_timeout=0.0) as other:
             other.tag("large/7:1", f"tagged:{len(left)}")
 
-    monkeypatch.setattr(session.time, "sleep", other_at_work)
+    monkeypatch.setattr(time, "sleep", other_at_work)
     with Store(path) as store:
         store.prune(all=True)
 
@@ -128,7 +128,7 @@ def stopped(short_turns: None, path: Path, monkeypatch: pytest.MonkeyPatch) -> P
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(session.time, "sleep", stop)
+        patched.setattr(time, "sleep", stop)
         with Store(path) as store, pytest.raises(KeyboardInterrupt):
             store.prune(all=True)
     return path
@@ -170,7 +170,7 @@ def test_what_stops_the_unlinking_is_no_error_of_the_removal(
     def locks(_: float) -> None:
         stack.enter_context(StoreLock(str(path / "casstore.lock"), 0.0))
 
-    monkeypatch.setattr(session.time, "sleep", locks)
+    monkeypatch.setattr(time, "sleep", locks)
     with ExitStack() as stack, Store(path, lock_timeout=0.0) as store:
         store.prune(all=True)
 

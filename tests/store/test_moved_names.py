@@ -14,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from casstore.backends.local.edits import SqliteIndex
 from casstore.errors import NotFound
 from casstore.model.digest import Digest, sha256
 from casstore.model.place import parse_place
@@ -203,11 +204,12 @@ def test_a_manifest_that_comes_without_a_name_stays_though_its_name_moves_away(
 def test_the_layers_that_a_load_relied_on_stay_when_their_manifest_goes(
     store: Store, tmp_path: Path
 ) -> None:
-    both = {"layers": [OLD, NEW], "config": config_of(OLD, NEW), "tags": ["d:1"]}
+    config = config_of(OLD, NEW)
+    both = {"layers": [OLD, NEW], "config": config, "tags": ["d:1"]}
 
     store.load(archive(entry(NEW, "a:1"), entry(NEW, "b:1"), both))
 
-    assert images(store)["d:1"] == sha256(both["config"])
+    assert images(store)["d:1"] == sha256(config)
     assert_whole(store, tmp_path)
 
 
@@ -317,6 +319,7 @@ def test_repair_keeps_a_name_whose_image_an_earlier_release_let_lose_its_manifes
     layout.publish(layout.index(zstd), "i:1")
     store.load(layout.tar())
     with store.session.change() as change:
+        assert isinstance(change.index, SqliteIndex)
         change.index._touch(OLD_ID)
         change.index._do("drop_holding", OLD_ID.raw, Digest(zstd["digest"]).raw)
         change.commit()

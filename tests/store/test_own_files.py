@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from casstore import Damaged, NotAStore, NotFound, StorageError, Store
-from casstore.backends.local import locks as filelocking
 from casstore.backends.local.care.repair import quarantine
 from casstore.backends.local.creation import MAX_PATH
 from casstore.backends.local.locks import Token, is_held, try_lock
@@ -169,7 +168,7 @@ def test_a_change_that_leases_keep_from_beginning_leaves_no_lock(
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patched:
-        patched.setattr(filelocking.os, "listdir", refuse)
+        patched.setattr(os, "listdir", refuse)
         with pytest.raises(StorageError):
             store.tag("a:1", "b:1")
 

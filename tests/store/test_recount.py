@@ -144,7 +144,7 @@ def test_a_dry_run_of_gc_counts_nothing(old: Path) -> None:
 @pytest.mark.parametrize("how", ["repair", "rebuild"])
 def test_fsck_counts_again_when_it_mends(old: Path, how: str) -> None:
     with Store(old) as store:
-        store.check(**{how: True})
+        store.check(repair=how == "repair", rebuild=how == "rebuild")
 
         assert sizes(store) == SIZES
     assert uncounted(old) == 0

@@ -58,8 +58,8 @@ def damage(store: Store, kind: str) -> None:
     elif kind == "another program's":
         with closing(sqlite3.connect(path)) as other:
             other.execute("CREATE TABLE t (x)")
-    elif DAMAGES[kind] is not None:
-        path.write_bytes(DAMAGES[kind])
+    elif (damaged := DAMAGES[kind]) is not None:
+        path.write_bytes(damaged)
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
@@ -92,10 +92,12 @@ def test_the_next_change_rebuilds_the_database_with_all_names_in_order(
 def test_a_database_that_the_disk_does_not_give_is_not_made_anew_by_the_way(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(path: str, *mode: str, **how: Any) -> IO[Any]:
+    def failing(
+        path: str, mode: str, buffering: int, opener: Callable[[str, int], int] | None = None
+    ) -> IO[Any]:
         if path == directory_of(store).database:
             raise OSError(errno.EIO, "Input/output error")
-        return open(path, *mode, **how)
+        return open(path, mode, buffering, opener=opener)
 
     damage(store, "garbage")  # SQLite says the same of both
     monkeypatch.setattr(local, "open", failing, raising=False)
@@ -233,7 +235,7 @@ def test_a_load_after_a_crash_keeps_the_blobs_that_were_doomed(store: Store) -> 
     store.close()
 
     def crash() -> None:
-        BlobDirectory.discard_some = die
+        pytest.MonkeyPatch().setattr(BlobDirectory, "discard_some", die)
         with Store(store.path) as child:
             child.prune(all=True)
 
@@ -252,7 +254,7 @@ def test_a_crash_before_the_commit_changes_nothing(store: Store) -> None:
     def crash() -> None:
         from casstore.backends.local.edits import SqliteIndex
 
-        SqliteIndex.commit = die
+        pytest.MonkeyPatch().setattr(SqliteIndex, "commit", die)
         with Store(store.path) as child:
             child.prune(all=True)
 

@@ -48,8 +48,8 @@ def store(tmp_path: Path, signed: Signed) -> Iterator[Store]:
         yield store
 
 
-def listed(store: Store, **options: bool) -> set[Digest]:
-    return {image.id for image in store.images(**options)}
+def listed(store: Store, *, all: bool = False) -> set[Digest]:
+    return {image.id for image in store.images(all=all)}
 
 
 def test_rmi_of_an_image_leaves_nothing_that_refers_to_it(store: Store, signed: Signed) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -101,10 +101,11 @@ def test_a_part_that_is_a_symbolic_link_is_refused(tmp_path: Path, name: str) ->
     with Store(str(tmp_path / "store")) as store:
         store.load(io.BytesIO(ARCHIVE))
     moved_behind_a_link(tmp_path / "store" / name, tmp_path / "elsewhere")
-    for use in (
+    uses: list[Callable[[Store], object]] = [
         lambda store: store.images(), lambda store: store.gc(), lambda store: store.check(),
         lambda store: store.load(io.BytesIO(ARCHIVE)), lambda store: store.remove(["a:1"]),
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for use in uses:
         with Store(str(tmp_path / "store")) as store, pytest.raises(Damaged, match="symbolic link"):
             use(store)
 
@@ -121,13 +122,13 @@ def test_the_store_itself_may_be_reached_by_a_symbolic_link(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["index.json", "casstore.db", "casstore.lock"])
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
 def test_a_part_that_is_no_file_is_refused_and_not_waited_for(
-    tmp_path: Path, name: str, make: object
+    tmp_path: Path, name: str, make: Callable[[Path], None]
 ) -> None:
     with Store(str(tmp_path / "store")) as store:
         store.load(io.BytesIO(ARCHIVE))
     path = tmp_path / "store" / name
     path.unlink()
-    make(path)  # type: ignore[operator]
+    make(path)
     with Store(str(tmp_path / "store")) as store, pytest.raises(CasstoreError, match=name):
         store.tag("a:1", "b:1")
 

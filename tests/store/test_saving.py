@@ -12,7 +12,9 @@ import pytest
 from casstore.errors import Damaged, StorageError
 from casstore.flows import save as saving
 from casstore.model.digest import Digest, sha256
+from casstore.ports.view import StoreView
 from casstore.progress import Progress
+from casstore.rules.resolve import Found, resolve
 from casstore.store import Store
 from tests.store.test_referrers import Signed
 from tests.transfer.building import Layout, docker_archive, layer, tar_of
@@ -26,10 +28,9 @@ def test_an_image_that_goes_while_save_looks_is_chosen_as_it_was(
     with Store(path) as store:
         store.load(io.BytesIO(docker_archive({"layers": [layer("a")], "tags": ["app:1"]})))
         image = store.get("app:1").id
-    resolve = saving.resolve
 
-    def slow(view: object, argument: str) -> object:
-        found = resolve(view, argument)  # type: ignore[arg-type]
+    def slow(view: StoreView, argument: str) -> Found:
+        found = resolve(view, argument)
         with Store(path) as other:
             other.remove(["app:1"])
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -239,23 +239,26 @@ def test_an_entry_whose_bytes_are_gone_is_not_restored(store: Store) -> None:
 def test_what_has_expired_goes_with_the_next_change(store: Store, act: str) -> None:
     remove_app(store, keep=LONG_AGO)
     store.remove(["other:1"], keep=DAY)
-    {
+    acts: dict[str, Callable[[], object]] = {
         "rmi": lambda: store.remove(["nosuch"]),
         "prune": store.prune,
         "load": lambda: store.load(io.BytesIO(docker_archive())),
         "gc": store.gc,
-    }[act]()
+    }
+    acts[act]()
 
     assert [entry.names[0].familiar for entry in store.trash.list()] == ["other:1"]
     assert store.check().clean
     assert blobs(store) == {state.digest.hex for state in store.session.view().all_blobs()}
 
 
-def test_a_removal_empties_a_bounded_number_of_expired_entries_and_gc_all(store: Store) -> None:
+def test_a_removal_empties_a_bounded_number_of_expired_entries_and_gc_all(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for _ in range(40):
         store.tag("app:1", "new:1")
         with store.session.change() as change:
-            change.index.drop_expired_trash = lambda now: 0  # type: ignore[method-assign]
+            monkeypatch.setattr(change.index, "drop_expired_trash", lambda *_: 0)
             from casstore.change.removal import remove_images
 
             remove_images(change, ["new:1"], force=False, prune=True, glob=False,

@@ -14,6 +14,7 @@ import pytest
 
 from casstore.backends.local.locks import Door
 from casstore.change.commit import Change
+from casstore.change.leases import Lease
 from casstore.cli import main as main_module
 from casstore.errors import Conflict, Locked, NotFound
 from casstore.store import Store
@@ -115,7 +116,8 @@ def test_a_lease_that_is_taken_while_a_removal_is_planned_holds(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Store(str(root)) as store, Store(str(root)) as other:
-        commit, held = Change.commit, []
+        commit = Change.commit
+        held: list[Lease] = []
 
         def lease_first(change: Change) -> None:
             if not held:
@@ -138,13 +140,14 @@ def test_who_comes_for_a_lease_while_a_removal_is_committed_finds_the_image_gone
     from casstore.backends.local.edits import SqliteIndex
 
     with Store(str(root)) as store, Store(str(root), lock_timeout=0.05) as other:
-        commit, refused = SqliteIndex.commit, []
+        commit = SqliteIndex.commit
+        refused: list[Locked] = []
 
         def too_early(index: SqliteIndex) -> None:
             if not refused:
                 with pytest.raises(Locked) as error:
                     other.leases.hold("a:1")
-                refused.append(error)
+                refused.append(error.value)
             commit(index)
 
         monkeypatch.setattr(SqliteIndex, "commit", too_early)

@@ -26,7 +26,8 @@ def archive(
 ) -> bytes:
     """Images `a` and, on top of it, `b`."""
     files: dict[str, bytes] = {}
-    for old_id, value in {"b": {"parent": "a"}, "a": {}, **jsons}.items():
+    values: dict[str, dict[str, object]] = {"b": {"parent": "a"}, "a": {}, **jsons}
+    for old_id, value in values.items():
         files[f"{old_id}/VERSION"] = b"1.0"
         files[f"{old_id}/json"] = json.dumps({"id": old_id, **value}).encode()
         files[f"{old_id}/layer.tar"] = layer(old_id)

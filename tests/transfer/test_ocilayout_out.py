@@ -238,7 +238,8 @@ def test_blobs_are_copied_where_links_cannot_be_made(blobs: StoredFiles, tmp_pat
 
 
 def test_an_error_of_the_caller_s_link_leaves_nothing(blobs: StoredFiles, tmp_path: Path) -> None:
-    image, linked = blobs.add_image(BASE, TOP), []
+    image = blobs.add_image(BASE, TOP)
+    linked: list[str] = []
 
     def link(source: str, name: str) -> bool:
         if linked:

@@ -20,6 +20,8 @@ FREE = 100
 ZSTD = zstandard.ZstdCompressor()
 UNSIZED = zstandard.ZstdCompressor(write_content_size=False)
 PACK: dict[str, Callable[[bytes], bytes]] = {
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
     "gzip": gzip.compress,
     "zstd": ZSTD.compress,
     "zstd without a size": UNSIZED.compress,
@@ -131,7 +133,7 @@ def test_two_members_for_each_small_file_are_a_layer_like_any_other(kind: str) -
 
 @pytest.mark.parametrize("kind", ["bzip2", "xz"])
 def test_streams_of_some_kilobytes_are_as_many_as_they_like(kind: str) -> None:
-    stream = {"bzip2": bz2.compress, "xz": lzma.compress}[kind](bytes(4096))
+    stream = PACK[kind](bytes(4096))
 
     assert drained(open_uncompressed(io.BytesIO(stream * 1000))) == 1000 * 4096
 

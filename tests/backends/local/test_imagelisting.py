@@ -11,6 +11,7 @@ import pytest
 from casstore.backends.local.listing import ROWS, listed_ids, listed_images
 from casstore.backends.local.view import SqliteView
 from casstore.cli.commands.images import rows
+from casstore.model.digest import Digest
 from casstore.queries.listing import list_images
 from tests.rules.world import World
 
@@ -30,7 +31,7 @@ def some_world(seed: int, names: Sequence[str] = ("a:1", "b:1", "c:1")) -> Itera
     chance = random.Random(seed)  # noqa: S311 - not for secrets
     world = World()
     free = list(names)
-    made = []
+    made: list[Digest] = []
     for number in range(14):
         tags = [free.pop() for _ in range(chance.choice((0, 0, 1, 2))) if free]
         parent = chance.choice([None, None, *made])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -118,8 +119,8 @@ def test_a_use_noted_while_the_file_is_written_anew_is_not_lost(
 
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: os.symlink("/dev/null", path)])
-def test_what_is_no_regular_file_is_left_alone(uses: LastUses, make: object) -> None:
-    make(uses.path)  # type: ignore[operator]
+def test_what_is_no_regular_file_is_left_alone(uses: LastUses, make: Callable[[str], None]) -> None:
+    make(uses.path)
     uses.note([ONE], NOW)
 
     assert uses.read(NOW) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import sqlite3
@@ -98,13 +99,12 @@ def test_a_missing_database_is_called_missing(tmp_path: Path) -> None:
 def test_a_file_that_never_rests_is_given_up(left: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("casstore.backends.local.snapshot._SETTLE", 0)
     real = os.lstat
+    times = itertools.count()
 
     def lstat(path: str) -> os.stat_result:
-        os.utime(left, ns=(0, lstat.count))  # type: ignore[attr-defined]
-        lstat.count += 1  # type: ignore[attr-defined]
+        os.utime(left, ns=(0, next(times)))
         return real(path)
 
-    lstat.count = 0  # type: ignore[attr-defined]
     monkeypatch.setattr("casstore.backends.local.snapshot.os.lstat", lstat)
     with pytest.raises(StorageError, match="changed all the time"):
         open_snapshot(str(left))

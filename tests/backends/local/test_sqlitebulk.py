@@ -12,6 +12,7 @@ from casstore.backends.local import schema
 from casstore.backends.local.bulk import BulkIndex
 from casstore.backends.local.edits import SqliteIndex
 from casstore.model.digest import Digest, sha256
+from casstore.model.labels import Labels
 from casstore.model.record import (
     CONFIG,
     INDEX,
@@ -71,7 +72,7 @@ def image(name: str, texts: str) -> ImageRecord:
     )
     size = 150 * len(layers)
     return ImageRecord(
-        own, Descriptor(TYPE, top, blobs[0].size), tuple(blobs), records, 7, (("k", "v"),),
+        own, Descriptor(TYPE, top, blobs[0].size), tuple(blobs), records, 7, Labels([("k", "v")]),
         "linux", "amd64", "", size, digest("subject") if name == "b" else None,
     )  # fmt: skip
 
@@ -121,6 +122,7 @@ def at_once(case: Case) -> dict[str, list[Any]]:
     with closing(schema.memory()) as connection:
         bulk = BulkIndex(connection)
         bulk.begin()
+        own = 0
         for number, (name, layers) in enumerate(case):
             record = image(name, layers)
             own = bulk.add(record)
