@@ -10,6 +10,9 @@
     casstore_image_factory   a function: build a tiny image into it, the same bytes every time
     casstore_session_store   one store for the whole session (of each xdist worker)
 
+A test marked `casstore_in_memory` has its store in memory, for a tenth of the time: it has no
+files, and no other process sees it.
+
 An archive is read once a session, into a cache, of which each xdist worker has a copy; a test's
 store is made from it with hard links, so that it costs milliseconds however large the image is. At
 its end a test fails if its store is not sound any more, if it wrote into a shared file (which is
@@ -28,7 +31,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from os import PathLike
-    from pathlib import Path
     from typing import Any, Protocol
 
     from casstore.pytest_plugin.cache import Cache
@@ -67,11 +69,16 @@ UNCHECKED_MARK = (
     " no file in it is shared with other tests, and it is not checked at the end"
 )
 
+IN_MEMORY_MARK = (
+    "casstore_in_memory: the test's casstore_store is kept in memory, for a tenth of the time;"
+    " it has no files, and no other process sees it"
+)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers."""
-    config.addinivalue_line("markers", IMAGE_MARK)
-    config.addinivalue_line("markers", UNCHECKED_MARK)
+    for mark in (IMAGE_MARK, UNCHECKED_MARK, IN_MEMORY_MARK):
+        config.addinivalue_line("markers", mark)
 
 
 @pytest.fixture(scope="session")
@@ -89,20 +96,22 @@ def _casstore_cache(
 
 
 @pytest.fixture
-def casstore_store(
-    request: pytest.FixtureRequest, tmp_path: Path, _casstore_cache: Cache
-) -> Iterator[Store]:
+def casstore_store(request: pytest.FixtureRequest, _casstore_cache: Cache) -> Iterator[Store]:
     """A `casstore.Store` of the test's own, with the images that its casstore_image marks name."""
     sources = [
         _find(request, source)
         for mark in reversed(list(request.node.iter_markers("casstore_image")))
         for source in _arguments(mark)
     ]
-    private = request.node.get_closest_marker("casstore_unchecked") is not None
-    path = str(tmp_path / "casstore")
-    with _casstore_cache.new_store(path, sources, private=private) as store:
+    unchecked = request.node.get_closest_marker("casstore_unchecked") is not None
+    if request.node.get_closest_marker("casstore_in_memory") is not None:
+        made = _casstore_cache.new_store_in_memory(sources)
+    else:
+        path = str(request.getfixturevalue("tmp_path") / "casstore")
+        made = _casstore_cache.new_store(path, sources, private=unchecked)
+    with made as store:
         yield store
-        if not private:
+        if not unchecked:
             _fail_unless_clean(store, _casstore_cache)
 
 

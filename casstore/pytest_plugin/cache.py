@@ -24,6 +24,7 @@ from casstore.errors import CasstoreError
 from casstore.model.digest import sha256
 from casstore.pytest_plugin.sharing import copy_images, make_empty
 from casstore.store import Store
+from casstore.store.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -44,6 +45,7 @@ class Cache:
         self._common = folder if worker else None
         self._shared: dict[str, set[str]] = {}  # entries that tests share files with, by store
         self._private: set[str] = set()  # stores that share nothing
+        self._in_memory: dict[tuple[object, ...], Store] = {}  # to be copied, by what is in them
 
     def new_store(self, path: str, sources: Sequence[str] = (), *, private: bool = False) -> Store:
         """A new store at `path` that holds `sources`; `private`: sharing no file with others."""
@@ -58,6 +60,17 @@ class Cache:
         for source in others:
             self.load(store, source)
         return store
+
+    def new_store_in_memory(self, sources: Sequence[str] = ()) -> Store:
+        """A new store in memory that holds `sources`: a copy of one that no test has."""
+        key = tuple(map(_identity, sources))
+        if key not in self._in_memory:
+            origin = Store.in_memory()
+            make_empty(origin)
+            for source in sources:
+                self.load(origin, source)
+            self._in_memory[key] = origin
+        return Store(session=Session.in_memory(like=self._in_memory[key].session))
 
     def load(self, store: Store, source: str) -> Sequence[Image]:
         """Load `source` into `store`, by way of the cache; its images in load order."""
@@ -93,7 +106,7 @@ class Cache:
     def _note_sharing(self, store: Store, entry: str) -> None:
         if store.path in self._private:
             _unshare(store.path)
-        else:
+        elif os.path.isabs(store.path):  # not in memory
             self._shared.setdefault(store.path, set()).add(entry)
 
     def _entry(self, source: str | None) -> tuple[str, list[str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from casstore.clock import current_time
-from casstore.errors import CasstoreError, StorageError
+from casstore.errors import CasstoreError, StorageError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,11 +74,15 @@ class Session:
         return cls(backend, lock_timeout=lock_timeout, command=command, cautious=cautious)
 
     @classmethod
-    def in_memory(cls) -> Self:
-        """The session of a new store in memory."""
+    def in_memory(cls, like: Session | None = None) -> Self:
+        """The session of a new store in memory, with what `like`, one in memory too, holds now."""
         from casstore.backends.memory.backend import MemoryBackend
 
-        return cls(MemoryBackend())
+        if like is None:
+            return cls(MemoryBackend())
+        if not isinstance(like.backend, MemoryBackend):
+            raise UsageError(f"not a store in memory: {like.backend.where}")
+        return cls(like.backend.twin())
 
     def __del__(self) -> None:
         self.close()

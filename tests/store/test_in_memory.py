@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from casstore import Conflict, NotAStore, NotFound, Store
+from casstore import Conflict, NotAStore, NotFound, Store, UsageError
+from casstore.store.session import Session
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "images" / "docker-save"
 ARCHIVE = FIXTURES / "commit.tar"
@@ -109,6 +110,33 @@ def test_a_pushed_image_comes_from_what_was_imported(store: Store) -> None:
     assert store.get("imported:1").id == image
     with pytest.raises(NotFound):
         store.get("imported:2")
+
+
+def test_a_twin_begins_with_the_same_and_goes_its_own_way(store: Store) -> None:
+    store.leases.add("held", names(store)[0])
+    before = names(store)
+    twin = Store(session=Session.in_memory(like=store.session))
+
+    assert twin.images(all=True) == store.images(all=True)
+    assert twin.leases.list() == store.leases.list()
+
+    twin.leases.remove("held")
+    twin.remove(before)
+    store.tag(before[0], "later:1")
+
+    assert twin.images(all=True) == []
+    assert names(store) == sorted([*before, "later:1"])
+    assert (store.check().findings, len(store.leases.list())) == ((), 1)
+
+
+def test_the_twin_of_a_store_that_is_not_there_is_not_there() -> None:
+    with pytest.raises(NotAStore):
+        Store(session=Session.in_memory(like=Store.in_memory().session)).images()
+
+
+def test_a_store_of_files_has_no_twin_in_memory(tmp_path: Path) -> None:
+    with Store(tmp_path) as other, pytest.raises(UsageError, match="not a store in memory: /"):
+        Session.in_memory(like=other.session)
 
 
 def test_images_can_be_copied_out_of_it(store: Store, tmp_path: Path) -> None:

@@ -497,12 +497,15 @@ def pytest(bench: Bench) -> Iterator[Row]:
     folder = bench.folder / "pytest"
     folder.mkdir()
     archive = bench.archive("ten", lambda path: archives.same_layer(path, 10))
-    (folder / "test_with.py").write_text(
-        "import pytest\n"
+    marked = (
         f"@pytest.mark.casstore_image({str(archive)!r})\n"
         f"@pytest.mark.parametrize('number', range({count}))\n"
         "def test_one(casstore_store, number):\n"
         "    assert casstore_store.get('same/image3:1').os == 'linux'\n"
+    )
+    (folder / "test_with.py").write_text("import pytest\n" + marked)
+    (folder / "test_memory.py").write_text(
+        "import pytest\n@pytest.mark.casstore_in_memory\n" + marked
     )
     (folder / "test_without.py").write_text(
         "import pytest\n"
@@ -519,12 +522,13 @@ def pytest(bench: Bench) -> Iterator[Row]:
         f"pytest: {count} tests",
         [
             Contender("with a casstore_store each", [*words, str(folder / "test_with.py")]),
+            Contender("the same in memory", [*words, str(folder / "test_memory.py")]),
             Contender("with a tmp_path each", [*words, str(folder / "test_without.py")]),
         ],
         bench.long_runs,
     )
-    if len(rows) == 2:
-        rows[0].note = f"{(rows[0].wall - rows[1].wall) / count * 1000:.1f} ms a test"
+    for row in rows[:-1] if len(rows) == 3 else ():
+        row.note = f"{(row.wall - rows[-1].wall) / count * 1000:.1f} ms a test"
     yield from rows
 
 

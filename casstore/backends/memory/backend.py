@@ -30,15 +30,26 @@ class MemoryBackend:
 
     where = "memory"
 
-    def __init__(self) -> None:
-        self.blobs = MemoryBlobs()
-        self.uses = MemoryUses()
+    def __init__(
+        self,
+        blobs: MemoryBlobs | None = None,
+        uses: MemoryUses | None = None,
+        tables: Tables | None = None,
+    ) -> None:
+        """A store with this content; without `tables` there is none yet."""
+        self.blobs = blobs or MemoryBlobs()
+        self.uses = uses or MemoryUses()
         self.published = NothingPublished(lambda: self._tables)
         self.reserve = NoReserve()
-        self._tables = Tables(meta={"generation": 0})
-        self._exists = False
+        self._tables = tables or Tables(meta={"generation": 0})
+        self._exists = tables is not None
         self._lock = threading.Lock()
         self._holds: list[MemoryHold] = []
+
+    def twin(self) -> MemoryBackend:
+        """Another store with the same content, at no cost: no bytes are copied, nor hard leases."""
+        tables = self._tables if self._exists else None  # which a change copies before it edits
+        return MemoryBackend(self.blobs.copy(), self.uses.copy(), tables)
 
     def exists(self) -> bool:
         return self._exists
@@ -193,8 +204,11 @@ class MemoryHold:
 class MemoryUses:
     """Last uses, of which the latest counts."""
 
-    def __init__(self) -> None:
-        self._noted: list[tuple[Digest, int]] = []
+    def __init__(self, noted: Iterable[tuple[Digest, int]] = ()) -> None:
+        self._noted = list(noted)
+
+    def copy(self) -> MemoryUses:
+        return MemoryUses(self._noted)
 
     def note(self, images: Iterable[Digest], now: int) -> None:
         self._noted += ((image, now) for image in images)

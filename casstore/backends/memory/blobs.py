@@ -14,7 +14,7 @@ from casstore.model.document import MAX_DOCUMENT
 from casstore.model.state import StoredFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from casstore.model.digest import Digest
     from casstore.ports.view import View
@@ -23,9 +23,17 @@ if TYPE_CHECKING:
 class MemoryBlobs:
     """The blobs of a store."""
 
-    def __init__(self) -> None:
-        self._bytes: dict[Digest, bytes] = {}
-        self._written: dict[Digest, int] = {}
+    def __init__(
+        self,
+        content: Mapping[Digest, bytes] | None = None,
+        written: Mapping[Digest, int] | None = None,
+    ) -> None:
+        self._bytes = dict(content or {})
+        self._written = dict(written or {})
+
+    def copy(self) -> MemoryBlobs:
+        """The same blobs, to be added to and discarded apart from these."""
+        return MemoryBlobs(self._bytes, self._written)
 
     def put(self, digest: Digest, data: bytes) -> None:
         """Give bytes their digest; they are what it says."""
