@@ -46,14 +46,14 @@ class Space(Value):
 
 def parse_size(text: str) -> int | None:
     """Bytes: a number with or without a unit (`50GB`, `1.5 TiB`, `1000`); None if it is none."""
-    return _measure(text, _SIZES, MAX_SIZE, fold=True)
+    return _measure(text, _SIZES, MAX_SIZE)
 
 
 def parse_share(text: str) -> int | None:
     """A share of one in hundredths of a percent, from `85%` or `12.5%`; None if it is none."""
     if not text.endswith("%"):
         return None
-    return _measure(text[:-1], {"": WHOLE // 100}, WHOLE, fold=False)
+    return _measure(text[:-1], {"": WHOLE // 100}, WHOLE)
 
 
 def parse_space(text: str) -> Space | None:
@@ -106,12 +106,12 @@ def share_text(share: int) -> str:
     return f"{share / (WHOLE // 100):g}%"
 
 
-def _measure(text: str, units: Mapping[str, int], most: int, *, fold: bool) -> int | None:
+def _measure(text: str, units: Mapping[str, int], most: int) -> int | None:
     at = 0
     while at < len(text) and text[at] in _NUMBER:
         at += 1
     unit = text[at:].removeprefix(" ")
-    value = _scaled(text[:at], units.get(unit.upper() if fold and unit.isascii() else unit))
+    value = _scaled(text[:at], units.get(unit.upper() if unit.isascii() else unit))
     return value if value is not None and value <= most else None
 
 

@@ -154,7 +154,6 @@ def chain_ids(diff_ids: Sequence[Digest]) -> tuple[Digest, ...]:
 class HistoryPrint(Value):
     """A history as its digests: a chain of thousands of images is millions of steps."""
 
-    steps: int
     whole: Digest
     below: Digest  # of all steps but the last
 
@@ -162,20 +161,16 @@ class HistoryPrint(Value):
     def of(cls, history: Sequence[HistoryEntry]) -> Self:
         """The print of these steps."""
         parts = [repr(tuple(step)).encode("utf-8", "surrogatepass") for step in history]
-        return cls(len(parts), sha256(b"".join(parts)), sha256(b"".join(parts[:-1])))
+        return cls(sha256(b"".join(parts)), sha256(b"".join(parts[:-1])))
 
     def may_follow(self, parent: HistoryPrint) -> bool:
         """The same as `is_child_history`."""
-        if not parent.steps and not self.steps:
-            return True
-        return self.steps == parent.steps + 1 and self.below == parent.whole
+        return self.below == parent.whole
 
 
 def is_child_history(parent: Sequence[HistoryEntry], child: Sequence[HistoryEntry]) -> bool:
     """Whether a recorded parent is possible: exactly one more step, or no history at all."""
-    if not parent and not child:
-        return True
-    return len(child) == len(parent) + 1 and tuple(child[:-1]) == tuple(parent)
+    return tuple(child[:-1]) == tuple(parent)
 
 
 def _diff_ids(fields: Fields) -> tuple[Digest, ...]:

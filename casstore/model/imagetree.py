@@ -150,14 +150,10 @@ class _Walk:
         if data is None:
             return None
         document = parse_document(data, descriptor)
-        # In place before its children: an index cannot hold itself, but it can say so.
-        kind = INDEX if isinstance(document, Index) else MANIFEST
-        self._add(descriptor, kind, ())
         if isinstance(document, Index):
-            children = self._index(document, descriptor, depth)
+            self._add(descriptor, INDEX, self._index(document, descriptor, depth))
         else:
-            children = self._manifest(document, descriptor)
-        self._add(descriptor, kind, children)
+            self._add(descriptor, MANIFEST, self._manifest(document, descriptor))
         return document
 
     def blobs(self, top: Digest) -> tuple[BlobRecord, ...]:
@@ -182,8 +178,6 @@ class _Walk:
         children: list[Digest] = []
         for entry in index.manifests:
             child = entry.descriptor
-            if child.digest == descriptor.digest:
-                raise Refused(f"index {descriptor.digest} contains itself")
             if self._is_kept(child, entry, depth):
                 children.append(child.digest)
         if index.manifests and not children:
@@ -291,11 +285,9 @@ class _Walk:
 
     def _add(self, descriptor: Descriptor, kind: str, children: tuple[Digest, ...]) -> None:
         node = self._nodes.get(descriptor.digest)
-        if node is not None and (
-            _RANK[node.kind] > _RANK[kind] or (node.children and not children)
-        ):
-            return  # an artifact may hold as its payload what is an image to others
-        if len(self._nodes) >= MAX_LEAVES and node is None:
+        if node is not None and _RANK[node.kind] > _RANK[kind]:
+            return  # an image may have for its config what is a manifest to others
+        if len(self._nodes) >= MAX_LEAVES:
             raise Refused(f"an image tree exceeds the limit of {MAX_LEAVES} blobs")
         self._nodes[descriptor.digest] = BlobRecord(
             descriptor.digest, descriptor.size, kind, children

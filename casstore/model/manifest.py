@@ -275,7 +275,7 @@ def unknown_type(descriptor: Descriptor) -> Refused:
 
 def _check_head(fields: Fields, media_type: str) -> None:
     version = fields.values.get("schemaVersion", SCHEMA_VERSION)
-    if version not in (None, SCHEMA_VERSION) or isinstance(version, bool):
+    if version not in (None, SCHEMA_VERSION):
         raise fields.wrong("schemaVersion", f"is not {SCHEMA_VERSION}")
     if "fsLayers" in fields:
         raise Refused(f"{fields.name} has fsLayers, which only a manifest of schema 1 has")

@@ -7,8 +7,32 @@ import sys
 
 import pytest
 
+from casstore.errors import Refused
 from casstore.model import digest
-from casstore.model.digest import sha256
+from casstore.model.digest import Digest, is_hex, sha256
+
+HEX = "0123456789abcdef" * 4
+
+
+def test_a_digest_is_its_algorithm_and_64_hex_digits() -> None:
+    one = Digest.parse(f"sha256:{HEX}")
+
+    assert (one.hex, one.short, one.raw.hex()) == (HEX, "0123456789ab", HEX)
+
+
+@pytest.mark.parametrize(
+    "text", ["", HEX, f"sha512:{HEX}", f"sha256:{HEX[1:]}", f"sha256:{HEX}0",
+             f"sha256:{HEX.upper()}", None, 7, f"sha256:{HEX}".encode()],
+)  # fmt: skip
+def test_what_is_no_digest_is_refused(text: object) -> None:
+    with pytest.raises(Refused, match=r"^invalid digest "):
+        Digest.parse(text)
+
+
+def test_a_hex_number_has_a_digit() -> None:
+    assert is_hex("0")
+    assert not is_hex("")
+    assert not is_hex("0g")
 
 
 @pytest.mark.parametrize("missing", [[], ["hashlib"], ["hashlib", digest._OWN]])

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from casstore.errors import Refused
-from casstore.model.document import MAX_DEPTH, Fields, parse, read
+from casstore.model import document
+from casstore.model.document import MAX_DEPTH, MAX_DIGITS, Fields, parse, read
 from casstore.model.shape import anything
 
 
@@ -57,13 +58,57 @@ def test_a_document_may_be_as_deep_as_the_limit() -> None:
         parse(b"[" * (MAX_DEPTH + 2) + b"]" * (MAX_DEPTH + 2), "x")
 
 
+@pytest.mark.parametrize(("left", "right"), [(b"[", b"]"), (b'{"a":', b"}"), (b'[{"a":', b"}]")])
+def test_lists_and_objects_are_depth_alike(left: bytes, right: bytes) -> None:
+    levels = left.count(b"[") + left.count(b"{")
+    times = MAX_DEPTH // levels
+    beside = b",[[]]"  # so many brackets that the depth has to be looked at
+
+    read = parse(b"[" + left * (times - 1) + b"0" + right * (times - 1) + beside + b"]", "x")
+    assert isinstance(read, list)
+    with pytest.raises(Refused, match="deep"):
+        parse(left * (times + 1) + b"0" + right * (times + 1), "x")
+
+
+def test_a_list_in_a_list_of_the_greatest_depth_is_too_deep() -> None:
+    beside = b"[]," * MAX_DEPTH
+
+    parse(b"[" * MAX_DEPTH + b"]" * (MAX_DEPTH - 1) + b"," + beside[:-1] + b"]", "x")
+    with pytest.raises(Refused, match="deep"):
+        parse(b"[" * (MAX_DEPTH + 1) + b"0" + b"]" * MAX_DEPTH + b"," + beside[:-1] + b"]", "x")
+
+
 def test_brackets_in_a_string_are_not_depth() -> None:
     assert parse(b'["' + b"[" * 500 + b'"]', "x") == ["[" * 500]
 
 
 def test_a_document_over_its_limit_is_refused() -> None:
+    assert parse(b"[   ]", "x", limit=5) == []
     with pytest.raises(Refused, match="x exceeds the limit of 4 bytes"):
         parse(b"[   ]", "x", limit=4)
+
+
+def test_values_are_counted_by_what_can_hold_or_follow_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = b'[{"a": 1}, 2]'  # a list, an object and a comma
+
+    monkeypatch.setattr(document, "MAX_VALUES", 3)
+    assert parse(data, "x") == [{"a": 1}, 2]
+    monkeypatch.setattr(document, "MAX_VALUES", 2)
+    with pytest.raises(Refused, match="x exceeds the limit of 2 values"):
+        parse(data, "x")
+
+
+def test_a_number_may_have_so_many_digits() -> None:
+    assert parse(b"9" * MAX_DIGITS, "x") == 10**MAX_DIGITS - 1
+    with pytest.raises(Refused, match="more than"):
+        parse(b"9" * (MAX_DIGITS + 1), "x")
+
+
+def test_the_key_that_stands_twice_is_named() -> None:
+    with pytest.raises(Refused, match='the key "b" twice'):
+        parse(b'{"a":1,"b":2,"b":3}', "x")
 
 
 def test_a_surrogate_pair_is_one_character() -> None:
@@ -80,6 +125,11 @@ def test_fields_give_what_they_are_asked_for() -> None:
     assert fields.text_mapping("m") == {"k": "v"} and fields.mapping("absent") == {}
     assert fields.fields("m").text("k") == "v"
     assert "t" in fields and "z" not in fields
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 63) - 1])
+def test_a_size_may_be_nothing_or_all_that_fits(size: int) -> None:
+    assert Fields({"n": size}, "doc").size("n") == size
 
 
 @pytest.mark.parametrize("size", [True, -1, 1.0, "1", None, 1 << 63])

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from casstore.errors import Refused
+from casstore.model import imageconfig
 from casstore.model.digest import sha256
 from casstore.model.imageconfig import (
     MAX_DIFF_IDS,
     HistoryEntry,
+    HistoryPrint,
     ImageConfig,
     chain_ids,
     check_os,
@@ -147,3 +149,36 @@ def test_any_other_history_is_no_childs() -> None:
     assert not is_child_history([STEP], [OTHER_STEP, STEP])
     assert not is_child_history([STEP], [STEP, STEP, STEP])
     assert not is_child_history([STEP], [])
+    assert not is_child_history([], [STEP, STEP])
+
+
+@pytest.mark.parametrize("parent", [[], [STEP], [OTHER_STEP], [STEP, OTHER_STEP]])
+@pytest.mark.parametrize(
+    "child", [[], [STEP], [STEP, OTHER_STEP], [STEP, STEP, STEP], [OTHER_STEP, STEP, STEP]]
+)
+def test_the_print_of_a_history_tells_the_same(
+    parent: list[HistoryEntry], child: list[HistoryEntry]
+) -> None:
+    follows = HistoryPrint.of(child).may_follow(HistoryPrint.of(parent))
+
+    assert follows == is_child_history(parent, child)
+
+
+def test_a_history_may_have_so_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = json.dumps({"history": [{"empty_layer": True}] * 3}).encode()
+
+    monkeypatch.setattr(imageconfig, "MAX_HISTORY", 3)
+    assert len(parse_config(data).history) == 3
+    monkeypatch.setattr(imageconfig, "MAX_HISTORY", 2)
+    with pytest.raises(Refused, match=r"history that exceeds the limit of 2 steps$"):
+        parse_config(data)
+
+
+def test_an_image_may_have_so_many_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = json.dumps({"rootfs": {"type": "layers", "diff_ids": [sha256(b"")] * 3}}).encode()
+
+    monkeypatch.setattr(imageconfig, "MAX_DIFF_IDS", 3)
+    assert len(parse_config(data).diff_ids) == 3
+    monkeypatch.setattr(imageconfig, "MAX_DIFF_IDS", 2)
+    with pytest.raises(Refused, match=r"has 3 layers, which exceeds the limit of 2$"):
+        parse_config(data)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from casstore.errors import Refused
+from casstore.model import imagetree
 from casstore.model.digest import Digest, sha256
 from casstore.model.imagetree import MAX_INDEX_DEPTH, missing, read_tree
 from casstore.model.manifest import EMPTY_CONFIG
+from casstore.model.mediatype import OCI_INDEX, OCI_MANIFEST, SCHEMA1
 from casstore.model.record import Descriptor, ImageRecord, LayerRecord
 from tests.transfer.building import OCI_CONFIG, OCI_LAYER, Layout, config_of, layer
 
@@ -230,6 +233,184 @@ def test_a_foreign_layer_that_is_not_there_is_refused_and_not_fetched() -> None:
     top = tree.manifest(tree.blob(config_of(b"windows"), OCI_CONFIG), [foreign])
 
     with pytest.raises(Refused, match="foreign layer"):
+        tree.read(top)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"},
+        {"mediaType": OCI_LAYER, "urls": ["https://example.com/layer"]},
+    ],
+)
+def test_a_layer_is_foreign_by_its_type_and_by_where_it_is_to_be_had(entry: dict[str, Any]) -> None:
+    tree = Tree()
+    absent = {**entry, "digest": sha256(b"absent"), "size": 6}
+    top = tree.manifest(tree.blob(config_of(b"absent"), OCI_CONFIG), [absent])
+
+    with pytest.raises(Refused, match=rf"^blob {sha256(b'absent')} is missing$"):
+        tree.read(top)
+
+
+def test_an_artifact_of_which_a_part_is_not_there_is_refused() -> None:
+    tree = Tree()
+    absent = tree.blob(b"chart", "application/x")
+    top = tree.manifest(tree.blob(b"{}", "application/vnd.oci.empty.v1+json"), [absent])
+    tree.remove(absent)
+
+    with pytest.raises(Refused, match=rf"^blob {absent['digest']} is missing$"):
+        tree.read(top)
+
+
+def test_what_is_listed_and_is_no_document_is_kept_under_its_digest() -> None:
+    tree = Tree()
+    odd = tree.blob(b"<xml/>", "application/xml")
+    record = tree.read(odd)
+
+    assert (record.id, kinds(record), record.size) == (odd["digest"], ["other"], 0)
+    assert tree.leaves == [odd["digest"]]
+
+
+@pytest.mark.parametrize("media_type", sorted(SCHEMA1))
+def test_a_manifest_of_schema_1_is_refused_listed_or_in_an_index(media_type: str) -> None:
+    tree = Tree()
+    old = tree.blob(b"{}", media_type)
+
+    for top in (old, tree.index(tree.plain("a"), old)):
+        with pytest.raises(Refused, match=r"is of schema 1, which is obsolete$"):
+            tree.read(top)
+
+
+def test_an_index_of_nothing_is_an_image_of_nothing() -> None:
+    tree = Tree()
+
+    assert kinds(tree.read(tree.index())) == ["index"]
+
+
+def test_what_an_index_lists_twice_it_holds_twice_and_it_counts_once() -> None:
+    tree = Tree()
+    one = tree.plain("a")
+    record = tree.read(tree.index(one, one))
+
+    assert record.blobs[0].children == (one["digest"], one["digest"])
+    assert record.size == FILE_BYTES
+
+
+def test_a_leaf_is_asked_for_once() -> None:
+    tree = Tree()
+    odd = tree.blob(b"<xml/>", "application/xml")
+    tree.read(tree.index(odd, odd, tree.plain("a")))
+
+    assert tree.leaves == [odd["digest"]]
+
+
+@pytest.mark.parametrize("kind", [OCI_MANIFEST, OCI_INDEX])
+def test_what_was_kept_as_a_leaf_is_read_where_it_is_a_document(kind: str) -> None:
+    tree = Tree()
+    document = tree.plain("a") if kind == OCI_MANIFEST else tree.index(tree.plain("a"))
+    leaf = {**document, "mediaType": "application/octet-stream"}
+
+    assert len(tree.read(tree.index(leaf, document)).layers) == 1
+
+
+def test_a_manifest_that_is_also_a_config_keeps_what_it_holds() -> None:
+    tree = Tree()
+    inner = tree.plain("a")
+    value = json.loads(tree.files[f"blobs/sha256/{inner['digest'][7:]}"])
+    both = tree.blob(json.dumps({**value, **json.loads(config_of())}).encode(), OCI_MANIFEST)
+    outer = tree.manifest({**both, "mediaType": OCI_CONFIG}, [])
+    record = tree.read(tree.index(both, outer))
+
+    (node,) = (blob for blob in record.blobs if blob.digest == both["digest"])
+    assert (node.kind, len(node.children)) == ("manifest", 2)
+
+
+def test_a_config_that_has_diff_ids_for_some_layers_does_not_identify_the_image() -> None:
+    tree = Tree()
+    module = tree.blob(b"wasm", "application/wasm")
+    config = tree.blob(config_of(layer("a")), OCI_CONFIG)
+    top = tree.manifest(config, [module, tree.blob(layer("a"), OCI_LAYER)])
+    record = tree.read(top)
+
+    assert record.id == top["digest"]
+    assert kinds(record) == ["manifest", "config", "other", "layer"]
+    assert record.architecture == "amd64"
+
+
+def test_an_encrypted_layer_counts_among_those_with_a_diff_id() -> None:
+    tree = Tree()
+    config = tree.blob(config_of(b"secret", layer("a")), OCI_CONFIG)
+    layers = [
+        tree.blob(b"wasm", "application/wasm"),
+        tree.blob(b"cipher", OCI_LAYER + "+encrypted"),
+        tree.blob(layer("a"), OCI_LAYER),
+    ]
+
+    record = tree.read(tree.manifest(config, layers))
+
+    assert kinds(record) == ["manifest", "config", "other", "other", "layer"]
+    assert tree.diff_ids == [sha256(layer("a"))]
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+def test_a_config_that_does_not_speak_of_layers_is_refused_in_dockers_words(layers: int) -> None:
+    tree = Tree()
+    config = tree.blob(b'{"os": "linux"}', OCI_CONFIG)
+    top = tree.manifest(config, [tree.blob(layer("a"), OCI_LAYER)] * layers)
+
+    with pytest.raises(Refused, match=r"^invalid image JSON, no RootFS key in config sha256:"):
+        tree.read(top)
+
+
+def test_the_config_of_an_image_tells_of_it_also_where_it_says_no_system() -> None:
+    tree = Tree()
+    record = tree.read(tree.plain("a", os="", architecture="wasm"))
+
+    assert (record.os, record.architecture) == ("", "wasm")
+    assert record.id == record.blobs[1].digest
+
+
+def test_a_layer_of_another_size_than_its_descriptor_says_is_refused() -> None:
+    tree = Tree()
+    one = tree.blob(layer("a"), OCI_LAYER)
+    top = tree.manifest(
+        tree.blob(config_of(layer("a")), OCI_CONFIG), [{**one, "size": one["size"] + 1}]
+    )
+
+    with pytest.raises(Refused, match=f"^blob {one['digest']} is {one['size']} bytes long"):
+        tree.read(top)
+
+
+def test_a_tree_may_have_so_many_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = Tree()
+    top = tree.index(tree.plain("a"))  # an index, a manifest, a config
+
+    monkeypatch.setattr(imagetree, "MAX_DOCUMENTS", 3)
+    assert tree.read(top)
+    monkeypatch.setattr(imagetree, "MAX_DOCUMENTS", 2)
+    with pytest.raises(Refused, match=r"exceeds the limit of 2 documents$"):
+        tree.read(top)
+
+
+def test_a_tree_may_have_so_many_blobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = Tree()
+    top = tree.plain("a", "b", "a")  # a manifest, a config, two layers
+
+    monkeypatch.setattr(imagetree, "MAX_LEAVES", 4)
+    assert tree.read(top)
+    monkeypatch.setattr(imagetree, "MAX_LEAVES", 3)
+    with pytest.raises(Refused, match=r"exceeds the limit of 3 blobs$"):
+        tree.read(top)
+
+
+def test_a_document_is_not_asked_for_where_it_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = Tree()
+    top = tree.index()
+
+    monkeypatch.setattr(imagetree, "MAX_DOCUMENT", top["size"])
+    assert tree.read(top)
+    monkeypatch.setattr(imagetree, "MAX_DOCUMENT", top["size"] - 1)
+    with pytest.raises(Refused, match=f"exceeds the limit of {top['size'] - 1} bytes$"):
         tree.read(top)
 
 

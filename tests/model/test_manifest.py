@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from casstore.errors import Refused
+from casstore.model import manifest as manifests
 from casstore.model import mediatype
 from casstore.model.digest import Digest, sha256
 from casstore.model.manifest import (
     MAX_LAYERS,
+    MAX_MEDIA_TYPE,
     Index,
     Manifest,
     build_manifest,
@@ -105,6 +107,49 @@ def test_an_artifact_may_have_no_config() -> None:
     assert isinstance(parsed, Manifest) and not parsed.is_image
 
 
+def test_a_config_of_another_type_makes_an_artifact() -> None:
+    parsed = parse(manifest(config={**CONFIG, "mediaType": "application/vnd.example+json"}))
+
+    assert isinstance(parsed, Manifest)
+    assert not parsed.is_image
+
+
+@pytest.mark.parametrize("media_type", [mediatype.OCI_MANIFEST, mediatype.OCI_INDEX])
+def test_a_subject_is_what_a_document_refers_to(media_type: str) -> None:
+    own = {"config": CONFIG} if media_type == mediatype.OCI_MANIFEST else {"manifests": []}
+    parsed = parse({"schemaVersion": 2, **own, "subject": LAYER}, media_type)
+
+    assert parsed.subject is not None
+    assert parsed.subject.descriptor.digest == LAYER["digest"]
+
+
+def test_a_manifest_may_have_so_many_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifests, "MAX_LAYERS", 2)
+
+    assert parse(manifest(layers=[LAYER] * 2))
+    with pytest.raises(Refused, match=r"has 3 layers, which exceeds the limit of 2$"):
+        parse(manifest(layers=[LAYER] * 3))
+
+
+def test_an_index_may_have_so_many_manifests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifests, "MAX_CHILDREN", 2)
+
+    assert parse({"schemaVersion": 2, "manifests": [LAYER] * 2}, mediatype.OCI_INDEX)
+    with pytest.raises(Refused, match=r"has 3 manifests, which exceeds the limit of 2$"):
+        parse({"schemaVersion": 2, "manifests": [LAYER] * 3}, mediatype.OCI_INDEX)
+
+
+def test_what_is_wrong_in_an_index_is_told_by_its_number_from_1() -> None:
+    with pytest.raises(Refused, match=r"^manifest 2 of index .* has no mediaType$"):
+        parse({"schemaVersion": 2, "manifests": [LAYER, {}]}, mediatype.OCI_INDEX)
+
+
+@pytest.mark.parametrize("version", [True, False, 1, "2"])
+def test_a_version_is_the_number_2(version: object) -> None:
+    with pytest.raises(Refused, match=r'"schemaVersion" of .* is not 2$'):
+        parse(manifest(schemaVersion=version))
+
+
 def test_a_config_of_nothing_makes_an_artifact() -> None:
     parsed = parse(manifest(config={**CONFIG, "digest": sha256(b"{}"), "size": 2}))
 
@@ -187,6 +232,25 @@ def test_a_descriptor_has_a_media_type(media_type: object) -> None:
         parse_entry({**LAYER, "mediaType": media_type}, "x")
 
 
+def test_a_media_type_may_have_so_many_characters() -> None:
+    longest = "a" * MAX_MEDIA_TYPE
+
+    assert parse_entry({**LAYER, "mediaType": longest}, "x").descriptor.media_type == longest
+    with pytest.raises(Refused, match="invalid media type"):
+        parse_entry({**LAYER, "mediaType": longest + "a"}, "x")
+
+
+def test_embedded_data_is_as_long_as_the_content() -> None:
+    with pytest.raises(Refused, match='"data" of x is not the content'):
+        parse_entry({**LAYER, "size": 2, "data": base64.b64encode(b"l").decode()}, "x")
+
+
+@pytest.mark.parametrize("junk", ["\n", " ", "*"])
+def test_embedded_data_is_base64_and_nothing_else(junk: str) -> None:
+    with pytest.raises(Refused, match='"data" of x is not base64'):
+        parse_entry({**LAYER, "data": base64.b64encode(b"l").decode() + junk}, "x")
+
+
 def test_embedded_data_is_the_content() -> None:
     right = base64.b64encode(b"l").decode()
 
@@ -217,6 +281,12 @@ def test_index_json_that_says_it_is_a_manifest_is_refused() -> None:
     for media_type in (mediatype.OCI_MANIFEST, *mediatype.SCHEMA1):
         with pytest.raises(Refused, match=r"index\.json says it is of the media type"):
             parse_index_json(json.dumps({"mediaType": media_type, "manifests": []}).encode())
+
+
+def test_our_own_manifest_calls_a_config_as_it_is_told_to() -> None:
+    data = build_manifest(sha256(b"c"), 1, [], "application/vnd.example+json")
+
+    assert json.loads(data)["config"]["mediaType"] == "application/vnd.example+json"
 
 
 def test_our_own_manifest_is_the_same_bytes_every_time() -> None:

@@ -34,7 +34,9 @@ from tests.mutation.mutants import FUNCTION, Mutant
 from tests.mutation.reach import ROOT, Reach, Recorder
 
 SURVIVED, KILLED = 77, 78  # exit statuses; any other is a crash, or time that ran out
-PATIENCE = 20.0  # seconds, and as often a test's own time, before a test counts as hanging
+# Seconds, and as often a test's own time, before a test counts as hanging: of the processor, for
+# others may be using it, and of the clock, for a test that waits for ever uses none.
+BUSY, WAITING = 5.0, 60.0
 MEMORY = 6 << 30
 KILLERS = 3  # tests that killed the last mutants of the same function are tried first
 # The tests there start casstore as processes, where a mutant is not.
@@ -115,10 +117,12 @@ class Trier:
         terminal = sys.__stderr__
         assert terminal is not None
         for item, following in zip(items, [*items[1:], None], strict=True):
-            patience = PATIENCE * (1 + self._seconds.get(item.nodeid, 0))
-            faulthandler.dump_traceback_later(patience, exit=True, file=terminal)
+            times = 1 + self._seconds.get(item.nodeid, 0)
+            signal.setitimer(signal.ITIMER_PROF, BUSY * times)
+            faulthandler.dump_traceback_later(WAITING * times, exit=True, file=terminal)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_PROF, 0)
         return SURVIVED
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
