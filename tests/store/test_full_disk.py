@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from casstore.backends.local.backend import LocalBackend
 from casstore.backends.local.edits import SqliteIndex
-from casstore.backends.local.reserve import NAME
+from casstore.backends.local.reserve import NAME, Reserve
 from casstore.errors import StorageError
 from casstore.store import Store
 from tests.backends.local.behind import directory_of
@@ -102,6 +103,32 @@ def run(store: Store, *words: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "casstore", "--store", store.path, *words],
         capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
     )  # fmt: skip
+
+
+def test_the_reserve_is_made_again_once_the_index_has_given_back_its_own_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def noted(kind: type, name: str) -> None:
+        act = getattr(kind, name)
+
+        def note(self: object, *args: object, **named: object) -> object:
+            done.append(name)
+            return act(self, *args, **named)
+
+        monkeypatch.setattr(kind, name, note)
+
+    with Store(str(tmp_path / "store")) as store:
+        store.load(io.BytesIO(ARCHIVE))
+        monkeypatch.setattr(Reserve, "is_wanted", lambda _: True)
+        for kind, name in ((Reserve, "give_up"), (Reserve, "restore"), (LocalBackend, "let_go")):
+            noted(kind, name)
+        store.remove(["app:0"])
+
+    # Once while SQLite's files still take their part of a full disk, and once without them.
+    assert done == ["give_up", "restore", "let_go", "restore"]
+    assert has_reserve(store)
 
 
 FREE = [0, PAGE, 8 * PAGE, 24 * PAGE, 64 * PAGE, 256 * PAGE]

@@ -194,6 +194,21 @@ def test_an_index_json_that_another_tool_spoilt_is_written_again(store: Store, h
     assert sorted(after, key=str) == sorted(before["manifests"], key=str)
 
 
+def test_a_rebuild_believes_an_index_json_of_the_database_s_own_generation(store: Store) -> None:
+    layout = directory_of(store).layout
+    with store.session.change() as change:
+        listed = list(change.index.all_published())
+    rows = [row for row in listed if row.name != "docker.io/library/test2:1"]
+    generation = layout.generation()
+    assert generation is not None
+    layout.write(rows, generation)
+
+    store.check(rebuild=True)
+
+    names = [name.familiar for image in store.images() for name in image.names]
+    assert names == ["test1:1", "test:1", "attached-last:1"]
+
+
 def in_a_child_that_dies(action: Callable[[], object]) -> None:
     """Run `action` in a forked process that is gone when it calls `die`."""
     child = os.fork()

@@ -45,6 +45,20 @@ def test_a_pin_survives_an_rmi_beside_it(store: Store) -> None:
         ingest.close()
 
 
+def test_a_blob_that_is_damaged_is_not_found_however_often_it_is_asked_for(store: Store) -> None:
+    with store:
+        ingest = staging(store)
+        found = ingest.layer_with_diff_id(sha256(LAYERS[0]))
+        assert found is not None
+        ingest.close()
+        Path(directory_of(store).blobs.path(found.digest)).write_bytes(b"cut short")
+        ingest = staging(store)
+
+        assert [ingest.has(found.digest) for _ in range(2)] == [None, None]
+        assert os.listdir(ingest.directory) == []
+        ingest.close()
+
+
 def test_a_load_puts_back_what_an_rmi_took_while_it_read(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
