@@ -25,8 +25,8 @@ def parse_time(text: str) -> int | None:
     date, clock, zone = text[:10], text[11:19], text[19:]
     if text[10:11] not in ("T", "t") or date[4:8:3] != "--" or clock[2:6:3] != "::":
         raise ValueError(text)
-    year, month, day = _number(date[:4], 4), _number(date[5:7], 2), _number(date[8:10], 2)
-    hour, minute, second = _number(clock[:2], 2), _number(clock[3:5], 2), _number(clock[6:8], 2)
+    year, month, day = _number(date[:4]), _number(date[5:7]), _number(date[8:10])
+    hour, minute, second = _number(clock[:2]), _number(clock[3:5]), _number(clock[6:8])
     fraction = 0
     if zone.startswith("."):
         digits = zone[1 : len(zone) - len(zone[1:].lstrip("0123456789"))]
@@ -65,8 +65,8 @@ def go_time(text: str) -> str:
     return clock + fraction + ("Z" if _offset(zone) == 0 else zone)
 
 
-def _number(text: str, width: int) -> int:
-    if len(text) != width or not _DIGITS.issuperset(text):
+def _number(text: str) -> int:
+    if not _DIGITS.issuperset(text):
         raise ValueError(text)
     return int(text)
 
@@ -76,7 +76,7 @@ def _offset(text: str) -> int:
         return 0
     if len(text) != 6 or text[0] not in "+-" or text[3] != ":":
         raise ValueError(text)
-    hours, minutes = _number(text[1:3], 2), _number(text[4:6], 2)
+    hours, minutes = _number(text[1:3]), _number(text[4:6])
     if hours > 24 or minutes > 59:
         raise ValueError(text)
     seconds = hours * 3600 + minutes * 60

@@ -82,7 +82,7 @@ class Keys:
         renamed: dict[str, str] = {}  # from the right spelling
         for key, item in value.items():
             right = self._spelling.get(key.casefold())
-            if right is None or right == key or item is None or value.get(right) is not None:
+            if right is None or item is None or value.get(right) is not None:
                 continue
             if right in renamed:
                 raise Refused(
@@ -93,5 +93,5 @@ class Keys:
         if not renamed:
             return value
         taken = set(renamed.values())
-        left = {k: v for k, v in value.items() if k not in taken and k not in renamed}
+        left = {k: v for k, v in value.items() if k not in taken}
         return {**left, **{right: value[key] for right, key in renamed.items()}}

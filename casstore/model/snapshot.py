@@ -155,8 +155,8 @@ class Snapshot:
             for manifest in self._holdings.pop(image):
                 self._counts[manifest] -= 1
             parent = self.facts.pop(image).parent
-            if parent is not None and parent in self._children:
-                self._children[parent].pop(image, None)
+            if parent is not None:
+                del self._children[parent][image]
             self._names.pop(image, None)
         for blob in plan.free:
             self._subjects.pop(blob, None)

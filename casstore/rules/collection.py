@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
 
-from casstore.errors import Conflict
 from casstore.model.amount import duration_text, size_text
 from casstore.model.reference import familiar_name, subject_of
 from casstore.rules.filters import protects
@@ -195,8 +194,6 @@ class _Pass:
         aims = self._unmet()
         while queue and (aims or not self.goals):
             image = heappop(queue)[-1]
-            if not self._snapshot.has_image(image):
-                continue  # it went along with its last child
             for parent in self._take(image, aims):
                 if parent in self._free_to_go:
                     heappush(queue, self._key(parent))
@@ -206,11 +203,7 @@ class _Pass:
     def _take(self, image: Digest, aims: Sequence[Goal]) -> list[Digest]:
         """Plan one removal; returns the parents that it leaves without a child."""
         snapshot = self._snapshot
-        try:
-            removal = plan_deletion(snapshot, image, spare=self._is_spared)
-        except Conflict as conflict:
-            self.kept[image] = (LEASED, str(conflict))
-            return []
+        removal = plan_deletion(snapshot, image, spare=self._is_spared)
         if snapshot.stored - removal.freed < self._floor:
             self.kept[image] = (
                 RESERVED, f"without it the store would fall below {size_text(self._floor)}",

@@ -53,6 +53,24 @@ def test_a_value_of_another_type_is_left_to_who_asks_for_it(value: object) -> No
     assert SHAPE(value, "x") == value
 
 
+@pytest.mark.parametrize("value", [None, 7, "x", [], {}])
+def test_what_is_no_list_and_no_map_of_strings_is_left_too(value: object) -> None:
+    assert strings(value, "x") == value
+    assert marks(value, "x") == value
+
+
+def test_a_shape_is_made_of_what_stands_at_its_keys() -> None:
+    shape = Keys({"list": Each(strings)}, "plain")
+
+    assert shape({"LIST": [["a", None]], "Plain": None, "other": 1}, "x") == {
+        "list": [["a", ""]], "Plain": None, "other": 1,
+    }  # fmt: skip
+
+
+def test_a_shape_may_have_nothing_but_plain_keys() -> None:
+    assert Keys(None, "plain")({"PLAIN": 1}, "x") == {"plain": 1}
+
+
 def test_what_is_in_shape_stays_the_same() -> None:
     value = {"RootFS": 1, "inner": {"diff_ids": []}, "list": [], "more": None}
 
