@@ -116,7 +116,9 @@ def test_a_config_of_another_type_makes_an_artifact() -> None:
 
 @pytest.mark.parametrize("media_type", [mediatype.OCI_MANIFEST, mediatype.OCI_INDEX])
 def test_a_subject_is_what_a_document_refers_to(media_type: str) -> None:
-    own = {"config": CONFIG} if media_type == mediatype.OCI_MANIFEST else {"manifests": []}
+    own: dict[str, Any] = (
+        {"config": CONFIG} if media_type == mediatype.OCI_MANIFEST else {"manifests": []}
+    )
     parsed = parse({"schemaVersion": 2, **own, "subject": LAYER}, media_type)
 
     assert parsed.subject is not None

@@ -23,6 +23,7 @@ from casstore.model.place import Place, parse_place
         ("docker-archive:a.tar:@0", Place("docker-archive", "a.tar", "@0")),
         ("dir", Place("casstore", "dir", "")),
         ("oci", Place("casstore", "oci", "")),
+        ("docker", Place("casstore", "docker", "")),
     ],
 )
 def test_a_place_is_a_transport_and_what_it_leads_to(text: str, place: Place) -> None:

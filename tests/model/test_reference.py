@@ -97,7 +97,7 @@ def test_a_domain_is_labels_or_an_address_in_brackets_and_perhaps_a_port(domain:
 @pytest.mark.parametrize(
     "domain",
     ["-a.b", "a-.b", "a..b", ".b", "a.", "a_b.c", "host:", "host:x", "host:1x", "[]", "[::1",
-     "[::g]", "[::1]x", "[::1]:", "[::1]:x", "[::1]1", ":5000", "host:\u0661"],
+     "[::g]", "[::1]x", "[::1]:", "[::1]:x", "[::1]1", "[::1]15", "[]:1", ":5000", "host:\u0661"],
 )  # fmt: skip
 def test_what_is_no_domain_is_refused(domain: str) -> None:
     with pytest.raises(InvalidReference, match=r"^invalid reference format"):
