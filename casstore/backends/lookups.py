@@ -7,17 +7,17 @@ layer, and for an image with all that it needs, to stay available.
 from __future__ import annotations
 
 from casstore.errors import Damaged
+from casstore.model.descriptor import INDEX, LAYER, MANIFEST, OTHER
 from casstore.model.digest import sha256
-from casstore.model.record import INDEX, LAYER, MANIFEST, OTHER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import IO
 
+    from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
-    from casstore.model.record import Descriptor, LayerRecord
-    from casstore.model.state import BlobState
+    from casstore.model.state import BlobState, LayerRecord
     from casstore.ports.view import View
 
 

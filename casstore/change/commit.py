@@ -21,7 +21,7 @@ from itertools import islice
 
 from casstore.errors import CasstoreError, Conflict, StorageError
 from casstore.files import durable
-from casstore.model.state import GENERATION, ON_DEMAND, PUBLISH
+from casstore.model.keys import GENERATION, ON_DEMAND, PUBLISH, SETTING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from casstore.model.digest import Digest
-    from casstore.model.state import HardLease, Published
+    from casstore.model.lease import HardLease
+    from casstore.model.published import Published
     from casstore.ports.backend import Backend
     from casstore.ports.ingest import Ingest
     from casstore.ports.locks import WritersLock
@@ -129,7 +130,7 @@ class Change:
     def _recover(self) -> None:
         """Finish what a crash interrupted, as part of this change."""
         generation = self.index.meta(GENERATION)
-        self._on_demand = self.index.meta(PUBLISH) == ON_DEMAND
+        self._on_demand = self.index.meta(SETTING + PUBLISH) == ON_DEMAND
         stale = self._published.generation() != generation
         doomed = self.index.has_doomed()
         if stale or doomed:
@@ -174,7 +175,7 @@ class Change:
         generation = self.index.meta(GENERATION)
         if anew or self._published.generation() != generation:
             self._published.write(self.index.all_published(), generation)
-        if self.index.meta(PUBLISH) != ON_DEMAND:
+        if self.index.meta(SETTING + PUBLISH) != ON_DEMAND:
             self._published.forget_last()
 
     def commit(self) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from casstore.clock import current_time, end_of
 from casstore.errors import CasstoreError, Conflict, NotFound, quote
-from casstore.results.removal import Outcome, PruneResult, RemovalResult
+from casstore.model.keys import SETTING, TRASH_KEEP
+from casstore.model.removal import Outcome, PruneResult, RemovalResult
 from casstore.rules.removal import plan_removal, without_freeing
 
 TYPE_CHECKING = False
@@ -14,12 +15,11 @@ if TYPE_CHECKING:
     from casstore.change.commit import Change
     from casstore.change.rehearsal import Rehearsal
     from casstore.model.digest import Digest
-    from casstore.model.plan import RemovalPlan
+    from casstore.model.removal import RemovalPlan
     from casstore.ports.edits import Bin
     from casstore.ports.view import View
     from casstore.rules.filters import Filters
 
-_KEEP_SETTING = "setting.trash.keep"  # as rules/settings.py has it, which costs an import
 _NO_TIME = -(1 << 63)
 _MANY = 10  # removals, from which on it pays to look what the store has at all
 
@@ -71,7 +71,7 @@ class _Bin:
     def __init__(self, change: Change | Rehearsal, keep: int | None) -> None:
         """`keep` in ns, None for what the store's setting says; expired entries go first."""
         self._index = change.index
-        if keep is None and change.index.meta(_KEEP_SETTING) is not None:
+        if keep is None and change.index.meta(SETTING + TRASH_KEEP) is not None:
             from casstore.rules.settings import keep_in_force
 
             keep = keep_in_force(change.index.meta)
@@ -99,7 +99,7 @@ def prune_images(
     change: Change | Rehearsal, *, everything: bool, filters: Sequence[str], keep: int | None
 ) -> PruneResult:
     """Remove what retention picks, skipping what is in use; see `Store.prune`. `keep` is in ns."""
-    from casstore.results.removedlines import RemovedLines
+    from casstore.model.removedlines import RemovedLines
     from casstore.rules.filters import BadFilter
     from casstore.rules.retention import prune_arguments
 

@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from casstore.errors import Damaged, Refused, quote
 from casstore.model import document
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
 from casstore.model.document import Fields
-from casstore.model.record import Descriptor
 from casstore.model.signatures import go_json
 from casstore.ports.ingest import Draft
 from casstore.startup.value import Value

@@ -16,13 +16,14 @@ from casstore.crypt.layercipher import DecryptedLayer, encrypt_layer
 from casstore.errors import Refused, Unsupported, UsageError, quote
 from casstore.flows.save import is_readable
 from casstore.model import mediatype
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
 from casstore.model.document import read as read_document
 from casstore.model.imageconfig import parse_config
 from casstore.model.imagetree import read_tree
 from casstore.model.manifest import DOCUMENT, Manifest, parse_document
 from casstore.model.mediatype import ENCRYPTED, OCI_CONFIG, OCI_MANIFEST, as_oci_layer
-from casstore.model.record import Arrival, Descriptor
+from casstore.model.record import Arrival
 from casstore.model.reference import parse_target
 from casstore.model.signatures import go_json
 from casstore.rules.resolve import resolve

@@ -6,8 +6,9 @@ import os
 from typing import IO, TYPE_CHECKING, cast
 
 from casstore.errors import InvalidReference, NotFound, Refused, Unsupported, quote
+from casstore.model.descriptor import CONFIG, LAYER
 from casstore.model.platform import of_machine, parse_platform
-from casstore.model.record import CONFIG, LAYER, Arrival
+from casstore.model.record import Arrival
 from casstore.model.reference import parse_name, parse_target
 from casstore.rules.resolve import resolve
 from casstore.transfer.compress import parse_compression

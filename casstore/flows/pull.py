@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 
 from casstore.errors import NotFound, Refused, RegistryError, UsageError
-from casstore.model.manifest import Platform
-from casstore.model.platform import normal, of_machine, runs, shown
-from casstore.model.record import INDEX, MANIFEST, Arrival
+from casstore.model.descriptor import INDEX, MANIFEST
+from casstore.model.platform import Platform, normal, of_machine, runs, shown
+from casstore.model.record import Arrival
 from casstore.model.reference import Reference, parse_name
 from casstore.registry.fetch import choose_manifest, fetch_tree
 from casstore.registry.referrers import MAX_REFERRERS, cosign_artifacts, referrers_of
@@ -23,8 +23,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
-    from casstore.model.record import Descriptor, ImageRecord
+    from casstore.model.record import ImageRecord
     from casstore.model.reference import Name
     from casstore.ports.ingest import Intake
     from casstore.progress import Progress

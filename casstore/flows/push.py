@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 
 from casstore.errors import NotFound, Refused, RegistryError, UsageError
+from casstore.model.descriptor import LAYER, Descriptor
 from casstore.model.digest import sha256
 from casstore.model.manifest import Manifest, parse_document
-from casstore.model.record import LAYER, Descriptor
 from casstore.model.reference import Reference, familiar_name, parse_name, subject_of
 from casstore.model.signatures import grows, united
 from casstore.queries.inspection import documents_of

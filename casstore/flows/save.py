@@ -6,8 +6,8 @@ import os
 
 from casstore.errors import NotFound, UsageError, quote
 from casstore.files import durable
+from casstore.model.descriptor import INDEX, MANIFEST, OTHER
 from casstore.model.digest import Digest
-from casstore.model.record import INDEX, MANIFEST, OTHER
 from casstore.model.reference import parse_name, subject_of
 from casstore.rules.resolve import resolve
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import IO, BinaryIO
 
-    from casstore.model.record import Descriptor, LayerRecord
+    from casstore.model.descriptor import Descriptor
     from casstore.model.reference import Reference
+    from casstore.model.state import LayerRecord
     from casstore.ports.backend import Backend
     from casstore.ports.blobs import Blobs
     from casstore.ports.view import View

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from casstore.errors import Refused
 from casstore.flows.uniting import drop_unnamed
+from casstore.model.descriptor import Descriptor
 from casstore.model.document import read as read_document
 from casstore.model.imagetree import read_tree
 from casstore.model.manifest import DOCUMENT, Manifest, parse_document, parse_manifest
 from casstore.model.mediatype import OCI_MANIFEST, is_manifest
-from casstore.model.record import Descriptor
 from casstore.model.reference import DEFAULT_DOMAIN, LEGACY_DEFAULT_DOMAIN, Reference
 from casstore.model.signatures import layer_of, payloads_of, signature_tag, write_documents
 from casstore.results.trust import Signed, Verified

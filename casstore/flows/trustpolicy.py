@@ -31,8 +31,9 @@ from casstore.trust.policy import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
-    from casstore.model.record import Arrival, Descriptor
+    from casstore.model.record import Arrival
     from casstore.ports.ingest import Ingest
     from casstore.ports.view import View
 

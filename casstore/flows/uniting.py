@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from casstore.errors import Conflict, NotFound
+from casstore.model.descriptor import Descriptor
 from casstore.model.imagetree import read_tree
 from casstore.model.mediatype import OCI_MANIFEST, is_manifest
-from casstore.model.record import Arrival, Descriptor
+from casstore.model.record import Arrival
 from casstore.model.signatures import grows, united
 from casstore.rules.removal import plan_removal
 from casstore.transfer.stagedtree import StagedTree

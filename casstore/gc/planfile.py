@@ -11,8 +11,8 @@ from casstore.errors import CasstoreError, Refused, UsageError, quote
 from casstore.files import durable
 from casstore.model.digest import Digest
 from casstore.model.document import Fields, parse
-from casstore.model.plan import RemovalPlan
 from casstore.model.reference import Reference, parse_name
+from casstore.model.removal import RemovalPlan
 from casstore.rules.collection import Aim, CollectionPlan, Spared, Step
 from casstore.rules.policy import BadSetting, Goal, parse_rule
 

@@ -17,7 +17,7 @@ from casstore.clock import current_time
 from casstore.errors import CasstoreError, Conflict, Locked, quote
 from casstore.gc.facts import figures, read_facts
 from casstore.gc.garbage import PAUSE, collect_garbage
-from casstore.model.state import GENERATION
+from casstore.model.keys import GENERATION
 from casstore.results.upkeep import Collected, CollectionResult
 from casstore.rules.collection import (
     CollectionPlan,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from casstore.change.commit import Change
     from casstore.gc.garbage import Turn
     from casstore.model.digest import Digest
-    from casstore.model.plan import RemovalPlan
+    from casstore.model.removal import RemovalPlan
     from casstore.model.snapshot import Snapshot
     from casstore.ports.backend import Backend
     from casstore.ports.edits import Edits

@@ -28,22 +28,14 @@ from __future__ import annotations
 
 from casstore.errors import Refused
 from casstore.model import mediatype
+from casstore.model.descriptor import CONFIG, INDEX, LAYER, MANIFEST, OTHER, Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT
 from casstore.model.imageconfig import ImageConfig, check_rootfs, parse_config
 from casstore.model.labels import Labels
 from casstore.model.manifest import Index, Manifest, parse_document, unknown_type
-from casstore.model.record import (
-    CONFIG,
-    INDEX,
-    LAYER,
-    MANIFEST,
-    OTHER,
-    BlobRecord,
-    Descriptor,
-    ImageRecord,
-    LayerRecord,
-)
+from casstore.model.record import BlobRecord, ImageRecord
+from casstore.model.state import LayerRecord
 from casstore.startup.value import Value
 
 TYPE_CHECKING = False

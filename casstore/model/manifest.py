@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from casstore.errors import Refused, quote
 from casstore.model import document, mediatype
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import Fields
-from casstore.model.record import Descriptor
+from casstore.model.platform import Platform
 from casstore.model.shape import Each, Keys, strings
 from casstore.startup.value import Value
 
@@ -20,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from casstore.model.record import LayerRecord
+    from casstore.model.state import LayerRecord
 
 MAX_LAYERS = 512
 MAX_CHILDREN = 10_000  # of one index, which is also the limit of images in one archive
@@ -51,14 +52,6 @@ DOCUMENT = Keys(
     },
     "schemaVersion", "mediaType", "artifactType", "fsLayers",
 )  # fmt: skip
-
-
-class Platform(Value):
-    """What an index says of the platform of one of its manifests."""
-
-    os: str
-    architecture: str
-    variant: str
 
 
 class Entry(Value):

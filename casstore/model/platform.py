@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from casstore.errors import UsageError, quote
 from casstore.model import mediatype
-from casstore.model.manifest import Platform
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +25,14 @@ _ARCHITECTURES = {
 _SYSTEMS = {"macos": "darwin"}
 _KNOWN_SYSTEMS = frozenset(("darwin", "freebsd", "linux", "macos", "wasip1", "windows"))
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
+
+
+class Platform(Value):
+    """What an image is made to run on, in Go's words (OCI image-spec, config.md)."""
+
+    os: str
+    architecture: str
+    variant: str
 
 
 def parse_platform(text: str) -> Platform:

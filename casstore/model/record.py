@@ -10,35 +10,11 @@ from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
     from casstore.model.labels import Labels
     from casstore.model.reference import Reference
-
-# Kinds of blob: what a blob is to the image that holds it.
-INDEX = "index"
-MANIFEST = "manifest"
-CONFIG = "config"
-LAYER = "layer"
-OTHER = "other"  # an artifact's config or payload: held, never interpreted
-
-
-class Descriptor(Value):
-    """A typed, sized pointer to a blob: what one document says of another (descriptor.md)."""
-
-    media_type: str
-    digest: Digest
-    size: int  # bytes as stored, so compressed where the blob is
-
-
-class LayerRecord(Value):
-    """A layer blob, with what only decompressing it can tell."""
-
-    digest: Digest  # of the blob as stored
-    size: int  # bytes as stored
-    media_type: str
-    diff_id: Digest  # of the uncompressed tar
-    diff_size: int  # bytes of the uncompressed tar
-    file_bytes: int  # sum of its regular files' sizes, a hard link counted once: Docker's SIZE
+    from casstore.model.state import LayerRecord
 
 
 class BlobRecord(Value):
@@ -46,7 +22,7 @@ class BlobRecord(Value):
 
     digest: Digest
     size: int  # bytes as stored
-    kind: str  # one of the constants above
+    kind: str  # of model.descriptor
     children: tuple[
         Digest, ...
     ]  # in document order: config first, then layers bottom first; repeats stand

@@ -17,9 +17,9 @@ from typing import Any
 
 from casstore.errors import Refused
 from casstore.model import mediatype
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.manifest import Entry, Manifest, parse_manifest
-from casstore.model.record import Descriptor
 from casstore.model.reference import Reference, subject_of
 from casstore.startup.value import Value
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from casstore.model.digest import Digest
-    from casstore.model.plan import RemovalPlan
     from casstore.model.reference import Reference
+    from casstore.model.removal import RemovalPlan
 
 
 class Snapshot:

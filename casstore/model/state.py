@@ -13,14 +13,7 @@ if TYPE_CHECKING:
     # By key, how many characters of the value are wanted.
     LabelRoom = Mapping[str, int]
 
-    from casstore.model.record import Descriptor
     from casstore.model.reference import Reference
-
-
-# Keys of the store's own figures and settings in the index, each with its values.
-GENERATION = "generation"  # of what is published
-PUBLISH = "setting.publish"  # when index.json is published
-ALWAYS, ON_DEMAND = "always", "on-demand"
 
 
 class Attached(Value):
@@ -111,6 +104,17 @@ class BlobState(Value):
     refcount: int  # edges to it, and images that hold it
 
 
+class LayerRecord(Value):
+    """A layer blob, with what only decompressing it can tell."""
+
+    digest: Digest  # of the blob as stored
+    size: int  # bytes as stored
+    media_type: str
+    diff_id: Digest  # of the uncompressed tar
+    diff_size: int  # bytes of the uncompressed tar
+    file_bytes: int  # sum of its regular files' sizes, a hard link counted once: Docker's SIZE
+
+
 class LeaseOn(Value):
     """A lease on an image: hard while a process lives, soft until it expires."""
 
@@ -137,24 +141,6 @@ def wanted_labels(
     return tuple([(key, value[: room[key]]) for key, value in labels if key in room])
 
 
-class StoredFile(Value):
-    """What lies where blobs are: a blob, or something else of that place."""
-
-    name: str
-    digest: Digest | None  # None where the name is no digest
-    size: int  # bytes
-    mode: int  # type and permissions, as stat has them
-    freed: int  # bytes that removing it frees: 0 where another name has them too
-
-
-class HardLease(Value):
-    """Images held by a live process."""
-
-    name: str
-    holder: str
-    images: tuple[Digest, ...]
-
-
 class Listed(Value):
     """An image with what a list wants to know of it."""
 
@@ -163,22 +149,3 @@ class Listed(Value):
     own_size: int  # bytes that it adds to its parent
     children: int
     pinned: bool
-
-
-class Disk(Value):
-    """The file system that a store is on."""
-
-    total: int  # bytes that people without privileges may use, in use or free
-    free: int  # of them, free
-
-
-class Published(Value):
-    """One descriptor of index.json: a name (or none), what it names, what is known of the image."""
-
-    name: Reference | None
-    top: Descriptor
-    parent: Digest | None
-    pinned: bool = False
-    place: float = 1.0  # about where in the list the record is: 0 its start, 1 its end
-    made: int = 0  # grows from name to name, in the order in which they were made; 0 without one
-    written: str | None = None  # how another tool wrote the name, if not in its familiar form

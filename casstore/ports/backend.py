@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from casstore.model.digest import Digest
-    from casstore.model.state import Disk, HardLease
+    from casstore.model.lease import HardLease
+    from casstore.model.storage import Disk
     from casstore.ports.blobs import Blobs
     from casstore.ports.checks import Checks, Unfinished
     from casstore.ports.edits import Edits

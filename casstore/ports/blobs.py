@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from typing import IO
 
     from casstore.model.digest import Digest
-    from casstore.model.record import LayerRecord
-    from casstore.model.state import StoredFile
+    from casstore.model.state import LayerRecord
+    from casstore.model.storage import StoredFile
 
 
 class Blobs(Protocol):

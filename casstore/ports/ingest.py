@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import IO
 
+    from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
-    from casstore.model.record import Descriptor, LayerRecord
+    from casstore.model.state import LayerRecord
 
 
 class Draft(Protocol):

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from casstore.model.state import Published
+    from casstore.model.published import Published
 
 
 class PublishedIndex(Protocol):

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Any
 
+    from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
-    from casstore.model.record import Descriptor, LayerRecord
     from casstore.model.reference import Reference
     from casstore.model.snapshot import Snapshot
     from casstore.model.state import (
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         BlobState,
         ImageFacts,
         LabelRoom,
+        LayerRecord,
         LeaseOn,
         Listed,
         Naming,

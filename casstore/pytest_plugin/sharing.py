@@ -10,16 +10,18 @@ from itertools import groupby
 from shutil import copyfileobj
 from typing import TYPE_CHECKING
 
+from casstore.model.descriptor import LAYER
 from casstore.model.labels import Labels
-from casstore.model.record import LAYER, Arrival, BlobRecord, ImageRecord
+from casstore.model.record import Arrival, BlobRecord, ImageRecord
 from casstore.store.intake import take_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
-    from casstore.model.record import Descriptor, LayerRecord
     from casstore.model.reference import Reference
+    from casstore.model.state import LayerRecord
     from casstore.ports.ingest import Ingest
     from casstore.ports.view import View
     from casstore.store import Store

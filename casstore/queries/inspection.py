@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from casstore.model.descriptor import CONFIG, INDEX, MANIFEST
 from casstore.model.dockertypes import IMAGE, NO_TIME, shaped
 from casstore.model.imageconfig import is_child_history, parse_config
 from casstore.model.manifest import Manifest, parse_document
-from casstore.model.record import CONFIG, INDEX, MANIFEST
 from casstore.model.rfc3339 import format_time, go_time
 from casstore.results.images import HistoryRow
 from casstore.rules.resolve import resolve
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from casstore.model.digest import Digest
     from casstore.model.imageconfig import ImageConfig
-    from casstore.model.manifest import Platform
+    from casstore.model.platform import Platform
     from casstore.ports.blobs import Blobs
     from casstore.ports.view import View
 

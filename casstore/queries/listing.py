@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.model.record import INDEX, LAYER, MANIFEST
+from casstore.model.descriptor import INDEX, LAYER, MANIFEST
 from casstore.results.images import Image, ImageSummary
 
 TYPE_CHECKING = False

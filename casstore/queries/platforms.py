@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from casstore.errors import NotFound
 from casstore.model import mediatype
-from casstore.model.manifest import Index, Manifest, Platform, parse_document
-from casstore.model.platform import choose, normal, runs, shown
-from casstore.model.record import LAYER
+from casstore.model.descriptor import LAYER
+from casstore.model.manifest import Index, Manifest, parse_document
+from casstore.model.platform import Platform, choose, normal, runs, shown
 from casstore.results.images import PlatformRow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
     from casstore.model.manifest import Entry
-    from casstore.model.record import Descriptor
     from casstore.ports.blobs import Blobs
     from casstore.ports.view import View
 

@@ -11,15 +11,14 @@ does: without that, each step of a build would make its own image look shared.
 
 from __future__ import annotations
 
-from casstore.model.record import INDEX, LAYER, MANIFEST
+from casstore.model.descriptor import INDEX, LAYER, MANIFEST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from casstore.model.digest import Digest
-    from casstore.model.record import LayerRecord
-    from casstore.model.state import BlobState
+    from casstore.model.state import BlobState, LayerRecord
     from casstore.ports.backend import Backend
     from casstore.ports.view import View
 

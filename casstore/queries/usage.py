@@ -6,7 +6,7 @@ intermediate images are no rows of their own, and share nothing with what is bui
 
 from __future__ import annotations
 
-from casstore.model.record import LAYER
+from casstore.model.descriptor import LAYER
 from casstore.queries.spacemap import SpaceMap
 from casstore.results.space import DiskUsage, DiskUsageRow
 

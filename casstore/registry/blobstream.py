@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from casstore.errors import Refused
-from casstore.model.record import Descriptor
+from casstore.model.descriptor import Descriptor
 from casstore.registry.answer import Answer
 from casstore.registry.failures import BrokenConnection
 from casstore.registry.http import ATTEMPTS

@@ -11,11 +11,13 @@ from typing import IO, cast
 
 from casstore.errors import NotFound, Refused
 from casstore.model import mediatype
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.imagetree import check_digest, check_size, read_tree
-from casstore.model.manifest import Index, Manifest, Platform, parse_document
-from casstore.model.platform import choose, shown
-from casstore.model.record import Descriptor, ImageRecord, LayerRecord
+from casstore.model.manifest import Index, Manifest, parse_document
+from casstore.model.platform import Platform, choose, shown
+from casstore.model.record import ImageRecord
+from casstore.model.state import LayerRecord
 from casstore.ports.ingest import Intake
 from casstore.progress import Progress, Task
 from casstore.registry.blobstream import BlobStream

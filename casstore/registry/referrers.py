@@ -11,10 +11,10 @@ import json
 
 from casstore.errors import NotFound, Refused, RegistryError, quote
 from casstore.model import mediatype
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT
 from casstore.model.manifest import Entry, Index, Manifest, parse_document, parse_index
-from casstore.model.record import Descriptor
 from casstore.registry.answer import Answer
 from casstore.registry.documents import decoded
 from casstore.registry.http import ATTEMPTS

@@ -13,9 +13,9 @@ from urllib.parse import urlencode
 
 from casstore.errors import NotFound, Refused, RegistryError, quote
 from casstore.model import mediatype
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT
-from casstore.model.record import Descriptor
 from casstore.model.reference import is_tag
 from casstore.registry.address import (
     HTTP,

@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from casstore.errors import Damaged, RegistryError, quote
 from casstore.model import mediatype
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
 from casstore.model.manifest import Manifest, parse_document
-from casstore.model.record import Descriptor
 from casstore.ports.blobs import StoredBlobs
 from casstore.progress import Task
 from casstore.registry.address import HTTP, HTTPS, is_loopback, place_of, resolve, split

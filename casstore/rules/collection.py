@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from casstore.model.digest import Digest
-    from casstore.model.plan import RemovalPlan
     from casstore.model.reference import Reference
+    from casstore.model.removal import RemovalPlan
     from casstore.model.snapshot import Snapshot
-    from casstore.model.state import Disk, ImageFacts
+    from casstore.model.state import ImageFacts
+    from casstore.model.storage import Disk
     from casstore.rules.filters import Filters
     from casstore.rules.policy import Goal, Rule
 

@@ -19,7 +19,7 @@ from casstore.model.amount import (
     parse_space,
     share_text,
 )
-from casstore.model.state import Disk
+from casstore.model.storage import Disk
 from casstore.rules.filters import BadFilter, check_pattern, parse_filters, parse_moment
 from casstore.startup.value import Value
 

@@ -17,9 +17,9 @@ it has no name that anybody types.
 from __future__ import annotations
 
 from casstore.errors import Conflict
-from casstore.model.plan import DELETED, UNTAGGED, RemovalPlan, Removed
-from casstore.model.record import INDEX, LAYER, MANIFEST
+from casstore.model.descriptor import INDEX, LAYER, MANIFEST
 from casstore.model.reference import subject_of
+from casstore.model.removal import DELETED, UNTAGGED, RemovalPlan, Removed
 from casstore.rules.resolve import resolve
 
 TYPE_CHECKING = False

@@ -6,6 +6,7 @@ They live in the store, so that every process that uses it keeps to the same one
 from __future__ import annotations
 
 from casstore.errors import NotFound, UsageError, quote
+from casstore.model.keys import ALWAYS, ON_DEMAND, PUBLISH, SETTING, TRASH_KEEP
 from casstore.startup.value import Value
 
 TYPE_CHECKING = False
@@ -13,11 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-PUBLISH = "publish"
-ALWAYS, ON_DEMAND = "always", "on-demand"
-TRASH_KEEP = "trash.keep"
 MAX_KEEP_NS = 100 * 366 * 86400 * 10**9  # a hundred years
-_PREFIX = "setting."  # before the name, as the key of the meta table
 
 
 class Setting(Value):
@@ -82,8 +79,8 @@ def checked(name: str, value: str) -> str:
 
 
 def key_of(name: str) -> str:
-    """Where the meta table has a setting."""
-    return _PREFIX + name
+    """Where the index has a setting."""
+    return SETTING + name
 
 
 def value_of(meta: Callable[[str], Any], name: str) -> str:

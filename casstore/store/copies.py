@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from casstore.model.arguments import StrPath
+    from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
-    from casstore.model.manifest import Platform
     from casstore.model.place import Place
-    from casstore.model.record import Arrival, Descriptor, ImageRecord
+    from casstore.model.platform import Platform
+    from casstore.model.record import Arrival, ImageRecord
     from casstore.model.reference import Reference
     from casstore.ports.ingest import Ingest
     from casstore.registry.access import Access
@@ -172,7 +173,7 @@ class Copies:
     def _chosen(self, image: str, platform: Platform, *, whole: bool) -> tuple[Digest, Descriptor]:
         """The image ID and the manifest that a copy of `image` takes."""
         from casstore.model import mediatype
-        from casstore.model.record import Descriptor
+        from casstore.model.descriptor import Descriptor
         from casstore.queries.platforms import choose_platform
         from casstore.rules.resolve import resolve
 

@@ -7,7 +7,7 @@ from casstore.clock import current_time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.model.arguments import Several
-    from casstore.results.removal import PruneResult, RemovalResult
+    from casstore.model.removal import PruneResult, RemovalResult
     from casstore.store.session import Session
 
 

@@ -146,10 +146,10 @@ class Upkeep:
                 date, so that they cost the same in a store of any size, until `publish` is called
                 again; False ends that; None leaves it as it is.
         """
-        from casstore.model.state import ALWAYS, ON_DEMAND, PUBLISH
+        from casstore.model.keys import ALWAYS, ON_DEMAND, PUBLISH, SETTING
 
         with self._session.change() as change:
             if on_demand is not None:
-                change.index.set_meta(PUBLISH, ON_DEMAND if on_demand else ALWAYS)
+                change.index.set_meta(SETTING + PUBLISH, ON_DEMAND if on_demand else ALWAYS)
             change.publish()  # first: where that fails, the setting is as it was
             change.commit()

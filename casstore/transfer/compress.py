@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from casstore.model.digest import Digest
-    from casstore.model.record import LayerRecord
+    from casstore.model.state import LayerRecord
     from casstore.ports.ingest import Intake
 
 

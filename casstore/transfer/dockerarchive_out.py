@@ -19,11 +19,12 @@ from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 from casstore.errors import Damaged, Unsupported
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.imageconfig import is_of_host, parse_config
 from casstore.model.manifest import Manifest, build_manifest, parse_document
 from casstore.model.mediatype import OCI_LAYER, OCI_MANIFEST, is_layer
-from casstore.model.record import Descriptor, LayerRecord
+from casstore.model.state import LayerRecord
 from casstore.ports.blobs import StoredBlobs
 from casstore.transfer.ocilayout_out import BLOBS, OCI_LAYOUT, index_json
 from casstore.transfer.saved import SavedImage

@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, Self, cast
 
 from casstore.errors import Refused
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
-from casstore.model.record import Descriptor, LayerRecord
+from casstore.model.state import LayerRecord
 from casstore.ports.ingest import Draft, Intake
 from casstore.startup.value import Value
 from casstore.transfer.layerstream import open_uncompressed

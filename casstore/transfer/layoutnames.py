@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from casstore.errors import InvalidReference, quote
 from casstore.model.digest import Digest, is_hex64
+from casstore.model.keys import CONTAINERD_NAME, PARENT, REF_NAME
 from casstore.model.manifest import INDEX_JSON
 from casstore.model.record import Arrival
 from casstore.model.reference import Reference, is_tag, parse_name, parse_target
@@ -19,12 +20,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from casstore.model.descriptor import Descriptor
     from casstore.model.manifest import Entry
-    from casstore.model.record import Descriptor, ImageRecord
-
-REF_NAME = "org.opencontainers.image.ref.name"
-CONTAINERD_NAME = "io.containerd.image.name"
-PARENT = "io.casstore.image.parent"  # ours: the image ID of the recorded parent
+    from casstore.model.record import ImageRecord
 
 
 def names_of(

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING
 
 from casstore.errors import Refused, quote
 from casstore.model import document, mediatype
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT, MAX_INDEX_JSON, Fields
 from casstore.model.imagetree import check_digest, check_size, is_document, missing, read_tree
@@ -30,8 +31,9 @@ from casstore.model.manifest import (
     parse_index_json,
 )
 from casstore.model.platform import shown
-from casstore.model.record import Arrival, Descriptor, LayerRecord
+from casstore.model.record import Arrival
 from casstore.model.shape import Keys
+from casstore.model.state import LayerRecord
 from casstore.transfer import hybrid
 from casstore.transfer.dockerarchive import MANIFEST_JSON, read_items, read_manifest_json
 from casstore.transfer.gathering import Gathering

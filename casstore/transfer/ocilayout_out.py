@@ -16,10 +16,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from casstore.errors import Damaged, Refused, quote
 from casstore.model import mediatype
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
 from casstore.model.imagetree import is_document
+from casstore.model.keys import CONTAINERD_NAME, PARENT, REF_NAME
 from casstore.model.manifest import Manifest, parse_document
-from casstore.model.record import Descriptor
 from casstore.ports.blobs import StoredBlobs
 from casstore.transfer.saved import SavedImage
 from casstore.transfer.tarout import Member, stream_tar, verified
@@ -27,9 +28,6 @@ from casstore.transfer.tarout import Member, stream_tar, verified
 if TYPE_CHECKING:
     from casstore.progress import Task
 
-REF_NAME = "org.opencontainers.image.ref.name"
-IMAGE_NAME = "io.containerd.image.name"
-PARENT = "io.casstore.image.parent"
 
 OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 BLOBS = "blobs/sha256"
@@ -196,7 +194,7 @@ def index_json(images: Sequence[SavedImage]) -> bytes:
         for name in image.names or (None,):
             annotations: dict[str, str] = {}
             if name is not None:
-                annotations[IMAGE_NAME] = name
+                annotations[CONTAINERD_NAME] = name
             if image.parent is not None:
                 annotations[PARENT] = image.parent
             if name is not None or image.ref:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, cast
 
 from casstore.errors import Damaged, Refused, Unsupported
-from casstore.model.record import LayerRecord
+from casstore.model.state import LayerRecord
 from casstore.transfer.keeping import ENCRYPTED
 from casstore.transfer.layerstream import ZSTD, compression_of, open_uncompressed
 from casstore.transfer.outputlimit import NO_LIMIT

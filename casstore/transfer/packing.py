@@ -13,7 +13,7 @@ from typing import IO
 
 from casstore.errors import Refused
 from casstore.model.digest import Digest
-from casstore.model.record import LayerRecord
+from casstore.model.state import LayerRecord
 from casstore.ports.ingest import Intake
 from casstore.transfer.compress import Compression, LayerJob
 from casstore.transfer.keeping import check_diff_id

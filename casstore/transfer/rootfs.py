@@ -25,8 +25,9 @@ from casstore.transfer.reading import read_into
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from casstore.model.manifest import Platform
-    from casstore.model.record import ImageRecord, LayerRecord
+    from casstore.model.platform import Platform
+    from casstore.model.record import ImageRecord
+    from casstore.model.state import LayerRecord
     from casstore.ports.ingest import Intake
     from casstore.transfer.compress import Compression
 

@@ -12,7 +12,7 @@ from casstore.files import durable
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT
 from casstore.model.mediatype import is_encrypted
-from casstore.model.record import LayerRecord
+from casstore.model.state import LayerRecord
 from casstore.transfer.keeping import describe_layer
 from casstore.transfer.layerstream import HEAD_SIZE, NONE, compression_of
 from casstore.transfer.layertar import LayerScanner
@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from casstore.model.record import Descriptor
+    from casstore.model.descriptor import Descriptor
     from casstore.ports.blobs import Blobs
 
 _SMALL = 64 << 10  # bytes of a layer that is read in one piece

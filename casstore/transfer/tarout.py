@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence
 from typing import IO
 
 from casstore.errors import Damaged
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
-from casstore.model.record import Descriptor, LayerRecord
+from casstore.model.state import LayerRecord
 from casstore.ports.blobs import Placed, StoredBlobs
 from casstore.startup.value import Value
 from casstore.transfer.openlayer import open_framed

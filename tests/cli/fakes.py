@@ -7,11 +7,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from casstore.model.digest import Digest
-from casstore.model.plan import Removed
 from casstore.model.reference import Reference, parse_name
+from casstore.model.removal import Outcome, RemovalResult, Removed
 from casstore.progress import Progress
 from casstore.results.images import ImageSummary
-from casstore.results.removal import Outcome, RemovalResult
 from casstore.store import Store
 
 NOW = 1_386_741_600_000_000_000  # 2013-12-11T06:00:00Z

@@ -13,10 +13,10 @@ import pytest
 from casstore.errors import Damaged, InvalidReference, NotAStore, NotFound
 from casstore.model.digest import Digest
 from casstore.model.findings import CheckResult, Finding
+from casstore.model.removal import PruneResult
 from casstore.results.exchange import LoadedImage, LoadResult, Renamed
 from casstore.results.images import HistoryRow
 from casstore.results.keeping import LeaseInfo
-from casstore.results.removal import PruneResult
 from casstore.results.space import DiskUsage, DiskUsageRow, Keeper, Kept, TreeRow
 from casstore.results.upkeep import GcResult
 from tests.cli.fakes import ID, NOW, FakeStore, Result, deleted, ref, untagged

@@ -10,8 +10,8 @@ import pytest
 
 from casstore.errors import NotFound, UsageError
 from casstore.model.digest import Digest
+from casstore.model.removal import Outcome, PruneResult, RemovalResult
 from casstore.results.keeping import EmptiedTrash, RestoreResult, SettingValue, TrashEntry
-from casstore.results.removal import Outcome, PruneResult, RemovalResult
 from tests.cli.fakes import ID, NOW, FakeStore, Result, deleted, ref, untagged
 
 Run = Callable[..., Result]

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from casstore.model.descriptor import CONFIG, INDEX, LAYER, MANIFEST, Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.labels import Labels
-from casstore.model.record import (
-    CONFIG,
-    INDEX,
-    LAYER,
-    MANIFEST,
-    BlobRecord,
-    Descriptor,
-    ImageRecord,
-    LayerRecord,
-)
+from casstore.model.record import BlobRecord, ImageRecord
 from casstore.model.reference import Reference, parse_name
+from casstore.model.state import LayerRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

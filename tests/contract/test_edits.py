@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from casstore.errors import CasstoreError, NotFound
-from casstore.model.plan import RemovalPlan
+from casstore.model.removal import RemovalPlan
 from casstore.rules.removal import plan_removal
 from tests.contract.opening import NOW, changing
 from tests.contract.records import digest_of, image, index_over, name_of

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from casstore.errors import CasstoreError, Damaged, Refused
+from casstore.model.descriptor import LAYER, MANIFEST, Descriptor
 from casstore.model.digest import sha256
 from casstore.model.labels import Labels
-from casstore.model.record import LAYER, MANIFEST, BlobRecord, Descriptor, ImageRecord, LayerRecord
+from casstore.model.record import BlobRecord, ImageRecord
+from casstore.model.state import LayerRecord
 from casstore.rules.removal import plan_removal
 from tests.contract.opening import NOW, changing
 from tests.contract.records import LAYER_TYPE, MANIFEST_TYPE, digest_of, name_of

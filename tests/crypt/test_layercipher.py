@@ -24,8 +24,8 @@ from casstore.crypt.layercipher import (
     write_public,
 )
 from casstore.errors import Damaged, Refused
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
-from casstore.model.record import Descriptor
 from tests.crypt.recorded import BLOBS, layers, opened
 from tests.transfer.memoryintake import MemoryDraft, MemoryIntake
 

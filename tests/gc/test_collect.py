@@ -20,7 +20,7 @@ from casstore.gc.planfile import read_plan, save_plan
 from casstore.gc.policyfile import policy_rules
 from casstore.gc.run import PlanOutdated, Stop
 from casstore.model.digest import Digest, sha256
-from casstore.model.plan import RemovalPlan
+from casstore.model.removal import RemovalPlan
 from casstore.results.upkeep import CollectionResult
 from casstore.rules.collection import Step
 from casstore.store import Store

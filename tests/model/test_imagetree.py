@@ -7,11 +7,13 @@ import pytest
 
 from casstore.errors import Refused
 from casstore.model import imagetree
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.imagetree import MAX_INDEX_DEPTH, missing, read_tree
 from casstore.model.manifest import EMPTY_CONFIG
 from casstore.model.mediatype import OCI_INDEX, OCI_MANIFEST, SCHEMA1
-from casstore.model.record import Descriptor, ImageRecord, LayerRecord
+from casstore.model.record import ImageRecord
+from casstore.model.state import LayerRecord
 from tests.transfer.building import OCI_CONFIG, OCI_LAYER, Layout, config_of, layer
 
 FILE_BYTES = 10

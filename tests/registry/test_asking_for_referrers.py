@@ -249,8 +249,8 @@ def test_a_list_that_somebody_else_writes_at_the_same_time_has_both_in_the_end(
 
 
 def described(store: Store, digest: Digest) -> Any:
+    from casstore.model.descriptor import Descriptor
     from casstore.model.manifest import parse_document
-    from casstore.model.record import Descriptor
 
     data = store.session.backend.blobs.read(digest)
     top = Descriptor(OCI_MANIFEST, digest, len(data))

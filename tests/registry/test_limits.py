@@ -11,8 +11,8 @@ from itertools import chain, repeat
 import pytest
 
 from casstore.errors import RegistryError
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import sha256
-from casstore.model.record import Descriptor
 from casstore.registry import answer as answers
 from casstore.registry import wire
 from casstore.registry.access import Access

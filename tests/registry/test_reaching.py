@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from casstore.errors import RegistryError, UsageError
-from casstore.model.manifest import Platform
-from casstore.model.platform import parse_platform, runs, shown
+from casstore.model.platform import Platform, parse_platform, runs, shown
 from casstore.registry.access import Access, from_environment
 from casstore.registry.address import host_of, is_direct, is_loopback
 from casstore.registry.failures import retry_after

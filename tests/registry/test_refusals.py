@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from casstore.errors import RegistryError
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
-from casstore.model.record import Descriptor
 from casstore.registry.access import Access
 from casstore.registry.blobstream import BlobStream
 from casstore.registry.http import Transport

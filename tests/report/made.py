@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from casstore.model.descriptor import CONFIG, LAYER
 from casstore.model.digest import Digest, sha256
-from casstore.model.record import CONFIG, LAYER
 from casstore.model.reference import parse_name
 from casstore.model.state import BlobState
 from casstore.results.space import DiskUsage, Inventory, InventoryImage

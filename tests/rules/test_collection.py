@@ -13,7 +13,7 @@ from casstore.backends.local.wholeindex import read_snapshot, stored_bytes
 from casstore.model.digest import Digest
 from casstore.model.reference import Reference
 from casstore.model.snapshot import Snapshot
-from casstore.model.state import Disk
+from casstore.model.storage import Disk
 from casstore.rules.collection import CollectionPlan, Moment, plan_collection, vain_patterns
 from casstore.rules.filters import parse_filters
 from casstore.rules.policy import parse_rule

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from casstore.model.amount import SECOND
-from casstore.model.state import Disk
+from casstore.model.storage import Disk
 from casstore.rules.policy import BadSetting, parse_rule, shown_rule
 
 NOW = 10**18

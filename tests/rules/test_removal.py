@@ -6,7 +6,7 @@ import pytest
 
 from casstore.errors import Conflict, NotFound
 from casstore.model.digest import Digest
-from casstore.model.plan import RemovalPlan
+from casstore.model.removal import RemovalPlan
 from casstore.rules.removal import plan_deletion, plan_removal, plan_unnamed, without_freeing
 from tests.rules.world import (
     CONFIG_SIZE,

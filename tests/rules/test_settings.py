@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from casstore.change import removal as removing
 from casstore.errors import NotFound, UsageError
-from casstore.model import state
-from casstore.rules import settings
 from casstore.rules.settings import SETTINGS, checked, keep_in_force, key_of, parse_keep, value_of
 
 HOUR = 3600 * 10**9
@@ -58,12 +55,3 @@ def test_what_is_not_set_has_its_default() -> None:
     assert value_of(nothing.get, "trash.keep") == "0"
     assert keep_in_force(nothing.get) == 0
     assert keep_in_force({key_of("trash.keep"): "1h"}.get) == HOUR
-
-
-def test_removal_looks_for_the_setting_where_it_is() -> None:
-    assert key_of(settings.TRASH_KEEP) == removing._KEEP_SETTING
-
-
-def test_a_change_looks_for_the_setting_where_it_is() -> None:
-    assert key_of(settings.PUBLISH) == state.PUBLISH
-    assert (settings.ALWAYS, settings.ON_DEMAND) == (state.ALWAYS, state.ON_DEMAND)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from casstore.errors import CasstoreError
 from casstore.model.digest import Digest
-from casstore.model.plan import RemovalPlan
+from casstore.model.removal import RemovalPlan
 from casstore.rules.removal import plan_removal
 from tests.rules.world import World, digest_of, reference
 

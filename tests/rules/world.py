@@ -10,20 +10,21 @@ from collections.abc import Mapping, Sequence
 
 from casstore.backends.local import schema
 from casstore.backends.local.edits import SqliteIndex
+from casstore.model.descriptor import CONFIG, LAYER, MANIFEST, Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.labels import Labels
-from casstore.model.plan import RemovalPlan
-from casstore.model.record import (
-    CONFIG,
-    LAYER,
-    MANIFEST,
-    BlobRecord,
-    Descriptor,
-    ImageRecord,
-    LayerRecord,
-)
+from casstore.model.record import BlobRecord, ImageRecord
 from casstore.model.reference import Reference, parse_name, subject_of
-from casstore.model.state import Attached, BlobState, ImageFacts, LeaseOn, Naming, wanted_labels
+from casstore.model.removal import RemovalPlan
+from casstore.model.state import (
+    Attached,
+    BlobState,
+    ImageFacts,
+    LayerRecord,
+    LeaseOn,
+    Naming,
+    wanted_labels,
+)
 from casstore.rules.removal import plan_removal
 
 CONFIG_SIZE, MANIFEST_SIZE, LAYER_SIZE, FILE_BYTES = 100, 200, 1000, 7

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from casstore.errors import CasstoreError, Conflict
-from casstore.results.removal import RemovalResult
+from casstore.model.removal import RemovalResult
 from casstore.store import Store
 from tests.store.test_store import ARCHIVE
 

@@ -18,8 +18,8 @@ from casstore.backends.local import edits as sqliteindex
 from casstore.backends.local import leaving as sqliteleaving
 from casstore.backends.local.locks import StoreLock
 from casstore.change import commit
-from casstore.model.plan import Removed
-from casstore.results.removedlines import RemovedLines
+from casstore.model.removal import Removed
+from casstore.model.removedlines import RemovedLines
 from tests.architecture.sources import ROOT
 
 OPTIONS = "--images 30 --layers-per-image 2 --shared 1 --pool 3 --unnamed 5 --quiet"

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from casstore.errors import Refused
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.imageconfig import HistoryEntry, HistoryPrint, is_child_history
 from casstore.model.labels import Labels
-from casstore.model.record import BlobRecord, Descriptor, ImageRecord
+from casstore.model.record import BlobRecord, ImageRecord
 from casstore.model.state import ImageFacts, wanted_labels
 from casstore.rules.filters import parse_filters
 from casstore.store import Store

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from tests.transfer.memoryintake import MemoryIntake
 
 if TYPE_CHECKING:
+    from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
-    from casstore.model.record import Arrival, Descriptor
+    from casstore.model.record import Arrival
 
 
 class FakeIntake(MemoryIntake):

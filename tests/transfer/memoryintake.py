@@ -6,8 +6,9 @@ import io
 from typing import IO
 
 from casstore.errors import Damaged
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
-from casstore.model.record import Descriptor, LayerRecord
+from casstore.model.state import LayerRecord
 
 
 class MemoryDraft:

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from casstore.errors import Refused
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
-from casstore.model.record import Descriptor
 from casstore.transfer import outputlimit
 from casstore.transfer.keeping import KeepJob, describe_layer, keep_layers
 from casstore.transfer.layerstream import NONE, compression_of

@@ -8,9 +8,10 @@ import pytest
 
 from casstore.errors import CasstoreError, InvalidReference, Refused
 from casstore.model.digest import Digest, sha256
+from casstore.model.keys import CONTAINERD_NAME, PARENT, REF_NAME
 from casstore.model.record import Arrival
 from casstore.transfer.compress import DEFAULT
-from casstore.transfer.layoutnames import CONTAINERD_NAME, PARENT, REF_NAME, names_of
+from casstore.transfer.layoutnames import names_of
 from casstore.transfer.source import read_images
 from tests.transfer.building import (
     OCI_CONFIG,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from casstore.errors import Damaged, Unsupported
 from casstore.model.digest import sha256
-from casstore.model.record import LayerRecord
+from casstore.model.state import LayerRecord
 from casstore.transfer import openlayer
 from casstore.transfer.openlayer import open_framed, open_layer
 from tests.transfer.building import OCI_LAYER

@@ -11,7 +11,7 @@ import pytest
 from casstore.errors import Refused
 from casstore.model.digest import sha256
 from casstore.model.imageconfig import is_child_history, parse_config
-from casstore.model.manifest import Platform
+from casstore.model.platform import Platform
 from casstore.model.record import ImageRecord
 from casstore.transfer.compress import DEFAULT, Compression
 from casstore.transfer.openlayer import open_layer

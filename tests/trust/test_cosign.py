@@ -12,8 +12,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from casstore.errors import Refused
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
-from casstore.model.record import Descriptor
 from casstore.model.signatures import (
     SIGNATURE,
     SIMPLE_SIGNING,

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from casstore.backends.local.uses import LastUses
     from casstore.backends.local.view import SqliteView
     from casstore.model.digest import Digest
-    from casstore.model.state import Disk, HardLease
+    from casstore.model.lease import HardLease
+    from casstore.model.storage import Disk
     from casstore.ports.edits import Edits
     from casstore.ports.view import View
 
@@ -190,7 +191,7 @@ class LocalBackend:
     # Space, and the rest
 
     def space(self) -> Disk:
-        from casstore.model.state import Disk
+        from casstore.model.storage import Disk
 
         status = os.statvfs(self.where)
         # as df counts: what only the superuser may fill is neither used nor free

@@ -15,8 +15,7 @@ from itertools import islice
 
 from casstore.errors import Damaged
 from casstore.files import durable
-from casstore.model.digest import Digest, is_hex64
-from casstore.model.state import StoredFile
+from casstore.model.digest import Digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from casstore.errors import CasstoreError
+    from casstore.model.storage import StoredFile
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 DOCUMENT_LIMIT = 4 << 20
@@ -223,6 +223,8 @@ class BlobDirectory:
 
     def strangers(self, known: Iterable[str]) -> Iterator[StoredFile]:
         """As `walk`, less the files whose hex digits are in `known`: these are not looked at."""
+        from casstore.model.storage import stored_file
+
         try:
             names = set(os.listdir(self.directory))
         except FileNotFoundError:
@@ -233,10 +235,12 @@ class BlobDirectory:
                 status = os.lstat(os.path.join(self.directory, name))
             except FileNotFoundError:
                 continue  # an rmi beside us took it
-            yield _file(name, status)
+            yield stored_file(name, status)
 
     def walk(self) -> Iterator[StoredFile]:
         """Each entry of the directory: its name, its digest if it has the form, its status."""
+        from casstore.model.storage import stored_file
+
         try:
             found = os.scandir(self.directory)
         except FileNotFoundError:
@@ -247,15 +251,7 @@ class BlobDirectory:
                     status = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue  # an rmi beside us took it
-                yield _file(entry.name, status)
-
-
-def _file(name: str, status: os.stat_result) -> StoredFile:
-    digest = Digest.of_hex(name) if is_hex64(name) else None
-    size = status.st_size
-    return StoredFile._make(
-        (name, digest, size, status.st_mode, size if status.st_nlink == 1 else 0)
-    )
+                yield stored_file(entry.name, status)
 
 
 def _cannot_open(error: OSError, digest: Digest) -> CasstoreError:

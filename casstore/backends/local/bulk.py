@@ -9,11 +9,11 @@ is kept in memory does not grow with the store. The result is the same as that o
 
 from __future__ import annotations
 
-from casstore.backends.local.edits import EDITS, WRITTEN
-from casstore.backends.local.schema import KINDS, encode_labels
+from casstore.backends.local.edits import EDITS
+from casstore.backends.local.schema import KINDS, WRITTEN, encode_labels
 from casstore.backends.local.view import SqliteView
+from casstore.model.descriptor import LAYER
 from casstore.model.digest import Digest
-from casstore.model.record import LAYER
 from casstore.model.reference import subject_of
 
 TYPE_CHECKING = False
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from casstore.backends.local.schema import Connection
-    from casstore.model.record import BlobRecord, Descriptor, ImageRecord, LayerRecord
+    from casstore.model.descriptor import Descriptor
+    from casstore.model.record import BlobRecord, ImageRecord
     from casstore.model.reference import Reference
+    from casstore.model.state import LayerRecord
 
 # What is of no use before the end, and dear to keep in order by the million.
 _LATER = (

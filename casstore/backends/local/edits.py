@@ -7,18 +7,21 @@ is not zero is refused here, whatever a plan says.
 from __future__ import annotations
 
 from casstore.backends.local.leaving import LEAVING, RemovalIndex
-from casstore.backends.local.schema import KINDS, encode_labels, forget_commit
+from casstore.backends.local.schema import KINDS, WRITTEN, encode_labels, forget_commit
 from casstore.backends.local.statements import LISTINGS, PUBLISHED_NAMELESS, PUBLISHED_NAMES
 from casstore.errors import CasstoreError, NotFound
+from casstore.model.descriptor import LAYER, Descriptor
 from casstore.model.digest import Digest
-from casstore.model.record import LAYER, Descriptor, ImageRecord, LayerRecord
+from casstore.model.published import Published
 from casstore.model.reference import Reference, subject_of
-from casstore.model.state import Published
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
+
+    from casstore.model.record import ImageRecord
+    from casstore.model.state import LayerRecord
 
 
 EDITS = {
@@ -53,8 +56,6 @@ EDITS = {
     "drop_expired": "DELETE FROM lease WHERE expires <= ?",
 }
 
-# Key in meta of how another tool has written a name, where that is not the familiar form.
-WRITTEN = "written."
 # Images whose records a change can tell from those before: with more, and 10 MB of them, it is
 # cheaper to write index.json whole.
 MOST_TOLD = 10_000
@@ -243,7 +244,7 @@ class SqliteIndex(RemovalIndex):
             self._touch(old_image)
             self._naming.pop(old_image, None)
             self._do("drop_reference", name)
-            self._do("drop_written", name)
+            self._do("drop_written", WRITTEN + name)
             self._lost_name[old_image, old_manifest] = None
             moved = old_image
         self._do("add_reference", name, self._id("id_of_image", image), target, tagged)

@@ -8,7 +8,7 @@ in nobody's way, for nothing leads to them; a look-up that could still meet them
 
 from __future__ import annotations
 
-from casstore.backends.local.schema import BUSY_SECONDS
+from casstore.backends.local.schema import BUSY_SECONDS, WRITTEN
 from casstore.backends.local.view import SqliteView
 from casstore.errors import Damaged
 from casstore.model.digest import Digest
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from casstore.backends.local.schema import Connection
     from casstore.backends.local.trash import TrashedRemovals, TrashTables
-    from casstore.model.plan import RemovalPlan
+    from casstore.model.removal import RemovalPlan
     from casstore.model.state import LeaseOn, Naming
 
 LEAVING = {
@@ -30,7 +30,7 @@ LEAVING = {
     " JOIN image ON image.id = reference.image JOIN blob ON blob.id = reference.manifest"
     " WHERE name = ?",
     "drop_reference": "DELETE FROM reference WHERE name = ?",
-    "drop_written": "DELETE FROM meta WHERE key = 'written.' || ?",
+    "drop_written": "DELETE FROM meta WHERE key = ?",
     "drop_holding": "DELETE FROM holding WHERE image = (SELECT id FROM image WHERE digest = ?)"
     " AND manifest = (SELECT id FROM blob WHERE digest = ?)",
     "drop_holdings": "DELETE FROM holding WHERE image = ?",
@@ -118,7 +118,7 @@ class RemovalIndex(SqliteView):
                 if image in self._naming:
                     self._naming[image].drop(name)
             self._do("drop_reference", name)
-            self._do("drop_written", name)
+            self._do("drop_written", WRITTEN + name)
         for image, manifest in plan.detach:
             self._touch(image)
             self._do("drop_holding", image.raw, manifest.raw)

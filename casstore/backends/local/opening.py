@@ -189,8 +189,9 @@ class OpenIndex:
         with the copy would take from index.json all that came after it, and gc the blobs.
         """
         from casstore.backends.local.view import SqliteView
+        from casstore.model.keys import GENERATION
 
-        committed = SqliteView(self.to_change(), now=0, hard={}).meta("generation")
+        committed = SqliteView(self.to_change(), now=0, hard={}).meta(GENERATION)
         return isinstance(committed, int) and committed < published
 
     def _build_again(self) -> list[str]:

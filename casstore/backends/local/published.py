@@ -18,30 +18,33 @@ from __future__ import annotations
 import os
 
 from casstore.files import durable
+from casstore.model.keys import (
+    CONTAINERD_NAME,
+    INDEX_GENERATION,
+    INDEX_PUBLISHED,
+    PARENT,
+    PINNED,
+    REF_NAME,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import BinaryIO
 
-    from casstore.model.state import Published
+    from casstore.model.published import Published
 
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}\n'
-REF_NAME = "org.opencontainers.image.ref.name"
-IMAGE_NAME = "io.containerd.image.name"
-PARENT = "io.casstore.image.parent"
-PINNED = "io.casstore.image.pinned"
 NOTED = "casstore.generation"
-GENERATION = "io.casstore.index.generation"
 
 # What is there while nothing is published: an index of no manifests, valid for every other tool.
 _WITHDRAWN = (
     b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[],'
-    b'"annotations":{"io.casstore.index.published":"on-demand"}}\n'
-)
+    b'"annotations":{"%b":"on-demand"}}\n'
+) % INDEX_PUBLISHED.encode()
 _HEAD = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[\n'
 _SEPARATOR = b",\n"
-_TAIL = b'\n],"annotations":{"' + GENERATION.encode() + b'":"%020d"}}\n'
+_TAIL = b'\n],"annotations":{"' + INDEX_GENERATION.encode() + b'":"%020d"}}\n'
 _TAIL_LENGTH = len(_TAIL % 0)
 # From this many edits on, one pass over all lines is cheaper than a search for each.
 _MANY = 16
@@ -58,7 +61,7 @@ def record(row: Published) -> bytes:
     annotations = []
     if row.name is not None:
         annotations.append(f'"{REF_NAME}":"{row.written or row.name.familiar}"')
-        annotations.append(f'"{IMAGE_NAME}":"{row.name}"')
+        annotations.append(f'"{CONTAINERD_NAME}":"{row.name}"')
     if row.parent is not None:
         annotations.append(f'"{PARENT}":"{row.parent}"')
     if row.pinned:

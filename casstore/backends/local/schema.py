@@ -24,6 +24,8 @@ BUSY_SECONDS = 60.0
 
 # What a blob is to the image that holds it; the order is the number in blob.kind.
 KINDS = ("index", "manifest", "config", "layer", "other")
+# Before a name, as a key of meta: how another tool wrote it, where that is not its familiar form.
+WRITTEN = "written."
 LABEL_SEPARATOR = "\x00"  # between keys and values of image.labels
 
 

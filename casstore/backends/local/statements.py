@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from casstore.backends.local.schema import WRITTEN
+
 _STATE = (
     "SELECT blob.digest, blob.kind, blob.size, layer.file_bytes, blob.refcount"
     " FROM {} LEFT JOIN layer ON layer.blob = blob.id WHERE {}"
@@ -11,12 +13,12 @@ _LAYER = "SELECT blob.digest, blob.size, compression, diff_id, diff_size, file_b
 # Records of index.json: name, media type, digest, size, parent, id of the reference, pinned.
 PUBLISHED_NAMES = (
     "SELECT reference.name, holding.media_type, blob.digest, blob.size, parent.digest, reference.id"
-    ", image.id IN pin, (SELECT value FROM meta WHERE key = 'written.' || reference.name)"
+    ", image.id IN pin, (SELECT value FROM meta WHERE key = '<written>' || reference.name)"
     " FROM reference JOIN image ON image.id = reference.image"
     " JOIN holding ON holding.image = image.id AND holding.manifest = reference.manifest"
     " JOIN blob ON blob.id = reference.manifest"
     " LEFT JOIN image AS parent ON parent.id = image.parent {} ORDER BY reference.id"
-)
+).replace("<written>", WRITTEN)
 PUBLISHED_NAMELESS = (
     "SELECT NULL, holding.media_type, blob.digest, blob.size, parent.digest, 0, image.id IN pin"
     ", NULL FROM image JOIN holding ON holding.image = image.id"

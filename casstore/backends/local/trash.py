@@ -8,9 +8,10 @@ emptying cost what the entry touches, whatever else is in the store.
 from __future__ import annotations
 
 from casstore.backends.local.schema import decode_labels, encode_labels
+from casstore.model.descriptor import MANIFEST, Descriptor
 from casstore.model.digest import Digest
 from casstore.model.labels import Labels
-from casstore.model.record import MANIFEST, BlobRecord, Descriptor, ImageRecord
+from casstore.model.record import BlobRecord, ImageRecord
 from casstore.model.reference import Reference
 from casstore.model.trashed import KeptEntry, KeptImage, KeptName
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from casstore.backends.local.leaving import RemovalIndex
     from casstore.backends.local.view import SqliteView
-    from casstore.model.plan import RemovalPlan
+    from casstore.model.removal import RemovalPlan
     from casstore.model.state import BlobState
 
 TRASH = {

@@ -10,10 +10,18 @@ from itertools import chain
 from casstore.backends.local.schema import KINDS, Connection, decode_labels
 from casstore.backends.local.statements import BLOBS_AT_ONCE, LISTINGS, STATEMENTS
 from casstore.errors import Damaged
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
-from casstore.model.record import Descriptor, LayerRecord
 from casstore.model.reference import Reference
-from casstore.model.state import Attached, BlobState, ImageFacts, LeaseOn, Naming, wanted_labels
+from casstore.model.state import (
+    Attached,
+    BlobState,
+    ImageFacts,
+    LayerRecord,
+    LeaseOn,
+    Naming,
+    wanted_labels,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,13 +12,15 @@ from casstore.backends.memory.edits import MemoryEdits
 from casstore.backends.memory.tables import Tables
 from casstore.backends.memory.view import MemoryView
 from casstore.errors import Locked, NotAStore, UsageError
-from casstore.model.state import Disk, HardLease
+from casstore.model.keys import GENERATION
+from casstore.model.lease import HardLease
+from casstore.model.storage import Disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from casstore.model.digest import Digest
-    from casstore.model.state import Published
+    from casstore.model.published import Published
     from casstore.ports.edits import Edits
     from casstore.ports.view import View
 
@@ -41,7 +43,7 @@ class MemoryBackend:
         self.uses = uses or MemoryUses()
         self.published = NothingPublished(lambda: self._tables)
         self.reserve = NoReserve()
-        self._tables = tables or Tables(meta={"generation": 0})
+        self._tables = tables or Tables(meta={GENERATION: 0})
         self._exists = tables is not None
         self._lock = threading.Lock()
         self._holds: list[MemoryHold] = []
@@ -235,7 +237,7 @@ class NothingPublished:
         self._tables = tables
 
     def generation(self) -> int | None:
-        generation = self._tables().meta.get("generation")
+        generation = self._tables().meta.get(GENERATION)
         return generation if isinstance(generation, int) else None
 
     def is_foreign(self) -> bool:

@@ -11,7 +11,7 @@ from casstore.clock import current_time
 from casstore.errors import Damaged, Refused
 from casstore.model.digest import sha256
 from casstore.model.document import MAX_DOCUMENT
-from casstore.model.state import StoredFile
+from casstore.model.storage import StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 from casstore.backends.memory.tables import BlobRow, ImageRow, NameRow, Tables
 from casstore.backends.memory.view import MemoryTrash, MemoryView
 from casstore.errors import Damaged, NotFound
+from casstore.model.descriptor import MANIFEST
 from casstore.model.labels import Labels
-from casstore.model.record import MANIFEST, BlobRecord, ImageRecord
+from casstore.model.published import Published
+from casstore.model.record import BlobRecord, ImageRecord
 from casstore.model.reference import Reference, subject_of
-from casstore.model.state import Published
 from casstore.model.trashed import KeptEntry, KeptImage, KeptName
 from casstore.rules.removal import plan_unnamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
-    from casstore.model.plan import RemovalPlan
-    from casstore.model.record import Descriptor
+    from casstore.model.removal import RemovalPlan
 
 EXPIRED_AT_ONCE = 16  # entries of the trash
 

@@ -10,9 +10,10 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
-from casstore.model.record import Descriptor, LayerRecord
 from casstore.model.reference import Reference
+from casstore.model.state import LayerRecord
 from casstore.model.trashed import KeptEntry
 from casstore.startup.value import Value
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from casstore.model.record import LAYER, Descriptor, LayerRecord
+from casstore.model.descriptor import LAYER, Descriptor
 from casstore.model.snapshot import Snapshot
 from casstore.model.state import (
     Attached,
     BlobState,
     ImageFacts,
+    LayerRecord,
     LeaseOn,
     Listed,
     Naming,

@@ -10,7 +10,7 @@ from casstore.cli.render import size
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.cli.app import App
-    from casstore.results.removal import PruneResult
+    from casstore.model.removal import PruneResult
 
 FILTER = Option(
     "filter",

@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from casstore.backends.local import published as layoutfile
-from casstore.backends.local.published import GENERATION, LayoutFile
+from casstore.backends.local.published import LayoutFile
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
-from casstore.model.record import Descriptor
+from casstore.model.keys import INDEX_GENERATION
+from casstore.model.published import Published
 from casstore.model.reference import parse_name
-from casstore.model.state import Published
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
@@ -97,7 +98,7 @@ def test_the_generation_is_that_of_the_last_write(tmp_path: Path) -> None:
     file.write([row(1, name=True)], 7)
 
     assert file.generation() == 7
-    assert int(json.loads(Path(file.path).read_bytes())["annotations"][GENERATION]) == 7
+    assert int(json.loads(Path(file.path).read_bytes())["annotations"][INDEX_GENERATION]) == 7
 
 
 def test_a_file_that_another_tool_wrote_has_no_generation(tmp_path: Path) -> None:

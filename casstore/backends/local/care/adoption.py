@@ -24,11 +24,11 @@ from casstore.backends.local.care.listed import (
     written_as,
 )
 from casstore.backends.local.edits import SqliteIndex
-from casstore.backends.local.published import GENERATION, REF_NAME
 from casstore.errors import CasstoreError, Damaged, Refused, StorageError, quote
 from casstore.files import durable, rights
 from casstore.model.digest import Digest
 from casstore.model.imagetree import read_tree
+from casstore.model.keys import GENERATION, INDEX_GENERATION, REF_NAME
 from casstore.transfer.keeping import describe_layer
 from casstore.transfer.storedtree import StoredTree
 
@@ -40,8 +40,10 @@ if TYPE_CHECKING:
     from casstore.backends.local.directory import LocalStore
     from casstore.backends.local.schema import Connection
     from casstore.backends.local.view import SqliteView
+    from casstore.model.descriptor import Descriptor
     from casstore.model.manifest import Entry
-    from casstore.model.record import Descriptor, ImageRecord, LayerRecord
+    from casstore.model.record import ImageRecord
+    from casstore.model.state import LayerRecord
 
 _READ = 1 << 20
 
@@ -79,8 +81,8 @@ def _adopt(disk: LocalStore, index: SqliteIndex) -> list[str]:
         name = keep_aside(disk, data)
         line = f"index.json was not readable ({error}) and is written anew; it is kept as {name},"
         return [f"{line} and gc removes no blob until that file is removed"]
-    ours = annotations.get(GENERATION, "")
-    fresh = ours.isdecimal() and len(ours) <= 20 and int(ours) == index.meta("generation")
+    ours = annotations.get(INDEX_GENERATION, "")
+    fresh = ours.isdecimal() and len(ours) <= 20 and int(ours) == index.meta(GENERATION)
     index.begin()
     taken, failed, problems = _take(disk, index, found, move=bool(fresh))
     lines = []
@@ -115,7 +117,7 @@ def take_differing(disk: LocalStore, index: SqliteIndex) -> list[str]:
     """
     layout = disk.layout
     generation = layout.generation()
-    if generation is None or generation != index.meta("generation"):
+    if generation is None or generation != index.meta(GENERATION):
         return []  # every change sees to that
     if layout.is_current(index.all_published(), generation):
         return []

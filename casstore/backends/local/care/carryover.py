@@ -13,7 +13,7 @@ from casstore.backends.local.view import SqliteView
 from casstore.errors import CasstoreError
 from casstore.model.digest import Digest
 from casstore.model.imagetree import read_tree
-from casstore.model.plan import RemovalPlan
+from casstore.model.removal import RemovalPlan
 from casstore.model.trashed import KeptEntry, KeptImage
 from casstore.rules.settings import SETTINGS, checked, key_of
 

@@ -10,9 +10,9 @@ import stat
 
 from casstore.backends.local.care.content import content_problem, unreadable
 from casstore.errors import CasstoreError
+from casstore.model.descriptor import INDEX, MANIFEST
 from casstore.model.digest import sha256
 from casstore.model.imagetree import read_tree
-from casstore.model.record import INDEX, MANIFEST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from casstore.backends.local.blobs import BlobDirectory
     from casstore.backends.local.care.indexedtree import IndexedTree
     from casstore.backends.local.view import SqliteView
+    from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
-    from casstore.model.record import Descriptor
     from casstore.model.state import BlobState
 
 MISSING = "blob-missing"

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from casstore.backends.local.care.checks import Problem
     from casstore.backends.local.directory import LocalStore
     from casstore.backends.local.view import SqliteView
-    from casstore.model.record import Descriptor
+    from casstore.model.descriptor import Descriptor
     from casstore.progress import Progress
 
 MODE = "blob-mode"

@@ -13,8 +13,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.backends.local.blobs import BlobDirectory
     from casstore.backends.local.view import SqliteView
+    from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
-    from casstore.model.record import Descriptor, LayerRecord
+    from casstore.model.state import LayerRecord
 
 
 class IndexedTree(StoredTree):

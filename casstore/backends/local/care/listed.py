@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import stat
 
-from casstore.backends.local.published import IMAGE_NAME, PARENT, REF_NAME
 from casstore.errors import CasstoreError, Refused, quote
 from casstore.files import durable
 from casstore.model import document
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import Fields
+from casstore.model.keys import CONTAINERD_NAME, PARENT, REF_NAME
 from casstore.model.manifest import DESCRIPTOR, DOCUMENT, parse_entry
 from casstore.model.reference import parse_name
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from casstore.backends.local.directory import LocalStore
     from casstore.backends.local.published import LayoutFile
+    from casstore.model.descriptor import Descriptor
     from casstore.model.manifest import Entry
-    from casstore.model.record import Descriptor
     from casstore.model.reference import Reference
 
 FOREIGN = "index.json.foreign-"
@@ -80,7 +80,7 @@ def given_name(annotations: dict[str, str], digest: Digest) -> Reference | None:
     another descriptor (umoci does), so that counts only where it says the same. A bare word is a
     repository: `oci:STORE:web` is `web:latest`.
     """
-    short, full = annotations.get(REF_NAME), annotations.get(IMAGE_NAME)
+    short, full = annotations.get(REF_NAME), annotations.get(CONTAINERD_NAME)
     try:
         name = parse_name(short or full or "")
         if full and short and parse_name(full).reference.familiar == short:

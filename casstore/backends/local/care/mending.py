@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from casstore.backends.local.blobs import BlobDirectory
     from casstore.backends.local.directory import LocalStore
-    from casstore.model.record import Descriptor
+    from casstore.model.descriptor import Descriptor
     from casstore.ports.change import Changing
     from casstore.transfer.archive import Archive
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from casstore.backends.local.care.listed import DAMAGED, keep_aside
 from casstore.backends.local.edits import SqliteIndex
+from casstore.model.keys import GENERATION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def keep_what_came_since(disk: LocalStore, connection: Connection, noted: int) -
     index = SqliteIndex(connection, now=0, hard={})
     try:
         index.begin()
-        index.set_meta("generation", noted)
+        index.set_meta(GENERATION, noted)
         index.commit()
     finally:
         index.rollback()

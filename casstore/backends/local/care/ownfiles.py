@@ -18,7 +18,7 @@ from casstore.backends.local.reserve import NAME as RESERVE
 from casstore.errors import CasstoreError
 from casstore.files import durable, rights
 from casstore.model.findings import Finding
-from casstore.model.state import ON_DEMAND, PUBLISH
+from casstore.model.keys import GENERATION, ON_DEMAND, PUBLISH, SETTING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -138,12 +138,12 @@ def published_findings(disk: LocalStore, view: SqliteIndex) -> list[Finding]:
 
 def _one(disk: LocalStore, view: SqliteIndex) -> Iterator[tuple[str, str, str]]:
     layout = disk.layout
-    generation, committed = layout.generation(), view.meta("generation")
+    generation, committed = layout.generation(), view.meta(GENERATION)
     again = "the next change writes it again"
     if not os.path.exists(layout.path):
         yield WARN, "index-missing", again
     elif layout.is_withdrawn():
-        if view.meta(PUBLISH) == ON_DEMAND:
+        if view.meta(SETTING + PUBLISH) == ON_DEMAND:
             yield NOTE, "index-withdrawn", "published on demand"
         else:
             yield WARN, "index-stale", again

@@ -28,10 +28,10 @@ from casstore.backends.local.care.listed import (
 )
 from casstore.backends.local.care.soundness import database_problems
 from casstore.backends.local.edits import SqliteIndex
-from casstore.backends.local.published import PARENT, PINNED
 from casstore.errors import CasstoreError, Damaged, Refused, StorageError
 from casstore.files import durable
 from casstore.model.imagetree import read_tree
+from casstore.model.keys import GENERATION, PARENT, PINNED
 from casstore.transfer.storedtree import StoredTree
 
 TYPE_CHECKING = False
@@ -98,7 +98,7 @@ def _publish_pending(disk: LocalStore) -> None:
         return
     try:
         index = SqliteIndex(connection, now=0, hard={})
-        published, generation = disk.layout.generation(), index.meta("generation")
+        published, generation = disk.layout.generation(), index.meta(GENERATION)
         if published is None or published >= generation:
             return
         if not database_problems(connection, 1):
@@ -148,7 +148,7 @@ def _fill(
         index.attach(name, image, manifest, tagged=0)
     if writable:
         # One more than was published, so that the next change publishes anew.
-        index.set_meta("generation", (disk.layout.generation() or 0) + 1)
+        index.set_meta(GENERATION, (disk.layout.generation() or 0) + 1)
         if unreadable:
             keep_aside(disk, layout_of(unreadable), DAMAGED)
         if withdrawn:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from casstore.backends.local.edits import SqliteIndex
 from casstore.errors import CasstoreError, StorageError
+from casstore.model.descriptor import CONFIG, INDEX, LAYER, MANIFEST, Descriptor
 from casstore.model.digest import Digest
-from casstore.model.record import CONFIG, INDEX, LAYER, MANIFEST, Descriptor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

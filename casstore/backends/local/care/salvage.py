@@ -11,10 +11,10 @@ from casstore.backends.local.care.listed import layout_of
 from casstore.errors import CasstoreError
 from casstore.files import durable
 from casstore.model import document, mediatype
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
 from casstore.model.document import MAX_DOCUMENT, Fields
 from casstore.model.manifest import DOCUMENT, Index, parse_document
-from casstore.model.record import Descriptor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from _collections_abc import Sequence
 from struct import Struct
 
 from casstore.model.digest import Digest
-from casstore.model.plan import DELETED, UNTAGGED, Removed
+from casstore.model.removal import DELETED, UNTAGGED, Removed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

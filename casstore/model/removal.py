@@ -1,4 +1,4 @@
-"""What a removal does, decided and not yet done."""
+"""Removals: planned and not yet made, and made, as rmi and prune tell of them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from casstore.errors import CasstoreError
     from casstore.model.digest import Digest
     from casstore.model.reference import Reference
+
+UNTAGGED, DELETED = "untagged", "deleted"
 
 
 class Removed(Value):
@@ -33,7 +38,29 @@ class RemovalPlan(Value):
     kept: tuple[tuple[Digest, Digest], ...]  # (image, layer) of layers that outlive their image
 
 
-UNTAGGED = "untagged"
+class Outcome(Value):
+    """What became of one IMAGE argument of a removal."""
+
+    argument: str
+    lines: tuple[Removed, ...]
+    error: CasstoreError | None
+    kept: tuple[str, ...]  # one line for each layer that something else still needs
+    trash: int | None = None  # the entry of the trash that has it
 
 
-DELETED = "deleted"
+class RemovalResult(Value):
+    """What a removal did, or would do."""
+
+    outcomes: tuple[Outcome, ...]
+    freed: int  # bytes on disk
+    exit_code: int
+    warnings: tuple[str, ...] = ()
+
+
+class PruneResult(Value):
+    """What a prune did, or would do."""
+
+    removed: Sequence[Removed]
+    reclaimed: int  # file bytes of the freed layers, as Docker counts them
+    freed: int  # bytes on disk
+    warnings: tuple[str, ...] = ()
