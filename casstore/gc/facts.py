@@ -5,6 +5,7 @@ from __future__ import annotations
 from casstore.clock import current_time
 from casstore.results.upkeep import StoreFigures
 from casstore.rules.collection import Moment
+from casstore.rules.dangling import is_dangling_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def figures(disk: Backend, snapshot: Snapshot) -> StoreFigures:
         blobs=snapshot.blobs,
         images=len(snapshot.facts),
         references=snapshot.references,
-        dangling=sum(map(snapshot.is_dangling, snapshot.facts)),
+        dangling=sum(is_dangling_in(snapshot, image) for image in snapshot.facts),
         disk_total=space.total,
         disk_free=space.free,
     )

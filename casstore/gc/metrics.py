@@ -41,7 +41,7 @@ def write_metrics(path: str, run: Run) -> None:
         ("casstore_store_blobs", "Blobs in the store.", run.figures.blobs),
         ("casstore_store_images", "Images in the store.", run.figures.images),
         ("casstore_store_references", "References in the store.", run.figures.references),
-        ("casstore_store_dangling_images", "Images without reference and child.",
+        ("casstore_store_dangling_images", "Images without a tag and without a child.",
          run.figures.dangling),
         ("casstore_store_filesystem_free_bytes", "Bytes free on the store's file system.",
          run.figures.disk_free),

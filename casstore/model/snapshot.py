@@ -137,10 +137,6 @@ class Snapshot:
         """References of an image, in attach order."""
         return tuple(one.name for one in self._names.get(image, ()))
 
-    def is_dangling(self, image: Digest) -> bool:
-        """Whether the image has neither a reference nor a child, nor refers to what is there."""
-        return not (self._names.get(image) or self._children.get(image) or self.subjects_of(image))
-
     # The changes
 
     def apply(self, plan: RemovalPlan) -> None:

@@ -32,8 +32,11 @@ def list_images(view: View, filters: Filters | None, *, everything: bool) -> Ite
             if not names:
                 continue  # names that do not fit disappear, and so do images without names
         if dangling is True:
-            visible = not children and not any(name.tag for name in all_names)
-            visible = visible and not view.refers(facts.id)
+            from casstore.rules.dangling import is_dangling  # most lists have no use for it
+
+            visible = is_dangling(
+                facts.id, all_names, has_children=children > 0, refers=view.refers
+            )
         elif all_names:
             visible = True
         else:

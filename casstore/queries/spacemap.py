@@ -12,6 +12,7 @@ does: without that, each step of a build would make its own image look shared.
 from __future__ import annotations
 
 from casstore.model.descriptor import INDEX, LAYER, MANIFEST
+from casstore.rules.dangling import is_dangling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,6 +89,15 @@ class SpaceMap:
         """Whether the image has no name, and children or a subject."""
         needed = image in self.children or image in self.referrers
         return needed and not self.names.get(image)
+
+    def is_dangling(self, image: Digest) -> bool:
+        """Whether prune would take the image, were it not held."""
+        return is_dangling(
+            image,
+            self.names.get(image, ()),
+            has_children=image in self.children,
+            refers=self.referrers.__contains__,
+        )
 
     def tree(self, image: Digest) -> set[Digest]:
         """Every blob that an image needs."""

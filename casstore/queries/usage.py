@@ -38,7 +38,7 @@ def usage_of(disk: Backend, space: SpaceMap) -> DiskUsage:
         images=len(space.images),
         intermediate=len(space.images) - len(space.listed),
         active=sum(1 for facts in space.listed if facts.id in space.leases),
-        dangling=sum(1 for facts in space.listed if not space.names.get(facts.id)),
+        dangling=sum(space.is_dangling(facts.id) for facts in space.listed),
         blobs=len(space.blobs),
         stored=space.stored(space.blobs),
         trash=space.trash,

@@ -27,7 +27,7 @@ class StoreFigures(Value):
     blobs: int
     images: int
     references: int
-    dangling: int  # images without a reference and without a child
+    dangling: int  # images that prune takes: no tag, no child, and not about another image
     disk_total: int  # bytes of the file system that may be used, in use or free
     disk_free: int
 

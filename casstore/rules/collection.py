@@ -11,6 +11,7 @@ from heapq import heapify, heappop, heappush
 
 from casstore.model.amount import duration_text, size_text
 from casstore.model.reference import familiar_name, subject_of
+from casstore.rules.dangling import is_dangling_in
 from casstore.rules.filters import protects
 from casstore.rules.removal import names_of_its_own, plan_deletion
 from casstore.startup.value import Value
@@ -283,7 +284,7 @@ class _Pass:
             if outside:
                 return UNCHOSEN, f"{outside[0].familiar} is not chosen"
         if filters.dangling is not None:
-            dangling = not any(name.tag for name in names) and not self._has_children(image)
+            dangling = is_dangling_in(self._snapshot, image)
             if filters.dangling is not dangling:
                 return UNCHOSEN, "it is dangling" if dangling else "it is not dangling"
         facts = self._snapshot.facts_of(image)
@@ -315,7 +316,7 @@ class _Pass:
 
     def _why(self, image: Digest, names: Sequence[Reference], aims: Sequence[Goal]) -> str:
         idle = max(self._now - self._last_used[image], 0)
-        parts = [] if names else ["dangling"]
+        parts = ["dangling"] if is_dangling_in(self._snapshot, image) else []
         parts.append(f"last used {duration_text(idle)} ago")
         if self._rule.keep is not None and names:
             parts.append(f"not among the newest {self._rule.keep}")

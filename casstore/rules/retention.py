@@ -5,6 +5,8 @@ Source: dockerd's ImagesPrune, as recorded. Its order over images is random; our
 
 from __future__ import annotations
 
+from casstore.rules.dangling import is_dangling
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,17 +33,18 @@ def prune_arguments(view: ListingView, filters: Filters, *, everything: bool) ->
     referrers = view.all_referrers()
     for facts in view.all_images(filters.label_room):
         names = names_of.get(facts.id, [])
-        if facts.id in parents and not (everything and names):
-            continue  # an image that others are built on goes with its last child, if at all
-        if facts.id in referrers and not names:
-            continue  # a signature, say: it goes with what it refers to
+        # What is neither goes with its last child, or with what it refers to (a signature, say).
+        if not (everything and names) and not is_dangling(
+            facts.id, names, has_children=facts.id in parents, refers=referrers.__contains__
+        ):
+            continue
         if not filters.accepts(facts):
             continue
         if filters.patterns and not filters.names(names):
             continue
         if not names:
             yield facts.id.hex
-        elif everything or not any(name.tag for name in names):
+        else:
             yield from _by_text(names)
 
 

@@ -24,7 +24,7 @@ def world() -> World:
 def what_it_says(snapshot: object, images: list[Digest]) -> dict[str, object]:
     """Every answer of a snapshot about these images."""
     asked = ("has_image", "names_of", "parent_of", "children_of", "subjects_of", "manifests_of",
-             "is_dangling", "is_pinned", "leases_on")  # fmt: skip
+             "is_pinned", "leases_on")  # fmt: skip
     said: dict[str, object] = {
         f"{question} {image}": [*answer] if hasattr(answer, "__iter__") else answer
         for image in images
@@ -43,19 +43,6 @@ def test_it_counts_blobs_references_and_bytes(world: World) -> None:
 
     assert (snapshot.blobs, snapshot.references) == (7, 3)
     assert snapshot.stored == sum(blob.size for blob in world.blobs.values())
-
-
-def test_an_image_without_a_name_a_child_or_a_subject_is_dangling(world: World) -> None:
-    named = world.image("named", tags="named")
-    base = world.image("base")
-    child = world.image("child", tags="child", parent=base)
-    signature = world.image("signature", subject=named)
-    dangling = world.image("dangling")
-    snapshot = snapshot_of(world)
-
-    assert [
-        image for image in (named, base, child, signature, dangling) if snapshot.is_dangling(image)
-    ] == [dangling]
 
 
 def test_of_the_images_with_a_prefix_the_first_two_are_told(world: World) -> None:

@@ -38,7 +38,7 @@ HELP = Command(
         *OF_A_CHANGE,
     ),
     description="""\
-Removes dangling images (no name, no child) and their parents that have no name either; with -a
+Removes dangling images (no tag, no child) and their parents that have no name either; with -a
 every image that no lease holds. Conflicts are passed over in silence.
 
 Filters: until=TIME (created then or before: 2006-01-02, 2006-01-02T15:04:05Z, seconds since 1970,
