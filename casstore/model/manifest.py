@@ -13,7 +13,6 @@ from casstore.model import document, mediatype
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import Fields
-from casstore.model.platform import Platform
 from casstore.model.shape import Each, Keys, strings
 from casstore.startup.value import Value
 
@@ -21,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from casstore.model.platform import Platform
     from casstore.model.state import LayerRecord
 
 MAX_LAYERS = 512
@@ -218,6 +218,8 @@ def parse_entry(value: object, name: str) -> Entry:
     platform: Platform | None = None
     if "platform" in fields:
         given = fields.fields("platform")
+        from casstore.model.platform import Platform  # few documents name one
+
         platform = Platform(given.text("os"), given.text("architecture"), given.text("variant"))
     return Entry(
         Descriptor(media_type, digest, size),
