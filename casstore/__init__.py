@@ -32,10 +32,11 @@ if TYPE_CHECKING:
         UsageError,
     )
     from casstore.gc.policyfile import BadPolicy
-    from casstore.gc.run import PlanOutdated
+    from casstore.gc.run import PlanOutdated, Stopped
     from casstore.model.digest import Digest
     from casstore.model.place import Place, parse_place
     from casstore.model.reference import Reference
+    from casstore.progress import ProgressCallback, ProgressUpdate
     from casstore.store import Store
 
 __version__ = "0.1.0"
@@ -53,9 +54,12 @@ __all__ = [
     "NotFound",
     "Place",
     "PlanOutdated",
+    "ProgressCallback",
+    "ProgressUpdate",
     "Reference",
     "Refused",
     "RegistryError",
+    "Stopped",
     "StorageError",
     "Store",
     "Unsupported",
@@ -69,7 +73,10 @@ _ELSEWHERE = {
     "Lease": "casstore.change.leases",
     "Place": "casstore.model.place",
     "PlanOutdated": "casstore.gc.run",
+    "ProgressCallback": "casstore.progress",
+    "ProgressUpdate": "casstore.progress",
     "Reference": "casstore.model.reference",
+    "Stopped": "casstore.gc.run",
     "Store": "casstore.store",
     "parse_place": "casstore.model.place",
 }

@@ -47,7 +47,7 @@ class App:
         if self._store is None and self._make is not None:
             self._store = self._make(self.path, self.lock_timeout)
         elif self._store is None:
-            from casstore.store import Store
+            from casstore.store import Store, store_of
             from casstore.store.session import Session
 
             session = Session.of_directory(
@@ -56,7 +56,7 @@ class App:
                 command=f"casstore {self.command}",
                 cautious=os.environ.get("CASSTORE_NETWORK_FS") != "allow",
             )
-            self._store = Store(session=session)
+            self._store = store_of(session, Store)
         return self._store
 
     def close(self) -> None:

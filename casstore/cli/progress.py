@@ -174,7 +174,7 @@ class Show:
 
     def __enter__(self) -> Self:
         if self._how != NONE:
-            self._app.store.progress = self._progress
+            self._app.store.session.progress = self._progress
             self._thread = Thread(target=self._watch, name="progress", daemon=True)
             self._thread.start()
         return self
@@ -189,7 +189,7 @@ class Show:
             return
         self._over.set()
         self._thread.join()
-        self._app.store.progress = None
+        self._app.store.session.progress = None
         if kind is None:
             self._progress.finish()
         if self._how != TTY:

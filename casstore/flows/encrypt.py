@@ -27,6 +27,7 @@ from casstore.model.record import Arrival
 from casstore.model.reference import parse_target
 from casstore.model.signatures import go_json
 from casstore.rules.resolve import resolve
+from casstore.transfer.counted import CountedReader
 from casstore.transfer.keeping import KeepJob, keep_layers
 from casstore.transfer.stagedtree import StagedTree
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from casstore.model.manifest import Entry
     from casstore.ports.ingest import Ingest
     from casstore.ports.view import View
+    from casstore.progress import Progress, Task
     from casstore.trust.keys import PrivateKey
 
 _READ = 1 << 20
@@ -101,17 +103,23 @@ def encrypt_image(
     *,
     recipients: Sequence[keywrap.Recipient],
     layers: Sequence[int] | None,
+    progress: Progress | None = None,
 ) -> Arrival:
-    """Stage an image with encrypted layers; see `Store.encrypt`."""
+    """Stage an image with encrypted layers; see `Store.encrypt`.
+
+    With `progress`, what is read of them is counted, as a task `Encrypting`.
+    """
     target = parse_target(name)
     source = _Image(view, ingest, image, sealed=False)
     entries = source.manifest.layers
     changed: dict[int, dict[str, Any]] = {}
     done: dict[Digest, dict[str, Any]] = {}
-    for at in _positions(layers, len(entries), source.shown):
+    positions = _positions(layers, len(entries), source.shown)
+    task = _task(progress, "Encrypting", [entries[at] for at in positions])
+    for at in positions:
         plain = entries[at].descriptor
         if plain.digest not in done:
-            done[plain.digest] = _encrypted(ingest, entries[at], at, recipients)
+            done[plain.digest] = _encrypted(ingest, entries[at], at, recipients, task)
         changed[at] = done[plain.digest]
     top = source.changed(ingest, changed)
     return Arrival(read_tree(top, StagedTree(ingest)), (target,), None)
@@ -128,8 +136,24 @@ def _positions(layers: Sequence[int] | None, count: int, shown: str) -> list[int
     return sorted({number % count for number in layers})
 
 
+def _task(progress: Progress | None, name: str, entries: Sequence[Entry]) -> Task | None:
+    """A task for the bytes of these layers, each once."""
+    if progress is None:
+        return None
+    sizes = {entry.descriptor.digest: entry.descriptor.size for entry in entries}
+    return progress.task(name, sum(sizes.values()))
+
+
+def _counted(blob: IO[bytes], task: Task | None) -> IO[bytes]:
+    return blob if task is None else cast("IO[bytes]", CountedReader(blob, task))
+
+
 def _encrypted(
-    ingest: Ingest, entry: Entry, at: int, recipients: Sequence[keywrap.Recipient]
+    ingest: Ingest,
+    entry: Entry,
+    at: int,
+    recipients: Sequence[keywrap.Recipient],
+    task: Task | None,
 ) -> dict[str, Any]:
     """Stage a layer's ciphertext; the descriptor that leads to it, as JSON."""
     plain = entry.descriptor
@@ -140,7 +164,7 @@ def _encrypted(
         raise Unsupported(f"layer {at} is of the type {quote(media_type)}, which is no layer's")
     draft = ingest.draft()
     try:
-        with ingest.open(plain.digest) as blob:
+        with _counted(ingest.open(plain.digest), task) as blob:
             result = encrypt_layer(blob, plain, draft)
         draft.seal(result.digest, result.size)
     except BaseException:
@@ -157,9 +181,18 @@ def _encrypted(
 
 
 def decrypt_image(
-    view: View, ingest: Ingest, image: str, name: str, keys: Sequence[PrivateKey]
+    view: View,
+    ingest: Ingest,
+    image: str,
+    name: str,
+    keys: Sequence[PrivateKey],
+    *,
+    progress: Progress | None = None,
 ) -> Arrival:
-    """Stage an image with its layers in the clear; see `Store.decrypt`."""
+    """Stage an image with its layers in the clear; see `Store.decrypt`.
+
+    With `progress`, what is read of them is counted, as a task `Decrypting`.
+    """
     target = parse_target(name)
     source = _Image(view, ingest, image, sealed=True)
     entries = source.manifest.layers
@@ -174,9 +207,12 @@ def decrypt_image(
         ingest.read(config.descriptor.digest), config.descriptor.digest
     ).diff_ids
     work = [_Opening(ingest, entries[at], at, diff_ids[at], keys) for at in at_work]
+    task = _task(progress, "Decrypting", [entries[at] for at in at_work])
     for one in work:
+        one.task = task
         one.prove_if_known()
-    records = keep_layers([one.job for one in work], ingest)
+    pulse = None if task is None else task.pulse
+    records = keep_layers([one.job for one in work], ingest, pulse=pulse)
     changed = {
         at: {
             "mediaType": record.media_type,
@@ -206,6 +242,7 @@ class _Opening:
         self._ingest = ingest
         self._entry = entry
         self._name = f"layer {at}"
+        self.task: Task | None = None  # counts what is read
         try:
             self._private, self._public = keywrap.unwrap(entry.annotations, keys)
         except Refused as refusal:
@@ -220,7 +257,7 @@ class _Opening:
 
     def _decrypted(self) -> DecryptedLayer:
         sealed = self._entry.descriptor
-        blob = self._ingest.open(sealed.digest)
+        blob = _counted(self._ingest.open(sealed.digest), self.task)
         return DecryptedLayer(blob, sealed.size, self._private, self._public, self._name)
 
     def prove_if_known(self) -> None:

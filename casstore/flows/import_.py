@@ -52,9 +52,10 @@ def import_source(
         parent_id = resolve(view, parent).image
         below = _parent(view, ingest, parent_id)
     stream = _opened(source)
-    if progress is not None:
-        stream = cast("IO[bytes]", CountedReader(stream, progress.task("Importing", _size(source))))
     try:
+        if progress is not None:
+            task = progress.task("Importing", _size(source))
+            stream = cast("IO[bytes]", CountedReader(stream, task))
         image = import_rootfs(
             stream,
             ingest,

@@ -21,8 +21,7 @@ from casstore.transfer.gathering import Gathering
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from casstore.model.annotations import Tell
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
     from casstore.model.record import ImageRecord
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from casstore.ports.ingest import Intake
     from casstore.progress import Progress
     from casstore.registry.http import Transport
-
-    # What is happening: a word of `Steps`, and what it happens to.
-    Tell = Callable[[str, str], None]
 
 PULLING = "Pulling from"
 DIGEST = "Digest"
@@ -45,7 +41,6 @@ class Pull:
     def __init__(
         self, transport: Transport, name: str, *, platform: Platform, whole: bool, every_tag: bool,
         tell: Tell, referrers: bool = False, signatures: bool = False,
-        progress: Progress | None = None,
     ) -> None:  # fmt: skip
         """Read the name.
 
@@ -54,7 +49,6 @@ class Pull:
             tell: hears of each step.
             referrers: also what refers to the image, all of it.
             signatures: the same as far as it can be asked for; a trust policy judges what comes.
-            progress: hears of bytes.
         """
         self.name = parse_name(name)
         if every_tag and (self.name.digest is not None or _has_tag(name)):
@@ -62,13 +56,19 @@ class Pull:
         domain, _, path = self.name.repository.partition("/")
         self._repository = Repository(Registry(transport, domain), path)
         self._platform, self._whole, self._every_tag = platform, whole, every_tag
-        self._tell, self._progress = tell, progress
+        self._tell = tell
+        self._progress: Progress | None = None
         self._referrers, self._signatures = referrers, signatures
         self.warnings: list[str] = []
         self._gathering = Gathering()
 
-    def read(self, intake: Intake) -> list[Arrival]:
-        """Stage what the name means. Raises RegistryError, NotFound, Refused."""
+    def read(self, intake: Intake, progress: Progress | None = None) -> list[Arrival]:
+        """Stage what the name means; `progress` gets a task `Pulling` for each blob.
+
+        Raises:
+            RegistryError, NotFound, Refused: it cannot be had, or is not what it should be.
+        """
+        self._progress = progress
         if not self._every_tag:
             tag = self.name.tag if self.name.digest is None else None
             return self._one(intake, self.name, tag)

@@ -19,16 +19,15 @@ from casstore.results.exchange import PushedTag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from typing import IO
 
+    from casstore.model.annotations import Tell
     from casstore.model.digest import Digest
     from casstore.ports.blobs import StoredBlobs
     from casstore.ports.view import View
     from casstore.progress import Progress, Task
     from casstore.registry.http import Transport
-
-    Tell = Callable[[str, str], None]
 
 PREPARING, PUSHING = "Preparing", "Pushing"
 REFERRER = "Referrer"
@@ -38,9 +37,9 @@ class Push:
     """One NAME being pushed."""
 
     def __init__(self, transport: Transport, view: View, name: str, *, every_tag: bool,
-                 tell: Tell, referrers: bool = False, progress: Progress | None = None,
+                 tell: Tell, referrers: bool = False,
                  source: tuple[Digest, Descriptor] | None = None) -> None:  # fmt: skip
-        """Find what is to be pushed; `progress` gets a task `Pushing` for each blob.
+        """Find what is to be pushed.
 
         `source`, an image and a manifest of it, is pushed as `name`, whatever the store calls it.
 
@@ -54,7 +53,8 @@ class Push:
         if every_tag and ":" in name.rpartition("/")[2]:
             raise UsageError("tag can't be used with --all-tags/-a")
         self.repository = parsed.repository
-        self._view, self._tell, self._progress = view, tell, progress
+        self._view, self._tell = view, tell
+        self._progress: Progress | None = None
         self._referrers = referrers
         self._source = source
         names = [n for n in view.all_names() if n.repository == parsed.repository and n.tag]
@@ -82,8 +82,13 @@ class Push:
                     found += (a for a in self._view.referrers_of(document) if a not in found)
         return found
 
-    def send(self, blobs: StoredBlobs) -> list[PushedTag]:
-        """Push each name. Raises RegistryError, Damaged."""
+    def send(self, blobs: StoredBlobs, progress: Progress | None = None) -> list[PushedTag]:
+        """Push each name; `progress` gets a task `Pushing` for each blob.
+
+        Raises:
+            RegistryError, Damaged: the registry does not take it, or it is not what it should be.
+        """
+        self._progress = progress
         self._tell("The push refers to repository", f"[{self._remote.name}]")
         return [self._one(name, blobs) for name in self.names]
 
@@ -114,7 +119,10 @@ class Push:
             top = self._send_growing(bundle, tag, blobs)
         else:
             elsewhere = self._elsewhere(bundle)
-            send(self._remote, bundle, tag, blobs, elsewhere=elsewhere, told=told, tasks=tasks)
+            send(
+                self._remote, bundle, tag, blobs, elsewhere=elsewhere, told=told, tasks=tasks,
+                pulse=None if self._progress is None else self._progress.tell,
+            )  # fmt: skip
         if self._referrers:
             self._send_referrers(bundle, blobs)
         self._tell(f"{tag}: digest: {top.digest}", f"size: {top.size}")

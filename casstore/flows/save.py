@@ -79,6 +79,7 @@ def write_saved(
 
             with OutputDirectory(out, LAYOUT_PARTS) as staging:
                 write_oci_directory(staging, saved, blobs, link=durable.share, task=task)
+                _finish(task)
             return
         if format == OCI:
             from casstore.transfer.ocilayout_out import oci_members as members_of
@@ -90,16 +91,19 @@ def write_saved(
         members = members_of(saved, blobs)
         if not isinstance(out, str):
             _stream(out, members, blobs, task)
+            _finish(task)
             return
         if os.path.exists(out) and not os.path.isfile(out):
             with open(out, "wb") as device:  # /dev/stdout, a fifo: nothing to rename over
                 _stream(device, members, blobs, task)
+            _finish(task)
             return
         with durable.replace_output(out) as new:
             if tar_size(members) < LARGE:
                 _stream(new.file, members, blobs, task)
             else:
                 _place(new.file.fileno(), members, blobs, task)
+            _finish(task)  # whoever is told can still end it, and then there is no output
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
@@ -130,7 +134,15 @@ def _place(
 
     path = f"/proc/self/fd/{descriptor}"  # it may have no name
     with PlacedFile(path, descriptor, tar_size(members)) as file:
-        place_tar(file if task is None else CountedTarget(file, task), members, blobs)
+        if task is None:
+            place_tar(file, members, blobs)
+        else:
+            place_tar(CountedTarget(file, task), members, blobs, pulse=task.pulse)
+
+
+def _finish(task: Task | None) -> None:
+    if task is not None:
+        task.finish()
 
 
 def _expected(view: View, saved: Sequence[SavedImage], *, plain: bool) -> int:

@@ -102,7 +102,7 @@ def collect_garbage(
         removed += len(gone)
         size += sum(freed for _, freed in gone)
         if task is not None:
-            task.done = at
+            task.reach(at)
     if task is not None:
         task.finish()
     if not dry_run:

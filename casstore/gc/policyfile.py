@@ -7,12 +7,12 @@ them unless it says otherwise.
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Mapping
 
+from casstore.clock import current_time
 from casstore.errors import UsageError, quote
-from casstore.model.arguments import several
+from casstore.model.arguments import PATHS, path_of, several
 from casstore.rules.policy import GOALS, MAX_RULES, BadSetting, Rule, parse_rule
 
 TYPE_CHECKING = False
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from casstore.model.arguments import Several
+    from casstore.model.annotations import Several, StrPath
 
 MAX_FILE = 64 << 10
 # The time that tomllib takes for a key grows with the square of its dots.
@@ -78,14 +78,27 @@ def policy_from_file(path: str, overrides: Mapping[str, object], *, now: int) ->
     return _policy_from_document(document, overrides, now=now, place=_Places(path, text))
 
 
+def parse_policy(policy: Mapping[str, object] | StrPath) -> tuple[Rule, ...]:
+    """The rules of a policy, checked: what `Store.collect` does first.
+
+    Args:
+        policy: settings as in a policy file, or the path of one.
+
+    Raises:
+        BadPolicy: it has mistakes; all of them are told.
+        UsageError: the file cannot be read.
+    """
+    return policy_rules(policy, now=current_time())
+
+
 def policy_rules(
-    policy: Mapping[str, Any] | Several[Rule] | os.PathLike[str], *, now: int
+    policy: Mapping[str, Any] | Several[Rule] | StrPath, *, now: int
 ) -> tuple[Rule, ...]:
     """The rules of a mapping of the same shape as a policy file, or of a file. Raises BadPolicy."""
     if isinstance(policy, Mapping):
         return _policy_from_document(policy, {}, now=now, place=None)
-    if isinstance(policy, os.PathLike):
-        return policy_from_file(os.fspath(policy), {}, now=now)
+    if isinstance(policy, PATHS):
+        return policy_from_file(path_of(policy), {}, now=now)
     return several(policy, "policy", Rule)
 
 

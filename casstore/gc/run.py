@@ -232,11 +232,13 @@ class _Run:
                 )
                 self._stop.in_turn = False
                 if task is not None:
-                    task.done = task.total - len(pending) if task.total else 0
+                    task.reach(task.total - len(pending) if task.total else 0)
                 if outdated:
                     return OUTDATED
                 if pending:
                     time.sleep(PAUSE)
+            if task is not None and not pending:
+                task.finish()
         except Locked:
             return BUSY
         except Stopped:

@@ -12,22 +12,12 @@ from io import TextIOBase
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Protocol, TypeAlias, TypeVar
+    from typing import TypeVar
+
+    from casstore.model.annotations import Several, StrPath
 
     T = TypeVar("T")
-    T_co = TypeVar("T_co", covariant=True)
     File = TypeVar("File")
-
-    class _Container(Protocol[T_co]):
-        """A list, tuple, set, mapping or view. Not str and bytes: these contain only their own."""
-
-        def __contains__(self, item: object, /) -> bool: ...
-        def __iter__(self) -> Iterator[T_co]: ...
-
-    Several: TypeAlias = _Container[T] | Iterator[T]
-    StrPath: TypeAlias = str | os.PathLike[str]
-
 
 PATHS = (str, os.PathLike)
 

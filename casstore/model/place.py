@@ -14,7 +14,7 @@ from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from casstore.model.arguments import StrPath
+    from casstore.model.annotations import StrPath
 
 STORE, REGISTRY = "casstore", "docker"
 OCI, OCI_ARCHIVE, DOCKER_ARCHIVE = "oci", "oci-archive", "docker-archive"

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from casstore.errors import CasstoreError
 from casstore.model.digest import sha256
 from casstore.pytest_plugin.sharing import copy_images, make_empty
-from casstore.store import Store
+from casstore.store import Store, store_of
 from casstore.store.session import Session
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Cache:
             for source in sources:
                 self.load(origin, source)
             self._in_memory[key] = origin
-        return Store(session=Session.in_memory(like=self._in_memory[key].session))
+        return store_of(Session.in_memory(like=self._in_memory[key].session), Store)
 
     def load(self, store: Store, source: str) -> Sequence[Image]:
         """Load `source` into `store`, by way of the cache; its images in load order."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from casstore.model.state import LayerRecord
     from casstore.ports.ingest import Ingest
     from casstore.ports.view import View
+    from casstore.progress import Progress
     from casstore.store import Store
 
 COPY = 1 << 20
@@ -33,7 +34,7 @@ def copy_images(origin: Store, target: Store) -> None:
     """Bring every image of `origin`, with its names and parent link, into `target`."""
     view = origin.session.view()
 
-    def read(ingest: Ingest) -> list[Arrival]:
+    def read(ingest: Ingest, _: Progress | None) -> list[Arrival]:
         for blob in view.all_blobs():
             _share(origin, ingest, blob.digest, blob.size)
             layer = view.layer(blob.digest) if blob.kind == LAYER else None
@@ -46,7 +47,7 @@ def copy_images(origin: Store, target: Store) -> None:
 
 def make_empty(store: Store) -> None:
     """Make a store that is there, with nothing in it."""
-    take_in(store.session, lambda _: ())
+    take_in(store.session, lambda _ingest, _progress: ())
 
 
 def _share(origin: Store, ingest: Ingest, digest: Digest, size: int) -> None:

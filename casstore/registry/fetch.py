@@ -83,7 +83,7 @@ def fetch_tree(
             descriptor = job.descriptor
             task = progress.task(PULLING, descriptor.size, item=descriptor.digest.short)
             walk.tasks[descriptor.digest] = task
-    records = _fetched(walk, jobs, told)
+    records = _fetched(walk, jobs, told, None if progress is None else progress.tell)
     layers = {
         job.descriptor.digest: record
         for job, record in zip(jobs, records, strict=True)
@@ -92,12 +92,14 @@ def fetch_tree(
     return read_tree(top, StagedTree(intake, layers))
 
 
-def _fetched(walk: _Walk, jobs: list[KeepJob], told: Told) -> list[LayerRecord]:
+def _fetched(
+    walk: _Walk, jobs: list[KeepJob], told: Told, pulse: Callable[[], None] | None
+) -> list[LayerRecord]:
     refusals: set[str] = set()
     while True:
         walk.resumed = False
         try:
-            return _keep(jobs, walk.intake, told)
+            return _keep(jobs, walk.intake, told, pulse)
         except Refused as error:
             # A part that a power cut has spoilt looks like a registry that lies, but once only:
             # it goes with its error. There may be several.
@@ -107,12 +109,14 @@ def _fetched(walk: _Walk, jobs: list[KeepJob], told: Told) -> list[LayerRecord]:
         walk.repository.registry.transport.rearm()
 
 
-def _keep(jobs: list[KeepJob], intake: Intake, told: Told) -> list[LayerRecord]:
+def _keep(
+    jobs: list[KeepJob], intake: Intake, told: Told, pulse: Callable[[], None] | None
+) -> list[LayerRecord]:
     def kept(job: KeepJob, word: str) -> None:
         if word == KEPT:
             told(job.descriptor, FETCHED)
 
-    return keep_layers(jobs, intake, width=WIDTH, small=0, told=kept)
+    return keep_layers(jobs, intake, width=WIDTH, small=0, told=kept, pulse=pulse)
 
 
 def _child(repository: Repository, descriptor: Descriptor) -> tuple[Descriptor, bytes]:

@@ -18,7 +18,7 @@ from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
 from casstore.model.manifest import Manifest, parse_document
 from casstore.ports.blobs import StoredBlobs
-from casstore.progress import Task
+from casstore.progress import Task, wait_for
 from casstore.registry.address import HTTP, HTTPS, is_loopback, place_of, resolve, split
 from casstore.registry.answer import Answer
 from casstore.registry.documents import reason
@@ -70,6 +70,7 @@ class Bundle:
 def send(
     repository: Repository, bundle: Bundle, reference: str, blobs: StoredBlobs, *,
     elsewhere: Mapping[Digest, str], told: Told, tasks: Mapping[Digest, Task] | None = None,
+    pulse: Callable[[], None] | None = None,
 ) -> Answer:  # fmt: skip
     """Bring a bundle into a repository, and let `reference` (a tag or digest) name its top.
 
@@ -77,6 +78,7 @@ def send(
         elsewhere: for some blobs, the path of another repository of the registry that has them.
         told: called in this thread with each blob.
         tasks: count the bytes of blobs as they leave.
+        pulse: called in this thread some times a second while it waits for others.
 
     Returns:
         The closed answer to the last request: its headers tell what the registry makes of it.
@@ -89,8 +91,11 @@ def send(
     leaves = list(bundle.leaves.values())
     with ThreadPoolExecutor(WIDTH, thread_name_prefix="casstore-push") as pool:
         try:
-            for descriptor, word in zip(leaves, pool.map(work.blob, leaves), strict=True):
-                told(descriptor, word)
+            sent = [pool.submit(work.blob, leaf) for leaf in leaves]
+            for descriptor, one in zip(leaves, sent, strict=True):
+                if pulse is not None:
+                    wait_for(one, pulse)
+                told(descriptor, one.result())
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             repository.registry.transport.abort()

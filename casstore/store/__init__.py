@@ -20,10 +20,10 @@ from casstore.store.session import LOCK_TIMEOUT, Session
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import EllipsisType, TracebackType
-    from typing import Self
+    from typing import Self, TypeVar
 
-    from casstore.model.arguments import StrPath
-    from casstore.progress import Progress
+    from casstore.model.annotations import StrPath
+    from casstore.progress import ProgressCallback
     from casstore.store.archives import Archives
     from casstore.store.copies import Copies
     from casstore.store.images import Images
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from casstore.store.space import Space
     from casstore.store.trash import Trash
     from casstore.store.upkeep import Upkeep
+
+    S = TypeVar("S", bound="Store")
 
     class _Verbs(Archives, Copies, Images, Keys, Names, Registries, Space, Upkeep):
         """Every verb, as a type checker sees them."""
@@ -61,7 +63,10 @@ else:
 
 
 class Store(_Verbs):
-    """A store. Use it as a context manager, in one thread at a time."""
+    """A store. Use it as a context manager, in one thread at a time.
+
+    `session` and `parts` are its inside, and not public.
+    """
 
     if TYPE_CHECKING:
         leases: Leases
@@ -79,7 +84,7 @@ class Store(_Verbs):
         lock_timeout: float = LOCK_TIMEOUT,
         command: str = "",
         max_layer_size: int | None = None,
-        session: Session | None = None,
+        progress: ProgressCallback | None = None,
     ) -> None:
         """Name a store; nothing is opened yet. `load` and `import_image` make it if need be.
 
@@ -89,28 +94,32 @@ class Store(_Verbs):
             command: what those who wait for a change made here are told; the program by default.
             max_layer_size: bytes that a layer which comes in may have uncompressed. By default
                 4 GiB, or a hundred times what it has compressed, up to 64 GiB.
-            session: of the store, in place of all else.
+            progress: called with how far long methods are, in the thread that called them. What it
+                raises ends the method, which then raises it; an image that was on its way in, or a
+                file on its way out, is not there then. It must not use this object itself.
+
+        Raises:
+            UsageError: no path is given, and there is no home directory for one.
         """
-        if session is None:
-            if path is ...:
-                from casstore.model.storepath import store_path
+        if path is ...:
+            from casstore.model.storepath import store_path
 
-                path = store_path(None, os.environ)
-                if not path:
-                    raise UsageError("there is no home directory for a store: give its path")
-            from casstore.model.arguments import path_of
+            path = store_path(None, os.environ)
+            if not path:
+                raise UsageError("there is no home directory for a store: give its path")
+        from casstore.model.arguments import path_of
 
-            session = Session.of_directory(
-                path_of(path), lock_timeout=lock_timeout, command=command
-            )
-            session.max_layer_size = max_layer_size
-        self.session = session
+        self.session = Session.of_directory(
+            path_of(path), lock_timeout=lock_timeout, command=command
+        )
+        self.session.max_layer_size = max_layer_size
+        self.progress = progress
         self.parts: dict[str, object] = {}
 
     @classmethod
     def in_memory(cls) -> Self:
         """A new store in memory, for tests that need no files; it lasts as long as the object."""
-        return cls(session=Session.in_memory())
+        return store_of(Session.in_memory(), cls)
 
     @property
     def path(self) -> str:
@@ -132,13 +141,15 @@ class Store(_Verbs):
         self.session.max_layer_size = size
 
     @property
-    def progress(self) -> Progress | None:
-        """Set it, to be told how far long tasks are."""
-        return self.session.progress
+    def progress(self) -> ProgressCallback | None:
+        """What is called with how far long methods are; it can be set between them."""
+        return self.session.callback
 
     @progress.setter
-    def progress(self, progress: Progress | None) -> None:
-        self.session.progress = progress
+    def progress(self, progress: ProgressCallback | None) -> None:
+        if progress is not None and not callable(progress):
+            raise TypeError(f"progress is called: {type(progress).__name__} cannot be")
+        self.session.callback = progress
 
     def close(self) -> None:
         """Close the index; the store can be used again."""
@@ -163,5 +174,12 @@ class Store(_Verbs):
         return f"<casstore.Store {self.path!r}>"
 
 
-def _again(kind: type[Store], session: Session) -> Store:
-    return kind(session=session.another())
+def store_of(session: Session, kind: type[S]) -> S:
+    """The store of a session that is there already."""
+    store = kind.__new__(kind)
+    store.session, store.parts = session, {}
+    return store
+
+
+def _again(kind: type[S], session: Session) -> S:
+    return store_of(session.another(), kind)

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import IO, BinaryIO
 
-    from casstore.model.arguments import Several, StrPath
+    from casstore.model.annotations import Several, StrPath
     from casstore.model.digest import Digest
     from casstore.model.record import Arrival
     from casstore.ports.ingest import Ingest
+    from casstore.progress import Progress
     from casstore.results.exchange import LoadResult
     from casstore.store.session import Session
 
@@ -56,10 +57,8 @@ class Archives:
         origin: list[str] = []
         notices: list[str] = []
 
-        def read(ingest: Ingest) -> Sequence[Arrival]:
-            found = find_images(
-                where, ingest, compression=how, link=link, progress=self._session.progress
-            )
+        def read(ingest: Ingest, progress: Progress | None) -> Sequence[Arrival]:
+            found = find_images(where, ingest, compression=how, link=link, progress=progress)
             named = where if isinstance(where, str) and where != "-" else None
             origin[:] = found.transport, os.path.realpath(named) if named is not None else ""
             notices[:] = found.notices
@@ -97,7 +96,7 @@ class Archives:
         where, instructions = path_or_file(source), several(changes, "changes")
         arrivals: list[Arrival] = []
 
-        def read(ingest: Ingest) -> Sequence[Arrival]:
+        def read(ingest: Ingest, progress: Progress | None) -> Sequence[Arrival]:
             arrivals.append(
                 import_source(
                     self._session.view(),
@@ -110,7 +109,7 @@ class Archives:
                     compression=compression,
                     platform=platform,
                     now=current_time(),
-                    progress=self._session.progress,
+                    progress=progress,
                 )
             )
             return arrivals
@@ -132,19 +131,19 @@ class Archives:
         from casstore.model.arguments import path_or_file, several
         from casstore.store.leases import Leases
 
-        images, target = several(images, "images"), path_or_file(out)
-        view = self._session.view()
-        if not self._session.backend.is_writable():  # there is nobody to hold the images from
-            save_images(
-                self._session.backend, view, images, target, format, progress=self._session.progress
-            )
+        names, target = several(images, "images"), path_or_file(out)
+        backend, view = self._session.backend, self._session.view()
+
+        def write(progress: Progress | None) -> None:
+            save_images(backend, view, names, target, format, progress=progress)
+
+        if not backend.is_writable():  # there is nobody to hold the images from
+            self._session.reported(write)
             return
-        chosen = chosen_images(view, images, each_manifest=format != DOCKER)
+        chosen = chosen_images(view, names, each_manifest=format != DOCKER)
         # as the user's own lease: saving an image is a use of it
         with Leases(self._session).hold(*chosen, name=f"save-{os.getpid()}"):
-            save_images(
-                self._session.backend, view, images, target, format, progress=self._session.progress
-            )
+            self._session.reported(write)
 
     def open_layer(self, layer: Digest | str) -> IO[bytes]:
         """A stored layer (by blob digest or diff ID) as its uncompressed tar, for reading.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from casstore.model.arguments import StrPath
+    from casstore.model.annotations import StrPath
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
     from casstore.model.place import Place
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from casstore.model.record import Arrival, ImageRecord
     from casstore.model.reference import Reference
     from casstore.ports.ingest import Ingest
+    from casstore.progress import Progress
     from casstore.registry.access import Access
     from casstore.registry.http import Transport
     from casstore.store.session import Session
@@ -72,12 +73,14 @@ class Copies:
         if source.transport == STORE:
             _, top = self._chosen(source.where, wanted, whole=whole)
             take_in(
-                self._session, lambda ingest: [_arrival(_stored(ingest, top), target)], origin=None
+                self._session,
+                lambda ingest, _: [_arrival(_stored(ingest, top), target)],
+                origin=None,
             )
             return top.digest
         tops: list[Digest] = []
 
-        def read(ingest: Ingest) -> Sequence[Arrival]:
+        def read(ingest: Ingest, progress: Progress | None) -> Sequence[Arrival]:
             referrers: list[Arrival] = []
             if source.transport == REGISTRY:
                 from casstore.flows.pull import Pull
@@ -86,14 +89,16 @@ class Copies:
                     pull = Pull(
                         transport, source.where, platform=wanted, whole=whole, every_tag=False,
                         signatures=policy_in_force(self._session.backend, policy) is not None,
-                        tell=_silent, progress=self._session.progress,
+                        tell=_silent,
                     )  # fmt: skip
-                    first, *rest = pull.read(ingest)
+                    first, *rest = pull.read(ingest, progress)
                     for warning in pull.warnings:
                         transport.notice(warning)
                 image, referrers = first.image, [_beside(one, target) for one in rest]
             else:
-                image = self._read_one(ingest, source, wanted, compression, whole=whole)
+                image = _read_one(
+                    ingest, source, wanted, compression, whole=whole, progress=progress
+                )
             arrivals = [_arrival(image, target), *referrers]
             ingest.keep_only({blob.digest for one in arrivals for blob in one.image.blobs})
             tops.append(image.top.digest)
@@ -119,7 +124,7 @@ class Copies:
         Args:
             image: a name or an ID.
             target: where to; a directory must be empty or not be there.
-            platform, whole, via: as for `take`.
+            platform, whole, via: as for `copy_in`.
 
         Returns:
             The digest of its manifest or index.
@@ -141,9 +146,10 @@ class Copies:
                 with connected(via) as transport:
                     push = Push(
                         transport, view, target.where, every_tag=False, tell=_silent,
-                        progress=self._session.progress, source=(found, top),
+                        source=(found, top),
                     )  # fmt: skip
-                    push.send(StoredFiles(self._session.backend.blobs, view))
+                    blobs = StoredFiles(self._session.backend.blobs, view)
+                    self._session.reported(lambda progress: push.send(blobs, progress))
                 return top.digest
             names: tuple[Reference, ...] = ()
             if target.transport == DOCKER_ARCHIVE and target.reference:
@@ -152,13 +158,10 @@ class Copies:
                 names = (parse_target(target.reference),)
             saved = SavedImage(found, top, names, None, target.reference)
             form = {OCI: OCI_DIRECTORY, DOCKER_ARCHIVE: DOCKER}.get(target.transport, OCI_FILE)
-            write_saved(
-                self._session.backend,
-                view,
-                [saved],
-                target.where,
-                form,
-                progress=self._session.progress,
+            self._session.reported(
+                lambda progress: write_saved(
+                    self._session.backend, view, [saved], target.where, form, progress=progress
+                )
             )
         return top.digest
 
@@ -188,16 +191,24 @@ class Copies:
         assert size is not None
         return row.id, Descriptor(row.media_type, row.manifest, size)
 
-    def _read_one(
-        self, ingest: Ingest, source: Place, platform: Platform, compression: str, *, whole: bool
-    ) -> ImageRecord:
-        """Stage an archive or layout, and choose one image of it."""
-        from casstore.transfer.compress import parse_compression
-        from casstore.transfer.source import read_images
 
-        arrivals = read_images(source.where, ingest, compression=parse_compression(compression))
-        image = _named(arrivals, source).image
-        return image if whole else _for_platform(ingest, image, platform)
+def _read_one(
+    ingest: Ingest,
+    source: Place,
+    platform: Platform,
+    compression: str,
+    *,
+    whole: bool,
+    progress: Progress | None,
+) -> ImageRecord:
+    """Stage an archive or layout, and choose one image of it."""
+    from casstore.transfer.compress import parse_compression
+    from casstore.transfer.source import read_images
+
+    how = parse_compression(compression)
+    arrivals = read_images(source.where, ingest, compression=how, progress=progress)
+    image = _named(arrivals, source).image
+    return image if whole else _for_platform(ingest, image, platform)
 
 
 def _named(arrivals: Sequence[Arrival], source: Place) -> Arrival:

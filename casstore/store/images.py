@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from casstore.model.arguments import Several
+    from casstore.model.annotations import Several
     from casstore.results.images import HistoryRow, Image, ImageSummary, PlatformRow
     from casstore.store.session import Session
 

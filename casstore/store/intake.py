@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from casstore.change.commit import Change
-    from casstore.model.arguments import StrPath
+    from casstore.model.annotations import StrPath
     from casstore.model.record import Arrival
     from casstore.ports.backend import Backend
     from casstore.ports.ingest import Ingest
+    from casstore.progress import Progress
     from casstore.store.session import Session
 
 FROM_REGISTRY = ("docker", "")  # transport and path
@@ -24,7 +25,7 @@ ROOM_AT_ONCE = 64 << 20  # bytes that a load which meets a full disk takes from 
 
 def take_in(
     session: Session,
-    read: Callable[[Ingest], Sequence[Arrival]],
+    read: Callable[[Ingest, Progress | None], Sequence[Arrival]],
     *,
     origin: Sequence[str] | None = FROM_REGISTRY,
     policy: StrPath | None = None,
@@ -32,11 +33,24 @@ def take_in(
     """The way in: stage what `read` brings without the lock, then admit it in one change.
 
     Args:
-        read: stages blobs, and says what images they are.
+        read: stages blobs, counts them where it is told to, and says what images they are.
         origin: the transport and the path that images come from, as trust policies name them,
             looked at when `read` has returned; None for what is made here.
         policy: path of a trust policy, instead of the store's own.
     """
+    return session.reported(
+        lambda progress: _taken_in(session, read, origin=origin, policy=policy, progress=progress)
+    )
+
+
+def _taken_in(
+    session: Session,
+    read: Callable[[Ingest, Progress | None], Sequence[Arrival]],
+    *,
+    origin: Sequence[str] | None,
+    policy: StrPath | None,
+    progress: Progress | None,
+) -> LoadResult:
     from casstore.change.admission import admit_arrivals
 
     if not session.backend.exists():
@@ -51,7 +65,7 @@ def take_in(
         ingest = session.backend.begin_ingest(
             session.view, lambda: make_room(session), session.max_layer_size
         )
-        arrivals, forget = _united(session, read(ingest), ingest)
+        arrivals, forget = _united(session, read(ingest, progress), ingest)
         if ingest.not_linked:
             session.notices.append(
                 f"{ingest.not_linked} blobs were copied, not linked: they belong to another"
@@ -59,9 +73,9 @@ def take_in(
             )
         if origin is not None:
             _ask_policy(session, policy, origin, arrivals, ingest)
-        if session.progress is not None:
-            session.progress.finish()
-            session.progress.task("Committing")
+        if progress is not None:
+            progress.finish()
+            progress.task("Committing")
         ingest.flush()
         uses = session.backend.uses  # imported before the change: nothing may fail after it
         with session.change() as change:

@@ -7,17 +7,15 @@ from casstore.store.intake import take_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Mapping, Sequence
 
-    from casstore.model.arguments import Several
+    from casstore.model.annotations import Key, Several
     from casstore.model.digest import Digest
     from casstore.model.record import Arrival
     from casstore.ports.ingest import Ingest
+    from casstore.progress import Progress
     from casstore.results.trust import Signed, Verified
     from casstore.store.session import Session
-
-    Key = bytes | os.PathLike[str]  # what a key's file holds, or where it is
 
 
 class Keys:
@@ -147,8 +145,14 @@ class Keys:
             for number, (scheme, data) in enumerate(pairs, 1)
         ]
         return self._rewritten(
-            lambda ingest: encrypt_image(
-                self._session.view(), ingest, image, name, recipients=known, layers=numbers
+            lambda ingest, progress: encrypt_image(
+                self._session.view(),
+                ingest,
+                image,
+                name,
+                recipients=known,
+                layers=numbers,
+                progress=progress,
             )
         )
 
@@ -182,16 +186,18 @@ class Keys:
             for number, (data, password) in enumerate(pairs, 1)
         ]
         return self._rewritten(
-            lambda ingest: decrypt_image(self._session.view(), ingest, image, name, private)
+            lambda ingest, progress: decrypt_image(
+                self._session.view(), ingest, image, name, private, progress=progress
+            )
         )
 
-    def _rewritten(self, write: Callable[[Ingest], Arrival]) -> Digest:
+    def _rewritten(self, write: Callable[[Ingest, Progress | None], Arrival]) -> Digest:
         """Take in another form of an image that is here."""
         self._session.backend.require()
         tops: list[Digest] = []
 
-        def read(ingest: Ingest) -> Sequence[Arrival]:
-            arrival = write(ingest)
+        def read(ingest: Ingest, progress: Progress | None) -> Sequence[Arrival]:
+            arrival = write(ingest, progress)
             tops.append(arrival.image.top.digest)
             return [arrival]
 

@@ -9,16 +9,14 @@ from casstore.store.intake import policy_in_force, take_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from casstore.change.commit import Change
-    from casstore.model.arguments import StrPath
+    from casstore.model.annotations import StrPath, Tell
+    from casstore.progress import Progress
     from casstore.registry.access import Access
     from casstore.registry.http import Transport
     from casstore.results.exchange import PushedTag
     from casstore.store.session import Session
-
-    Tell = Callable[[str, str], None]
 
 
 class Registries:
@@ -74,7 +72,6 @@ class Registries:
                 referrers=referrers,
                 signatures=policy_in_force(self._session.backend, policy) is not None,
                 tell=tell or _silent,
-                progress=self._session.progress,
             )
             result = take_in(self._session, pull.read, policy=policy)
             notices = transport.take_notices()
@@ -124,13 +121,16 @@ class Registries:
                 every_tag=all_tags,
                 referrers=referrers,
                 tell=telling,
-                progress=self._session.progress,
             )
             blobs = StoredFiles(self._session.backend.blobs, view)
+
+            def send(progress: Progress | None) -> list[PushedTag]:
+                return push.send(blobs, progress)
+
             if not self._session.backend.is_writable():  # there is nobody to hold the images from
-                return tuple(push.send(blobs))
+                return tuple(self._session.reported(send))
             with self._session.hold(push.images(), f"push-{os.getpid()}"):
-                pushed = push.send(blobs)
+                pushed = self._session.reported(send)
                 self._record(pushed)
         return tuple(pushed)
 
@@ -156,7 +156,3 @@ class Registries:
 
 def _silent(what: str, to: str) -> None:
     """Nobody wants to be told."""
-
-
-def _nothing(change: Change) -> None:
-    """No artifact was replaced."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from casstore.ports.backend import Backend
     from casstore.ports.locks import WritersLock
     from casstore.ports.view import View
-    from casstore.progress import Progress
+    from casstore.progress import Progress, ProgressCallback
 
     T = TypeVar("T")
 
@@ -52,7 +52,8 @@ class Session:
         """
         self.backend = backend
         self.command = command
-        self.progress: Progress | None = None  # set it, to be told how far long tasks are
+        self.progress: Progress | None = None  # set it, to look on how far long tasks are
+        self.callback: ProgressCallback | None = None  # or this, to be called
         self.notices: list[str] = []  # what the user should know, besides results and errors
         self.max_layer_size: int | None = None  # bytes that a layer may have; None: as usual
         self._lock_timeout = lock_timeout
@@ -88,7 +89,7 @@ class Session:
         self.close()
 
     def another(self) -> Session:
-        """A session of the same store for another thread."""
+        """A session of the same store for another thread; it tells nobody how far it is."""
         return Session(
             self.backend.another(), lock_timeout=self._lock_timeout, command=self.command
         )
@@ -166,6 +167,14 @@ class Session:
         with Rehearsal(self.backend, current_time()) as rehearsal:
             self.notices += rehearsal.unseen
             return act(rehearsal)
+
+    def reported(self, act: Callable[[Progress | None], T]) -> T:
+        """Do `act`, which counts in what it is given, for whoever wants to know how far it is."""
+        if self.callback is None:
+            return act(self.progress)
+        from casstore.progress import reported
+
+        return reported(self.callback, act)
 
     def hold(self, images: Sequence[str], name: str | None) -> Lease:
         """Take a hard lease."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from casstore.clock import current_time
 
 TYPE_CHECKING = False
@@ -11,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from casstore.gc.run import Stop
-    from casstore.model.arguments import Several, StrPath
+    from casstore.model.annotations import Several, StrPath
     from casstore.model.findings import CheckResult
     from casstore.results.upkeep import CollectionResult, GcResult
     from casstore.rules.collection import CollectionPlan
@@ -34,18 +32,22 @@ class Upkeep:
         """
         from casstore.gc.garbage import collect_garbage
 
-        return collect_garbage(
-            self._session.backend,
-            self._session.view,
-            self._session.rehearse if dry_run else self._session.change_that_frees,
-            dry_run=dry_run,
-            empty_trash=empty_trash,
-            progress=self._session.progress,
+        session = self._session
+        turn = session.rehearse if dry_run else session.change_that_frees
+        return session.reported(
+            lambda progress: collect_garbage(
+                session.backend,
+                session.view,
+                turn,
+                dry_run=dry_run,
+                empty_trash=empty_trash,
+                progress=progress,
+            )
         )
 
     def collect(
         self,
-        policy: Mapping[str, object] | Several[Rule] | os.PathLike[str],
+        policy: Mapping[str, object] | StrPath | Several[Rule],
         *,
         dry_run: bool = False,
         plan: CollectionPlan | None = None,
@@ -55,15 +57,16 @@ class Upkeep:
         """Remove the images that a policy chooses (`gc` with a policy), in short turns.
 
         Args:
-            policy: settings as in a policy file: `{"max-used-space": "50GB", "keep": 5}`; or the
-                path of a policy file, as a `pathlib.Path`.
+            policy: settings as in a policy file: `{"max-used-space": "50GB", "keep": 5}`; the path
+                of a policy file; or rules, as `parse_policy` gives them.
             dry_run: change nothing, return what would happen.
             plan: carry out this plan of an earlier result, exactly.
             empty_trash: empty it first; what a policy removes does not go there.
             stop: lets a signal handler end the run.
 
         Raises:
-            UsageError: the policy has mistakes.
+            BadPolicy: the policy has mistakes.
+            UsageError: its file cannot be read.
             PlanOutdated: the store is not any more what `plan` was made for; nothing is changed.
         """
         from casstore.gc.policyfile import policy_rules
@@ -72,14 +75,16 @@ class Upkeep:
         rules = policy_rules(policy, now=current_time())
         turn = self._session.rehearse if dry_run else self._session.change_that_frees
         access = Access(self._session.backend, self._session.view, turn)
-        return collect(
-            access,
-            rules,
-            dry_run=dry_run,
-            saved=plan,
-            empty_trash=empty_trash,
-            stop=stop or Stop(),
-            progress=self._session.progress,
+        return self._session.reported(
+            lambda progress: collect(
+                access,
+                rules,
+                dry_run=dry_run,
+                saved=plan,
+                empty_trash=empty_trash,
+                stop=stop or Stop(),
+                progress=progress,
+            )
         )
 
     def check(
@@ -124,7 +129,9 @@ class Upkeep:
             if anew:
                 repaired += checks.rebuild(session.change, session.locked)[0]
             repaired += checks.recount(session.view, session.change_that_frees)
-        return checks.check(repaired, content=content, progress=session.progress)
+        return session.reported(
+            lambda progress: checks.check(repaired, content=content, progress=progress)
+        )
 
     def clone(self, path: StrPath) -> None:
         """Make a store at `path` with the same content, blobs shared by hard link where possible.

@@ -18,6 +18,7 @@ from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
 from casstore.model.state import LayerRecord
 from casstore.ports.ingest import Draft, Intake
+from casstore.progress import wait_for
 from casstore.startup.value import Value
 from casstore.transfer.layerstream import open_uncompressed
 from casstore.transfer.layertar import LayerScanner
@@ -57,6 +58,7 @@ def keep_layers(
     width: int | None = None,
     small: int = SMALL,
     told: Callable[[KeepJob, str], None] | None = None,
+    pulse: Callable[[], None] | None = None,
 ) -> list[LayerRecord]:
     """Verify each layer and store its blob as it is; one that is known already is not read.
 
@@ -69,6 +71,7 @@ def keep_layers(
         width: layers at a time; as many as there are cores if None.
         small: layers below this size get no thread (0 where opening one means waiting).
         told: called in the caller's thread with each job, and KNOWN or KEPT.
+        pulse: called in the caller's thread some times a second while it waits for others.
 
     Returns:
         One record for each job, in order.
@@ -76,7 +79,7 @@ def keep_layers(
     Raises:
         Refused: wrong size, digest or diff ID, or a layer that does not decompress to its end.
     """
-    keeping = _Keeping(intake, width or min(cores(), MAX_WIDTH), small, told)
+    keeping = _Keeping(intake, width or min(cores(), MAX_WIDTH), small, told, pulse)
     try:
         for number, job in enumerate(jobs):
             keeping.start(number, job)
@@ -115,13 +118,19 @@ class _Keeping:
     """One call of `keep_layers`."""
 
     def __init__(
-        self, intake: Intake, width: int, small: int, told: Callable[[KeepJob, str], None] | None
+        self,
+        intake: Intake,
+        width: int,
+        small: int,
+        told: Callable[[KeepJob, str], None] | None,
+        pulse: Callable[[], None] | None,
     ) -> None:
         self._intake = intake
         self._limit = layer_limit(intake.max_layer_size)
         self._width = width
         self._small = small
         self._told = told or _silent
+        self._pulse = pulse
         self._pool: ThreadPoolExecutor | None = None
         self._running: deque[tuple[_Verification, Future[LayerRecord]]] = deque()
         self._records: dict[Digest, LayerRecord] = {}
@@ -196,6 +205,8 @@ class _Keeping:
 
     def _settle(self) -> None:
         work, future = self._running[0]
+        if self._pulse is not None:
+            wait_for(future, self._pulse)
         self._admit(work, future.result())
         self._running.popleft()
 

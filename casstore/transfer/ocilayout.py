@@ -61,6 +61,7 @@ def read_layout(
     *,
     compression: Compression,
     link: bool = False,
+    pulse: Callable[[], None] | None = None,
 ) -> list[Arrival]:
     """Stage all that `index.json` lists.
 
@@ -70,6 +71,7 @@ def read_layout(
         notices: gets a line for each thing that is in the layout and does not come in.
         compression: for what a hybrid's `manifest.json` lists.
         link: take blobs of a directory by hard link or reflink where that is possible.
+        pulse: called in this thread some times a second while it waits for others.
 
     Raises:
         Refused: anything wrong with it.
@@ -84,11 +86,12 @@ def read_layout(
     tops = [top for top in tops if is_document(top) or jobs.has_other(top)]
     for top in tops:
         read_tree(top, jobs)
-    layers = dict(zip(jobs.layers, keep_layers(list(jobs.layers.values()), intake), strict=True))
+    records = keep_layers(list(jobs.layers.values()), intake, pulse=pulse)
+    layers = dict(zip(jobs.layers, records, strict=True))
     second = _SecondWalk(jobs, layers)
     gathering = Gathering()
-    records = {top: gathering.image(read_tree(top, second)) for top in tops}
-    arrivals = arrivals_of(index.manifests, records, archive.stem, notices)
+    images = {top: gathering.image(read_tree(top, second)) for top in tops}
+    arrivals = arrivals_of(index.manifests, images, archive.stem, notices)
     return hybrid.merged(archive, arrivals, items, intake, compression)
 
 

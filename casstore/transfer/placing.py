@@ -18,12 +18,13 @@ import hashlib
 import mmap
 import threading
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import IO, cast
 
 from casstore.errors import Damaged, Refused
 from casstore.model.digest import Digest
 from casstore.ports.blobs import Placed, StoredBlobs
+from casstore.progress import INTERVAL
 from casstore.startup.value import Value
 from casstore.transfer.layerstream import ZSTD, compression_of, open_uncompressed
 from casstore.transfer.outputlimit import NO_LIMIT
@@ -50,7 +51,12 @@ class BlobPlace(Value):
 
 
 def place_blobs(
-    places: Sequence[BlobPlace], target: Placed, blobs: StoredBlobs, *, width: int | None = None
+    places: Sequence[BlobPlace],
+    target: Placed,
+    blobs: StoredBlobs,
+    *,
+    width: int | None = None,
+    pulse: Callable[[], None] | None = None,
 ) -> None:
     """Put each blob in its place; all threads have ended on return.
 
@@ -59,13 +65,15 @@ def place_blobs(
         target: where they go; written by many threads.
         blobs: where they are; opened by many threads.
         width: decompressing threads beside those that wait for the disk; None: one for each core.
+        pulse: called in the caller's thread some times a second while it waits for others.
 
     Raises:
         Damaged: a blob is missing, is not its digest, or is not as long as it should be.
     """
-    placing = _Placing(target, blobs, width or min(cores(), MAX_WIDTH))
+    placing = _Placing(target, blobs, width or min(cores(), MAX_WIDTH), pulse)
     try:
         placing.run(places)
+        placing.wait()
     except BaseException as error:
         placing.fail(error)
         raise
@@ -108,8 +116,11 @@ class _Input:
 class _Placing:
     """One call of `place_blobs`. Threads start when there is work for them."""
 
-    def __init__(self, target: Placed, blobs: StoredBlobs, width: int) -> None:
+    def __init__(
+        self, target: Placed, blobs: StoredBlobs, width: int, pulse: Callable[[], None] | None
+    ) -> None:
         self._target = target
+        self._pulse = pulse
         self._blobs = blobs
         self._width = width
         self._error: BaseException | None = None
@@ -143,6 +154,16 @@ class _Placing:
         """Let the threads skip what is left to do."""
         with self._lock:
             self._error = self._error or error
+
+    def wait(self) -> None:
+        """Let the threads end when all is done that was submitted, and wait for them."""
+        for _ in self._threads:
+            self._jobs.put(None)
+        if self._pulse is not None:
+            for thread in self._threads:
+                while thread.is_alive():
+                    thread.join(INTERVAL)
+                    self._pulse()
 
     def close(self) -> None:
         """Wait for what was submitted; end the threads."""
@@ -240,10 +261,18 @@ class _Placing:
             self._inputs += 1
             source = _Input()
         else:
-            source = self._free.get()
+            source = self._free_input()
         source.users = 1
         self.check()
         return source
+
+    def _free_input(self) -> _Input:
+        while self._pulse is not None:
+            try:
+                return self._free.get(timeout=INTERVAL)
+            except Empty:
+                self._pulse()
+        return self._free.get()
 
     def _release(self, source: _Input) -> None:
         with self._lock:

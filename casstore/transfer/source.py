@@ -44,9 +44,11 @@ def read_images(
     *,
     compression: Compression,
     link: bool = False,
+    progress: Progress | None = None,
 ) -> list[Arrival]:
     """The images alone that `find_images` finds."""
-    return find_images(where, intake, compression=compression, link=link).arrivals
+    found = find_images(where, intake, compression=compression, link=link, progress=progress)
+    return found.arrivals
 
 
 def find_images(
@@ -76,7 +78,7 @@ def find_images(
     """
     try:
         with open_archive(where, intake, progress) as archive:
-            found = _read(archive, intake, compression, link=link)
+            found = _read(archive, intake, compression, link=link, progress=progress)
             if not found.arrivals:
                 nothing = f"{quote(archive.label)} lists no images, so nothing was loaded"
                 found = Found(found.transport, [], (*found.notices, nothing))
@@ -131,7 +133,14 @@ def _illegal(child: Digest, parent: Digest) -> Refused:
     return Refused(f"image {parent} is not a valid parent for {child}")
 
 
-def _read(archive: Archive, intake: Intake, compression: Compression, *, link: bool) -> Found:
+def _read(
+    archive: Archive,
+    intake: Intake,
+    compression: Compression,
+    *,
+    link: bool,
+    progress: Progress | None,
+) -> Found:
     has_index, has_layout = archive.has(INDEX_JSON), archive.has(OCI_LAYOUT)
     has_manifest = archive.has(MANIFEST_JSON)
     if has_index and has_layout:
@@ -139,7 +148,10 @@ def _read(archive: Archive, intake: Intake, compression: Compression, *, link: b
 
         transport = "oci" if isinstance(archive, DirectoryArchive) else "oci-archive"
         notices: list[str] = []
-        arrivals = read_layout(archive, intake, notices, compression=compression, link=link)
+        arrivals = read_layout(
+            archive, intake, notices, compression=compression, link=link,
+            pulse=None if progress is None else progress.tell,
+        )  # fmt: skip
         return Found(transport, arrivals, tuple(notices))
     if has_manifest:
         if not _is_list(archive):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
 from casstore.errors import Damaged
@@ -76,8 +76,16 @@ def stream_tar(out: IO[bytes], members: Sequence[Member], blobs: StoredBlobs) ->
     out.write(bytes(2 * BLOCK))
 
 
-def place_tar(target: Placed, members: Sequence[Member], blobs: StoredBlobs) -> None:
+def place_tar(
+    target: Placed,
+    members: Sequence[Member],
+    blobs: StoredBlobs,
+    *,
+    pulse: Callable[[], None] | None = None,
+) -> None:
     """Write the tar into a file of `tar_size(members)` bytes, all zero, by all cores.
+
+    `pulse` is called in this thread some times a second while it waits for others.
 
     Raises:
         Damaged: as for `stream_tar`.
@@ -95,7 +103,7 @@ def place_tar(target: Placed, members: Sequence[Member], blobs: StoredBlobs) -> 
             _, digest, size = member.blob
             places.append(BlobPlace(at, digest, size, size, plain=True))
         at += member.size + _padding(member)
-    place_blobs(places, target, blobs)
+    place_blobs(places, target, blobs, pulse=pulse)
 
 
 def _padding(member: Member) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from casstore import Conflict, NotAStore, NotFound, Store, UsageError
+from casstore.store import store_of
 from casstore.store.session import Session
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "images" / "docker-save"
@@ -115,7 +116,7 @@ def test_a_pushed_image_comes_from_what_was_imported(store: Store) -> None:
 def test_a_twin_begins_with_the_same_and_goes_its_own_way(store: Store) -> None:
     store.leases.add("held", names(store)[0])
     before = names(store)
-    twin = Store(session=Session.in_memory(like=store.session))
+    twin = store_of(Session.in_memory(like=store.session), Store)
 
     assert twin.images(all=True) == store.images(all=True)
     assert twin.leases.list() == store.leases.list()
@@ -131,7 +132,7 @@ def test_a_twin_begins_with_the_same_and_goes_its_own_way(store: Store) -> None:
 
 def test_the_twin_of_a_store_that_is_not_there_is_not_there() -> None:
     with pytest.raises(NotAStore):
-        Store(session=Session.in_memory(like=Store.in_memory().session)).images()
+        store_of(Session.in_memory(like=Store.in_memory().session), Store).images()
 
 
 def test_a_store_of_files_has_no_twin_in_memory(tmp_path: Path) -> None:

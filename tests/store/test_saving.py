@@ -122,7 +122,7 @@ def test_a_large_archive_in_a_file_is_the_one_in_a_stream(
     large: Store, tmp_path: Path, format: str
 ) -> None:
     stream, out = io.BytesIO(), tmp_path / "out.tar"
-    large.progress = progress = Progress()
+    large.session.progress = progress = Progress()
 
     large.save(["large:1"], str(out), format=format)
     large.save(["large:1"], stream, format=format)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from casstore.files.mounts import network_file_system
-from casstore.store import Store
+from casstore.store import Store, store_of
 from casstore.store.session import Session
 from tests.transfer.building import docker_archive, layer
 
@@ -77,6 +77,6 @@ def test_a_warning_that_is_not_wanted_is_not_given(
     monkeypatch.setattr("casstore.backends.local.backend.os.major", lambda _: 0)
     monkeypatch.setattr("casstore.files.mounts.network_file_system", lambda _: "nfs4")
     session = Session.of_directory(str(tmp_path / "store"), cautious=False)
-    with Store(session=session) as store:
+    with store_of(session, Store) as store:
         store.load(io.BytesIO(docker_archive({"layers": [layer("a")], "tags": ["a:1"]})))
         assert store.notices == []

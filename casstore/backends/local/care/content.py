@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 
 from casstore.errors import Damaged, StorageError
+from casstore.progress import INTERVAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,6 +81,11 @@ class ContentCheck:
 
     def problems(self) -> dict[Digest, tuple[str, str]]:
         """Wait for the end; what is wrong, as `content_problem` says it."""
+        if self._task is not None:
+            for thread in self._threads:
+                while thread.is_alive():
+                    thread.join(INTERVAL)
+                    self._task.pulse()
         self._join()
         if self._error is not None:
             raise self._error

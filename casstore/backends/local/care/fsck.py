@@ -139,14 +139,16 @@ class _Check:
             self._found(ERROR, "db-missing" if missing else "db-bad", "casstore.db", str(error))
             self.findings += unreadable_index(self._disk)
             return
-        if self._can_look(self._disk.blobs.directory):
-            firm = list(self.findings)
-            try:
-                self._pass(content=content)
-            except Damaged:
-                self.findings, self.blobs, self.bytes = firm, 0, 0
-                self._once_more(content=content)
-        self._view.connection.close()
+        try:
+            if self._can_look(self._disk.blobs.directory):
+                firm = list(self.findings)
+                try:
+                    self._pass(content=content)
+                except Damaged:
+                    self.findings, self.blobs, self.bytes = firm, 0, 0
+                    self._once_more(content=content)
+        finally:
+            self._view.connection.close()
         self._leftovers()
 
     def _once_more(self, *, content: bool) -> None:
