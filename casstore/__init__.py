@@ -8,8 +8,9 @@
             print(image.id.short, [name.familiar for name in image.names])
         print(store.remove(["busybox"]).freed)
 
-The names below are the public interface; each is loaded when it is first used, because
-`python -m casstore` imports this module on every start. All else may change without notice.
+The names below are the public interface: `Store`, and whatever its signatures and results show.
+Each is loaded when it is first used, because `python -m casstore` imports this module on every
+start. All else may change without notice.
 """
 
 from __future__ import annotations
@@ -31,54 +32,152 @@ if TYPE_CHECKING:
         Unsupported,
         UsageError,
     )
-    from casstore.gc.policyfile import BadPolicy
-    from casstore.gc.run import PlanOutdated, Stopped
+    from casstore.gc.policyfile import BadPolicy, parse_policy
+    from casstore.gc.run import PlanOutdated, Stop, Stopped
+    from casstore.model.amount import Space
+    from casstore.model.annotations import Key, Several, StrPath, Tell
     from casstore.model.digest import Digest
+    from casstore.model.findings import CheckResult, Finding
     from casstore.model.place import Place, parse_place
     from casstore.model.reference import Reference
+    from casstore.model.removal import Outcome, PruneResult, RemovalPlan, RemovalResult, Removed
     from casstore.progress import ProgressCallback, ProgressUpdate
+    from casstore.registry.access import Access
+    from casstore.registry.auth import Unauthorized
+    from casstore.registry.failures import BrokenConnection, NoTls
+    from casstore.registry.http import Transport
+    from casstore.results.exchange import LoadedImage, LoadResult, PullResult, PushedTag, Renamed
+    from casstore.results.images import HistoryRow, Image, ImageSummary, PlatformRow
+    from casstore.results.keeping import (
+        EmptiedTrash,
+        LeaseInfo,
+        RestoreResult,
+        SettingValue,
+        TrashEntry,
+    )
+    from casstore.results.space import DiskUsage, DiskUsageRow, Keeper, Kept, TreeRow
+    from casstore.results.trust import Signed, Verified
+    from casstore.results.upkeep import Collected, CollectionResult, GcResult, StoreFigures
+    from casstore.rules.collection import Aim, CollectionPlan, Spared, Step
+    from casstore.rules.filters import BadFilter
+    from casstore.rules.policy import Goal, Rule
     from casstore.store import Store
+    from casstore.store.leases import Leases
+    from casstore.store.settings import Settings
+    from casstore.store.trash import Trash
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Access",
+    "Aim",
+    "BadFilter",
     "BadPolicy",
+    "BrokenConnection",
     "CasstoreError",
+    "CheckResult",
+    "Collected",
+    "CollectionPlan",
+    "CollectionResult",
     "Conflict",
     "Damaged",
     "Digest",
+    "DiskUsage",
+    "DiskUsageRow",
+    "EmptiedTrash",
+    "Finding",
+    "GcResult",
+    "Goal",
+    "HistoryRow",
+    "Image",
+    "ImageSummary",
     "InvalidReference",
+    "Keeper",
+    "Kept",
+    "Key",
     "Lease",
+    "LeaseInfo",
+    "Leases",
+    "LoadResult",
+    "LoadedImage",
     "Locked",
+    "NoTls",
     "NotAStore",
     "NotFound",
+    "Outcome",
     "Place",
     "PlanOutdated",
+    "PlatformRow",
     "ProgressCallback",
     "ProgressUpdate",
+    "PruneResult",
+    "PullResult",
+    "PushedTag",
     "Reference",
     "Refused",
     "RegistryError",
+    "RemovalPlan",
+    "RemovalResult",
+    "Removed",
+    "Renamed",
+    "RestoreResult",
+    "Rule",
+    "SettingValue",
+    "Settings",
+    "Several",
+    "Signed",
+    "Space",
+    "Spared",
+    "Step",
+    "Stop",
     "Stopped",
     "StorageError",
     "Store",
+    "StoreFigures",
+    "StrPath",
+    "Tell",
+    "Transport",
+    "Trash",
+    "TrashEntry",
+    "TreeRow",
+    "Unauthorized",
     "Unsupported",
     "UsageError",
+    "Verified",
     "parse_place",
+    "parse_policy",
 ]
 
+# By module, the names that it has; those that no module has here are errors.
 _ELSEWHERE = {
-    "BadPolicy": "casstore.gc.policyfile",
-    "Digest": "casstore.model.digest",
-    "Lease": "casstore.change.leases",
-    "Place": "casstore.model.place",
-    "PlanOutdated": "casstore.gc.run",
-    "ProgressCallback": "casstore.progress",
-    "ProgressUpdate": "casstore.progress",
-    "Reference": "casstore.model.reference",
-    "Stopped": "casstore.gc.run",
-    "Store": "casstore.store",
-    "parse_place": "casstore.model.place",
+    "change.leases": "Lease",
+    "gc.policyfile": "BadPolicy parse_policy",
+    "gc.run": "PlanOutdated Stop Stopped",
+    "model.amount": "Space",
+    "model.annotations": "Key Several StrPath Tell",
+    "model.digest": "Digest",
+    "model.findings": "CheckResult Finding",
+    "model.place": "Place parse_place",
+    "model.reference": "Reference",
+    "model.removal": "Outcome PruneResult RemovalPlan RemovalResult Removed",
+    "progress": "ProgressCallback ProgressUpdate",
+    "registry.access": "Access",
+    "registry.auth": "Unauthorized",
+    "registry.failures": "BrokenConnection NoTls",
+    "registry.http": "Transport",
+    "results.exchange": "LoadResult LoadedImage PullResult PushedTag Renamed",
+    "results.images": "HistoryRow Image ImageSummary PlatformRow",
+    "results.keeping": "EmptiedTrash LeaseInfo RestoreResult SettingValue TrashEntry",
+    "results.space": "DiskUsage DiskUsageRow Keeper Kept TreeRow",
+    "results.trust": "Signed Verified",
+    "results.upkeep": "Collected CollectionResult GcResult StoreFigures",
+    "rules.collection": "Aim CollectionPlan Spared Step",
+    "rules.filters": "BadFilter",
+    "rules.policy": "Goal Rule",
+    "store": "Store",
+    "store.leases": "Leases",
+    "store.settings": "Settings",
+    "store.trash": "Trash",
 }
 
 
@@ -87,7 +186,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_ELSEWHERE.get(name, "casstore.errors")), name)
+    where = (module for module, names in _ELSEWHERE.items() if name in names.split())
+    return getattr(import_module(f"{__name__}.{next(where, 'errors')}"), name)
 
 
 def __dir__() -> list[str]:

@@ -2,16 +2,31 @@
 
     CasstoreError              1
     ├── UsageError             2   the command line is wrong
+    │   ├── BadPolicy          2   a policy of gc has mistakes
+    │   └── (WrongUsage)       2   with the command whose page helps
+    ├── (BadSetting)           2   a setting of a policy, before it is told where
     ├── InvalidReference       1   a name that the grammar forbids
     ├── NotFound               1   no such image, lease, file ...
     ├── Conflict               1   forbidden by the rules, or allowed only by --force
+    │   └── (LeasedMeanwhile)  1   the rules are asked again
+    ├── PlanOutdated           1   a saved plan of gc that does not hold any more
+    ├── BadFilter              1   a filter that does not exist, or a value that it does not take
+    ├── (TemplateError)        1   a Go template that does not parse, or fails
     ├── Refused                1   input that is wrong, hostile or past a limit
+    │   └── (NoSuchMember)     1   an archive lacks a file
     ├── Unsupported            1   well formed, but nothing that casstore does
     ├── RegistryError          1   a registry that cannot be reached, refuses or breaks the protocol
+    │   ├── Unauthorized       1   it wants a login, or another one
+    │   ├── BrokenConnection   1   no answer, or not the whole of it
+    │   │   └── (Unreachable)  1   nobody listens there, or there is no such host
+    │   └── NoTls              1   no TLS, or not as it should be
     ├── StorageError           1   the operating system said no: full, read-only, I/O error
     ├── NotAStore             10   nothing there, or made by a newer casstore
     ├── Locked                11   somebody is writing; trying again can work
     └── Damaged               12   bytes that are not their digest; a broken index
+
+Those in parentheses are for the program itself: no method of `Store` raises one that is not also
+of a kind without. All others are names of `casstore`, wherever they are defined.
 
 The text is what the user reads after `Error: `: it names the thing and has no full stop.
 Input is quoted with `quote`, so that no message carries control characters or a megabyte of junk.

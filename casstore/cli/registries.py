@@ -25,9 +25,11 @@ QUIET = Option("quiet", "Suppress verbose output", short="q")
 def access(*, plain_http: bool = False) -> Access:
     """How to reach registries: what the environment says."""
     from casstore import __version__
-    from casstore.registry.access import from_environment
+    from casstore.registry.access import Access
 
-    return from_environment(os.environ, plain_http=plain_http, agent=f"casstore/{__version__}")
+    return Access.from_environment(
+        os.environ, plain_http=plain_http, agent=f"casstore/{__version__}"
+    )
 
 
 def transport(args: Args, app: App) -> AbstractContextManager[Transport]:

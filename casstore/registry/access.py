@@ -1,6 +1,6 @@
 """How registries are reached: what the environment says, as a value.
 
-Only the command line reads the environment; it hands it to `from_environment`. The places and
+Nothing here reads the environment by itself: whoever wants it read hands it in. The places and
 their order are those of Docker, podman and skopeo (containers-auth.json(5), docker login).
 """
 
@@ -8,71 +8,82 @@ from __future__ import annotations
 
 import os
 
+from casstore.model.arguments import path_of
 from casstore.model.home import expanded, home_of
 from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
+
+    from casstore.model.annotations import StrPath
 
 
 class Access(Value):
-    """Settings of one command's use of registries."""
+    """How registries are reached: without any of it, anonymously, and past no proxy."""
 
     plain_http: bool = False  # http:// for registries that are not on this machine, too
-    auth_files: tuple[str, ...] = ()  # files with credentials, the first that knows the host counts
-    auth_target: str = ""  # the file that login writes and logout clears; empty: none
-    certificates: tuple[str, ...] = ()  # directories with one folder a host: ca.crt, client.cert
+    # Files with credentials, of which the first that knows the host counts.
+    auth_files: tuple[StrPath, ...] = ()
+    auth_target: StrPath = ""  # the file that login writes and logout clears; empty: none
+    # Directories with one folder a host: ca.crt, client.cert.
+    certificates: tuple[StrPath, ...] = ()
     http_proxy: str = ""  # proxy URLs; empty: none
     https_proxy: str = ""
     no_proxy: str = ""  # hosts, domains and networks to reach directly, separated by commas
     agent: str = "casstore"  # who we say we are
 
+    @classmethod
+    def from_environment(
+        cls, environment: Mapping[str, str], *, plain_http: bool = False, agent: str = "casstore"
+    ) -> Self:
+        """The settings that `environment` (usually os.environ) gives.
+
+        `REGISTRY_AUTH_FILE` is used alone where it is set. Otherwise: podman's auth.json of this
+        session, podman's of this user, Docker's config.json. What would lie in a home directory
+        that is not known is not looked for.
+
+        Raises:
+            UsageError: a path begins with `~`, and there is no home directory.
+        """
+        home = home_of(environment)
+        files = []
+        explicit = environment.get("REGISTRY_AUTH_FILE", "")
+        docker = environment.get("DOCKER_CONFIG", "") or (home and os.path.join(home, ".docker"))
+        config = docker and os.path.join(expanded(docker, home), "config.json")
+        if explicit:
+            explicit = expanded(explicit, home)
+            files.append(explicit)
+        else:
+            session = environment.get("XDG_RUNTIME_DIR", "")
+            if not os.path.isabs(session):
+                session = f"/run/containers/{os.getuid()}"  # where podman then keeps them
+                files.append(os.path.join(session, "auth.json"))
+            else:
+                files.append(os.path.join(session, "containers", "auth.json"))
+            user = environment.get("XDG_CONFIG_HOME", "")
+            if not os.path.isabs(user):  # the XDG specification: a relative path is to be ignored
+                user = home and os.path.join(home, ".config")
+            files += [user and os.path.join(user, "containers", "auth.json"), config]
+        return cls(
+            plain_http=plain_http,
+            auth_files=tuple(filter(None, files)),
+            auth_target=explicit or config,
+            certificates=("/etc/docker/certs.d", "/etc/containers/certs.d"),
+            http_proxy=_first(environment, "http_proxy", "HTTP_PROXY"),
+            https_proxy=_first(environment, "https_proxy", "HTTPS_PROXY"),
+            no_proxy=_first(environment, "no_proxy", "NO_PROXY"),
+            agent=agent,
+        )
+
+    @property
+    def logins(self) -> tuple[str, ...]:
+        """`auth_files` as strings."""
+        return tuple(map(path_of, self.auth_files))
+
     def __repr__(self) -> str:
         return "Access(…)"  # an address of a proxy may have a password
-
-
-def from_environment(
-    environment: Mapping[str, str], *, plain_http: bool = False, agent: str = "casstore"
-) -> Access:
-    """The settings that `environment` (usually os.environ) gives.
-
-    `REGISTRY_AUTH_FILE` is used alone where it is set. Otherwise: podman's auth.json of this
-    session, podman's of this user, Docker's config.json. What would lie in a home directory that is
-    not known is not looked for.
-
-    Raises:
-        UsageError: a path begins with `~`, and there is no home directory.
-    """
-    home = home_of(environment)
-    files = []
-    explicit = environment.get("REGISTRY_AUTH_FILE", "")
-    docker = environment.get("DOCKER_CONFIG", "") or (home and os.path.join(home, ".docker"))
-    config = docker and os.path.join(expanded(docker, home), "config.json")
-    if explicit:
-        explicit = expanded(explicit, home)
-        files.append(explicit)
-    else:
-        session = environment.get("XDG_RUNTIME_DIR", "")
-        if not os.path.isabs(session):
-            session = f"/run/containers/{os.getuid()}"  # where podman then keeps them
-            files.append(os.path.join(session, "auth.json"))
-        else:
-            files.append(os.path.join(session, "containers", "auth.json"))
-        user = environment.get("XDG_CONFIG_HOME", "")
-        if not os.path.isabs(user):  # the XDG specification: a relative path is to be ignored
-            user = home and os.path.join(home, ".config")
-        files += [user and os.path.join(user, "containers", "auth.json"), config]
-    return Access(
-        plain_http=plain_http,
-        auth_files=tuple(filter(None, files)),
-        auth_target=explicit or config,
-        certificates=("/etc/docker/certs.d", "/etc/containers/certs.d"),
-        http_proxy=_first(environment, "http_proxy", "HTTP_PROXY"),
-        https_proxy=_first(environment, "https_proxy", "HTTPS_PROXY"),
-        no_proxy=_first(environment, "no_proxy", "NO_PROXY"),
-        agent=agent,
-    )
 
 
 def _first(environment: Mapping[str, str], *names: str) -> str:

@@ -96,7 +96,7 @@ class Authorizer:
         if self._given is not None:
             return self._given
         if repository not in self._logins:
-            files = self._transport.access.auth_files
+            files = self._transport.access.logins
             self._logins[repository] = find_login(files, self._domain, repository, self._problem)
         return self._logins[repository]
 

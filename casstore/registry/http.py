@@ -19,7 +19,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Protocol
+from typing import Protocol, Self
 
 import urllib3
 from urllib3.connection import HTTPConnection
@@ -70,7 +70,11 @@ class Body(Protocol):
 
 
 class Transport:
-    """Connections to all hosts that one command talks to. Safe to use from many threads."""
+    """Connections to all hosts that one command talks to. Safe to use from many threads.
+
+    Whoever hands it to several calls closes it in the end, or uses it in a `with`, and may look at
+    `take_notices` between. What else it can do is for the package itself.
+    """
 
     def __init__(
         self,
@@ -87,6 +91,15 @@ class Transport:
         self._wire = Wire(self._note_connection)
         self._notices: list[str] = []
         self._disconnect()
+
+    def __repr__(self) -> str:
+        return f"<casstore.Transport {self.access!r}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _disconnect(self) -> None:
         """Begin without connections, and forget those that there are."""
@@ -248,8 +261,7 @@ class Transport:
         if self._process != os.getpid():
             self._disconnect()  # forked: two cannot speak through one connection
         folder = next(
-            (path for base in self.access.certificates if os.path.isdir(path := f"{base}/{host}")),
-            "",
+            filter(os.path.isdir, (os.path.join(b, host) for b in self.access.certificates)), ""
         )
         with self._guard:
             manager = self._managers.get((proxy, folder))

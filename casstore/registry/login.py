@@ -11,6 +11,7 @@ import os
 
 from casstore.errors import CasstoreError, RegistryError, quote
 from casstore.files import durable
+from casstore.model.arguments import path_of
 from casstore.registry.access import Access
 from casstore.registry.credentials import (
     Login,
@@ -63,7 +64,7 @@ def log_in(transport: Transport, domain: str, login: Login) -> str:
         del auths[other]  # docker logout knows one form of the key alone
     auths[key] = {"auth": base64.b64encode(text).decode("ascii")}
     _write(path, config)
-    counts = find_login(transport.access.auth_files, domain, problem=transport.notice)
+    counts = find_login(transport.access.logins, domain, problem=transport.notice)
     if counts not in (None, login):
         transport.notice(f"another login for {domain} counts first: that of podman or of a helper")
     return path
@@ -84,7 +85,7 @@ def log_out(access: Access, domain: str) -> LoggedOut:
     """
     any_login, failed = False, ""
     left: list[str] = []
-    for path in dict.fromkeys((*access.auth_files, access.auth_target)):
+    for path in dict.fromkeys((*access.logins, path_of(access.auth_target))):
         if not path:
             continue
         for forget in (_from_helper, _from_file):
@@ -121,7 +122,7 @@ def _from_file(path: str, config: dict[str, Any], domain: str, left: list[str]) 
 
 
 def _target(access: Access) -> str:
-    path = access.auth_target
+    path = path_of(access.auth_target)
     if not path:
         raise RegistryError(
             "there is no place for logins: $HOME is not an absolute path;"

@@ -118,13 +118,9 @@ class _Keeping:
     """One call of `keep_layers`."""
 
     def __init__(
-        self,
-        intake: Intake,
-        width: int,
-        small: int,
-        told: Callable[[KeepJob, str], None] | None,
+        self, intake: Intake, width: int, small: int, told: Callable[[KeepJob, str], None] | None,
         pulse: Callable[[], None] | None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._intake = intake
         self._limit = layer_limit(intake.max_layer_size)
         self._width = width

@@ -60,12 +60,6 @@ def test_the_format_of_the_store_is_specified() -> None:
     assert (PACKAGE / "backends" / "local" / "FORMAT.md").is_file()
 
 
-def test_every_public_name_is_in_the_readme() -> None:
-    text = README.read_text(encoding="utf-8")
-
-    assert [name for name in casstore.__all__ if name not in text] == []
-
-
 def test_every_public_name_can_be_had() -> None:
     assert all(getattr(casstore, name) is not None for name in casstore.__all__)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -11,6 +12,8 @@ from pickle import HIGHEST_PROTOCOL, dumps, loads
 
 import pytest
 
+import casstore
+from casstore import errors as drawn
 from casstore.cli.options import Command
 from casstore.errors import CasstoreError
 from tests.architecture.sources import modules
@@ -61,6 +64,38 @@ def made(kind: type[BaseException]) -> BaseException:
             elif parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
                 values.append(ARGUMENTS[parameter.annotation])
     return kind(*values or ["what went wrong"], **named)
+
+
+# A line of the drawing: branches, the name (in parentheses if it is not public), the status.
+LINE = re.compile(r"^ {4}([│├└─ ]*)(\(?)(\w+)\)? +(\d+)(?:   |$)", re.MULTILINE)
+
+
+def drawing() -> list[tuple[str, str, int, bool]]:
+    """The tree at the top of errors.py: name, what it stands under, exit status, public or not."""
+    lines: list[tuple[str, str, int, bool]] = []
+    above: list[str] = []
+    for branches, inside, name, status in LINE.findall(str(drawn.__doc__)):
+        above[len(branches) // 4 :] = [name]
+        under = above[-2] if len(above) > 1 else "Exception"
+        lines.append((name, under, int(status), not inside))
+    return lines
+
+
+def test_the_tree_of_errors_is_drawn_with_the_exit_statuses() -> None:
+    tree = {
+        (kind.__name__, kind.__base__.__name__, kind.exit_code)
+        for kind in errors()
+        if issubclass(kind, CasstoreError) and kind.__base__ is not None
+    }
+
+    assert len(drawing()) == len(tree)
+    assert {line[:3] for line in drawing()} == tree
+
+
+def test_an_error_is_public_unless_it_is_drawn_in_parentheses() -> None:
+    public = {name for name in casstore.__all__ if name in {line[0] for line in drawing()}}
+
+    assert public == {name for name, _, _, is_public in drawing() if is_public}
 
 
 def test_the_errors_are_found() -> None:

@@ -10,31 +10,52 @@ from pathlib import Path
 
 import pytest
 
+import casstore
 from casstore import Store
 from casstore.cli.main import COMMANDS, STATUSES
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PYTHON = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 DOCUMENTS = (
     "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "tests/README.md",
     "casstore/backends/local/FORMAT.md",
-    "docs/gc.md", "docs/trust.md",
+    "docs/gc.md", "docs/python.md", "docs/trust.md",
 )  # fmt: skip
 
 
-def test_the_python_example_runs(tmp_path: Path) -> None:
-    (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
-
+def output_of(example: str, folder: Path) -> str:
+    (folder / "fixtures").symlink_to(ROOT / "fixtures")
     done = subprocess.run(
-        [sys.executable, "-c", EXAMPLES[0]],
-        cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        [sys.executable, "-c", example],
+        cwd=folder, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Conflict" in done.stdout
-    assert "No such image: nosuch:latest" in done.stdout
+    return done.stdout
+
+
+def test_the_python_example_runs(tmp_path: Path) -> None:
+    told = output_of(EXAMPLES[0], tmp_path)
+
+    assert "Conflict" in told
+    assert "No such image: nosuch:latest" in told
+
+
+def test_the_example_of_the_document_runs(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", PYTHON, re.DOTALL)
+
+    told = output_of(example, tmp_path)
+
+    assert "Loading 0 " in told
+    assert "Saving " in told
+    assert (tmp_path / "layout" / "index.json").exists()
+
+
+@pytest.mark.parametrize("name", casstore.__all__)
+def test_every_public_name_is_explained(name: str) -> None:
+    assert re.search(rf"`(?:casstore\.)?{name}\b", PYTHON) or f"`{name}(" in README
 
 
 def test_the_example_of_the_plugin_is_python() -> None:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from casstore.errors import RegistryError
-from casstore.registry.access import Access, from_environment
+from casstore.registry.access import Access
 from casstore.registry.auth import Unauthorized
 from casstore.registry.challenge import Challenge, parse_challenges
 from casstore.registry.credentials import Login, find_login
@@ -77,7 +77,7 @@ def test_login_push_pull_logout(
     assert (done.status, done.out) == (0, "Login Succeeded\n")
     assert PASSWORD not in done.err
 
-    access = from_environment(os.environ)
+    access = Access.from_environment(os.environ)
     pushed_store = new_store()
     pushed_layout(pushed_store, name, tmp_path)
     pushed_store.push(name, via=access)
@@ -158,7 +158,7 @@ def test_a_credential_helper_keeps_the_login_instead_of_the_file(
     assert login(store, guarded.host).out == "Login Succeeded\n"
     assert json.loads(config.read_text()) == {"credsStore": "test"}
     with pytest.raises(Exception, match="manifest unknown"):  # so the login was good
-        store.pull(f"{guarded.host}/a/b:1", via=from_environment(os.environ))
+        store.pull(f"{guarded.host}/a/b:1", via=Access.from_environment(os.environ))
     casstore(store.path, ["logout", guarded.host])
     assert log.read_text().split()[-1] == "erase"
 

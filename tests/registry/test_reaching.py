@@ -11,7 +11,7 @@ import pytest
 
 from casstore.errors import RegistryError, UsageError
 from casstore.model.platform import Platform, parse_platform, runs, shown
-from casstore.registry.access import Access, from_environment
+from casstore.registry.access import Access
 from casstore.registry.address import host_of, is_direct, is_loopback
 from casstore.registry.failures import retry_after
 from casstore.registry.http import Transport
@@ -154,19 +154,19 @@ def test_the_files_of_logins_are_those_of_podman_and_docker_in_their_order() -> 
     config = "/user/.docker/config.json"
     without_session = f"/run/containers/{os.getuid()}/auth.json"
 
-    assert from_environment(home).auth_files == (
+    assert Access.from_environment(home).auth_files == (
         without_session, "/user/.config/containers/auth.json", config,
     )  # fmt: skip
-    assert from_environment({**home, "XDG_RUNTIME_DIR": "/run/1"}).auth_files == (
+    assert Access.from_environment({**home, "XDG_RUNTIME_DIR": "/run/1"}).auth_files == (
         "/run/1/containers/auth.json", "/user/.config/containers/auth.json", config,
     )  # fmt: skip
-    alone = from_environment({**home, "REGISTRY_AUTH_FILE": "/x", "DOCKER_CONFIG": "/y"})
+    alone = Access.from_environment({**home, "REGISTRY_AUTH_FILE": "/x", "DOCKER_CONFIG": "/y"})
     assert (alone.auth_files, alone.auth_target) == (("/x",), "/x")
-    assert from_environment({**home, "DOCKER_CONFIG": "/y"}).auth_target == "/y/config.json"
+    assert Access.from_environment({**home, "DOCKER_CONFIG": "/y"}).auth_target == "/y/config.json"
 
 
 def test_lower_case_names_of_proxies_come_first() -> None:
-    access = from_environment({"HTTPS_PROXY": "a", "https_proxy": "b", "NO_PROXY": "c"})
+    access = Access.from_environment({"HTTPS_PROXY": "a", "https_proxy": "b", "NO_PROXY": "c"})
 
     assert (access.https_proxy, access.http_proxy, access.no_proxy) == ("b", "", "c")
 

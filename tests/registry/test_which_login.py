@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from casstore.errors import RegistryError, UsageError
-from casstore.registry.access import Access, from_environment
+from casstore.registry.access import Access
 from casstore.registry.credentials import Login, find_login
 from casstore.registry.http import Transport
 from casstore.registry.login import log_in, log_out
@@ -292,7 +292,9 @@ def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_home_no_file_below_the_working_directory_counts(
     home: str, homeless: None
 ) -> None:
-    access = from_environment({"HOME": home, "XDG_CONFIG_HOME": home, "XDG_RUNTIME_DIR": home})
+    access = Access.from_environment(
+        {"HOME": home, "XDG_CONFIG_HOME": home, "XDG_RUNTIME_DIR": home}
+    )
 
     assert all(map(os.path.isabs, access.auth_files))
     assert access.auth_target == ""
@@ -306,7 +308,7 @@ def test_without_home_the_system_knows_the_home(
 
     home = pwd.getpwuid(os.getuid()).pw_dir
 
-    assert from_environment(environment).auth_target == f"{home}/.docker/config.json"
+    assert Access.from_environment(environment).auth_target == f"{home}/.docker/config.json"
 
 
 def test_without_a_home_login_says_so_and_writes_nothing(
@@ -314,7 +316,7 @@ def test_without_a_home_login_says_so_and_writes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     alone.rule(lambda request, ask: Reply(200, {}, b"{}"))
-    transport = Transport(from_environment({}))
+    transport = Transport(Access.from_environment({}))
     with pytest.raises(RegistryError, match="there is no place for logins"):
         log_in(transport, alone.host, Login("me", "secret"))
     transport.close()
@@ -325,14 +327,14 @@ def test_without_a_home_login_says_so_and_writes_nothing(
 def test_a_tilde_that_no_shell_has_expanded_is_the_home() -> None:
     tilde = {"HOME": "/user", "DOCKER_CONFIG": "~/d", "REGISTRY_AUTH_FILE": ""}
 
-    assert from_environment(tilde).auth_target == "/user/d/config.json"
-    access = from_environment({"HOME": "/user", "REGISTRY_AUTH_FILE": "~/auth.json"})
+    assert Access.from_environment(tilde).auth_target == "/user/d/config.json"
+    access = Access.from_environment({"HOME": "/user", "REGISTRY_AUTH_FILE": "~/auth.json"})
     assert access.auth_files == ("/user/auth.json",)
 
 
 def test_a_tilde_without_a_home_is_an_error(homeless: None) -> None:
     with pytest.raises(UsageError, match="means a home directory"):
-        from_environment({"DOCKER_CONFIG": "~/d"})
+        Access.from_environment({"DOCKER_CONFIG": "~/d"})
 
 
 @pytest.mark.parametrize("variable", ["CASSTORE_STORE", "--store"])

@@ -7,28 +7,32 @@ from __future__ import annotations
 
 import inspect
 import io
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 import casstore
-from casstore import Place, Refused, Store, UsageError
+from casstore import Place, Refused, RegistryError, Store, UsageError
+from casstore.registry.credentials import find_login
 from casstore.trust.keys import generate_pair
+from tests.architecture.signatures import hints as all_hints
 from tests.store.test_store import ARCHIVE
 
 OWNERS: dict[Any, str] = {
     Store: "", Store.leases: "leases.", Store.trash: "trash.", Store.settings: "settings.",
 }  # fmt: skip
-METHODS = {
-    called + name: inspect.signature(method)
+FUNCTIONS = {
+    called + name: method
     for owner, called in OWNERS.items()
     for name, method in inspect.getmembers(owner, inspect.isfunction)
     if not name.startswith("_")
 }
+METHODS = {name: inspect.signature(method) for name, method in FUNCTIONS.items()}
 PARAMETERS = [
     (name, parameter)
     for name, signature in METHODS.items()
@@ -83,8 +87,17 @@ def test_a_parameter_of_several_values_is_declared_as_such() -> None:
     assert parameters_with(r"^(Sequence|Iterable|Collection|list|set|tuple)\b") == []
 
 
-@pytest.mark.parametrize("single", SINGLE, ids=lambda one: type(one).__name__)
-@pytest.mark.parametrize(("name", "parameter"), parameters_with("Several"))
+@pytest.mark.parametrize(
+    ("name", "parameter", "single"),
+    [
+        pytest.param(name, parameter, single, id=f"{name}-{parameter.name}-{type(single).__name__}")
+        for name, parameter in PARAMETERS
+        for single in SINGLE
+        if "Several" in parameter.annotation
+        # where a path may stand beside several of something else, a string is that path
+        and not (isinstance(single, str) and "| StrPath |" in parameter.annotation)
+    ],
+)
 def test_one_string_is_not_several_values(
     store: Store, name: str, parameter: inspect.Parameter, single: object
 ) -> None:
@@ -168,7 +181,31 @@ def test_a_pair_alone_is_no_list_of_recipients(store: Store) -> None:
 def test_a_parameter_that_means_a_path_is_declared_as_such(
     name: str, parameter: inspect.Parameter
 ) -> None:
-    assert re.search("StrPath|PathLike|Place", parameter.annotation)
+    assert re.search("StrPath|Place", parameter.annotation)
+
+
+def kinds_of_path(hint: Any) -> Iterator[bool]:
+    """For each place in a type where a path may stand: whether a string may, too."""
+    inner = get_args(hint)
+    if os.PathLike[str] in inner:
+        yield str in inner
+    for one in inner:
+        yield from kinds_of_path(one)
+
+
+def test_a_path_may_be_a_string_unless_it_is_that_of_a_key() -> None:
+    found = {
+        f"{name}({parameter})": set(kinds_of_path(hint))
+        for name, function in FUNCTIONS.items()
+        for parameter, hint in all_hints(function).items()
+    }
+    paths = {where: kinds for where, kinds in found.items() if kinds}
+
+    assert len(paths) >= 12
+    # A string could be the key itself.
+    keys = {"sign(key)", "verify(key)", "encrypt(recipients)", "decrypt(keys)"}
+    assert {where for where, kinds in paths.items() if kinds == {False}} == keys
+    assert {where for where, kinds in paths.items() if kinds == {True}} == paths.keys() - keys
 
 
 @pytest.fixture
@@ -304,7 +341,31 @@ def test_a_policy_of_gc_is_at_a_path(store: Store, tmp_path: Path) -> None:
     policy = tmp_path / "gc.toml"
     policy.write_text('keep = 1\nmin-age = "0s"\n')
 
-    assert store.collect(policy, dry_run=True).policy[0]["keep"] == 1
+    for path in (policy, str(policy)):
+        assert store.collect(path, dry_run=True).policy[0]["keep"] == 1
+        assert casstore.parse_policy(path)[0].keep == 1
+    with pytest.raises(UsageError, match="no such file"):
+        store.collect("app:39", dry_run=True)
+
+
+def test_rules_that_are_parsed_already_are_a_policy(store: Store) -> None:
+    rules = casstore.parse_policy({"keep": 1, "min-age": "0s"})
+
+    assert store.collect(rules, dry_run=True).policy == (rules[0].settings(),)
+    with pytest.raises(casstore.BadPolicy, match='there is no setting "keeep"'):
+        casstore.parse_policy({"keeep": 1})
+
+
+def test_files_and_folders_for_registries_are_paths(tmp_path: Path) -> None:
+    (tmp_path / "auth.json").write_text('{"auths": {"host:1": {"auth": "YTpi"}}}')
+    access = casstore.Access(auth_files=(tmp_path / "auth.json",), certificates=(tmp_path,))
+
+    login = find_login(access.logins, "host:1")
+    assert login and (login.user, login.password) == ("a", "b")
+    (tmp_path / "host:1").mkdir()
+    (tmp_path / "host:1" / "ca.crt").write_text("no certificate")
+    with casstore.Transport(access) as transport, pytest.raises(RegistryError, match="certificate"):
+        transport.request("GET", "https://host:1/v2/")
 
 
 def test_keys_are_at_paths(store: Store, tmp_path: Path) -> None:
