@@ -6,6 +6,8 @@ from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from casstore.model.digest import Digest
     from casstore.model.reference import Reference
 
@@ -33,6 +35,13 @@ class ImageSummary(Value):
     labels: tuple[tuple[str, str], ...]
     pinned: bool = False
 
+    @property
+    def created_at(self) -> datetime | None:
+        """`created` as a datetime in UTC."""
+        from casstore.model.datetimes import datetime_or_none
+
+        return datetime_or_none(self.created)
+
 
 class HistoryRow(Value):
     """One step of an image's history."""
@@ -43,6 +52,13 @@ class HistoryRow(Value):
     size: int
     comment: str
     tags: tuple[Reference, ...]
+
+    @property
+    def created_at(self) -> datetime | None:
+        """`created` as a datetime in UTC."""
+        from casstore.model.datetimes import datetime_or_none
+
+        return datetime_or_none(self.created)
 
 
 class Image(Value):
@@ -59,3 +75,10 @@ class Image(Value):
     variant: str
     manifests: tuple[Digest, ...]
     layers: tuple[Digest, ...]  # of the first manifest, bottom first, as stored
+
+    @property
+    def created_at(self) -> datetime | None:
+        """`created` as a datetime in UTC."""
+        from casstore.model.datetimes import datetime_or_none
+
+        return datetime_or_none(self.created)

@@ -6,6 +6,8 @@ from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from casstore.model.digest import Digest
     from casstore.model.reference import Reference
 
@@ -19,6 +21,20 @@ class TrashEntry(Value):
     removed: int
     expires: int  # from then on, the next removal, load or gc may empty it
     size: int  # bytes as stored that nothing else holds: what emptying it would free
+
+    @property
+    def removed_at(self) -> datetime:
+        """`removed` as a datetime in UTC."""
+        from casstore.model.datetimes import datetime_of
+
+        return datetime_of(self.removed)
+
+    @property
+    def expires_at(self) -> datetime:
+        """`expires` as a datetime in UTC."""
+        from casstore.model.datetimes import datetime_of
+
+        return datetime_of(self.expires)
 
 
 class RestoreResult(Value):
@@ -55,3 +71,10 @@ class LeaseInfo(Value):
     kind: str  # "hard" or "soft"
     expires: int | None
     holder: str
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """`expires` as a datetime in UTC."""
+        from casstore.model.datetimes import datetime_or_none
+
+        return datetime_or_none(self.expires)

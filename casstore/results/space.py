@@ -6,6 +6,8 @@ from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from casstore.model.digest import Digest
     from casstore.model.reference import Reference
     from casstore.model.state import BlobState
@@ -25,6 +27,13 @@ class DiskUsageRow(Value):
     file_shared: int  # file bytes of layers that other images need too
     file_unique: int  # file bytes of layers that would go with it
     leases: tuple[str, ...]  # names of its leases, hard ones first
+
+    @property
+    def created_at(self) -> datetime | None:
+        """`created` as a datetime in UTC."""
+        from casstore.model.datetimes import datetime_or_none
+
+        return datetime_or_none(self.created)
 
 
 class DiskUsage(Value):
@@ -60,6 +69,13 @@ class TreeRow(Value):
     stored: int  # bytes as stored of these layers
     created: int | None
     below: int  # images anywhere under it
+
+    @property
+    def created_at(self) -> datetime | None:
+        """`created` as a datetime in UTC."""
+        from casstore.model.datetimes import datetime_or_none
+
+        return datetime_or_none(self.created)
 
 
 class Keeper(Value):

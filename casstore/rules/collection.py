@@ -19,6 +19,7 @@ from casstore.startup.value import Value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from casstore.model.digest import Digest
     from casstore.model.reference import Reference
@@ -59,6 +60,13 @@ class Step(Value):
     def freed(self) -> int:
         """Bytes of blobs as stored."""
         return self.removal.freed
+
+    @property
+    def last_used_at(self) -> datetime:
+        """`last_used` as a datetime in UTC."""
+        from casstore.model.datetimes import datetime_of
+
+        return datetime_of(self.last_used)
 
 
 class Spared(Value):
