@@ -25,6 +25,7 @@ HOUR, DAY = 3600 * SECOND, 86400 * SECOND
         ("50gb", 50 * 10**9), ("50g", 50 * 10**9), ("50GiB", 50 << 30), ("1.5kB", 1500),
         ("9" * 15, 10**15 - 1),
         ("1." + "0" * 15, 1),
+        ("9223372036854.775807MB", (1 << 63) - 1),
         ("0.0005kB", 0), ("9PB", 9 * 10**15),
     ],
 )  # fmt: skip
@@ -33,10 +34,18 @@ def test_a_size_is_a_number_with_or_without_a_unit(text: str, size: int) -> None
 
 
 @pytest.mark.parametrize(
+    ("units", "base"),
+    [("B kB MB GB TB PB", 1000), ("B K M G T P", 1000), ("B KiB MiB GiB TiB PiB", 1024)],
+)
+def test_units_go_by_a_thousand_and_those_with_an_i_by_1024(units: str, base: int) -> None:
+    assert [parse_size(f"1{unit}") for unit in units.split()] == [base**n for n in range(6)]
+
+
+@pytest.mark.parametrize(
     "text",
     ["", "GB", "-1GB", "+1", "1,5GB", "1.GB", ".5GB", "1..5GB", "1e3", "5 0GB", "50  GB", "50GB ",
      " 50GB", "50XB", "٣GB", "1_000", "10%", "9" * 16, "9223372036854775808", "9223PB1", "infB",
-     "50ĠB", "50G\u0131B", "1." + "0" * 16],
+     "50ĠB", "50G\u0131B", "9223372036854.775808MB", "1." + "0" * 16],
 )  # fmt: skip
 def test_what_is_no_size_is_refused(text: str) -> None:
     assert parse_size(text) is None

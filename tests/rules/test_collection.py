@@ -115,7 +115,7 @@ def test_a_plan_frees_what_its_steps_free_together(world: World) -> None:
 
 def test_of_images_last_used_at_one_time_the_oldest_goes_first(world: World) -> None:
     new = world.image("new", tags="new", created=9)
-    old = world.image("old", tags="old", created=1)
+    old = world.image("old", tags="old", created=-1)
     undated = world.image("undated", tags="undated", created=None)
 
     assert gone(planned(world, ALL)) == [undated, old, new]

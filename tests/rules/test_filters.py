@@ -312,6 +312,11 @@ def test_dangling_is_true_or_false_and_no_number(value: str) -> None:
         parsed(f"dangling={value}")
 
 
+def test_dangling_takes_no_number_where_nothing_is_said_about_it() -> None:
+    with pytest.raises(BadFilter):
+        parse_filters(["dangling=1"], now=NOW, created_of=created_of)
+
+
 def test_prune_takes_numbers_for_dangling() -> None:
     assert parsed("dangling=1", numeric=True).dangling is True
     assert parsed("dangling=0", numeric=True).dangling is False

@@ -401,6 +401,16 @@ def test_a_refusal_that_force_overrides_says_so(world: World, held_by: str, *, b
     assert refused(world, image.short if by_id else "one:1").forceable
 
 
+def test_without_a_word_about_it_nothing_is_forced_and_parents_go_along(world: World) -> None:
+    base = world.image("base")
+    child = world.image("child", tags="child", parent=base)
+
+    assert plan_removal(world, "child").delete == (child, base)
+    world.pins.add(child)
+    with pytest.raises(Conflict):
+        plan_removal(world, "child")
+
+
 # By a policy
 
 
