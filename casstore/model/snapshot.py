@@ -153,9 +153,7 @@ class Snapshot:
             parent = self.facts.pop(image).parent
             if parent is not None:
                 del self._children[parent][image]
-            self._names.pop(image, None)
         for blob in plan.free:
-            self._subjects.pop(blob, None)
             for child in self._edges.pop(blob, ()):
                 self._counts[child] -= 1
             self.stored -= self._blobs.pop(blob).size

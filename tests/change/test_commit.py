@@ -45,6 +45,13 @@ def test_an_addition_is_committed_and_then_published(backend: Recorded) -> None:
     assert backend.happened == [*BEGUN, "commit", "splice 8", *ENDED]
 
 
+def test_what_only_cuts_from_the_list_is_published_in_place_too(backend: Recorded) -> None:
+    backend.edited = (["an edit"], [])
+    committed(backend)
+
+    assert backend.happened == [*BEGUN, "shut", "commit", "open", "splice 8", *ENDED]
+
+
 def test_a_removal_is_committed_behind_a_shut_door_published_and_unlinked(
     backend: Recorded,
 ) -> None:
@@ -445,6 +452,7 @@ def test_a_store_that_publishes_always_needs_no_copy_of_what_was_withdrawn(
     backend: Recorded,
 ) -> None:
     with change_of(backend) as change:
+        backend.happened.clear()
         change.publish()
 
-    assert "forget_last" in backend.happened
+        assert backend.happened == ["forget_last"]

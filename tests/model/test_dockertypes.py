@@ -6,6 +6,10 @@ import pytest
 
 from casstore.model.dockertypes import (
     BOOL,
+    CONTAINER_CONFIG,
+    DURATION,
+    HEALTHCHECK,
+    IMAGE,
     INT,
     LIST,
     MAP,
@@ -29,7 +33,15 @@ def test_fields_stand_in_the_order_of_the_type_and_what_it_does_not_know_behind(
 
 @pytest.mark.parametrize(
     ("kind", "zero"),
-    [(STRING, ""), (INT, 0), (BOOL, False), (TIME, NO_TIME), (LIST, None), (MAP, None)],
+    [
+        (STRING, ""),
+        (INT, 0),
+        (BOOL, False),
+        (DURATION, 0),
+        (TIME, NO_TIME),
+        (LIST, None),
+        (MAP, None),
+    ],
 )
 def test_a_field_that_is_absent_or_null_has_its_zero_value(kind: str, zero: object) -> None:
     assert shaped((Field("x", kind),), {}) == {"x": zero}
@@ -40,7 +52,7 @@ def test_a_field_that_is_absent_or_null_has_its_zero_value(kind: str, zero: obje
 def test_a_field_that_may_be_left_out_is_where_it_is_empty(empty: object) -> None:
     fields = (Field("x", STRING, omitted=True), Field("y", STRING))
 
-    assert shaped(fields, {"x": empty, "y": "1"}) == {"y": "1"}
+    assert shaped(fields, {"x": empty}) == {"y": ""}
 
 
 def test_an_empty_field_that_may_not_be_left_out_stays() -> None:
@@ -89,3 +101,24 @@ def test_the_exact_key_counts_before_any_other() -> None:
 @pytest.mark.parametrize("given", [None, "text", ["list"]])
 def test_what_is_no_record_has_zero_values_alone(given: object) -> None:
     assert shaped(INNER, given) == {"B": "", "A": 0}
+
+
+def test_of_an_image_that_says_nothing_docker_prints_these_fields() -> None:
+    assert list(shaped(IMAGE, {})) == [
+        "Id", "RepoTags", "RepoDigests", "Parent", "Comment", "Created", "Container",
+        "ContainerConfig", "DockerVersion", "Author", "Config", "Architecture", "Os", "Size",
+        "VirtualSize", "GraphDriver", "RootFS", "Metadata",
+    ]  # fmt: skip
+    assert shaped(IMAGE, {})["RootFS"] == {"Type": ""}
+
+
+def test_of_a_container_that_says_nothing_docker_prints_these_fields() -> None:
+    assert list(shaped(CONTAINER_CONFIG, {})) == [
+        "Hostname", "Domainname", "User", "AttachStdin", "AttachStdout", "AttachStderr", "Tty",
+        "OpenStdin", "StdinOnce", "Env", "Cmd", "Image", "Volumes", "WorkingDir", "Entrypoint",
+        "OnBuild", "Labels",
+    ]  # fmt: skip
+
+
+def test_of_a_health_check_that_says_nothing_docker_prints_nothing() -> None:
+    assert shaped(HEALTHCHECK, {}) == {}

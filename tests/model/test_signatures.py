@@ -156,3 +156,4 @@ def test_attestations_are_united_with_signatures() -> None:
     assert both is not None
     assert len(parsed(both.manifest).layers) == 2
     assert payloads(both.manifest) == [sha256(b"a")]
+    assert united(both.manifest, artifact(b"c")) is not None
