@@ -48,8 +48,7 @@ def _entry(view: View, number: int) -> TrashEntry:
 
 def _loaded(tables: TrashView, number: int) -> KeptEntry:
     entry = tables.entry(number)
-    if entry is None:
-        raise NotFound(f"No such entry in the trash: {number}")
+    assert entry is not None, "the number is one that the trash has told"
     return entry
 
 

@@ -36,6 +36,7 @@ class Recorded:
         self.problems: list[str] = []
         self.has_reserve = True
         self.is_mine = True
+        self.asked_to_change = False
         self.timeout = 5.0
 
     def __getattr__(self, name: str) -> Any:
@@ -51,8 +52,8 @@ class Recorded:
 
     # The backend
 
-    def hard_leases(self, *, to_change: bool) -> list[HardLease]:
-        assert to_change
+    def hard_leases(self, *, to_change: bool = False) -> list[HardLease]:
+        self.asked_to_change = to_change
         if "hard_leases" in self.fails:
             raise self.fails.pop("hard_leases")
         return list(self.leases)
@@ -60,6 +61,12 @@ class Recorded:
     def edits(self, now: int, hard: Mapping[Digest, Sequence[str]]) -> Recorded:
         self.hard = hard
         return self
+
+    def rehearse(
+        self, now: int, hard: Mapping[Digest, Sequence[str]]
+    ) -> tuple[Recorded, list[str]]:
+        self.hard = hard
+        return self, ["a notice"]
 
     def make_durable(self) -> None:
         self._do("make_durable")

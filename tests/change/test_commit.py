@@ -112,6 +112,7 @@ def test_the_leases_that_live_are_told_to_the_index_by_image(backend: Recorded) 
     backend.leases = [HardLease("a", "", (IMAGE,)), HardLease("b", "", (IMAGE, OTHER))]
     committed(backend)
 
+    assert backend.asked_to_change
     assert backend.hard == {IMAGE: ["a", "b"], OTHER: ["b"]}
 
 

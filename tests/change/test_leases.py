@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 import pytest
 
 from casstore.change.leases import MAX_NAME, check_lease_name, live_leases
 from casstore.errors import NotFound, UsageError
 from casstore.store import Store
-from tests.change.conftest import APP, OTHER
+from tests.change.conftest import APP, ARCHIVE, OTHER
 
 SOON = 10**18 * 4  # ns
 
@@ -71,6 +74,30 @@ def test_hard_leases_are_told_before_soft_ones_and_expired_ones_not_at_all(store
         ("always", APP, "soft", None),
         ("later", APP, "soft", SOON + 1),
     ]
+
+
+def test_a_lease_is_taken_beside_others_and_not_while_a_removal_is_committed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def door(timeout: float, *, shared: bool) -> AbstractContextManager[None]:
+        asked.append(shared)
+        return nullcontext()
+
+    monkeypatch.setattr(store.session.backend, "door", door)
+    with store.leases.hold("app:1"):
+        pass
+
+    assert asked == [True]
+
+
+def test_a_lease_in_a_directory_is_the_lock_of_an_open_file(tmp_path: Path) -> None:
+    with Store(tmp_path / "store") as local:
+        local.load(io.BytesIO(ARCHIVE))
+        with local.leases.hold("app:1") as lease:
+            assert lease.descriptor is not None
+            assert os.path.exists(f"/proc/self/fd/{lease.descriptor}")
 
 
 def test_a_lease_has_no_descriptor_where_no_file_stands_for_it(store: Store) -> None:

@@ -82,6 +82,20 @@ def test_a_pattern_that_fits_nothing_is_an_outcome_of_its_own(store: Store, patt
     assert result.exit_code == 1
 
 
+def test_a_name_that_a_pattern_fits_and_that_must_stay_hinders_no_other(store: Store) -> None:
+    store.pin("app:1")
+
+    assert told(store.remove(["*"], glob=True)) == [
+        ("app:1", None), ("app:2", Conflict), ("other:1", None),
+    ]  # fmt: skip
+
+
+def test_a_pattern_that_is_none_is_told_also_where_there_is_no_name(store: Store) -> None:
+    store.prune(all=True)
+
+    assert told(store.remove(["app:["], glob=True)) == [("app:[", BadFilter)]
+
+
 def test_a_pattern_that_is_none_is_an_outcome_of_its_own(store: Store) -> None:
     assert told(store.remove(["app:[", "other:1"], glob=True)) == [
         ("app:[", BadFilter), ("other:1", None),
@@ -209,9 +223,12 @@ def test_prune_of_all_takes_every_image(store: Store) -> None:
 
 def test_prune_leaves_what_is_in_use_and_goes_on(store: Store) -> None:
     store.leases.add("job", "app:1")
-    store.prune(all=True)
+    result = store.prune(all=True)
 
     assert [image.id for image in store.images()] == [APP]
+    assert [line.text for line in result.removed if line.role == "reference"] == [
+        "app:1", "other:1",
+    ]  # fmt: skip
 
 
 def test_prune_can_keep_what_it_removes(store: Store) -> None:
@@ -246,10 +263,12 @@ def test_a_filter_by_another_image_goes_by_when_that_was_built(store: Store) -> 
 
 def test_an_image_that_does_not_say_when_it_was_built_is_older_than_all(store: Store) -> None:
     undated = {"layers": [layer("new")], "config": config_of(layer("new")), "tags": ["undated:1"]}
-    store.load(io.BytesIO(docker_archive(undated)))
+    config = config_of(layer("old"), created="1969-01-01T00:00:00Z")
+    old = {"layers": [layer("old")], "config": config, "tags": ["old:1"]}
+    store.load(io.BytesIO(docker_archive(undated, old)))
     store.prune(all=True, filters=["before=undated:1"])
 
-    assert "other:1" in names(store)
+    assert "old:1" in names(store)
 
 
 def test_what_is_no_boolean_number_for_images_is_one_for_prune(store: Store) -> None:

@@ -6,8 +6,11 @@ import io
 
 import pytest
 
+from casstore.backends.memory.backend import MemoryBackend
+from casstore.change.admission import admit_arrivals
 from casstore.change.trash import empty_oldest
-from casstore.errors import Conflict, NotFound
+from casstore.errors import Conflict, Damaged, NotFound
+from casstore.model.record import CONFIG, LAYER, MANIFEST, Arrival
 from casstore.store import Store
 from tests.change.conftest import (
     APP,
@@ -22,6 +25,7 @@ from tests.change.conftest import (
     TOP_LAYER,
     stored,
 )
+from tests.contract.records import image, name_of
 from tests.transfer.building import docker_archive, layer
 
 DAY = 86400.0
@@ -237,6 +241,76 @@ def test_of_two_images_that_were_each_others_parent_one_is_the_parent(store: Sto
 
     view = store.session.view()
     assert (view.parent_of(BASE), view.parent_of(APP)) == (APP, None)
+
+
+def test_of_a_single_name_the_manifest_is_given_another(store: Store) -> None:
+    store.trash.restore(drop_other(store), name="back:1")
+
+    assert store.get("back:1").id == OTHER
+
+
+@pytest.mark.parametrize("kind", [MANIFEST, CONFIG, LAYER])
+def test_an_entry_of_which_bytes_are_gone_is_not_restored(store: Store, kind: str) -> None:
+    view = store.session.view()
+    (manifest,) = view.manifests_of(OTHER)
+    blobs = [manifest, *view.needs_of(manifest.digest)]
+    number = drop_other(store)
+    store.session.backend.blobs.discard(one.digest for one in blobs if one.kind == kind)
+
+    with pytest.raises(Damaged, match=r"is missing or of another size; run: casstore fsck$"):
+        store.trash.restore(number)
+    assert names(store) == ["app:1", "app:2"]
+
+
+# An image under two manifests
+
+PLAIN, GZIP = image("a", "base"), image("a", "base", form="gzip")
+
+
+@pytest.fixture
+def forms() -> Store:
+    """An image with the name `plain:1` for one of its manifests and `gzip:1` for the other."""
+    store = Store.in_memory()
+    with store.session.change(create=True) as change:
+        arrivals = [
+            Arrival(PLAIN, (name_of("plain:1"),), None),
+            Arrival(GZIP, (name_of("gzip:1"),), None),
+        ]
+        admit_arrivals(change.index, arrivals)
+        change.commit()
+    backend = store.session.backend
+    assert isinstance(backend, MemoryBackend)
+    for blob in (*PLAIN.blobs, *GZIP.blobs):
+        backend.blobs.put(blob.digest, bytes(blob.size))
+    return store
+
+
+def test_a_manifest_comes_back_with_its_name_to_an_image_that_is_there(forms: Store) -> None:
+    number = forms.remove(["gzip:1"], keep=DAY).outcomes[0].trash
+    assert number is not None
+    assert forms.session.view().tops_of(PLAIN.id) == [PLAIN.top]
+    forms.trash.restore(number)
+
+    assert forms.session.view().top_named(name_of("gzip:1")) == GZIP.top
+
+
+def test_a_manifest_whose_name_does_not_come_back_does_not_either(forms: Store) -> None:
+    number = forms.remove([PLAIN.id.hex], force=True, keep=DAY).outcomes[0].trash
+    assert number is not None
+    with forms.session.change() as change:
+        admit_arrivals(change.index, [Arrival(PLAIN, (name_of("plain:1"),), None)])
+        change.commit()
+    forms.trash.restore(number, name="back:1")
+
+    assert forms.session.view().tops_of(PLAIN.id) == [PLAIN.top]
+
+
+def test_another_name_is_given_to_the_manifest_of_the_first(forms: Store) -> None:
+    number = forms.remove([PLAIN.id.hex], force=True, keep=DAY).outcomes[0].trash
+    assert number is not None
+    forms.trash.restore(number, name="back:1")
+
+    assert forms.session.view().top_named(name_of("back:1")) == PLAIN.top
 
 
 # Letting go of it
