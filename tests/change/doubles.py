@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from casstore.change.commit import Change
 from casstore.model.digest import Digest
-from casstore.model.state import GENERATION, HardLease
+from casstore.model.keys import GENERATION
+from casstore.model.lease import HardLease
 from casstore.ports.backend import Backend
 from casstore.ports.locks import WritersLock
 

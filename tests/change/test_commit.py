@@ -11,7 +11,8 @@ from casstore.change import commit
 from casstore.change.commit import Change, LeasedMeanwhile
 from casstore.errors import Damaged, StorageError
 from casstore.model.digest import Digest, sha256
-from casstore.model.state import GENERATION, ON_DEMAND, PUBLISH, HardLease
+from casstore.model.keys import GENERATION, ON_DEMAND, PUBLISH, SETTING
+from casstore.model.lease import HardLease
 from casstore.ports.ingest import Ingest
 from tests.change.doubles import Recorded, change_of
 
@@ -99,7 +100,7 @@ def test_where_it_cannot_be_changed_in_place_the_list_is_written_whole(
 def test_a_store_that_publishes_on_demand_withdraws_its_list_and_notes_the_generation(
     backend: Recorded,
 ) -> None:
-    backend.table[PUBLISH] = ON_DEMAND
+    backend.table[SETTING + PUBLISH] = ON_DEMAND
     backend.edited = EDITS
     committed(backend)
 
@@ -164,7 +165,7 @@ def test_what_goes_wrong_with_what_another_left_is_no_warning_of_this_one(
 def test_where_a_store_publishes_on_demand_its_list_is_withdrawn_in_recovery_too(
     backend: Recorded,
 ) -> None:
-    backend.table[PUBLISH] = ON_DEMAND
+    backend.table[SETTING + PUBLISH] = ON_DEMAND
     backend.shown = None
     committed(backend)
 
@@ -320,7 +321,7 @@ def test_a_full_disk_gives_up_the_reserve_and_writes_the_list_again(backend: Rec
 
 
 def test_a_full_disk_gives_up_the_reserve_and_withdraws_the_list_again(backend: Recorded) -> None:
-    backend.table[PUBLISH] = ON_DEMAND
+    backend.table[SETTING + PUBLISH] = ON_DEMAND
     backend.edited = EDITS
     backend.fails["withdraw"] = FULL
 
@@ -440,7 +441,7 @@ def test_forgetting_that_fails_is_rolled_back_and_left_to_the_next(backend: Reco
 def test_the_list_is_published_where_it_is_behind_or_to_be_made_anew(
     backend: Recorded, shown: int, *, anew: bool, written: bool
 ) -> None:
-    backend.table[PUBLISH] = ON_DEMAND
+    backend.table[SETTING + PUBLISH] = ON_DEMAND
     with change_of(backend) as change:
         backend.shown = shown
         backend.happened.clear()

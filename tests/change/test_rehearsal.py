@@ -6,7 +6,7 @@ from typing import cast
 
 from casstore.change.rehearsal import Rehearsal
 from casstore.model.digest import sha256
-from casstore.model.state import HardLease
+from casstore.model.lease import HardLease
 from casstore.ports.backend import Backend
 from tests.change.doubles import Recorded
 

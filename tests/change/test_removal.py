@@ -8,8 +8,8 @@ import pytest
 
 from casstore.change import removal
 from casstore.errors import Conflict, InvalidReference, NotFound
-from casstore.model.record import LAYER
-from casstore.results.removal import RemovalResult
+from casstore.model.descriptor import LAYER
+from casstore.model.removal import RemovalResult
 from casstore.rules.filters import BadFilter
 from casstore.store import Store
 from tests.change.conftest import APP, BASE, OTHER, OTHER_LAYER, stored

@@ -10,7 +10,8 @@ from casstore.backends.memory.backend import MemoryBackend
 from casstore.change.admission import admit_arrivals
 from casstore.change.trash import empty_oldest
 from casstore.errors import Conflict, Damaged, NotFound
-from casstore.model.record import CONFIG, LAYER, MANIFEST, Arrival
+from casstore.model.descriptor import CONFIG, LAYER, MANIFEST
+from casstore.model.record import Arrival
 from casstore.store import Store
 from tests.change.conftest import (
     APP,

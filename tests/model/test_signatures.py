@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.manifest import Manifest, parse_manifest
 from casstore.model.mediatype import OCI_CONFIG, OCI_MANIFEST
-from casstore.model.record import Descriptor
 from casstore.model.reference import Reference
 from casstore.model.signatures import (
     ENVELOPE,
