@@ -4,16 +4,16 @@ An unlink takes 3 to 20 us where the file system only notes it, and a flush of w
 already next to nothing where there is no disk. Where they wait for the disk (an unlink on ext4
 without a journal that tells the disk of every freed block, each flush on any disk) it takes 100 us
 or more, and the waits of several threads go side by side: ten thousand unlinks take a tenth of the
-time, a thousand flushes a fifth. The threads are the interpreter's own: the module `threading`
-costs more to import than a small removal takes.
+time, a thousand flushes a fifth. The threads are the interpreter's own.
 """
 
 from __future__ import annotations
 
-import _thread
+from casstore.startup import allocate_lock, start_new_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable, Iterator
     from typing import Any, Self, TypeVar
 
@@ -48,12 +48,12 @@ def side_by_side(work: Callable[[Iterator[T]], None], items: Iterator[T]) -> Non
         items: the iterator of a list, whose next item is taken in one step of the interpreter.
     """
     shared = _Shared(items)
-    helpers: list[_thread.LockType] = []
+    helpers: list[LockType] = []
     try:
         for _ in range(HELPERS):
-            helpers.append(_thread.allocate_lock())
+            helpers.append(allocate_lock())
             try:
-                _thread.start_new_thread(_help, (helpers[-1], work, shared))
+                start_new_thread(_help, (helpers[-1], work, shared))
             except RuntimeError:
                 break  # no more threads for this user: it takes longer without
         work(shared)
@@ -64,9 +64,7 @@ def side_by_side(work: Callable[[Iterator[T]], None], items: Iterator[T]) -> Non
             running.acquire()
 
 
-def _help(
-    running: _thread.LockType, work: Callable[[Iterator[T]], None], items: Iterator[T]
-) -> None:
+def _help(running: LockType, work: Callable[[Iterator[T]], None], items: Iterator[T]) -> None:
     """A thread: it holds its lock as long as it runs. If somebody else has that, it is too late."""
     if running.acquire(blocking=False):
         try:

@@ -11,6 +11,7 @@ larger than any real one. Whatever is wrong with it is one `Refused` that names 
 from __future__ import annotations
 
 from casstore.errors import Refused, quote
+from casstore.startup.scanner import NotScanned, scanned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -186,32 +187,11 @@ class _Wrong(ValueError):
 
 
 def _value(text: str) -> Any:
-    """`json.loads(text)`, strict.
-
-    json is a shell around a scanner in C, `_json.make_scanner`, and importing the shell brings
-    `re` and takes longer than all else that `inspect` does. So the scanner is used directly, where
-    the interpreter has it; a text that it does not take to its end is given to json, which says
-    what is wrong with it.
-
-    Where the scanner wants to say so itself, it looks for json's own error among the imported
-    modules, and returns without any error if json is not there (raise_errmsg of CPython's
-    Modules/_json.c): the interpreter makes a SystemError of that.
-    """
+    """`json.loads(text)`, strict."""
     try:
-        from _json import make_scanner
-    except ImportError:
+        return scanned(text, _Strictly)
+    except NotScanned:
         return _loads(text)
-    decoder: Any = _Strictly
-    body = text.strip(" \t\r\n")
-    try:
-        scanner = make_scanner(decoder)
-    except (AttributeError, TypeError):  # of a Python that asks more of the decoder
-        return _loads(text)
-    try:
-        value, end = scanner(body, 0)
-    except (StopIteration, ValueError, SystemError):
-        return _loads(text)
-    return value if end == len(body) else _loads(text)
 
 
 def _loads(text: str) -> Any:

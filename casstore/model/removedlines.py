@@ -5,11 +5,11 @@ A prune of a large store tells of a million images and layers.
 
 from __future__ import annotations
 
-from _collections_abc import Sequence
 from struct import Struct
 
 from casstore.model.digest import Digest
 from casstore.model.removal import DELETED, UNTAGGED, Removed
+from casstore.startup import Sequence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

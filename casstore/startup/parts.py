@@ -1,14 +1,38 @@
 """Parts and verbs of an object, imported when they are first asked for.
 
 `Store` has some sixty methods, and a command uses one of them. To import all of them, with what
-their signatures name, took 1.35 ms of an rmi's 40 (CPython 3.11); a part alone takes 0.2.
+their signatures name, took 1.35 ms; a part alone takes 0.2. `cached_property` is functools' own,
+which would be another import.
+
+Gain: 1.1 ms for the parts of `Store`, 2.5 for `cached_property`. Tried on CPython 3.11, 3.12 and
+3.13.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from functools import cached_property
     from typing import Any
+else:
+
+    class cached_property:  # noqa: N801 - its name in functools
+        """As in functools: an attribute that is made when it is first asked for, and kept."""
+
+        def __init__(self, make: Callable[[Any], object]) -> None:
+            self._make = make
+            self._name = make.__name__
+            self.__doc__ = make.__doc__
+
+        def __get__(self, owner: Any, kind: type) -> object:
+            if owner is None:
+                return self
+            part = owner.__dict__[self._name] = self._make(owner)
+            return part
+
+
+__all__ = ["Part", "Verb", "cached_property"]
 
 
 def _class(where: str) -> Any:

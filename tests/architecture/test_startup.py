@@ -6,6 +6,8 @@ start, which would hide ours, and `rmi` must not need a third-party package at a
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from casstore import Store
-from tests.architecture.sources import ROOT, modules
+from tests.architecture.sources import ROOT, Module, modules
 
 # Each costs milliseconds of start-up (BENCHMARKS.md).
 HEAVY = frozenset(
@@ -254,3 +256,28 @@ def test_a_load_of_what_is_there_loads_nothing_that_packs_or_parses(
     packing = {"casstore.transfer.packing", "casstore.transfer.piecework", "zstandard", "queue"}
     assert loaded & {*packing, "re", "json", "typing", "hashlib", "bz2", "lzma"} == set()
     assert "casstore.transfer.dockerarchive" in loaded
+
+
+STARTUP = [module for module in modules() if module.room == "startup"]
+
+
+@pytest.mark.parametrize("module", STARTUP, ids=lambda module: module.path)
+def test_a_trick_says_what_it_gains_and_where_it_was_tried(module: Module) -> None:
+    said = " ".join((ast.get_docstring(module.tree) or "").split())
+
+    assert re.search(r"Gain: .*\d ms", said)
+    assert "Tried on CPython 3.11, 3.12 and 3.13" in said
+
+
+def test_modules_that_python_keeps_for_itself_are_imported_in_one_room() -> None:
+    private = {
+        f"{module.path}:{one.line} {one.name}"
+        for module in modules()
+        for one in module.statements()
+        if one.name.startswith("_") and one.name.partition(".")[0] != "__future__" and not one.types
+    }
+
+    # A signal can come before anything else is imported.
+    assert [
+        one for one in sorted(private) if not one.startswith(("startup/", "__main__.py:"))
+    ] == []

@@ -10,12 +10,12 @@ import errno
 import os
 import stat
 import time
-from _operator import length_hint  # of which `operator` would be a costlier import
 from itertools import islice
 
 from casstore.errors import Damaged
 from casstore.files import durable
 from casstore.model.digest import Digest
+from casstore.startup import length_hint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

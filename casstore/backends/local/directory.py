@@ -14,11 +14,11 @@ import stat
 
 from casstore.errors import Damaged, NotAStore, StorageError, quote
 from casstore.model.digest import Digest
+from casstore.startup.parts import cached_property
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from functools import cached_property
+    from collections.abc import Iterable
 
     from casstore.backends.local.blobs import BlobDirectory
     from casstore.backends.local.locks import Door, Token
@@ -27,22 +27,6 @@ if TYPE_CHECKING:
     from casstore.backends.local.schema import Connection
     from casstore.backends.local.uses import LastUses
     from casstore.model.lease import HardLease
-else:
-
-    class cached_property:  # noqa: N801 - its name in functools
-        """As in functools, whose import would cost more than all else that a look does."""
-
-        def __init__(self, make: Callable[[LocalStore], object]) -> None:
-            self._make = make
-            self._name = make.__name__
-            self.__doc__ = make.__doc__
-
-        def __get__(self, store: LocalStore | None, owner: type) -> object:
-            if store is None:
-                return self
-            part = store.__dict__[self._name] = self._make(store)
-            return part
-
 
 LEASE = "lease"
 INDEX_JSON = "index.json"

@@ -8,10 +8,10 @@ last one's; a view that is in use keeps its own, which is closed with the last v
 from __future__ import annotations
 
 import os
-from _weakref import ref  # `weakref` is an import of its own
 
 from casstore.clock import current_time
 from casstore.errors import Damaged
+from casstore.startup import ref
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pytest
 
 from casstore.backends.local import blobs as blobdir
 from casstore.backends.local.blobs import BlobDirectory
+from casstore.files import sidebyside
 from casstore.files.sidebyside import HELPERS, side_by_side
 from casstore.model.digest import sha256
 
@@ -59,7 +59,7 @@ def test_where_no_thread_can_be_started_one_does_it_all(monkeypatch: pytest.Monk
     def refuse(*_: object) -> int:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(_thread, "start_new_thread", refuse)
+    monkeypatch.setattr(sidebyside, "start_new_thread", refuse)
     done: list[str] = []
 
     side_by_side(done.extend, iter(NAMES))

@@ -62,7 +62,7 @@ class ContentCheck:
     ) -> None:
         """Begin with `sizes`: digests, and how large the blobs are."""
         import threading
-        from _queue import Empty, SimpleQueue  # `queue` itself brings heapq, and is not needed
+        from queue import Empty, SimpleQueue
 
         self._blobs, self._task = blobs, task
         self._problems: dict[Digest, tuple[str, str]] = {}
