@@ -28,17 +28,23 @@
 Those in parentheses are for the program itself: no method of `Store` raises one that is not also
 of a kind without. All others are names of `casstore`, wherever they are defined.
 
+What goes wrong after a change was made is no error. It is told as a warning, and logged by `warn`.
+
 The text is what the user reads after `Error: `: it names the thing and has no full stop.
 Input is quoted with `quote`, so that no message carries control characters or a megabyte of junk.
 """
 
 from __future__ import annotations
 
+import sys
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import ClassVar
 
 QUOTE_LIMIT = 80
+LOGGER = "casstore"
 
 
 class CasstoreError(Exception):
@@ -118,6 +124,23 @@ class Damaged(CasstoreError):
     """Stored bytes are missing or are not what their digest says."""
 
     exit_code = 12
+
+
+def warn(texts: Iterable[str]) -> None:
+    """Log warnings, each once: of what a method did not finish, or what its caller should know.
+
+    Where nobody has imported `logging`, nobody can have asked for a log. Nothing is imported here:
+    that costs a command time, and could fail after a commit, when nothing may. As the logger has a
+    handler that does nothing, Python does not print what nobody has asked for.
+    """
+    logging = sys.modules.get("logging")
+    if logging is None:
+        return
+    for text in texts:
+        logger = logging.getLogger(LOGGER)
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
+        logger.warning("%s", printable(text))
 
 
 def quote(text: object, limit: int = QUOTE_LIMIT) -> str:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from casstore.errors import CasstoreError, Conflict, StorageError
+from casstore.errors import CasstoreError, Conflict, StorageError, warn
 from casstore.files import durable
 from casstore.model.keys import GENERATION, ON_DEMAND, PUBLISH, SETTING
 
@@ -53,7 +53,8 @@ class Change:
     """One change of a store: the lock and one transaction, as a context manager.
 
     Leaving without `commit` takes everything back. What the change could not finish after its
-    commit (an unlink, say) is in `warnings`: it is durable all the same, and gc takes the rest.
+    commit (an unlink, say) is in `warnings`, and logged at the end: it is durable all the same, and
+    gc takes the rest.
     """
 
     def __init__(self, backend: Backend, lock: WritersLock, now: int) -> None:
@@ -101,6 +102,7 @@ class Change:
         trace: TracebackType | None,
     ) -> None:
         self._abandon()
+        warn(self.warnings)
         if isinstance(value, OSError):
             raise self._storage_error(value) from None
 

@@ -14,7 +14,7 @@ from collections import deque
 
 from casstore.change.removal import parsed_filters
 from casstore.clock import current_time
-from casstore.errors import CasstoreError, Conflict, Locked, quote
+from casstore.errors import CasstoreError, Conflict, Locked, quote, warn
 from casstore.gc.facts import figures, read_facts
 from casstore.gc.garbage import PAUSE, collect_garbage
 from casstore.model.keys import GENERATION
@@ -152,6 +152,7 @@ class _Run:
                 f"protect {quote(pattern)} fits no name in the store"
                 for pattern in vain_patterns(self._access.look().all_names, self._rules)
             ]
+            warn(self._warnings)  # a change logs its own
             plan = plan_collection(snapshot, self._with_filters(), moment)
         else:
             plan = self._saved

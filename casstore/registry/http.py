@@ -25,7 +25,7 @@ import urllib3
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError, LocationParseError
 
-from casstore.errors import RegistryError, quote
+from casstore.errors import RegistryError, quote, warn
 from casstore.registry.access import Access
 from casstore.registry.address import (
     HTTP,
@@ -182,10 +182,13 @@ class Transport:
             manager.clear()
 
     def notice(self, text: str) -> None:
-        """Something that the user is to know, though the work goes on; told once."""
+        """Something that the user is to know, though the work goes on; told and logged once."""
         with self._guard:
-            if text not in self._notices:
+            is_new = text not in self._notices
+            if is_new:
                 self._notices.append(text)
+        if is_new:
+            warn((text,))
 
     def take_notices(self) -> tuple[str, ...]:
         """The notices since the last time."""

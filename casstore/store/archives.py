@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from casstore.clock import current_time
+from casstore.errors import warn
 from casstore.store.intake import take_in
 
 TYPE_CHECKING = False
@@ -65,6 +66,7 @@ class Archives:
             return found.arrivals
 
         result = take_in(self._session, read, origin=origin, policy=policy)
+        warn(notices)
         return result._replace(warnings=(*notices, *result.warnings))
 
     def import_image(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from casstore.clock import current_time
-from casstore.errors import Locked, RegistryError
+from casstore.errors import Locked, RegistryError, warn
 from casstore.results.exchange import LoadResult
 
 TYPE_CHECKING = False
@@ -67,10 +67,11 @@ def _taken_in(
         )
         arrivals, forget = _united(session, read(ingest, progress), ingest)
         if ingest.not_linked:
-            session.notices.append(
+            not_linked = (
                 f"{ingest.not_linked} blobs were copied, not linked: they belong to another"
                 " user, or others may write them, and a blob must not change"
             )
+            session.notice([not_linked])
         if origin is not None:
             _ask_policy(session, policy, origin, arrivals, ingest)
         if progress is not None:
@@ -94,6 +95,7 @@ def _taken_in(
         raise storage_error(error, "cannot load") from None
     finally:
         left = ingest.close(keep_parts=keep) if ingest is not None else []
+        warn(left)
     return LoadResult(images, (*change.warnings, *left))
 
 

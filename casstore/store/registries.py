@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from casstore.errors import warn
 from casstore.results.exchange import PullResult
 from casstore.store.intake import policy_in_force, take_in
 
@@ -74,6 +75,7 @@ class Registries:
                 tell=tell or _silent,
             )
             result = take_in(self._session, pull.read, policy=policy)
+            warn(pull.warnings)
             notices = transport.take_notices()
         return PullResult(result.images, (*notices, *pull.warnings, *result.warnings))
 

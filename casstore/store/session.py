@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from casstore.clock import current_time
-from casstore.errors import CasstoreError, StorageError, UsageError
+from casstore.errors import CasstoreError, StorageError, UsageError, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,6 +102,11 @@ class Session:
         """Close what is open; the session can be used again."""
         self.backend.close()
 
+    def notice(self, texts: Sequence[str]) -> None:
+        """Note what the user should know, and log it."""
+        self.notices += texts
+        warn(texts)
+
     def view(self) -> View:
         """A look at the store as it is now. Raises NotAStore, Damaged."""
         return self.backend.view(current_time())
@@ -116,10 +121,10 @@ class Session:
             self.backend.require()
         if self._cautious:
             self._cautious = False
-            self.notices += self.backend.cautions()
+            self.notice(self.backend.cautions())
         lock = self.locked()
         try:
-            self.notices += self.backend.prepare(create=create)
+            self.notice(self.backend.prepare(create=create))
             return Change(self.backend, lock, current_time())
         except BaseException:
             lock.release()
@@ -165,7 +170,7 @@ class Session:
         from casstore.change.rehearsal import Rehearsal
 
         with Rehearsal(self.backend, current_time()) as rehearsal:
-            self.notices += rehearsal.unseen
+            self.notice(rehearsal.unseen)
             return act(rehearsal)
 
     def reported(self, act: Callable[[Progress | None], T]) -> T:
@@ -208,9 +213,9 @@ class Session:
             with self.change() as change:
                 change.commit()
         except CasstoreError as error:
-            self.notices.append(f"{error}; the next change removes the blobs that are left")
+            self.notice([f"{error}; the next change removes the blobs that are left"])
             return False
-        self.notices += change.warnings
+        self.notices += change.warnings  # which the change has logged
         return change.is_unfinished
 
     def locked(self) -> WritersLock:

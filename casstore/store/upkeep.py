@@ -121,7 +121,7 @@ class Upkeep:
         if sources:
             mended, doubts = checks.mend_from(session.change, sources, content=content)
             repaired += mended
-            session.notices += doubts
+            session.notice(doubts)
         if repair:
             with session.change() as change:
                 lines, anew = checks.repair(change, content=content)

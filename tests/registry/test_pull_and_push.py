@@ -242,7 +242,7 @@ def test_a_platform_is_taken_from_an_index_and_the_digest_is_the_indexs(
 
 
 def test_an_image_of_another_platform_comes_with_a_warning(
-    registry: RealRegistry, new_store: NewStore, tmp_path: Path
+    registry: RealRegistry, new_store: NewStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     pushed(new_store(), registry.host, tmp_path, "x", name="odd/app:1")
     result = new_store().pull(f"{registry.host}/odd/app:1", platform="linux/s390x")
@@ -250,6 +250,8 @@ def test_an_image_of_another_platform_comes_with_a_warning(
     assert result.warnings == (
         f"{registry.host}/odd/app:1 is for linux/amd64, not for linux/s390x",
     )
+    log = [one.getMessage() for one in caplog.records if one.name == "casstore"]
+    assert log == list(result.warnings)
 
 
 @pytest.mark.parametrize(
