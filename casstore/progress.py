@@ -82,6 +82,9 @@ class Task:
         self._turn = Lock()
         self._owner = owner
 
+    def __repr__(self) -> str:
+        return f"<Task {self.name} {self.item}: {self.done} of {self.total} {self.unit}>"
+
     def advance(self, count: int) -> None:
         """Count what has just been done; any thread may."""
         with self._turn:

@@ -53,6 +53,10 @@ class Lease:
             self.images = tuple(resolve(view, image).image for image in images)
             self._token = disk.hold(self.name, command, self.images)
 
+    def __repr__(self) -> str:
+        held = ", ".join(image.short for image in self.images)
+        return f"<casstore.Lease {self.name!r} on {held or 'nothing'}>"
+
     @property
     def descriptor(self) -> int | None:
         """The file descriptor whose lock is the lease, if there is one; a child inherits it."""

@@ -71,6 +71,9 @@ class Stop:
         self.asked = False
         self.in_turn = False
 
+    def __repr__(self) -> str:
+        return f"<casstore.Stop, {'asked' if self.asked else 'not asked'} for>"
+
     def ask(self, number: int) -> None:
         """End after the image in hand; raises Stopped (with the signal) where there is none."""
         self.asked = True

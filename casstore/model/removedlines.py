@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import overload
 
+SHOWN = 20  # lines in a repr
 _ROLES = ("reference", "image", "layer")
 _LINE = Struct("<B32sqq")  # role, digest, size, file bytes; of a reference: where its text is
 
@@ -71,4 +72,7 @@ class RemovedLines(Sequence[Removed] if TYPE_CHECKING else Sequence):  # type: i
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return repr(tuple(self))
+        if len(self) <= SHOWN:
+            return repr(tuple(self))
+        first = ", ".join(map(repr, self[:SHOWN]))
+        return f"({first}, ... and {len(self) - SHOWN} more)"

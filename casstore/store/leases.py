@@ -22,6 +22,9 @@ class Leases:
     def __init__(self, session: Session) -> None:
         self._session: Session = session
 
+    def __repr__(self) -> str:
+        return f"<casstore.Leases of {self._session.backend.where!r}>"
+
     def hold(self, *images: str, name: str | None = None) -> Lease:
         """Hold images for as long as this process lives, or until the context ends (hard).
 

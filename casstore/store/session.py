@@ -85,6 +85,9 @@ class Session:
             raise UsageError(f"not a store in memory: {like.backend.where}")
         return cls(like.backend.twin())
 
+    def __repr__(self) -> str:
+        return f"<casstore session of {self.backend.where!r}>"
+
     def __del__(self) -> None:
         self.close()
 

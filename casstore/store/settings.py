@@ -18,6 +18,9 @@ class Settings:
     def __init__(self, session: Session) -> None:
         self._session: Session = session
 
+    def __repr__(self) -> str:
+        return f"<casstore.Settings of {self._session.backend.where!r}>"
+
     def list(self) -> builtins.list[SettingValue]:
         """Every setting of the store, by name, with the value in force."""
         from casstore.results.keeping import SettingValue

@@ -22,6 +22,9 @@ class Trash:
     def __init__(self, session: Session) -> None:
         self._session: Session = session
 
+    def __repr__(self) -> str:
+        return f"<casstore.Trash of {self._session.backend.where!r}>"
+
     def list(self) -> builtins.list[TrashEntry]:
         """What was removed and kept, newest first; entries whose time is over while they last."""
         from casstore.change.trash import list_trash
