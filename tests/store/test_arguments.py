@@ -18,6 +18,7 @@ import pytest
 
 import casstore
 from casstore import Place, Refused, RegistryError, Store, UsageError
+from casstore.cli.main import main
 from casstore.registry.credentials import find_login
 from casstore.trust.keys import generate_pair
 from tests.architecture.signatures import hints as all_hints
@@ -220,12 +221,50 @@ def test_a_store_is_opened_at_a_path(store: Store) -> None:
         assert names(again) == names(store)
 
 
+@pytest.mark.parametrize(
+    ("variables", "path"),
+    [
+        ({"CASSTORE_STORE": "/srv/images", "XDG_DATA_HOME": "/data"}, "/srv/images"),
+        ({"CASSTORE_STORE": "relative/images"}, "here/relative/images"),
+        ({"CASSTORE_STORE": "~/images"}, "home/images"),
+        ({"CASSTORE_STORE": "", "XDG_DATA_HOME": "/data"}, "/data/casstore"),
+        ({"XDG_DATA_HOME": "/data"}, "/data/casstore"),
+        ({"XDG_DATA_HOME": "relative"}, "home/.local/share/casstore"),
+        ({}, "home/.local/share/casstore"),
+    ],
+)
 def test_without_a_path_it_is_the_store_of_the_command_line(
+    variables: dict[str, str], path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("CASSTORE_STORE", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    opened: list[str] = []
+
+    def noted(path: str, timeout: float) -> Store:
+        opened.append(Store(path).path)
+        return Store.in_memory()
+
+    main(["images"], noted)
+
+    assert Store().path == str(tmp_path / path)
+    assert opened == [Store().path]
+
+
+def test_the_other_variables_are_the_command_lines_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CASSTORE_STORE", str(tmp_path / "mine"))
+    monkeypatch.setenv("CASSTORE_LOCK_TIMEOUT", "soon")
+    monkeypatch.setenv("CASSTORE_MAX_LAYER_SIZE", "1")
 
-    assert Store().path == str(tmp_path / "mine")
+    with Store() as store:
+        assert store.load(io.BytesIO(ARCHIVE)).images
+        assert store.max_layer_size is None
 
 
 def test_without_a_path_and_without_a_home_there_is_no_store(
