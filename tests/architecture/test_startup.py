@@ -190,8 +190,9 @@ NEEDLESS = {
     "tag shop/committed:1 new:1": CHANGES | {"casstore.change.removal", "casstore.rules.removal"},
     "rmi shop/committed:1": CHANGES | {"casstore.backends.local.uses"},
 }
-# How many modules of casstore they import: each costs a tenth of a millisecond or more.
-MOST = {"images": 37, "inspect": 49, "__complete": 33, "tag": 46, "rmi": 50}
+# How many modules of casstore they import: each costs a tenth of a millisecond or more. A change of
+# a store on a tmpfs imports one more than on a disk.
+MOST = {"images": 37, "inspect": 49, "__complete": 33, "tag": 47, "rmi": 50}
 
 
 @pytest.mark.parametrize("command", NEEDLESS)
