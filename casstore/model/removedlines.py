@@ -27,7 +27,6 @@ class RemovedLines(Sequence[Removed] if TYPE_CHECKING else Sequence):  # type: i
     def __init__(self, lines: Iterable[Removed] = ()) -> None:
         self._packed = bytearray()
         self._names: list[str] = []
-        self.size = 0  # bytes on disk, of all lines
         self.file_bytes = 0
         self.extend(lines)
 
@@ -40,7 +39,6 @@ class RemovedLines(Sequence[Removed] if TYPE_CHECKING else Sequence):  # type: i
                 self._names.append(text)
             else:
                 self._packed += _LINE.pack(_ROLES.index(role), digest.raw, size, file_bytes)
-                self.size += size
                 self.file_bytes += file_bytes
 
     def __len__(self) -> int:

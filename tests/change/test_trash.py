@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 
@@ -109,6 +110,18 @@ def test_a_number_of_many_digits_is_no_entry(store: Store, digits: int) -> None:
 
     with pytest.raises(NotFound, match=r"is not in the trash$"):
         store.trash.empty("9" * digits)
+
+
+@pytest.mark.parametrize("argument", ["9" * 19, "9" * 64, "nosuch1", "abcdefg", "X" * 9])
+def test_an_index_on_a_disk_is_asked_only_what_can_be_an_entry(
+    tmp_path: Path, argument: str
+) -> None:
+    with Store(tmp_path / "store") as local:
+        local.load(io.BytesIO(ARCHIVE))
+        drop_app(local)
+
+        with pytest.raises(NotFound, match=r"is not in the trash$"):
+            local.trash.empty(argument)
 
 
 def test_a_number_that_is_no_entry_may_be_a_name(store: Store) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from casstore.rules.removal import plan_removal
+from casstore.rules.removal import plan_removal, without_freeing
 from tests.contract.opening import NOW, changing
 from tests.contract.records import digest_of, image, index_over, name_of
 from tests.contract.test_edits import GZIP, ONE, TWO, A, B, counts_are_right, put_all, trashed
@@ -85,6 +85,13 @@ def test_an_image_that_gains_a_platform_has_the_larger_size(backend: Backend) ->
         put_all(backend, (record, ""))
 
     assert backend.view(NOW).facts_of(whole.id).size == whole.size > part.size
+
+
+def test_an_image_that_gains_what_is_there_already_has_the_larger_size(backend: Backend) -> None:
+    part, whole = index_over("i", A), index_over("i", A, B)
+    put_all(backend, (B, "two:1"), (part, ""), (whole, ""))
+
+    assert backend.view(NOW).facts_of(whole.id).size == whole.size
 
 
 def test_an_index_that_came_in_parts_has_its_children_in_the_order_in_which_they_came(
@@ -172,7 +179,9 @@ def test_parents_are_told(backend: Backend) -> None:
 
 
 def test_images_are_told_newest_first_by_the_second_and_then_by_id(backend: Backend) -> None:
-    dated = {"old": 1, "new": 5, "newer": 5 * SECOND, "newest": 9 * SECOND + 7, "none": None}
+    # Of the first two, which are of one second, the one with the lesser ID is the older.
+    lesser, greater = sorted(("old", "new"), key=digest_of)
+    dated = {lesser: 1, greater: 5, "newer": 5 * SECOND, "newest": 9 * SECOND + 7, "none": None}
     records = {name: image(name, created=created) for name, created in dated.items()}
     put_all(backend, *((record, "") for record in records.values()))
     same = sorted((records["old"].id, records["new"].id))
@@ -325,8 +334,6 @@ def test_an_entry_of_a_name_has_its_manifest_alone(backend: Backend) -> None:
 
 
 def test_the_names_of_one_image_are_kept_together_and_counted_once(backend: Backend) -> None:
-    from casstore.rules.removal import without_freeing
-
     put_all(backend, (A, "one:1 two:1"))
     with changing(backend) as edits:
         bin_ = edits.bin(removed=NOW, expires=NOW + 10)
@@ -382,6 +389,36 @@ def test_a_manifest_in_the_trash_is_told_with_its_image_its_entry_and_its_end(
         (A.id, first, NOW + 5), (A.id, second, NOW + 6),
     ]  # fmt: skip
     assert backend.view(NOW).trash_of(digest_of("nothing")) == []
+
+
+def test_the_first_entry_has_the_number_1(backend: Backend) -> None:
+    put_all(backend, (A, "one:1"))
+
+    assert trashed(backend, "one:1") == 1
+
+
+def test_an_entry_frees_what_its_manifests_share_once(backend: Backend) -> None:
+    put_all(backend, (A, "one:1"), (GZIP, "two:1"))
+    bytes_ = backend.view(NOW).stored_bytes()
+    with changing(backend) as edits:
+        plan = without_freeing(plan_removal(edits, A.id.hex, force=True))
+        number = edits.bin(removed=NOW, expires=NOW + 10).keep(plan)
+        assert number is not None
+        edits.apply(plan)
+
+        assert edits.trash.drop(number) == bytes_
+
+
+def test_entries_with_a_manifest_are_told_by_number(backend: Backend) -> None:
+    put_all(backend, (A, "one:1"))
+    entry = backend.view(NOW).trash.entry(trashed(backend, "one:1"))
+    assert entry is not None
+    with changing(backend) as edits:
+        for number in (9, 5):
+            edits.trash.put(entry._replace(id=number))
+
+        told = [number for _, number, _ in edits.trash_of(A.top.digest)]
+        assert told == [entry.id, 5, 9]
 
 
 def test_an_entry_that_is_put_back_keeps_its_number(backend: Backend) -> None:

@@ -80,11 +80,13 @@ def test_what_no_test_can_notice_is_left_alone() -> None:
 
     def f(x: Literal[0]) -> Literal[True]:
         assert x is not None
+        if x:
+            raise NotImplementedError
         print(f"{x[1]} of {len(x) + 1}") if False else None
     '''
 
     assert [one.after for one in mutants(code)] == [
-        "pass", 'print(f"{x[1]} of {len(x) + 1}") if True else None',
+        "if not x:", "pass", 'print(f"{x[1]} of {len(x) + 1}") if True else None',
     ]  # fmt: skip
 
 

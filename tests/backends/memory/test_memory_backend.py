@@ -14,11 +14,13 @@ import pytest
 from casstore.backends.memory.backend import MemoryBackend, MemoryLock, MemoryUses
 from casstore.backends.memory.blobs import MemoryIngest
 from casstore.errors import Damaged, Locked, NotAStore, UsageError
+from casstore.model.descriptor import LAYER, OTHER
 from casstore.model.digest import sha256
 from casstore.model.findings import CheckResult
+from casstore.rules.removal import plan_removal
 from casstore.store import Store
 from tests.contract.opening import NOW, changing
-from tests.contract.records import image, name_of
+from tests.contract.records import image, index_over, name_of
 from tests.transfer.building import docker_archive, layer
 
 A, B = image("a", "base"), image("b", "base")
@@ -195,15 +197,15 @@ def test_what_is_rolled_back_loses_no_name_later(backend: MemoryBackend) -> None
     gzip = image("a", "base", form="gzip")
     edits = backend.edits(NOW, {})
     edits.begin()
-    for record, name in ((A, "one:1"), (gzip, "two:1")):
-        edits.admit(record)
-        edits.attach(name_of(name), record.id, record.top.digest, tagged=0)
+    edits.admit(A)
+    edits.attach(name_of("one:1"), A.id, A.top.digest, tagged=0)
+    edits.admit(gzip)  # without a name
     edits.commit()
     edits.begin()
-    edits.attach(name_of("two:1"), A.id, A.top.digest, tagged=0)
+    for manifest in (gzip.top.digest, A.top.digest):
+        edits.attach(name_of("two:1"), A.id, manifest, tagged=0)
     edits.rollback()
     edits.begin()
-    edits.keep_unnamed(A.id, A.top.digest)
     edits.commit()
 
     assert len(edits.tops_of(A.id)) == 2
@@ -219,6 +221,7 @@ def ingest_of(backend: MemoryBackend) -> MemoryIngest:
 def test_a_draft_can_be_read_again_thrown_away_and_written_anew(backend: MemoryBackend) -> None:
     draft = ingest_of(backend).draft()
 
+    assert draft.offset == 0
     assert draft.write(b"data") == 4
     assert draft.reread().read() == b"data"
     for end in (draft.discard, draft.leave):
@@ -239,6 +242,7 @@ def test_a_file_can_be_taken_only_where_its_blob_is_there(backend: MemoryBackend
     ingest = ingest_of(backend)
 
     assert not ingest.adopt("a file", DATA, 4)
+    assert ingest.not_linked == 0
     ingest.add(b"data")
     assert ingest.adopt("a file", DATA, 4)
 
@@ -384,3 +388,96 @@ def test_nothing_can_be_repaired_or_rebuilt_but_by_loading(backend: MemoryBacken
         checks.mend_from(nobody, [], content=True)
     with pytest.raises(UsageError, match="nothing to be rebuilt from"):
         checks.rebuild(nobody, nobody)
+
+
+# Look-ups that pin
+
+
+def test_what_is_read_is_what_its_digest_says(backend: MemoryBackend) -> None:
+    put(backend, A)  # with other bytes than the digest says
+
+    with pytest.raises(Damaged, match=r"is corrupt: its content has another digest$"):
+        ingest_of(backend).read(A.top.digest)
+    ingest = ingest_of(backend)
+    assert ingest.read(ingest.add(b"data")) == b"data"
+
+
+@pytest.mark.parametrize("find", ["layer", "layer_with_diff_id"])
+def test_a_layer_whose_bytes_are_lost_is_not_found(backend: MemoryBackend, find: str) -> None:
+    put(backend, A)
+    (layer,) = A.layers
+    wanted = layer.digest if find == "layer" else layer.diff_id
+    assert getattr(ingest_of(backend), find)(wanted) == layer
+    backend.blobs.discard([layer.digest])
+
+    assert getattr(ingest_of(backend), find)(wanted) is None
+
+
+def test_a_layer_that_was_found_stays_though_it_is_removed(backend: MemoryBackend) -> None:
+    put(backend, A)
+    (layer,) = A.layers
+    ingest = ingest_of(backend)
+    ingest.layer(layer.digest)
+    with changing(backend) as edits:
+        edits.apply(plan_removal(edits, A.id.hex))
+        edits.commit()
+
+    assert ingest.layer(layer.digest) == layer
+
+
+def test_what_is_no_layer_is_none(backend: MemoryBackend) -> None:
+    put(backend, A)
+
+    assert ingest_of(backend).layer(A.id) is None
+    assert ingest_of(backend).layer_with_diff_id(A.id) is None
+
+
+def test_a_manifest_is_found_with_all_below_it_and_all_of_it_is_held(
+    backend: MemoryBackend,
+) -> None:
+    whole = index_over("i", A, B)
+    put(backend, whole)
+    ingest = ingest_of(backend)
+    assert ingest.manifest_of(whole.id) == whole.top
+    blobs = [blob.digest for blob in whole.blobs]
+    backend.blobs.discard(blobs)
+
+    assert [ingest.has(blob) is not None for blob in blobs] == [True] * len(blobs)
+
+
+@pytest.mark.parametrize("lost", range(4))
+def test_a_manifest_is_not_found_where_anything_of_it_is_lost(
+    backend: MemoryBackend, lost: int
+) -> None:
+    whole = index_over("i", A)
+    put(backend, whole)
+    backend.blobs.discard([whole.blobs[lost].digest])
+
+    assert ingest_of(backend).manifest_of(whole.id) is None
+
+
+def test_of_several_manifests_one_is_found_that_is_whole(backend: MemoryBackend) -> None:
+    gzip = image("a", "base", form="gzip")
+    put(backend, A, gzip)
+    backend.blobs.discard([A.layers[0].digest])
+
+    assert ingest_of(backend).manifest_of(A.id) == gzip.top
+
+
+def test_a_manifest_over_what_cannot_be_read_is_passed_over(backend: MemoryBackend) -> None:
+    encrypted = A._replace(
+        blobs=tuple(one._replace(kind=OTHER) if one.kind == LAYER else one for one in A.blobs),
+        layers=(),
+    )
+    gzip = image("a", "base", form="gzip")
+    put(backend, encrypted)
+    assert ingest_of(backend).manifest_of(A.id) is None
+    put(backend, gzip)
+
+    assert ingest_of(backend).manifest_of(A.id) == gzip.top
+
+
+def test_a_manifest_of_nothing_is_no_image_that_could_be_used(backend: MemoryBackend) -> None:
+    put(backend, A._replace(blobs=(A.blobs[0]._replace(children=()),), layers=()))
+
+    assert ingest_of(backend).manifest_of(A.id) is None
