@@ -300,7 +300,11 @@ def _is_left_alone(node: ast.stmt) -> bool:
         protocol = any("Protocol" in ast.unparse(one) for one in getattr(node, "bases", ()))
         return overload or protocol or node.name in NOT_MUTATED
     if isinstance(node, ast.Assign):
-        return any(isinstance(one, ast.Name) and one.id in NOT_MUTATED for one in node.targets)
+        is_type = isinstance(node.value, ast.Call) and "TypeVar" in ast.unparse(node.value.func)
+        named = (one.id for one in node.targets if isinstance(one, ast.Name))
+        return is_type or not NOT_MUTATED.isdisjoint(named)
+    if isinstance(node, ast.AnnAssign):
+        return "TypeAlias" in ast.unparse(node.annotation)
     if isinstance(node, ast.If):
         return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
     if isinstance(node, ast.Raise):  # what a class leaves to those that are made of it

@@ -66,6 +66,8 @@ def test_what_no_test_can_notice_is_left_alone() -> None:
     from __future__ import annotations
 
     __all__ = ["f" + g(1)]
+    T = TypeVar("T", covariant=True)
+    Path: TypeAlias = str | bytes
     TYPE_CHECKING = False
     if TYPE_CHECKING:
         from somewhere import Something

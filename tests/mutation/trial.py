@@ -326,10 +326,17 @@ class Importing:
         found = set(self._reach.tests(mutant.module, mutant.lines))
         for module, lines in _users(mutant.names):
             found.update(self._reach.tests(module, lines))
-        if not found:
-            end = mutant.source.count("\n") + 1
-            found = set(self._reach.tests(mutant.module, range(1, end)))
-        return sorted(found, key=lambda test: (self._reach.seconds[test], test))
+        # Then all of the module, and of the room: a field of a value is named by tests alone.
+        end = mutant.source.count("\n") + 1
+        rest = set(self._reach.tests(mutant.module, range(1, end)))
+        room = f"tests/{Path(mutant.module).parent.relative_to('casstore')}/"
+        rest.update(test for test in self._reach.seconds if test.startswith(room))
+        seconds = self._reach.seconds
+        return [
+            test
+            for some in (found, rest - found - self._reach.bad)
+            for test in sorted(some, key=lambda test: (seconds[test], test))
+        ]
 
 
 @functools.cache

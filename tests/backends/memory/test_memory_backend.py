@@ -13,10 +13,12 @@ import pytest
 
 from casstore.backends.memory.backend import MemoryBackend, MemoryLock, MemoryUses
 from casstore.backends.memory.blobs import MemoryIngest
+from casstore.backends.memory.edits import MemoryEdits
 from casstore.errors import Damaged, Locked, NotAStore, UsageError
 from casstore.model.descriptor import LAYER, OTHER
 from casstore.model.digest import sha256
 from casstore.model.findings import CheckResult
+from casstore.model.removal import RemovalPlan
 from casstore.rules.removal import plan_removal
 from casstore.store import Store
 from tests.contract.opening import NOW, changing
@@ -209,6 +211,17 @@ def test_what_is_rolled_back_loses_no_name_later(backend: MemoryBackend) -> None
     edits.commit()
 
     assert len(edits.tops_of(A.id)) == 2
+
+
+def test_what_is_named_beside_what_holds_it_is_let_go_of_once(backend: MemoryBackend) -> None:
+    whole = index_over("i", A)
+    put(backend, whole)
+    with changing(backend) as edits:
+        edits.apply(RemovalPlan((), (), (whole.id,), (), (), 0, ()))
+        stored = edits.stored_bytes()
+
+        assert cast("MemoryEdits", edits).free_unneeded([A.top.digest, whole.top.digest]) == stored
+        assert edits.stored_bytes() == 0
 
 
 # Staging
@@ -423,6 +436,16 @@ def test_a_layer_that_was_found_stays_though_it_is_removed(backend: MemoryBacken
         edits.commit()
 
     assert ingest.layer(layer.digest) == layer
+
+
+def test_a_layer_that_was_just_sealed_is_found(backend: MemoryBackend) -> None:
+    (layer,) = A.layers
+    ingest = ingest_of(backend)
+    assert ingest.layers() == []
+    ingest.add_layer(layer)
+
+    assert ingest.layers() == [layer]
+    assert ingest.layer(layer.digest) == ingest.layer_with_diff_id(layer.diff_id) == layer
 
 
 def test_what_is_no_layer_is_none(backend: MemoryBackend) -> None:
