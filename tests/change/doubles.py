@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from threading import Lock
+from typing import Any, NoReturn
 
+from casstore.backends.memory.backend import MemoryBackend, MemoryLock, NoReserve, NothingPublished
+from casstore.backends.memory.blobs import MemoryBlobs, MemoryIngest
+from casstore.backends.memory.edits import MemoryEdits
+from casstore.backends.memory.tables import Tables
 from casstore.change.commit import Change
 from casstore.model.digest import Digest
 from casstore.model.keys import GENERATION
 from casstore.model.lease import HardLease
-from casstore.ports.backend import Backend
-from casstore.ports.locks import WritersLock
+from casstore.model.published import Published
+
+Edited = tuple[list[tuple[Published, Published | None]], list[Published]]
 
 
-class Recorded:
-    """The backend, its index, its blobs, its index.json, its reserve and the lock, all in one.
+class Recorded(MemoryBackend):
+    """A backend of which a test sets what is asked for, and sees what was done.
 
-    `happened` is what was done; what is asked for is set by a test. An action whose name is in
-    `fails` raises what is noted there, once.
+    `happened` is what was done to it, its index, its blobs, its index.json, its reserve and the
+    lock. An action whose name is in `fails` raises what is noted there, once.
     """
 
     def __init__(self) -> None:
+        super().__init__()
+        self.blobs = RecordedBlobs(self)
+        self.published = RecordedList(self)
+        self.reserve = RecordedReserve(self)
         self.happened: list[str] = []
         self.fails: dict[str, BaseException] = {}
         self.leases: list[HardLease] = []
@@ -31,7 +41,7 @@ class Recorded:
         self.table: dict[str, Any] = {GENERATION: 7}
         self.shown: int | None = 7  # the generation of index.json
         self.doomed_blobs: list[Digest] = []
-        self.edited: tuple[list[Any], list[Any]] | None = ([], [])
+        self.edited: Edited | None = ([], [])
         self.fits = True  # whether index.json can be changed in place
         self.left = 0  # doomed blobs that there is no time for
         self.problems: list[str] = []
@@ -40,18 +50,11 @@ class Recorded:
         self.asked_to_change = False
         self.timeout = 5.0
 
-    def __getattr__(self, name: str) -> Any:
-        if name in ("blobs", "published", "reserve"):
-            return self
-        raise AttributeError(name)
-
-    def _do(self, what: str) -> None:
+    def do(self, what: str) -> None:
         self.happened.append(what)
         error = self.fails.pop(what.partition(" ")[0], None)
         if error is not None:
             raise error
-
-    # The backend
 
     def hard_leases(self, *, to_change: bool = False) -> list[HardLease]:
         self.asked_to_change = to_change
@@ -59,117 +62,166 @@ class Recorded:
             raise self.fails.pop("hard_leases")
         return list(self.leases)
 
-    def edits(self, now: int, hard: Mapping[Digest, Sequence[str]]) -> Recorded:
+    def edits(self, now: int, hard: Mapping[Digest, Sequence[str]]) -> RecordedIndex:
         self.hard = hard
-        return self
+        return RecordedIndex(self, now, hard)
 
     def rehearse(
         self, now: int, hard: Mapping[Digest, Sequence[str]]
-    ) -> tuple[Recorded, list[str]]:
-        self.hard = hard
-        return self, ["a notice"]
+    ) -> tuple[RecordedIndex, list[str]]:
+        return self.edits(now, hard), ["a notice"]
 
     def make_durable(self) -> None:
-        self._do("make_durable")
+        self.do("make_durable")
 
     def clear_leftovers(self) -> None:
-        self._do("clear_leftovers")
+        self.do("clear_leftovers")
 
     @contextmanager
     def door(self, timeout: float, *, shared: bool) -> Iterator[None]:
         assert (timeout, shared) == (self.timeout, False)
-        self._do("shut")
+        self.do("shut")
         yield
         self.happened.append("open")
 
-    # The index
+
+class RecordedIndex(MemoryEdits):
+    def __init__(self, of: Recorded, now: int, hard: Mapping[Digest, Sequence[str]]) -> None:
+        super().__init__(Tables, lambda _: None, now=now, hard=hard)
+        self._of = of
 
     def begin(self) -> None:
-        self._do("begin")
+        self._of.do("begin")
 
     def commit(self) -> None:
-        self._do("commit")
+        self._of.do("commit")
 
     def rollback(self) -> None:
-        self._do("rollback")
+        self._of.do("rollback")
 
     def meta(self, key: str) -> Any:
-        return self.table.get(key)
+        return self._of.table.get(key)
 
     def set_meta(self, key: str, value: str | int) -> None:
-        self.table[key] = value
+        self._of.table[key] = value
 
-    def changes(self) -> tuple[list[Any], list[Any]] | None:
-        return self.edited
+    def changes(self) -> Edited | None:
+        return self._of.edited
 
     def has_doomed(self) -> bool:
-        return bool(self.doomed_blobs)
+        return bool(self._of.doomed_blobs)
 
     def doomed(self) -> Iterator[Digest]:
-        return iter(self.doomed_blobs)
+        return iter(self._of.doomed_blobs)
 
     def forget_doomed(self, last: Digest) -> None:
-        self._do("forget")
-        del self.doomed_blobs[: self.doomed_blobs.index(last) + 1]
+        self._of.do("forget")
+        del self._of.doomed_blobs[: self._of.doomed_blobs.index(last) + 1]
 
-    def all_published(self) -> list[Any]:
-        return []
+    def all_published(self) -> Iterator[Published]:
+        return iter(())
 
     def has_image(self, image: Digest) -> bool:
-        return image in self.images
+        return image in self._of.images
 
     def blob_size(self, blob: Digest) -> int | None:
-        return self.known.get(blob)
+        return self._of.known.get(blob)
 
     def known_among(self, blobs: Sequence[Digest]) -> set[Digest]:
-        return set(blobs) & self.known.keys()
+        return set(blobs) & self._of.known.keys()
 
-    # index.json
+
+class RecordedList(NothingPublished):
+    """An index.json."""
+
+    def __init__(self, of: Recorded) -> None:
+        super().__init__(Tables)
+        self._of = of
 
     def generation(self) -> int | None:
-        return self.shown
+        return self._of.shown
 
-    def splice(self, edits: Sequence[Any], added: Sequence[Any], generation: int) -> bool:
-        if self.fits:
-            self._do(f"splice {generation}")
-            self.shown = generation
-        return self.fits
+    def splice(
+        self,
+        edits: Sequence[tuple[Published, Published | None]],
+        added: Sequence[Published],
+        generation: int,
+    ) -> bool:
+        if self._of.fits:
+            self._of.do(f"splice {generation}")
+            self._of.shown = generation
+        return self._of.fits
 
-    def write(self, rows: Iterable[Any], generation: int) -> None:
-        self._do(f"write {generation}")
-        self.shown = generation
+    def write(self, rows: Iterable[Published], generation: int) -> None:
+        self._of.do(f"write {generation}")
+        self._of.shown = generation
 
     def withdraw(self) -> None:
-        self._do("withdraw")
+        self._of.do("withdraw")
 
     def note(self, generation: int) -> None:
-        self._do(f"note {generation}")
+        self._of.do(f"note {generation}")
 
     def forget_last(self) -> None:
-        self._do("forget_last")
+        self._of.do("forget_last")
 
-    # Blobs
 
-    def discard(self, blobs: Iterable[Digest]) -> None:
-        self._do("discard " + " ".join(blob.short for blob in blobs))
+class RecordedBlobs(MemoryBlobs):
+    def __init__(self, of: Recorded) -> None:
+        super().__init__()
+        self._of = of
 
-    def discard_some(self, some: Sequence[Digest], seconds: float) -> tuple[int, list[str]]:
-        self._do(f"unlink {len(some)}")
-        return len(some) - self.left, self.problems
+    def discard(self, digests: Iterable[Digest]) -> list[str]:
+        self._of.do("discard " + " ".join(blob.short for blob in digests))
+        return []
 
-    # The reserve and the lock
+    def discard_some(self, digests: Sequence[Digest], seconds: float = 0) -> tuple[int, list[str]]:
+        self._of.do(f"unlink {len(digests)}")
+        return len(digests) - self._of.left, self._of.problems
+
+
+class RecordedReserve(NoReserve):
+    def __init__(self, of: Recorded) -> None:
+        self._of = of
 
     def give_up(self) -> bool:
-        self._do("give_up")
-        return self.has_reserve
+        self._of.do("give_up")
+        return self._of.has_reserve
 
     def restore(self) -> None:
-        self._do("restore")
+        self._of.do("restore")
+
+
+class RecordedLock(MemoryLock):
+    """The lock, held."""
+
+    def __init__(self, of: Recorded) -> None:
+        super().__init__(Lock(), of.timeout)
+        self._of = of
+
+    @property
+    def is_mine(self) -> bool:
+        return self._of.is_mine
 
     def release(self) -> None:
-        self._do("release")
+        self._of.do("release")
+
+
+class Brought(MemoryIngest):
+    """An ingest whose blobs get their names."""
+
+    def __init__(self, named: list[Digest]) -> None:
+        super().__init__(MemoryBlobs(), _no_look)
+        self._to_name = named
+
+    def publish(self, known_among: Callable[[Sequence[Digest]], set[Digest]]) -> None:
+        self.named = self._to_name
+
+
+def _no_look() -> NoReturn:
+    raise AssertionError("nothing is looked up")
 
 
 def change_of(recorded: Recorded) -> Change:
     """A change of it, with the lock held."""
-    return Change(cast("Backend", recorded), cast("WritersLock", recorded), 1000)
+    return Change(recorded, RecordedLock(recorded), 1000)

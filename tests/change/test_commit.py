@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import errno
-from typing import Any, cast
 
 import pytest
 
 from casstore.change import commit
 from casstore.change.commit import Change, LeasedMeanwhile
 from casstore.errors import Damaged, StorageError
-from casstore.model.digest import Digest, sha256
+from casstore.model.descriptor import Descriptor
+from casstore.model.digest import sha256
 from casstore.model.keys import GENERATION, ON_DEMAND, PUBLISH, SETTING
 from casstore.model.lease import HardLease
-from casstore.ports.ingest import Ingest
-from tests.change.doubles import Recorded, change_of
+from casstore.model.published import Published
+from tests.change.doubles import Brought, Edited, Recorded, change_of
 
 IMAGE, OTHER = sha256(b"image"), sha256(b"other")
 BLOBS = [sha256(bytes([n])) for n in range(3)]
-EDITS: Any = (["an edit"], ["an addition"])
+ENTRY = Published(None, Descriptor("application/x", IMAGE, 5), None)
+CUT: Edited = ([(ENTRY, None)], [])
+ADDED: Edited = ([], [ENTRY])
+EDITS: Edited = ([(ENTRY, None)], [ENTRY])
 FULL = OSError(errno.ENOSPC, "full")
 BEGUN = ["begin", "clear_leftovers"]
 ENDED = ["restore", "release"]
@@ -40,14 +43,14 @@ def committed(backend: Recorded) -> Change:
 
 
 def test_an_addition_is_committed_and_then_published(backend: Recorded) -> None:
-    backend.edited = ([], ["an addition"])
+    backend.edited = ADDED
     committed(backend)
 
     assert backend.happened == [*BEGUN, "commit", "splice 8", *ENDED]
 
 
 def test_what_only_cuts_from_the_list_is_published_in_place_too(backend: Recorded) -> None:
-    backend.edited = (["an edit"], [])
+    backend.edited = CUT
     committed(backend)
 
     assert backend.happened == [*BEGUN, "shut", "commit", "open", "splice 8", *ENDED]
@@ -89,7 +92,7 @@ def test_a_change_that_shows_has_the_next_generation(backend: Recorded) -> None:
 
 @pytest.mark.parametrize(("edited", "fits"), [(None, True), (EDITS, False)])
 def test_where_it_cannot_be_changed_in_place_the_list_is_written_whole(
-    backend: Recorded, edited: Any, *, fits: bool
+    backend: Recorded, edited: Edited | None, *, fits: bool
 ) -> None:
     backend.edited, backend.fits = edited, fits
     committed(backend)
@@ -234,28 +237,17 @@ def test_a_forked_child_leaves_the_change_to_its_parent(backend: Recorded) -> No
     assert backend.happened == BEGUN
 
 
-class Brought:
-    """An ingest whose blobs get their names."""
-
-    def __init__(self, named: list[Digest]) -> None:
-        self.named: list[Digest] = []
-        self._named = named
-
-    def publish(self, known_among: object) -> None:
-        self.named = self._named
-
-
 def test_blobs_that_got_their_names_for_nothing_are_removed(backend: Recorded) -> None:
     backend.known = {BLOBS[1]: 5}
     with change_of(backend) as change:
-        change.publish_blobs(cast("Ingest", Brought(BLOBS[:2])))
+        change.publish_blobs(Brought(BLOBS[:2]))
 
     assert backend.happened[-4:] == ["rollback", f"discard {BLOBS[0].short}", *ENDED]
 
 
 def test_blobs_that_are_committed_keep_their_names(backend: Recorded) -> None:
     with change_of(backend) as change:
-        change.publish_blobs(cast("Ingest", Brought(BLOBS)))
+        change.publish_blobs(Brought(BLOBS))
         change.commit()
 
     assert not [one for one in backend.happened if one.startswith("discard")]
@@ -301,7 +293,7 @@ def test_a_lease_that_was_there_before_has_been_asked(backend: Recorded) -> None
 
 
 def test_a_change_that_takes_nothing_away_looks_at_no_leases(backend: Recorded) -> None:
-    backend.edited = ([], ["an addition"])
+    backend.edited = ADDED
     with change_of(backend) as change:
         backend.leases = [HardLease("job", "", (IMAGE,))]
         change.commit()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from casstore.change.rehearsal import Rehearsal
 from casstore.model.digest import sha256
 from casstore.model.lease import HardLease
-from casstore.ports.backend import Backend
 from tests.change.doubles import Recorded
 
 IMAGE, OTHER = sha256(b"image"), sha256(b"other")
@@ -15,7 +12,7 @@ IMAGE, OTHER = sha256(b"image"), sha256(b"other")
 
 def test_it_begins_a_transaction_and_rolls_it_back_though_it_is_committed() -> None:
     backend = Recorded()
-    with Rehearsal(cast("Backend", backend), 1000) as rehearsal:
+    with Rehearsal(backend, 1000) as rehearsal:
         rehearsal.commit()
 
     assert backend.happened == ["begin", "rollback"]
@@ -24,7 +21,7 @@ def test_it_begins_a_transaction_and_rolls_it_back_though_it_is_committed() -> N
 def test_it_knows_the_time_the_leases_and_what_could_not_be_seen() -> None:
     backend = Recorded()
     backend.leases = [HardLease("a", "", (IMAGE,)), HardLease("b", "", (IMAGE, OTHER))]
-    rehearsal = Rehearsal(cast("Backend", backend), 1000)
+    rehearsal = Rehearsal(backend, 1000)
 
     assert (rehearsal.now, rehearsal.unseen, rehearsal.warnings) == (1000, ["a notice"], [])
     assert backend.hard == {IMAGE: ["a", "b"], OTHER: ["b"]}

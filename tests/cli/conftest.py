@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 from casstore.cli import main as main_module
 from casstore.cli.app import App
-from tests.cli.fakes import NOW, FakeStore, Result
+from tests.cli.fakes import NOW, FakeStore, Result, Run
 
 
 @pytest.fixture
@@ -34,13 +33,13 @@ def run(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     utc: None,
-) -> Callable[..., Result]:
+) -> Run:
     """Run a command line in this process, at a fixed time in UTC."""
     monkeypatch.setattr(App, "now", lambda _self: NOW)
     for name in ("CASSTORE_STORE", "CASSTORE_LOCK_TIMEOUT", "CASSTORE_DEBUG"):
         monkeypatch.delenv(name, raising=False)
 
-    def opener(path: str, lock_timeout: float) -> Any:
+    def opener(path: str, lock_timeout: float) -> FakeStore:
         store.opened = (path, lock_timeout)
         return store
 

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import wraps
+from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
 
+from casstore.errors import CasstoreError
 from casstore.model.digest import Digest
 from casstore.model.reference import Reference, parse_name
 from casstore.model.removal import Outcome, RemovalResult, Removed
-from casstore.progress import Progress
 from casstore.results.images import ImageSummary
 from casstore.store import Store
+from casstore.store.leases import Leases
+from casstore.store.settings import Settings
+from casstore.store.trash import Trash
 
 NOW = 1_386_741_600_000_000_000  # 2013-12-11T06:00:00Z
 ID = "fd484f19954f4920da7ff372b5067f5b7ddb2fd3830cecd17b96ea9e286ba5b8"
+GROUPS = {"Leases": "leases.", "Settings": "settings.", "Trash": "trash."}
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Result(NamedTuple):
@@ -23,58 +31,159 @@ class Result(NamedTuple):
     err: str
 
 
-class Answers:
-    """A part of a store: each method pops its next answer (or raises it) and notes the call.
+class Run(Protocol):
+    """Runs a command line."""
 
-    It has the methods that the real part has, and they take what the real ones take.
-    """
-
-    def __init__(self, real: type, called: str = "", of: Answers | None = None) -> None:
-        """`called` is put before the names of methods; a part notes its calls with its owner's."""
-        self._real, self._called = real, called
-        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = of.calls if of else []
-        self.answers: dict[str, list[Any]] = of.answers if of else {}
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        method = None if name.startswith("_") else getattr(self._real, name, None)
-        if not inspect.isfunction(method):
-            raise AttributeError(f"{self._real.__name__} has no method {name}")
-        signature, full = inspect.signature(method), self._called + name
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            signature.bind(None, *args, **kwargs)
-            self.calls.append((full, args, kwargs))
-            queue = self.answers.get(full) or [None]
-            answer = queue.pop(0)
-            if isinstance(answer, BaseException):
-                raise answer
-            return answer
-
-        return call
+    def __call__(self, *words: str) -> Result: ...
 
 
-class FakeStore(Answers):
-    """A store that does as it is told by `will`; a method of a part is `"leases.add"` there."""
+def name_of(method: Callable[..., object]) -> str:
+    """`load`, or `leases.add` where the method is that of a group."""
+    owner, _, name = method.__qualname__.partition(".")
+    return GROUPS.get(owner, "") + name
+
+
+class Script:
+    """What a store was asked, and what it will answer."""
 
     def __init__(self) -> None:
-        super().__init__(Store)
-        self.leases = Answers(Store.leases, "leases.", self)  # type: ignore[arg-type]
-        self.trash = Answers(Store.trash, "trash.", self)  # type: ignore[arg-type]
-        self.settings = Answers(Store.settings, "settings.", self)  # type: ignore[arg-type]
-        self.notices: list[str] = []
-        self.max_layer_size: int | None = None
-        self.progress: Progress | None = None
-        self.path = "/fake"
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self._answers: dict[str, list[Any]] = {}
+
+    def answers(self, name: str) -> list[Any]:
+        return self._answers.setdefault(name, [])
+
+
+class Scripted(Protocol):
+    """A store, or a group of its methods, that only answers what it is told."""
+
+    script: Script
+
+
+class Answers(Generic[R]):
+    """The answers of one method, which have the type of what it returns."""
+
+    def __init__(self, queue: list[R | BaseException]) -> None:
+        self._queue = queue
+
+    def give(self, *answers: R | BaseException) -> None:
+        """Answer so, one call after the other; an exception is raised."""
+        self._queue.extend(answers)
+
+
+def answered(
+    method: Callable[Concatenate[Any, P], R],
+) -> Callable[Concatenate[Scripted, P], R]:
+    """In place of a method: takes what it takes, notes the call, and gives the next answer.
+
+    A method that returns nothing does so unless it is told to raise something.
+    """
+    signature, name = inspect.signature(method), name_of(method)
+    silent = signature.return_annotation == "None"
+
+    @wraps(method)
+    def call(double: Scripted, /, *args: P.args, **named: P.kwargs) -> R:
+        signature.bind(None, *args, **named)
+        double.script.calls.append((name, args, named))
+        queue = double.script.answers(name)
+        if silent and not queue:
+            queue.append(None)
+        assert queue, f"nobody has said what {name} answers"
+        answer: R | BaseException = queue.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    return call
+
+
+class FakeLeases(Leases):
+    def __init__(self, script: Script) -> None:
+        self.script = script
+
+    add = answered(Leases.add)
+    hold = answered(Leases.hold)
+    list = answered(Leases.list)
+    remove = answered(Leases.remove)
+
+
+class FakeSettings(Settings):
+    def __init__(self, script: Script) -> None:
+        self.script = script
+
+    list = answered(Settings.list)
+    set = answered(Settings.set)
+    unset = answered(Settings.unset)
+
+
+class FakeTrash(Trash):
+    def __init__(self, script: Script) -> None:
+        self.script = script
+
+    empty = answered(Trash.empty)
+    list = answered(Trash.list)
+    restore = answered(Trash.restore)
+
+
+class FakeStore(Store):
+    """A store whose verbs do as they are told by `will`; nothing is read or written."""
+
+    def __init__(self) -> None:
+        super().__init__("/fake")
+        self.script = Script()
+        self.leases = FakeLeases(self.script)
+        self.settings = FakeSettings(self.script)
+        self.trash = FakeTrash(self.script)
         self.opened: tuple[str, float] | None = None
         self.closed = False
+
+    @property
+    def calls(self) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
+        """Name, positional and named arguments of each call."""
+        return self.script.calls
+
+    def will(self, method: Callable[Concatenate[Any, ...], R]) -> Answers[R]:
+        """What a verb, or a method of a group, will answer."""
+        return Answers(self.script.answers(name_of(method)))
 
     def close(self) -> None:
         self.closed = True
 
-    def will(self, method: str, *answers: Any) -> None:
-        part, _, name = method.rpartition(".")
-        getattr(getattr(self, part) if part else self, name)  # there is such a method
-        self.answers.setdefault(method, []).extend(answers)
+    check = answered(Store.check)
+    clone = answered(Store.clone)
+    collect = answered(Store.collect)
+    copy_in = answered(Store.copy_in)
+    copy_out = answered(Store.copy_out)
+    decrypt = answered(Store.decrypt)
+    df = answered(Store.df)
+    each_image = answered(Store.each_image)
+    encrypt = answered(Store.encrypt)
+    figures = answered(Store.figures)
+    gc = answered(Store.gc)
+    get = answered(Store.get)
+    history = answered(Store.history)
+    image_ids = answered(Store.image_ids)
+    images = answered(Store.images)
+    import_image = answered(Store.import_image)
+    inspect = answered(Store.inspect)
+    load = answered(Store.load)
+    names = answered(Store.names)
+    open_layer = answered(Store.open_layer)
+    pin = answered(Store.pin)
+    platforms = answered(Store.platforms)
+    prune = answered(Store.prune)
+    publish = answered(Store.publish)
+    pull = answered(Store.pull)
+    push = answered(Store.push)
+    remove = answered(Store.remove)
+    report = answered(Store.report)
+    save = answered(Store.save)
+    sign = answered(Store.sign)
+    tag = answered(Store.tag)
+    tree = answered(Store.tree)
+    use = answered(Store.use)
+    verify = answered(Store.verify)
+    why = answered(Store.why)
 
 
 def ref(name: str) -> Reference:
@@ -105,7 +214,7 @@ def deleted(digits: str, role: str = "image", size: int = 100) -> Removed:
 
 
 def outcome(
-    argument: str, *lines: Removed, error: Any = None, kept: tuple[str, ...] = ()
+    argument: str, *lines: Removed, error: CasstoreError | None = None, kept: tuple[str, ...] = ()
 ) -> Outcome:
     return Outcome(argument, lines, error, kept)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,9 +17,9 @@ from casstore.results.images import HistoryRow
 from casstore.results.keeping import LeaseInfo
 from casstore.results.space import DiskUsage, DiskUsageRow, Keeper, Kept, TreeRow
 from casstore.results.upkeep import GcResult
-from tests.cli.fakes import ID, NOW, FakeStore, Result, deleted, ref, untagged
-
-Run = Callable[..., Result]
+from casstore.store import Store
+from casstore.store.leases import Leases
+from tests.cli.fakes import ID, NOW, FakeStore, Run, deleted, ref, untagged
 
 IMAGE = Digest.of_hex(ID)
 OLD = Digest.of_hex("22" * 32)
@@ -37,8 +35,7 @@ class Stream(io.BytesIO):
 def feed(monkeypatch: pytest.MonkeyPatch, data: str, *, terminal: bool = False) -> Stream:
     stream = Stream(data.encode())
     stream.terminal = terminal
-    fake = SimpleNamespace(buffer=stream, readline=io.StringIO(data).readline)
-    monkeypatch.setattr("sys.stdin", fake)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(stream, encoding="utf-8"))
     return stream
 
 
@@ -47,8 +44,7 @@ def feed(monkeypatch: pytest.MonkeyPatch, data: str, *, terminal: bool = False) 
 
 def test_load_tells_of_each_name_and_of_those_that_moved(run: Run, store: FakeStore) -> None:
     web = ref("web:1")
-    store.will(
-        "load",
+    store.will(Store.load).give(
         LoadResult(
             (
                 LoadedImage(IMAGE, (ref("docker.io/library/app"), web), (Renamed(web, OLD),)),
@@ -71,7 +67,7 @@ def test_load_tells_of_each_name_and_of_those_that_moved(run: Run, store: FakeSt
 
 def test_a_name_that_stands_twice_moves_once(run: Run, store: FakeStore) -> None:
     web = ref("web:1")
-    store.will("load", LoadResult((LoadedImage(IMAGE, (web, web), (Renamed(web, OLD),)),)))
+    store.will(Store.load).give(LoadResult((LoadedImage(IMAGE, (web, web), (Renamed(web, OLD),)),)))
     assert run("load", "-i", "x.tar").out == (
         f"The image web:1 already exists, renaming the old one with ID {OLD.hex} to empty string\n"
         "Loaded image: web:1\n"
@@ -85,7 +81,7 @@ def test_a_name_that_stands_twice_moves_once(run: Run, store: FakeStore) -> None
 def test_load_takes_a_file_by_option_or_as_argument(
     run: Run, store: FakeStore, words: tuple[str, ...]
 ) -> None:
-    store.will("load", LoadResult(()))
+    store.will(Store.load).give(LoadResult(()))
     run("load", *words)
     assert store.calls == [
         ("load", ("x.tar",), {"compression": "zstd", "link": False, "policy": None})
@@ -97,7 +93,7 @@ def test_load_takes_one_source(run: Run) -> None:
 
 
 def test_load_hands_a_policy_on(run: Run, store: FakeStore) -> None:
-    store.will("load", LoadResult(()))
+    store.will(Store.load).give(LoadResult(()))
     run("load", "--policy", "p.json", "x.tar")
     assert store.calls[0][2]["policy"] == "p.json"
 
@@ -106,7 +102,7 @@ def test_load_reads_stdin_otherwise(
     run: Run, store: FakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream = feed(monkeypatch, "data")
-    store.will("load", LoadResult(()))
+    store.will(Store.load).give(LoadResult(()))
     assert run("load", "--link", "--compression", "none").status == 0
     assert store.calls == [
         ("load", (stream,), {"compression": "none", "link": True, "policy": None})
@@ -135,7 +131,8 @@ def test_save_writes_to_stdout_otherwise(run: Run, store: FakeStore) -> None:
 def test_save_does_not_fill_a_terminal(
     run: Run, store: FakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    terminal = SimpleNamespace(isatty=lambda: True)
+    terminal = Stream()
+    terminal.terminal = True
     monkeypatch.setattr("casstore.cli.app.App.output", lambda _app: terminal)
     assert run("save", "a") == (
         1,
@@ -154,7 +151,7 @@ def test_a_layout_directory_needs_a_place(run: Run) -> None:
 
 
 def test_import_prints_the_full_id(run: Run, store: FakeStore) -> None:
-    store.will("import_image", IMAGE)
+    store.will(Store.import_image).give(IMAGE)
     assert run(
         "import", "-c", "CMD a", "-c", "ENV A=b", "-m", "note", "root.tar", "x:1", "--parent", "p"
     ) == (0, f"sha256:{ID}\n", "")
@@ -177,7 +174,7 @@ def test_import_reads_stdin_for_a_dash(
     run: Run, store: FakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream = feed(monkeypatch, "tar")
-    store.will("import_image", IMAGE)
+    store.will(Store.import_image).give(IMAGE)
     run("import", "-")
     assert store.calls[0][1] == (stream, None)
 
@@ -223,7 +220,7 @@ def test_prune_asks_on_stderr_and_reports(
     run: Run, store: FakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     feed(monkeypatch, "Y\n")
-    store.will("prune", PRUNED)
+    store.will(Store.prune).give(PRUNED)
     assert run("prune") == (
         0,
         (
@@ -246,7 +243,7 @@ def test_anything_but_y_prunes_nothing(
 
 
 def test_prune_with_force_does_not_ask(run: Run, store: FakeStore) -> None:
-    store.will("prune", PruneResult((), 0, 0))
+    store.will(Store.prune).give(PruneResult((), 0, 0))
     assert run("prune", "-af", "--filter", "label!=keep", "--filter=until=1h") == (
         0,
         "Total reclaimed space: 0 B\n",
@@ -262,14 +259,14 @@ def test_prune_with_force_does_not_ask(run: Run, store: FakeStore) -> None:
 
 
 def test_a_dry_run_of_prune_never_asks(run: Run, store: FakeStore) -> None:
-    store.will("prune", PRUNED)
+    store.will(Store.prune).give(PRUNED)
     result = run("image", "prune", "--dry-run")
     assert result.out.endswith("Total reclaimed space: 8 B\n")
     assert result.err == "Would free 300 B\n"
 
 
 def test_prune_in_json(run: Run, store: FakeStore) -> None:
-    store.will("prune", PRUNED)
+    store.will(Store.prune).give(PRUNED)
     assert [json.loads(x) for x in run("prune", "-f", "--format=json").out.splitlines()] == [
         {"Untagged": "a:1"},
         {"Deleted": ID},
@@ -288,7 +285,7 @@ def test_a_filter_of_prune_is_a_name_and_a_value(run: Run) -> None:
 
 
 def test_gc_says_what_went(run: Run, store: FakeStore) -> None:
-    store.will("gc", GcResult(2, 1, 1234, ("index.json was behind: published again",)))
+    store.will(Store.gc).give(GcResult(2, 1, 1234, ("index.json was behind: published again",)))
     assert run("gc", "--dry-run") == (
         0,
         (
@@ -301,7 +298,7 @@ def test_gc_says_what_went(run: Run, store: FakeStore) -> None:
 
 
 def test_gc_in_json(run: Run, store: FakeStore) -> None:
-    store.will("gc", GcResult(2, 1, 9, ()))
+    store.will(Store.gc).give(GcResult(2, 1, 9, ()))
     assert json.loads(run("gc", "--format", "json").out) == {
         "RemovedBlobs": 2,
         "RemovedFiles": 1,
@@ -315,18 +312,18 @@ ERROR = Finding("error", "blob-corrupt", "sha256:11", "its content has another d
 
 
 def test_fsck_of_a_store_with_only_notes_is_clean(run: Run, store: FakeStore) -> None:
-    store.will("check", CheckResult((NOTE,), 3, 100))
+    store.will(Store.check).give(CheckResult((NOTE,), 3, 100))
     assert run("fsck") == (0, "note orphan-blob sha256:00: nothing refers to it\n", "")
 
 
 @pytest.mark.parametrize("level", ["error", "warn"])
 def test_fsck_with_a_problem_ends_with_12(run: Run, store: FakeStore, level: str) -> None:
-    store.will("check", CheckResult((NOTE, ERROR._replace(level=level)), 3, 100))
+    store.will(Store.check).give(CheckResult((NOTE, ERROR._replace(level=level)), 3, 100))
     assert run("fsck").status == 12
 
 
 def test_fsck_passes_its_options_and_tells_of_repairs(run: Run, store: FakeStore) -> None:
-    store.will("check", CheckResult((), 3, 100, ("the count of sha256:00",)))
+    store.will(Store.check).give(CheckResult((), 3, 100, ("the count of sha256:00",)))
     assert run(
         "fsck", "--repair", "--repair-from", "a", "--repair-from=b", "--rebuild", "--quick"
     ).out == ("repaired: the count of sha256:00\n")
@@ -340,12 +337,12 @@ def test_fsck_passes_its_options_and_tells_of_repairs(run: Run, store: FakeStore
 
 
 def test_a_line_of_the_result_holds_no_control_characters(run: Run, store: FakeStore) -> None:
-    store.will("check", CheckResult((NOTE._replace(object="a\x1b[2J\nb"),), 3, 100))
+    store.will(Store.check).give(CheckResult((NOTE._replace(object="a\x1b[2J\nb"),), 3, 100))
     assert run("fsck").out == "note orphan-blob a\\x1b[2J\\nb: nothing refers to it\n"
 
 
 def test_fsck_in_json(run: Run, store: FakeStore) -> None:
-    store.will("check", CheckResult((ERROR,), 3, 100))
+    store.will(Store.check).give(CheckResult((ERROR,), 3, 100))
     assert json.loads(run("fsck", "--format", "json").out) == {
         "Level": "error",
         "Code": "blob-corrupt",
@@ -367,7 +364,7 @@ def document() -> dict[str, Any]:
 
 
 def test_inspect_prints_a_list_indented_by_four(run: Run, store: FakeStore) -> None:
-    store.will("inspect", {"Id": "x", "Config": {"Env": None}}, {"Id": "y"})
+    store.will(Store.inspect).give({"Id": "x", "Config": {"Env": None}}, {"Id": "y"})
     assert run("inspect", "x", "y").out == (
         "[\n"
         '    {\n        "Id": "x",\n        "Config": {\n'
@@ -380,8 +377,7 @@ def test_inspect_prints_a_list_indented_by_four(run: Run, store: FakeStore) -> N
 def test_what_is_found_is_printed_before_an_error_for_each_that_is_not(
     run: Run, store: FakeStore
 ) -> None:
-    store.will(
-        "inspect",
+    store.will(Store.inspect).give(
         NotFound("No such image: nosuch:latest"),
         {"Id": "x"},
         InvalidReference("invalid reference format"),
@@ -393,17 +389,17 @@ def test_what_is_found_is_printed_before_an_error_for_each_that_is_not(
 
 
 def test_nothing_found_is_an_empty_list(run: Run, store: FakeStore) -> None:
-    store.will("inspect", NotFound("No such image: a:latest"))
+    store.will(Store.inspect).give(NotFound("No such image: a:latest"))
     assert run("inspect", "a").out == "[]\n"
 
 
 def test_damage_keeps_its_status(run: Run, store: FakeStore) -> None:
-    store.will("inspect", Damaged("config is gone"), {"Id": "x"})
+    store.will(Store.inspect).give(Damaged("config is gone"), {"Id": "x"})
     assert run("inspect", "a", "x").status == 12
 
 
 def test_without_a_store_nothing_is_printed(run: Run, store: FakeStore) -> None:
-    store.will("inspect", NotAStore("there is no store"))
+    store.will(Store.inspect).give(NotAStore("there is no store"))
     assert run("inspect", "a", "b") == (10, "", "Error: there is no store\n")
 
 
@@ -420,18 +416,18 @@ def test_without_a_store_nothing_is_printed(run: Run, store: FakeStore) -> None:
     ],
 )
 def test_a_template_sees_dockers_types(run: Run, store: FakeStore, form: str, out: str) -> None:
-    store.will("inspect", document())
+    store.will(Store.inspect).give(document())
     assert run("inspect", "-f", form, "a").out == out
 
 
 def test_inspect_prints_no_control_characters(run: Run, store: FakeStore) -> None:
-    store.will("inspect", document())
+    store.will(Store.inspect).give(document())
     assert "\x1b" not in run("inspect", "a").out
 
 
 def test_inspect_knows_images_only(run: Run, store: FakeStore) -> None:
     assert run("inspect", "--type", "container", "x").status == 2
-    store.will("inspect", {"Id": "x"})
+    store.will(Store.inspect).give({"Id": "x"})
     assert run("inspect", "--type", "image", "-s", "x").status == 0
 
 
@@ -444,7 +440,7 @@ STEPS = [
 
 
 def test_history_is_a_table_newest_first(run: Run, store: FakeStore) -> None:
-    store.will("history", STEPS)
+    store.will(Store.history).give(STEPS)
     assert run("history", "app:1").out == (
         "IMAGE               CREATED              CREATED BY"
         "                                      SIZE                COMMENT\n"
@@ -456,7 +452,7 @@ def test_history_is_a_table_newest_first(run: Run, store: FakeStore) -> None:
 
 
 def test_history_for_machines_has_dates_and_bytes(run: Run, store: FakeStore) -> None:
-    store.will("history", STEPS[:1])
+    store.will(Store.history).give(STEPS[:1])
     lines = run("history", "-H=false", "--no-trunc", "app:1").out.splitlines()
     assert lines[0].split() == ["IMAGE", "CREATED", "AT", "CREATED", "BY", "SIZE", "COMMENT"]
     assert lines[1].split() == [
@@ -471,7 +467,7 @@ def test_history_for_machines_has_dates_and_bytes(run: Run, store: FakeStore) ->
 
 
 def test_a_template_of_history_for_machines_has_dates_and_bytes(run: Run, store: FakeStore) -> None:
-    store.will("history", STEPS[:1])
+    store.will(Store.history).give(STEPS[:1])
     form = "{{.CreatedSince}}|{{.Size}}"
     shown = run("history", "-H=false", "--format", form, "app:1").out
     assert shown.split("|")[0][:4].isdigit()
@@ -479,12 +475,12 @@ def test_a_template_of_history_for_machines_has_dates_and_bytes(run: Run, store:
 
 
 def test_history_quiet_prints_ids(run: Run, store: FakeStore) -> None:
-    store.will("history", STEPS)
+    store.will(Store.history).give(STEPS)
     assert run("history", "-q", "app:1").out == "fd484f19954f\n<missing>\n"
 
 
 def test_history_in_json_and_by_template(run: Run, store: FakeStore) -> None:
-    store.will("history", STEPS[1:], STEPS)
+    store.will(Store.history).give(STEPS[1:], STEPS)
     assert json.loads(run("history", "--format", "json", "a").out) == {
         "Comment": "",
         "CreatedAt": "N/A",
@@ -519,7 +515,7 @@ def usage(**fields: int) -> DiskUsage:
 
 
 def test_df_is_dockers_table(run: Run, store: FakeStore) -> None:
-    store.will("df", usage())
+    store.will(Store.df).give(usage())
     assert run("system", "df").out == (
         f"{'TYPE':20}{'TOTAL':20}{'ACTIVE':20}{'SIZE':20}RECLAIMABLE\n"
         f"{'Images':20}{'5':20}{'1':20}{'2 kB':20}500 B (25%)\n"
@@ -527,14 +523,14 @@ def test_df_is_dockers_table(run: Run, store: FakeStore) -> None:
 
 
 def test_df_shows_leftovers_only_where_there_are(run: Run, store: FakeStore) -> None:
-    store.will("df", usage(orphans=2, orphan_bytes=30, ingest_bytes=10))
+    store.will(Store.df).give(usage(orphans=2, orphan_bytes=30, ingest_bytes=10))
     assert run("df").out.splitlines()[2].split() == (
         ["Leftovers", "2", "0", "40", "B", "40", "B", "(100%)"]
     )
 
 
 def test_df_verbose_has_a_row_for_each_image(run: Run, store: FakeStore) -> None:
-    store.will("df", usage())
+    store.will(Store.df).give(usage())
     title, blank, header, row = run("df", "-v").out.splitlines()
     assert (title, blank) == ("Images space usage:", "")
     assert header.split()[:2] == ["REPOSITORY", "TAG"]
@@ -545,7 +541,7 @@ def test_df_verbose_has_a_row_for_each_image(run: Run, store: FakeStore) -> None
 
 
 def test_df_in_json_has_raw_bytes(run: Run, store: FakeStore) -> None:
-    store.will("df", usage(), usage())
+    store.will(Store.df).give(usage(), usage())
     assert json.loads(run("df", "--format", "json").out) == {
         "Active": "1",
         "Reclaimable": "500 B (25%)",
@@ -579,7 +575,7 @@ ROWS = [
 
 
 def test_a_tree_in_a_pipe_is_plain_text(run: Run, store: FakeStore) -> None:
-    store.will("tree", ROWS)
+    store.will(Store.tree).give(ROWS)
 
     assert run("tree").out.splitlines() == [
         "1 shared layer of 2 images  500 B  [250 B]",
@@ -590,7 +586,7 @@ def test_a_tree_in_a_pipe_is_plain_text(run: Run, store: FakeStore) -> None:
 
 
 def test_a_tree_in_json_is_one_object_a_line(run: Run, store: FakeStore) -> None:
-    store.will("tree", ROWS)
+    store.will(Store.tree).give(ROWS)
     shared, image, *_ = map(json.loads, run("tree", "--format", "json").out.splitlines())
 
     assert (shared["ID"], shared["Below"], shared["OwnBytes"]) == ("", 2, 500)
@@ -606,7 +602,9 @@ def test_why_says_what_keeps_each_argument(run: Run, store: FakeStore) -> None:
         Keeper("child", IMAGE, "", ""),
         Keeper("lease", None, "ci", "soft"),
     )
-    store.will("why", Kept("image", IMAGE, 4_964_000, keepers), Kept("image", IMAGE, 1, ()))
+    store.will(Store.why).give(
+        Kept("image", IMAGE, 4_964_000, keepers), Kept("image", IMAGE, 1, ())
+    )
     result = run("why", "app", "b")
 
     assert (result.status, result.err) == (0, "")
@@ -621,13 +619,13 @@ def test_why_says_what_keeps_each_argument(run: Run, store: FakeStore) -> None:
 
 
 def test_of_a_blob_that_is_gone_why_says_nothing(run: Run, store: FakeStore) -> None:
-    store.will("why", None)
+    store.will(Store.why).give(None)
 
     assert run("why", IMAGE) == (1, "", "")
 
 
 def test_why_goes_on_after_a_name_that_is_not_there(run: Run, store: FakeStore) -> None:
-    store.will("why", NotFound("No such image or blob: x"), Kept("layer", IMAGE, 1, ()))
+    store.will(Store.why).give(NotFound("No such image or blob: x"), Kept("layer", IMAGE, 1, ()))
     result = run("why", "--format", "json", "x", "y")
 
     assert (result.status, result.err) == (1, "Error: No such image or blob: x\n")
@@ -638,14 +636,14 @@ def test_why_goes_on_after_a_name_that_is_not_there(run: Run, store: FakeStore) 
 
 
 def test_completion_asks_for_names_by_their_first_letters(run: Run, store: FakeStore) -> None:
-    store.will("names", ["app:1", "app:2"])
+    store.will(Store.names).give(["app:1", "app:2"])
 
     assert run("__complete", "images", "--", "ap") == (0, "app:1\napp:2\n", "")
     assert store.calls == [("names", ("ap",), {})]
 
 
 def test_completion_is_silent_where_there_is_no_store(run: Run, store: FakeStore) -> None:
-    store.will("names", NotAStore("there is no store"))
+    store.will(Store.names).give(NotAStore("there is no store"))
 
     assert run("__complete", "images") == (0, "", "")
     assert "__complete" not in run("--help").out
@@ -700,7 +698,7 @@ def test_a_wrong_duration_is_refused(run: Run, store: FakeStore, value: str) -> 
 
 
 def test_leases_are_listed(run: Run, store: FakeStore) -> None:
-    store.will("leases.list", LEASES)
+    store.will(Leases.list).give(LEASES)
     rows = [" ".join(line.split()) for line in run("lease", "ls").out.splitlines()]
     assert rows == [
         "NAME IMAGE ID KIND EXPIRES HOLDER",
@@ -711,7 +709,7 @@ def test_leases_are_listed(run: Run, store: FakeStore) -> None:
 
 
 def test_leases_in_other_forms(run: Run, store: FakeStore) -> None:
-    store.will("leases.list", LEASES, LEASES, LEASES[1:2])
+    store.will(Leases.list).give(LEASES, LEASES, LEASES[1:2])
     assert run("lease", "ls", "-q").out == "process-7\nrelease\nold\n"
     assert run("lease", "ls", "--format", "{{.Kind}}").out == "hard\nsoft\nsoft\n"
     assert json.loads(run("lease", "ls", "--no-trunc", "--format", "json").out) == {
@@ -725,7 +723,7 @@ def test_leases_in_other_forms(run: Run, store: FakeStore) -> None:
 
 
 def test_leases_are_removed_in_one_change(run: Run, store: FakeStore) -> None:
-    store.will("leases.remove", NotFound("No such lease: b"))
+    store.will(Leases.remove).give(NotFound("No such lease: b"))
     assert run("lease", "rm", "a", "b") == (1, "", "Error: No such lease: b\n")
     assert [call[1] for call in store.calls] == [("a", "b")]
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from casstore.errors import Refused
 from casstore.model.digest import Digest
-from tests.cli.fakes import FakeStore, Result
+from casstore.store import Store
+from tests.cli.fakes import FakeStore, Run
 
-Run = Callable[..., Result]
 DIGEST = Digest.of_hex("ab" * 32)
 
 
@@ -26,7 +25,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_encrypt_hands_over_recipients_and_layers(run: Run, store: FakeStore) -> None:
-    store.will("encrypt", DIGEST)
+    store.will(Store.encrypt).give(DIGEST)
     done = run(
         "encrypt", "--recipient", "jwe:one", "--recipient=pkcs7:two", "--layer", "0", "--layer=-1",
         "app:1", "new:1",
@@ -38,7 +37,7 @@ def test_encrypt_hands_over_recipients_and_layers(run: Run, store: FakeStore) ->
 
 
 def test_all_layers_are_encrypted_by_default(run: Run, store: FakeStore) -> None:
-    store.will("encrypt", DIGEST)
+    store.will(Store.encrypt).give(DIGEST)
     run("encrypt", "--recipient", "jwe:one", "app:1", "new:1")
 
     assert store.calls[0][2] == {"layers": None}
@@ -77,7 +76,7 @@ def test_each_key_has_its_own_password(
     run: Run, store: FakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COSIGN_PASSWORD", "from the variable")
-    store.will("decrypt", DIGEST)
+    store.will(Store.decrypt).give(DIGEST)
     done = run(
         "decrypt", "--key", "one:pass=a:b", "--key", "two:file=pw", "--key", "two", "a:1", "b:1"
     )
@@ -91,7 +90,7 @@ def test_each_key_has_its_own_password(
 
 
 def test_a_wrong_key_is_one_line(run: Run, store: FakeStore) -> None:
-    store.will("decrypt", Refused("layer 0 cannot be decrypted: it is not for this key"))
+    store.will(Store.decrypt).give(Refused("layer 0 cannot be decrypted: it is not for this key"))
 
     assert run("decrypt", "--key", "one", "a:1", "b:1") == (
         1, "", "Error: layer 0 cannot be decrypted: it is not for this key\n",

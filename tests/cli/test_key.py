@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.fakes import Result
-
-Run = Callable[..., Result]
+from tests.cli.fakes import Run
 
 
 @pytest.fixture(autouse=True)

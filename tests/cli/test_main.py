@@ -4,7 +4,6 @@ import errno
 import re
 import sqlite3
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -15,9 +14,7 @@ from casstore.cli.main import COMMANDS, GLOBAL, STATUSES, grouped, load_command,
 from casstore.cli.options import Command
 from casstore.errors import Damaged, Locked
 from casstore.store import Store
-from tests.cli.fakes import FakeStore, Result
-
-Run = Callable[..., Result]
+from tests.cli.fakes import FakeStore, Run
 
 
 def every_command() -> list[Command]:
@@ -210,7 +207,7 @@ def test_an_empty_store_option_is_refused(run: Run) -> None:
 def test_every_end_has_one_line_and_a_status(
     run: Run, store: FakeStore, error: BaseException, status: int, line: str
 ) -> None:
-    store.will("tag", error)
+    store.will(Store.tag).give(error)
     assert run("tag", "a", "b") == (status, "", line + "\n")
     assert store.closed
 
@@ -236,7 +233,7 @@ def test_an_index_without_a_table_is_damaged(
 
 
 def test_a_reader_that_has_left_is_no_message(run: Run, store: FakeStore) -> None:
-    store.will("tag", BrokenPipeError())
+    store.will(Store.tag).give(BrokenPipeError())
     assert run("tag", "a", "b") == (1, "", "")
 
 
@@ -244,7 +241,7 @@ def test_a_traceback_is_shown_only_where_it_is_asked_for(
     run: Run, store: FakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CASSTORE_DEBUG", "1")
-    store.will("tag", KeyError("x"))
+    store.will(Store.tag).give(KeyError("x"))
     assert "Traceback" in run("tag", "a", "b").err
 
 

@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote, split
+from typing import IO
 
 import pytest
 
@@ -16,16 +18,14 @@ from casstore.cli.child import run_to_end
 ROOT = Path(__file__).parents[2]
 
 
-def start(*words: str, **options: object) -> subprocess.Popen[str]:
-    settings: dict[str, object] = {
-        "stdin": subprocess.DEVNULL,
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.PIPE,
-        "text": True,
-        "cwd": ROOT,
-    }
-    command = [sys.executable, "-m", "casstore", *words]
-    return subprocess.Popen(command, **(settings | options))  # type: ignore[call-overload, no-any-return]
+def start(
+    *words: str, stdout: int | IO[str] = subprocess.PIPE, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "casstore", *words],
+        stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        env=env,
+    )  # fmt: skip
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:

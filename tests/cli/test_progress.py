@@ -277,10 +277,12 @@ def test_a_dumb_terminal_gets_no_progress(tmp_path: Path) -> None:
 
 def test_what_counts_is_not_asked_for_where_nobody_looks_on() -> None:
     from casstore.transfer.archive import open_archive
+    from casstore.transfer.tararchive import TarArchive
     from tests.transfer.intake import FakeIntake
 
     with open_archive(io.BytesIO(ARCHIVE), FakeIntake()) as archive:
-        assert archive._bytes._task is None  # type: ignore[attr-defined]
+        assert isinstance(archive, TarArchive)
+        assert archive._bytes._task is None
 
 
 def test_gc_counts_what_it_removes(tmp_path: Path) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 
 from casstore.errors import Conflict, Damaged, NotFound
-from tests.cli.fakes import ID, FakeStore, Result, deleted, outcome, removal, untagged
-
-Run = Callable[..., Result]
+from casstore.store import Store
+from tests.cli.fakes import ID, FakeStore, Run, deleted, outcome, removal, untagged
 
 CONFLICT = Conflict(
     "cannot delete image fd484f19954f because it is tagged in multiple repositories, "
@@ -38,7 +36,7 @@ def test_the_help_page_begins_with_dockers(run: Run) -> None:
 def test_an_id_in_several_repositories_is_a_conflict_and_ends_with_a_dated_line(
     run: Run, store: FakeStore
 ) -> None:
-    store.will("remove", removal(outcome("fd484f19954f", error=CONFLICT), exit_code=1))
+    store.will(Store.remove).give(removal(outcome("fd484f19954f", error=CONFLICT), exit_code=1))
     result = run("rmi", "fd484f19954f")
     first, second, end = result.err.split("\n")
     assert (result.status, result.out, end) == (1, "", "")
@@ -52,12 +50,14 @@ def test_an_id_in_several_repositories_is_a_conflict_and_ends_with_a_dated_line(
 
 
 def test_only_status_1_has_the_dated_line(run: Run, store: FakeStore) -> None:
-    store.will("remove", removal(outcome("a", error=Damaged("blob x is gone")), exit_code=12))
+    store.will(Store.remove).give(
+        removal(outcome("a", error=Damaged("blob x is gone")), exit_code=12)
+    )
     assert run("rmi", "a") == (12, "", "Error: blob x is gone\n")
 
 
 def test_a_name_that_is_not_the_last_is_untagged(run: Run, store: FakeStore) -> None:
-    store.will("remove", removal(outcome("test1", untagged("test1:latest"))))
+    store.will(Store.remove).give(removal(outcome("test1", untagged("test1:latest"))))
     assert run("rmi", "test1") == (0, "Untagged: test1:latest\n", "")
 
 
@@ -65,7 +65,7 @@ def test_force_by_id_untags_everywhere_in_the_order_of_attachment(
     run: Run, store: FakeStore
 ) -> None:
     lines = [untagged(f"{name}:latest") for name in ("test1", "test", "test2")]
-    store.will("remove", removal(outcome("fd484f19954f", *lines, deleted(ID))))
+    store.will(Store.remove).give(removal(outcome("fd484f19954f", *lines, deleted(ID))))
     assert run("rmi", "-f", "fd484f19954f") == (
         0,
         (
@@ -90,7 +90,7 @@ def test_by_digest_the_digest_keeps_its_prefix_and_layers_follow_the_image(
         "ea13149945cb6b1e746bf28032f02e9b5a793523481a0a18645fc77ad53c4ea2",
         "df7546f9f060a2268024c8a230d8639878585defcc1bc6f79d2728a13957871b",
     ]
-    store.will("remove", removal(outcome(name, untagged(name), *map(deleted, digits))))
+    store.will(Store.remove).give(removal(outcome(name, untagged(name), *map(deleted, digits))))
     assert run("rmi", name) == (
         0,
         f"Untagged: {name}\n" + "".join(f"Deleted: {hexes}\n" for hexes in digits),
@@ -99,7 +99,7 @@ def test_by_digest_the_digest_keeps_its_prefix_and_layers_follow_the_image(
 
 
 def test_the_options_reach_the_store(run: Run, store: FakeStore) -> None:
-    store.will("remove", removal(outcome("a")))
+    store.will(Store.remove).give(removal(outcome("a")))
     run("rmi", "a", "--no-prune", "-f", "--glob", "--verbose", "b", "--dry-run")
     assert store.calls == [
         (
@@ -118,8 +118,7 @@ def test_the_options_reach_the_store(run: Run, store: FakeStore) -> None:
 
 
 def test_what_force_forgave_is_told_without_a_dated_line(run: Run, store: FakeStore) -> None:
-    store.will(
-        "remove",
+    store.will(Store.remove).give(
         removal(
             outcome("nosuch", error=NotFound("No such image: nosuch:latest")),
             outcome("base:1", untagged("base:1")),
@@ -133,7 +132,9 @@ def test_what_force_forgave_is_told_without_a_dated_line(run: Run, store: FakeSt
 
 
 def test_a_dry_run_prints_the_same_and_what_would_come_free(run: Run, store: FakeStore) -> None:
-    store.will("remove", removal(outcome("a", untagged("a:latest"), deleted(ID)), freed=1_230_000))
+    store.will(Store.remove).give(
+        removal(outcome("a", untagged("a:latest"), deleted(ID)), freed=1_230_000)
+    )
     assert run("rmi", "--dry-run", "a") == (
         0,
         f"Untagged: a:latest\nDeleted: {ID}\n",
@@ -142,8 +143,7 @@ def test_a_dry_run_prints_the_same_and_what_would_come_free(run: Run, store: Fak
 
 
 def test_json_is_one_object_a_line_and_errors_stay_on_stderr(run: Run, store: FakeStore) -> None:
-    store.will(
-        "remove",
+    store.will(Store.remove).give(
         removal(
             outcome("a", untagged("a:latest"), deleted(ID, "layer", 12)),
             outcome("b", error=NotFound("No such image: b:latest")),
@@ -161,12 +161,14 @@ def test_json_is_one_object_a_line_and_errors_stay_on_stderr(run: Run, store: Fa
 
 
 def test_verbose_says_what_holds_a_layer(run: Run, store: FakeStore) -> None:
-    store.will("remove", removal(outcome("a", untagged("a:latest"), kept=("layer x: b:latest",))))
+    store.will(Store.remove).give(
+        removal(outcome("a", untagged("a:latest"), kept=("layer x: b:latest",)))
+    )
     assert run("rmi", "--verbose", "a").out == "Untagged: a:latest\nKept: layer x: b:latest\n"
 
 
 def test_warnings_after_the_change_are_no_failure(run: Run, store: FakeStore) -> None:
-    store.will("remove", removal(outcome("a"))._replace(warnings=("blob x stays",)))
+    store.will(Store.remove).give(removal(outcome("a"))._replace(warnings=("blob x stays",)))
     assert run("rmi", "a") == (0, "", "Warning: blob x stays\n")
 
 

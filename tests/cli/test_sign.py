@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,9 @@ import pytest
 from casstore.errors import Damaged, Refused
 from casstore.model.digest import Digest
 from casstore.results.trust import Signed, Verified
-from tests.cli.fakes import FakeStore, Result, ref
+from casstore.store import Store
+from tests.cli.fakes import FakeStore, Run, ref
 
-Run = Callable[..., Result]
 DIGEST = Digest.of_hex("ab" * 32)
 
 
@@ -25,7 +24,7 @@ def key(tmp_path: Path) -> str:
 def test_sign_hands_over_the_key_and_tells_what_is_signed(
     run: Run, store: FakeStore, key: str
 ) -> None:
-    store.will("sign", [Signed(ref("app:1"), DIGEST, None, DIGEST)])
+    store.will(Store.sign).give([Signed(ref("app:1"), DIGEST, None, DIGEST)])
     done = run("sign", "--key", key, "-a", "a=b", "--annotations", "c=d=e", "app:1")
 
     assert done == (0, f"Signed: app:1@{DIGEST}\n", "")
@@ -38,7 +37,7 @@ def test_sign_passes_the_password_on(
     run: Run, store: FakeStore, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COSIGN_PASSWORD", "pw")
-    store.will("sign", [])
+    store.will(Store.sign).give([])
     run("sign", "--type", "referrer", "--key", key, "app:1")
 
     options = store.calls[0][2]
@@ -62,7 +61,7 @@ def test_an_annotation_without_key_or_value_is_wrong_usage(run: Run, key: str, w
 def test_verify_prints_the_payloads_as_one_line_of_json(
     run: Run, store: FakeStore, key: str
 ) -> None:
-    store.will("verify", Verified(ref("app:1"), DIGEST, (b'{"a":1}', b'{"b":2}')))
+    store.will(Store.verify).give(Verified(ref("app:1"), DIGEST, (b'{"a":1}', b'{"b":2}')))
 
     assert run("verify", "--key", key, "app:1") == (0, '[{"a":1},{"b":2}]\n', "")
 
@@ -70,8 +69,7 @@ def test_verify_prints_the_payloads_as_one_line_of_json(
 def test_verify_goes_on_after_an_image_that_is_not_verified(
     run: Run, store: FakeStore, key: str
 ) -> None:
-    store.will(
-        "verify",
+    store.will(Store.verify).give(
         Refused("a:1 is not verified: it has no signatures"),
         Verified(ref("b:1"), DIGEST, (b"{}",)),
     )
@@ -82,6 +80,6 @@ def test_verify_goes_on_after_an_image_that_is_not_verified(
 
 
 def test_verify_stops_at_a_damaged_store(run: Run, store: FakeStore, key: str) -> None:
-    store.will("verify", Damaged("broken"))
+    store.will(Store.verify).give(Damaged("broken"))
 
     assert run("verify", "--key", key, "a:1").status == 12

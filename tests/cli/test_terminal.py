@@ -8,6 +8,7 @@ import pytest
 
 from casstore.cli.main import main
 from casstore.cli.terminal import BOLD, Terminal, terminal_of
+from casstore.store import Store
 from tests.cli.fakes import FakeStore, ref
 from tests.cli.test_commands import IMAGE, row
 
@@ -16,7 +17,8 @@ class Stream(io.TextIOWrapper):
     """A stream that says it is a terminal."""
 
     def __init__(self, encoding: str = "utf-8", *, terminal: bool = True) -> None:
-        super().__init__(io.BytesIO(), encoding=encoding)
+        self.written = io.BytesIO()
+        super().__init__(self.written, encoding=encoding)
         self.terminal = terminal
 
     def isatty(self) -> bool:
@@ -70,13 +72,13 @@ def test_a_tree_on_a_terminal_has_lines_and_colours(
 ) -> None:
     stream = Stream()
     monkeypatch.setattr("sys.stdout", stream)
-    store.will("tree", [
+    store.will(Store.tree).give([
         row(0, IMAGE, "base:1", own=7, size=7, stored=3),
         row(1, IMAGE, "app:1", last=True, own=1, size=8, stored=1),
     ])  # fmt: skip
-    main(["tree"], lambda _path, _timeout: store)  # type: ignore[arg-type,return-value]
+    main(["tree"], lambda _path, _timeout: store)
     stream.flush()
-    lines = stream.buffer.getvalue().decode().splitlines()  # type: ignore[attr-defined]
+    lines = stream.written.getvalue().decode().splitlines()
 
     assert lines[0].startswith(f"{BOLD}base:1\x1b[0m  fd484f19954f  ")
     assert lines[1].startswith("\x1b[2m└── \x1b[0m")

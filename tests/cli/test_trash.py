@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 
 import pytest
 
@@ -12,9 +11,10 @@ from casstore.errors import NotFound, UsageError
 from casstore.model.digest import Digest
 from casstore.model.removal import Outcome, PruneResult, RemovalResult
 from casstore.results.keeping import EmptiedTrash, RestoreResult, SettingValue, TrashEntry
-from tests.cli.fakes import ID, NOW, FakeStore, Result, deleted, ref, untagged
-
-Run = Callable[..., Result]
+from casstore.store import Store
+from casstore.store.settings import Settings
+from casstore.store.trash import Trash
+from tests.cli.fakes import ID, NOW, FakeStore, Run, deleted, ref, untagged
 
 DAY = 86400 * 10**9
 IMAGE = Digest.of_hex(ID)
@@ -27,7 +27,7 @@ SETTING = SettingValue("trash.keep", "7d", "0", is_set=True, help="how long")
 
 
 def test_the_trash_is_a_table(run: Run, store: FakeStore) -> None:
-    store.will("trash.list", ENTRIES)
+    store.will(Trash.list).give(ENTRIES)
 
     lines = run("trash", "ls").out.splitlines()
 
@@ -40,7 +40,7 @@ def test_the_trash_is_a_table(run: Run, store: FakeStore) -> None:
 
 
 def test_the_trash_in_json_has_all_of_an_entry(run: Run, store: FakeStore) -> None:
-    store.will("trash.list", ENTRIES)
+    store.will(Trash.list).give(ENTRIES)
 
     first, second = map(json.loads, run("trash", "ls", "--format", "json").out.splitlines())
 
@@ -54,13 +54,13 @@ def test_the_trash_in_json_has_all_of_an_entry(run: Run, store: FakeStore) -> No
 
 
 def test_the_numbers_alone(run: Run, store: FakeStore) -> None:
-    store.will("trash.list", ENTRIES)
+    store.will(Trash.list).give(ENTRIES)
 
     assert run("trash", "ls", "-q") == (0, "12\n3\n", "")
 
 
 def test_a_template_for_the_trash(run: Run, store: FakeStore) -> None:
-    store.will("trash.list", ENTRIES)
+    store.will(Trash.list).give(ENTRIES)
 
     result = run("trash", "ls", "--no-trunc", "--format", "{{.ID}} {{.Image}}")
 
@@ -68,14 +68,14 @@ def test_a_template_for_the_trash(run: Run, store: FakeStore) -> None:
 
 
 def test_emptying_says_what_it_freed(run: Run, store: FakeStore) -> None:
-    store.will("trash.empty", EmptiedTrash((12,), 2500))
+    store.will(Trash.empty).give(EmptiedTrash((12,), 2500))
 
     assert run("trash", "empty", "12", "app:1") == (0, "Total reclaimed space: 2.5 kB\n", "")
     assert store.calls == [("trash.empty", ("12", "app:1"), {})]
 
 
 def test_restore_says_what_came_back(run: Run, store: FakeStore) -> None:
-    store.will("trash.restore", RestoreResult((PARENT, IMAGE), (ref("app:1"),)))
+    store.will(Trash.restore).give(RestoreResult((PARENT, IMAGE), (ref("app:1"),)))
 
     result = run("restore", "app:1")
 
@@ -84,7 +84,7 @@ def test_restore_says_what_came_back(run: Run, store: FakeStore) -> None:
 
 
 def test_restore_under_another_name(run: Run, store: FakeStore) -> None:
-    store.will("trash.restore", RestoreResult((), (ref("app:3"),)))
+    store.will(Trash.restore).give(RestoreResult((), (ref("app:3"),)))
 
     assert run("restore", "--as", "app:3", "12").out == "Tagged: app:3\n"
     assert run("restore", "--as", "app:3", "12", "13").status == 2
@@ -92,15 +92,15 @@ def test_restore_under_another_name(run: Run, store: FakeStore) -> None:
 
 
 def test_what_cannot_be_restored_is_an_error(run: Run, store: FakeStore) -> None:
-    store.will("trash.restore", NotFound('"x" is not in the trash'))
+    store.will(Trash.restore).give(NotFound('"x" is not in the trash'))
 
     assert run("restore", "x") == (1, "", 'Error: "x" is not in the trash\n')
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("24h", 86400.0), ("0", 0.0), ("1h30m", 5400.0)])
 def test_keep_reaches_the_store(run: Run, store: FakeStore, text: str, seconds: float) -> None:
-    store.will("remove", RemovalResult((), 0, 0))
-    store.will("prune", PruneResult((), 0, 0))
+    store.will(Store.remove).give(RemovalResult((), 0, 0))
+    store.will(Store.prune).give(PruneResult((), 0, 0))
 
     run("rmi", "--keep", text, "app:1")
     run("prune", "-f", f"--keep={text}")
@@ -123,7 +123,7 @@ def test_a_keep_that_is_no_duration_is_wrong_usage(
 
 def test_rmi_in_json_names_the_entry_of_the_trash(run: Run, store: FakeStore) -> None:
     lines = (untagged("app:1"), deleted(ID, size=0))
-    store.will("remove", RemovalResult((Outcome("app:1", lines, None, (), 12),), 0, 0))
+    store.will(Store.remove).give(RemovalResult((Outcome("app:1", lines, None, (), 12),), 0, 0))
 
     out = run("rmi", "--format", "json", "app:1").out.splitlines()
 
@@ -136,14 +136,14 @@ def test_rmi_in_json_names_the_entry_of_the_trash(run: Run, store: FakeStore) ->
 def test_gc_can_empty_the_trash(run: Run, store: FakeStore) -> None:
     from casstore.results.upkeep import GcResult
 
-    store.will("gc", GcResult(1, 0, 10, ("2 entries of the trash removed",)))
+    store.will(Store.gc).give(GcResult(1, 0, 10, ("2 entries of the trash removed",)))
 
     assert run("gc", "--empty-trash").out.startswith("2 entries of the trash removed\n")
     assert store.calls == [("gc", (), {"dry_run": False, "empty_trash": True})]
 
 
 def test_settings_are_listed_and_read(run: Run, store: FakeStore) -> None:
-    store.will("settings.list", [SETTING], [SETTING], [SETTING], [SETTING])
+    store.will(Settings.list).give([SETTING], [SETTING], [SETTING], [SETTING])
 
     assert run("config", "ls").out.splitlines()[1].split() == ["trash.keep", "7d", "0", "how",
                                                                "long"]  # fmt: skip
@@ -163,6 +163,6 @@ def test_settings_are_set_and_unset(run: Run, store: FakeStore) -> None:
 
 
 def test_a_value_that_a_setting_does_not_take_is_wrong_usage(run: Run, store: FakeStore) -> None:
-    store.will("settings.set", UsageError("invalid value"))
+    store.will(Settings.set).give(UsageError("invalid value"))
 
     assert run("config", "set", "trash.keep", "x").status == 2

@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
-from unittest.mock import patch
+
+import pytest
 
 from casstore import Store
 from casstore.backends.local.care.rebuild import index_in_memory
@@ -234,7 +235,8 @@ def run_here(words: list[str]) -> tuple[int, str]:
 
     A gc with a policy lowers the priority of its process, which is a whole sweep here.
     """
-    with _quietly() as said, patch("os.nice"):
+    with _quietly() as said, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "nice", lambda _: 0)
         status = main(words)
     return status, said.getvalue()
 

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from casstore import Store
 from tests.crash.checks import Expectation, output_problems, state_of, verify
@@ -30,6 +30,8 @@ COMMANDS = "/casstore/cli/commands/"  # once one is loaded, it is we who tell of
 MODULE = re.compile(r'\.(pyc?|so)"')
 NOISE = "ERROR:root:code for hash"  # hashlib's own word when its modules cannot be loaded
 NO_ERRORS = ("Warning: ", "Would free ")  # the latter sums up a dry run
+T = TypeVar("T")
+
 ROOT = Path(__file__).parents[2]
 # Of the commands. PYTHONPATH says which casstore runs: a sweep runs a copy that is compiled.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -263,7 +265,7 @@ def causes(point: Point) -> tuple[str, ...]:
     return ("EIO", "EROFS", *FULL)
 
 
-def spread(things: list[Any], at_most: int | None) -> list[Any]:
+def spread(things: list[T], at_most: int | None) -> list[T]:
     """All of a list, or so many from all over it."""
     if at_most is None or len(things) <= at_most:
         return things

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from tests.crash.harness import ENVIRONMENT, Bench, Fault, Point, compiled, spread
 from tests.crash.powercut import SEQUENCES, PowerCut
@@ -29,6 +29,9 @@ from tests.crash.soak import soak
 from tests.property.histories import live
 from tests.property.hostile import ALL_KINDS
 from tests.property.victim import MEBIBYTES, Victim, resident
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 TOLD = 1000  # so often a sweep says how far it is
 ASKED_TO_END = ("SIGTERM", "SIGINT", "SIGHUP")
@@ -101,7 +104,7 @@ def tally(verdicts: Iterable[Verdict]) -> tuple[int, int]:
     return count, good
 
 
-def over_processes(work: Callable[[Any], Any], things: Iterable[Any], jobs: int) -> Iterator[Any]:
+def over_processes(work: Callable[[T], R], things: Iterable[T], jobs: int) -> Iterator[R]:
     """Do the work in several processes, each with a temporary folder of its own."""
     registry = serving() if available() else nullcontext()
     with tempfile.TemporaryDirectory(prefix="casstore-compiled-") as folder, registry:

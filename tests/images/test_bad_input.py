@@ -17,6 +17,7 @@ import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 import zstandard
@@ -96,11 +97,18 @@ def _manifest() -> bytes:
     return json.dumps([{"Config": "c.json", "Layers": ["l.tar"], "RepoTags": ["a:1"]}]).encode()
 
 
-def zeros(gigabytes: float, compress: Callable[[], object]) -> bytes:
-    """A bomb: so many zeros, by a compressor with `compress` and `flush`."""
+class Compressor(Protocol):
+    """As in bz2, lzma and zlib."""
+
+    def compress(self, data: bytes, /) -> bytes: ...
+    def flush(self) -> bytes: ...
+
+
+def zeros(gigabytes: float, compress: Callable[[], Compressor]) -> bytes:
+    """A bomb: so many zeros."""
     packer = compress()
-    parts = [packer.compress(bytes(1 << 22)) for _ in range(int(gigabytes * 256))]  # type: ignore[attr-defined]
-    return b"".join((*parts, packer.flush()))  # type: ignore[attr-defined]
+    parts = [packer.compress(bytes(1 << 22)) for _ in range(int(gigabytes * 256))]
+    return b"".join((*parts, packer.flush()))
 
 
 def zstd_bomb() -> bytes:

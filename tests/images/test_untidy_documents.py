@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ MANIFESTS: dict[str, Any] = {
 @pytest.mark.parametrize("in_an_index", [False, True])
 def test_all_commands_take_a_manifest_as_go_takes_it(
     in_an_index: bool,  # noqa: FBT001 - a parameter of pytest
-    change: Any,
+    change: Callable[[bytes], bytes],
     tmp_path: Path,
 ) -> None:
     layout = Layout()

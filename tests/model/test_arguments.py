@@ -44,7 +44,7 @@ def test_a_path_is_a_text_and_only_a_word_is_a_standard_stream(given: Any, path:
 
 def test_a_path_of_bytes_is_refused() -> None:
     with pytest.raises(TypeError, match=r"^expected a str or a path of str, not bytes$"):
-        path_of(b"a")  # type: ignore[arg-type]
+        path_of(b"a")  # type: ignore[arg-type]  # mypy refuses it too
 
 
 class Reading:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-from types import SimpleNamespace
 
 import pytest
 
@@ -16,11 +15,11 @@ from casstore.model.storepath import store_path
 def account(monkeypatch: pytest.MonkeyPatch, directory: str | None) -> None:
     """What the user database says; None for a user that it does not know."""
 
-    def entry(user: int) -> SimpleNamespace:
+    def entry(user: int) -> pwd.struct_passwd:
         assert user == os.getuid()
         if directory is None:
             raise KeyError(user)
-        return SimpleNamespace(pw_dir=directory)
+        return pwd.struct_passwd(("name", "x", user, user, "", directory, "/bin/sh"))
 
     monkeypatch.setattr(pwd, "getpwuid", entry)
 

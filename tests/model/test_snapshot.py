@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from casstore.backends.local.wholeindex import read_snapshot
 from casstore.errors import Conflict, NotFound
 from casstore.model.digest import Digest
+from casstore.model.snapshot import Snapshot
 from casstore.rules.removal import plan_deletion, plan_removal, plan_unnamed
 from tests.rules.test_collection import snapshot_of
 from tests.rules.test_view import worlds
@@ -21,14 +22,14 @@ def world() -> World:
     return World()
 
 
-def what_it_says(snapshot: object, images: list[Digest]) -> dict[str, object]:
+def what_it_says(snapshot: Snapshot, images: list[Digest]) -> dict[str, object]:
     """Every answer of a snapshot about these images."""
     asked = ("has_image", "names_of", "parent_of", "children_of", "subjects_of", "manifests_of",
              "is_pinned", "leases_on")  # fmt: skip
     said: dict[str, object] = {
         f"{question} {image}": [*answer] if hasattr(answer, "__iter__") else answer
         for image in images
-        if snapshot.has_image(image)  # type: ignore[attr-defined]
+        if snapshot.has_image(image)
         for question in asked
         for answer in [getattr(snapshot, question)(image)]
     }

@@ -6,7 +6,8 @@ import functools
 import re
 from collections.abc import Callable
 from random import Random
-from unittest import mock
+
+import pytest
 
 from casstore.registry import answer, http, wire
 from tests.property import trees
@@ -63,11 +64,12 @@ def pull(victim: Victim, chance: Random) -> None:
             ["pull", "--referrers", f"{name}:1"],
             ["copy", "--plain-http", f"docker://{name}:1", "n:1"])  # fmt: skip
     try:
-        with (
-            mock.patch.multiple(http, LONGEST_WAIT=0.01, READ_SECONDS=2.0, CONNECT_SECONDS=2.0),
-            mock.patch.multiple(wire, READ_SECONDS=2.0),
-            mock.patch.multiple(answer, DOCUMENT_SECONDS=9.0),
-        ):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(http, "LONGEST_WAIT", 0.01)
+            patched.setattr(http, "CONNECT_SECONDS", 2.0)
+            for module in (http, wire):
+                patched.setattr(module, "READ_SECONDS", 2.0)
+            patched.setattr(answer, "DOCUMENT_SECONDS", 9.0)
             victim.changes()  # what a pull has fetched stays for the next one
             victim.offer(*chance.choice(ways), leaves="ingest/")
     finally:

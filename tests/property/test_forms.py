@@ -15,7 +15,7 @@ import json
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from typing import Any
 
@@ -743,7 +743,7 @@ class Forms(RuleBasedStateMachine):
         return sum(entry.stat().st_size for entry in os.scandir(f"{self.root}/blobs/sha256"))
 
     @staticmethod
-    def _succeeds(action: Any) -> bool:
+    def _succeeds(action: Callable[[], object]) -> bool:
         try:
             action()
         except CasstoreError:

@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from hashlib import sha256 as digest_of
 from typing import Any
@@ -83,7 +84,9 @@ class Model:
         self.parents: dict[Digest, Digest | None] = {}
         self.trash: dict[int, Entry] = {}
 
-    def keep(self, number: int | None, names: dict[str, Digest], parents: dict[Any, Any]) -> None:
+    def keep(
+        self, number: int | None, names: dict[str, Digest], parents: dict[Digest, Digest | None]
+    ) -> None:
         """Note in the trash what has gone since names and parents were these."""
         if number is None:
             return
@@ -420,7 +423,7 @@ class Histories(RuleBasedStateMachine):
         return source if isinstance(source, str) else IMAGES[source].id.short
 
     @staticmethod
-    def _succeeds(action: Any) -> bool:
+    def _succeeds(action: Callable[[], object]) -> bool:
         try:
             action()
         except CasstoreError:

@@ -21,8 +21,8 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from random import Random
 from types import FrameType
-from typing import Any
-from unittest import mock
+
+import pytest
 
 from casstore import Store
 from casstore.cli.main import main
@@ -140,7 +140,8 @@ class Victim:
         out = io.TextIOWrapper(written, encoding="utf-8", errors="backslashreplace")
         given = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8", errors="surrogateescape")
         self._commands.append(" ".join(ascii(word[:300]) for word in words))
-        with redirect_stdout(out), redirect_stderr(said), mock.patch.object(sys, "stdin", given):
+        with redirect_stdout(out), redirect_stderr(said), pytest.MonkeyPatch.context() as patched:
+            patched.setattr(sys, "stdin", given)
             try:
                 with memory_bound(MEBIBYTES), time_bound(SECONDS, HANGING):
                     self._status = main(["--store", str(self.store), *words])
@@ -165,7 +166,9 @@ class Victim:
         came = os.getcwd()
         os.chdir(cwd)
         try:
-            with mock.patch.dict(os.environ, variables):
+            with pytest.MonkeyPatch.context() as patched:
+                for name, value in variables.items():
+                    patched.setenv(name, value)
                 yield
         finally:
             os.chdir(came)
@@ -189,7 +192,7 @@ class Victim:
             (str(path), path.lstat().st_size) for top in self._around for path in top.rglob("*")
         }
 
-    def _files(self) -> set[tuple[str, Any]]:
+    def _files(self) -> set[tuple[str, tuple[int, int, int]]]:
         return {
             (str(path.relative_to(self.store)), (one.st_size, one.st_ino, one.st_mtime_ns))
             for path in self.store.rglob("*")

@@ -56,7 +56,9 @@ def test_a_layer_may_be_given_by_its_diff_id_or_a_prefix(store: Store) -> None:
 
 
 def test_a_prefix_of_an_image_means_the_image(store: Store) -> None:
-    assert store.why("9b2e777a498d").kind == "image"  # type: ignore[union-attr]
+    kept = store.why("9b2e777a498d")
+    assert kept is not None
+    assert kept.kind == "image"
 
 
 def test_a_name_that_is_not_there_is_an_error(store: Store) -> None:

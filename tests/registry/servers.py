@@ -84,7 +84,8 @@ class Reply(NamedTuple):
     cut: int | None = None  # close the connection after so many bytes of the body
 
 
-Rule = Callable[[Request, Callable[[], Reply]], Reply | None]
+Ask = Callable[[], Reply]  # asks the registry behind
+Rule = Callable[[Request, Ask], Reply | None]
 
 
 class Proxy:

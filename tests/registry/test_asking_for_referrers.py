@@ -18,7 +18,7 @@ from casstore.registry.referrers import add_to_list, fallback_tag
 from casstore.registry.remote import Registry, Repository
 from casstore.store import Store
 from tests.registry.conftest import NewStore
-from tests.registry.servers import Proxy, Reply, Request
+from tests.registry.servers import Ask, Proxy, Reply, Request
 from tests.registry.test_referrers import artifacts
 from tests.store.test_referrers import Signed
 from tests.transfer.building import OCI_INDEX, OCI_MANIFEST
@@ -45,7 +45,7 @@ def signed(proxy: Proxy, new_store: NewStore, tmp_path: Path) -> Signedly:
 
 
 def answering(proxy: Proxy, answer: Callable[[Request], Reply | None]) -> None:
-    def rule(request: Request, ask: Any) -> Reply | None:
+    def rule(request: Request, ask: Ask) -> Reply | None:
         return answer(request) if "/referrers/" in request.path else None
 
     proxy.rules.insert(0, rule)
@@ -203,7 +203,7 @@ def test_such_a_tag_is_not_taken_for_a_list_to_be_continued(
     subject_by_tag(proxy, signed)
     resolving = proxy.rules[0]
 
-    def until_it_is_there(request: Request, ask: Any) -> None:
+    def until_it_is_there(request: Request, ask: Ask) -> None:
         if request.method == "PUT" and request.path.endswith(fallback_tag(signed.image)):
             proxy.rules.remove(resolving)
 
@@ -228,7 +228,7 @@ def test_a_list_that_somebody_else_writes_at_the_same_time_has_both_in_the_end(
     )
     lists: list[Any] = [[]]
 
-    def rule(request: Request, ask: Any) -> Reply | None:
+    def rule(request: Request, ask: Ask) -> Reply | None:
         if urlsplit(request.path).path.endswith(f"/manifests/{tag}"):
             if request.method == "PUT":
                 lists.append([rival] if len(lists) == 1 else "ours")

@@ -23,8 +23,9 @@ from casstore.registry.http import Transport
 from casstore.registry.remote import Registry, Repository
 from casstore.store import Store
 from tests.registry.conftest import NewStore
-from tests.registry.servers import Proxy, RealRegistry, Reply
-from tests.sessions.commandline import casstore
+from tests.registry.elsewhere import Elsewhere
+from tests.registry.servers import Ask, Proxy, RealRegistry, Reply, Request
+from tests.sessions.commandline import Result, casstore
 
 USER, PASSWORD = "casey", "s3cret:word"
 BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -60,7 +61,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def login(store: Store, host: str, password: str = PASSWORD) -> Any:
+def login(store: Store, host: str, password: str = PASSWORD) -> Result:
     words = ["login", "--username", USER, "--password-stdin", host]
     return casstore(store.path, words, password.encode() + b"\n")
 
@@ -232,7 +233,7 @@ class TokenServer:
         self.realm = realm or f"http://{proxy.host}/token"
         proxy.rule(self._answer)
 
-    def _answer(self, request: Any, ask: Any) -> Reply | None:
+    def _answer(self, request: Request, ask: Ask) -> Reply | None:
         if request.path.startswith("/token"):
             self.asked.append(parse_qs(urlsplit(request.path).query))
             self.logins.append(request.headers.get("authorization"))
@@ -281,26 +282,17 @@ def test_a_realm_that_is_no_web_address_is_refused(alone: Proxy, tmp_path: Path)
     transport.close()
 
 
-def test_no_login_goes_to_another_realm_in_plain_http(
-    alone: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: list[tuple[str, str | None]] = []
-    transport = with_login(tmp_path, alone.host)
-    request = transport.request
-
-    def noting(method: str, url: str, **options: Any) -> Any:
-        if "evil.example" in url:
-            sent.append((url, options.get("authorization")))
-            url = f"http://{alone.host}/token"
-        return request(method, url, **options)
-
-    monkeypatch.setattr(transport, "request", noting)
+def test_no_login_goes_to_another_realm_in_plain_http(alone: Proxy, tmp_path: Path) -> None:
+    access = with_login(tmp_path, alone.host).access
+    transport = Elsewhere(access, {"http://evil.example": f"http://{alone.host}"})
     TokenServer(alone, realm="http://evil.example/token")
     alone.rule(lambda request, ask: Reply(200, {}, b'{"tags": ["1"]}'))
     repository(transport, alone).tags()
     transport.close()
 
-    assert sent == [("http://evil.example/token?service=svc&scope=repository%3Aa%2Fb%3Apull", None)]
+    assert transport.diverted == [
+        ("http://evil.example/token?service=svc&scope=repository%3Aa%2Fb%3Apull", None)
+    ]
 
 
 def test_a_redirect_to_another_origin_gets_no_login(alone: Proxy, tmp_path: Path) -> None:

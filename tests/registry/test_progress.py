@@ -12,15 +12,20 @@ import pytest
 
 from casstore import NotFound, Place, ProgressUpdate
 from casstore.backends.local.leftovers import PART
+from casstore.model.descriptor import Descriptor
+from casstore.model.digest import sha256
 from casstore.progress import Progress, Task
+from casstore.registry.access import Access
 from casstore.registry.blobstream import BlobStream
+from casstore.registry.http import Transport
+from casstore.registry.remote import Registry, Repository
 from casstore.store import Store
 from tests.backends.local.behind import directory_of
 from tests.registry.conftest import NewStore, filled
 from tests.registry.servers import RealRegistry
 from tests.sessions.commandline import casstore
 from tests.store.test_progress import Others
-from tests.transfer.building import Layout
+from tests.transfer.building import OCI_LAYER, Layout
 
 NAME = "progress/app:1"
 
@@ -83,7 +88,8 @@ def test_what_is_there_already_is_not_counted(
 def test_a_blob_that_is_gone_on_with_counts_from_there() -> None:
     task = Task("Pulling", 100, "", "bytes")
     task.advance(70)
-    BlobStream(None, None, 40, task)  # type: ignore[arg-type]
+    repository = Repository(Registry(Transport(Access()), "registry.example"), "a/b")
+    BlobStream(repository, Descriptor(OCI_LAYER, sha256(b"x"), 100), 40, task)
 
     assert task.done == 40
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -19,7 +18,7 @@ from casstore.registry.http import Transport
 from casstore.registry.remote import Registry, Repository
 from casstore.store import Store
 from tests.registry.conftest import NewStore, filled
-from tests.registry.servers import Proxy, Reply, Request
+from tests.registry.servers import Ask, Proxy, Reply, Request
 from tests.registry.test_breaks import image, layer_rule  # noqa: F401 - a fixture
 from tests.registry.test_logins import auth_file, entry
 from tests.transfer.building import Layout
@@ -76,7 +75,7 @@ def test_a_source_that_refuses_is_not_asked_for_each_layer(
 def test_a_token_server_that_refuses_the_source_of_a_mount_ends_no_push(
     status: int, proxy: Proxy, store: Store, twice: str, tmp_path: Path
 ) -> None:
-    def tokens(request: Request, ask: Any) -> Reply | None:
+    def tokens(request: Request, ask: Ask) -> Reply | None:
         if request.path.startswith("/token"):
             scopes = parse_qs(urlsplit(request.path).query)["scope"]
             refused = any("repository:other/" in scope for scope in scopes)
@@ -133,7 +132,7 @@ def test_an_upload_waits_as_long_as_the_registry_says(
 ) -> None:
     refused: list[str] = []
 
-    def busy(request: Request, ask: Any) -> Reply | None:
+    def busy(request: Request, ask: Ask) -> Reply | None:
         if is_put(request) and not refused:
             refused.append(request.path)
             return Reply(status, {"Retry-After": "7"}, b"")
@@ -218,7 +217,7 @@ ANSWERS: dict[str, Callable[[Request], Reply]] = {
 def test_after_a_break_the_rest_comes_whatever_the_server_makes_of_a_range(
     way: str, alone: Proxy, transport: Transport
 ) -> None:
-    def answer(request: Request, ask: Any) -> Reply:
+    def answer(request: Request, ask: Ask) -> Reply:
         if "range" in request.headers:
             return ANSWERS[way](request)
         first = len(alone.gets("blobs")) == 1

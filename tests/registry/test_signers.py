@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -32,7 +31,7 @@ from casstore.model.signatures import (
 from casstore.registry.http import ATTEMPTS
 from casstore.store import Store
 from tests.registry.conftest import NewStore, filled
-from tests.registry.servers import Proxy, Reply, Request
+from tests.registry.servers import Ask, Proxy, Reply, Request
 from tests.transfer.building import Layout
 
 
@@ -156,7 +155,7 @@ def test_who_overwrites_somebody_else_adds_what_is_missing(signers: Signers, pro
     path = f"/manifests/{signature_tag(signers.image)}"
     rivals = [1]
 
-    def rule(request: Request, ask: Any) -> None:
+    def rule(request: Request, ask: Ask) -> None:
         if rivals and request.method == "PUT" and request.path.endswith(path):
             rivals.clear()
             push_referrers(signers.stores[1], signers.name)
@@ -175,7 +174,7 @@ def test_a_registry_in_which_others_always_win_is_given_up(signers: Signers, pro
     path = f"/manifests/{signature_tag(signers.image)}"
     put: list[str] = []
 
-    def rule(request: Request, ask: Any) -> Reply | None:
+    def rule(request: Request, ask: Ask) -> Reply | None:
         if request.method == "PUT" and request.path.endswith(path):
             put.append(request.path)
             return Reply(201, {}, b"")

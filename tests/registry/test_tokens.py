@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -14,7 +14,8 @@ from casstore.registry.access import Access
 from casstore.registry.auth import Unauthorized
 from casstore.registry.http import Transport
 from casstore.registry.remote import Registry, Repository
-from tests.registry.servers import Proxy, Reply, Request
+from tests.registry.elsewhere import Elsewhere
+from tests.registry.servers import Ask, Proxy, Reply, Request
 from tests.registry.test_logins import BASIC, PASSWORD, USER, auth_file
 
 TAGS = Reply(200, {}, b'{"tags": ["1"]}')
@@ -27,7 +28,7 @@ def tags_of(transport: Transport, server: Proxy) -> list[str]:
 
 
 @pytest.fixture
-def other() -> Any:
+def other() -> Iterator[Proxy]:
     server = Proxy()
     yield server
     server.stop()
@@ -55,7 +56,7 @@ class Gateway:
         self._told, self._refused = told or wanted, refused
         server.rule(self._answer)
 
-    def _answer(self, request: Request, ask: Any) -> Reply:
+    def _answer(self, request: Request, ask: Ask) -> Reply:
         if request.path.startswith("/token"):
             scopes = parse_qs(urlsplit(request.path).query).get("scope", [])
             self.asked.append(scopes)
@@ -96,7 +97,7 @@ def test_a_token_server_that_refuses_both_scopes_is_asked_for_that_of_the_challe
 ) -> None:
     asked: list[list[str]] = []
 
-    def answer(request: Request, ask: Any) -> Reply:
+    def answer(request: Request, ask: Ask) -> Reply:
         if request.path.startswith("/token"):
             scopes = parse_qs(urlsplit(request.path).query)["scope"]
             asked.append(scopes)
@@ -128,7 +129,7 @@ def test_the_token_servers_own_words_are_told(alone: Proxy, transport: Transport
 
 @pytest.mark.parametrize("realm", ["/token", "//{host}/token", "token"])
 def test_a_realm_may_be_relative(realm: str, alone: Proxy, transport: Transport) -> None:
-    def answer(request: Request, ask: Any) -> Reply:
+    def answer(request: Request, ask: Ask) -> Reply:
         if request.path.startswith("/token"):
             return Reply(200, {}, b'{"token": "good"}')
         is_known = request.headers.get("authorization") == "Bearer good"
@@ -152,7 +153,7 @@ def test_a_challenge_that_names_no_token_server_is_an_error(
 def test_a_registry_that_asks_for_a_login_at_its_door_alone_is_told_it(
     status: int, kind: str, alone: Proxy, tmp_path: Path
 ) -> None:
-    def answer(request: Request, ask: Any) -> Reply:
+    def answer(request: Request, ask: Ask) -> Reply:
         if request.path.startswith("/token"):
             return Reply(200, {}, b'{"token": "good"}')
         if request.headers.get("authorization") in (BASIC, "Bearer good"):
@@ -179,7 +180,7 @@ def basic() -> Reply:
 def test_an_identity_token_does_not_follow_a_redirect_to_another_host(
     status: int, alone: Proxy, other: Proxy, tmp_path: Path
 ) -> None:
-    def answer(request: Request, ask: Any) -> Reply:
+    def answer(request: Request, ask: Ask) -> Reply:
         if request.path.startswith("/token"):
             return Reply(status, {"Location": f"http://{other.host}/token"}, b"")
         return bearer(alone)
@@ -196,18 +197,11 @@ def test_an_identity_token_does_not_follow_a_redirect_to_another_host(
 
 
 @pytest.mark.parametrize("status", REDIRECTS)
-def test_an_identity_token_does_not_go_from_tls_to_the_clear(
-    status: int, alone: Proxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_identity_token_does_not_go_from_tls_to_the_clear(status: int, alone: Proxy) -> None:
     """The proxy stands for a TLS server; the clear one is this machine's, where that is allowed."""
     target = f"http://127.0.0.1:{alone.port}/clear"
     alone.rule(lambda request, ask: Reply(status, {"Location": target}, b""))
-    transport = Transport(Access())
-    once = transport._once
-    monkeypatch.setattr(
-        transport, "_once",
-        lambda method, url, *rest: once(method, url.replace("https:", "http:"), *rest),
-    )  # fmt: skip
+    transport = Elsewhere(Access(), {f"https://{alone.host}": f"http://{alone.host}"})
 
     class Body:
         size = len(IDENTITY)
@@ -223,7 +217,7 @@ def test_an_identity_token_does_not_go_from_tls_to_the_clear(
 
 
 def test_an_identity_token_follows_a_redirect_on_its_host(alone: Proxy, tmp_path: Path) -> None:
-    def answer(request: Request, ask: Any) -> Reply:
+    def answer(request: Request, ask: Ask) -> Reply:
         if request.path == "/token":
             return Reply(307, {"Location": "/moved"}, b"")
         if request.path == "/moved":
@@ -241,7 +235,7 @@ def test_an_identity_token_follows_a_redirect_on_its_host(alone: Proxy, tmp_path
 def test_a_password_does_not_follow_a_redirect_of_the_token_server(
     status: int, alone: Proxy, other: Proxy, tmp_path: Path
 ) -> None:
-    def answer(request: Request, ask: Any) -> Reply:
+    def answer(request: Request, ask: Ask) -> Reply:
         if request.path.startswith("/token"):
             return Reply(status, {"Location": f"http://{other.host}/token"}, b"")
         return TAGS if request.headers.get("authorization") == "Bearer good" else bearer(alone)
@@ -258,7 +252,7 @@ def test_a_password_does_not_follow_a_redirect_of_the_token_server(
 def test_a_token_does_not_follow_a_redirect_of_the_registry(
     alone: Proxy, other: Proxy, tmp_path: Path
 ) -> None:
-    def answer(request: Request, ask: Any) -> Reply:
+    def answer(request: Request, ask: Ask) -> Reply:
         if request.path.startswith("/token"):
             return Reply(200, {}, b'{"token": "good"}')
         if "authorization" in request.headers:
@@ -274,18 +268,11 @@ def test_a_token_does_not_follow_a_redirect_of_the_registry(
     assert [one.headers.get("authorization") for one in other.seen] == [None]
 
 
-def test_a_login_that_is_not_told_in_plain_http_is_told_of(
-    alone: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    transport = knowing(tmp_path, alone.host)
-    request = transport.request
+def test_a_login_that_is_not_told_in_plain_http_is_told_of(alone: Proxy, tmp_path: Path) -> None:
+    access = knowing(tmp_path, alone.host).access
+    transport = Elsewhere(access, {"http://tokens.example": f"http://{alone.host}"})
 
-    def local(method: str, url: str, **options: Any) -> Any:
-        return request(method, url.replace("tokens.example", alone.host), **options)
-
-    monkeypatch.setattr(transport, "request", local)
-
-    def answer(request: Request, ask: Any) -> Reply:
+    def answer(request: Request, ask: Ask) -> Reply:
         if request.path.startswith("/token"):
             return Reply(200, {}, b'{"token": "good"}')
         is_known = request.headers.get("authorization") == "Bearer good"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -16,7 +17,7 @@ from casstore.registry.credentials import Login, find_login
 from casstore.registry.http import Transport
 from casstore.registry.login import log_in, log_out
 from casstore.store import Store
-from tests.registry.servers import Proxy, Reply
+from tests.registry.servers import Ask, Proxy, Reply, Request
 from tests.registry.test_logins import auth_file, entry
 from tests.sessions.commandline import casstore
 
@@ -112,7 +113,7 @@ def test_the_usual_form_of_a_key_counts_before_the_others(tmp_path: Path) -> Non
         lambda text: f" {text}\r\n",
     ],
 )
-def test_base64_is_read_as_people_write_it(change: Any, tmp_path: Path) -> None:
+def test_base64_is_read_as_people_write_it(change: Callable[[str], str], tmp_path: Path) -> None:
     packed = base64.b64encode(b"me:p?>?>~~\x80").decode()
     assert "+" in packed or "/" in packed
     files = config(tmp_path / "a", auths={"host": {"auth": change(packed)}})
@@ -205,7 +206,7 @@ def test_a_helper_that_fails_is_told_and_a_public_image_comes(
 
 
 def serve_with_tokens(server: Proxy) -> None:
-    def answer(request: Any, ask: Any) -> Reply:
+    def answer(request: Request, ask: Ask) -> Reply:
         if request.path.startswith("/token"):
             return Reply(200, {}, b'{"token": "anonymous"}')
         if "authorization" not in request.headers:
@@ -282,7 +283,7 @@ def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user whom the system does not know, as in a container that runs with any number."""
     import pwd
 
-    def unknown(_: int) -> Any:
+    def unknown(_: int) -> NoReturn:
         raise KeyError
 
     monkeypatch.setattr(pwd, "getpwuid", unknown)
@@ -339,7 +340,7 @@ def test_a_tilde_without_a_home_is_an_error(homeless: None) -> None:
 
 @pytest.mark.parametrize("variable", ["CASSTORE_STORE", "--store"])
 def test_a_tilde_in_the_path_of_a_store_is_the_home(
-    variable: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from casstore.cli.main import main
 
@@ -351,7 +352,10 @@ def test_a_tilde_in_the_path_of_a_store_is_the_home(
 
 
 def test_without_a_home_there_is_no_store_to_guess(
-    homeless: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    homeless: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from casstore.cli.main import main
 

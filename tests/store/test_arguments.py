@@ -165,7 +165,7 @@ def test_whatever_holds_several_values_is_taken(store: Store, kind: str) -> None
 
 def test_a_pair_alone_is_no_list_of_recipients(store: Store) -> None:
     with pytest.raises(TypeError, match=r"^recipients takes values of type tuple, not str$"):
-        store.encrypt("app:1", "new:1", ("jwe", b"key"))  # type: ignore[arg-type]
+        store.encrypt("app:1", "new:1", ("jwe", b"key"))  # type: ignore[arg-type]  # mypy refuses it too
 
 
 # Paths
@@ -283,7 +283,7 @@ def test_a_store_is_opened_at_nothing_but_a_path(
     monkeypatch.chdir(tmp_path)
 
     with pytest.raises(TypeError):
-        Store(path)  # type: ignore[arg-type]
+        Store(path)  # type: ignore[arg-type]  # mypy refuses it too
 
     assert list(tmp_path.iterdir()) == []
 
@@ -419,4 +419,4 @@ def test_keys_are_at_paths(store: Store, tmp_path: Path) -> None:
 
 def test_a_key_as_a_str_is_refused(store: Store, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"^key is given as bytes or as a pathlib.Path, not str$"):
-        store.sign(["app:1"], str(tmp_path / "key"))  # type: ignore[arg-type]
+        store.sign(["app:1"], str(tmp_path / "key"))  # type: ignore[arg-type]  # mypy refuses it too

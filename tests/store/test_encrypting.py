@@ -162,7 +162,9 @@ def test_fsck_notes_layers_that_cannot_be_read_here(recorded: Store) -> None:
     ids=["rsa", "ec", "certificate", "all"],
 )
 def test_each_recipient_gets_the_same_image_back(
-    store: Store, recipients: list[tuple[str, bytes]], keys: list[Any]
+    store: Store,
+    recipients: list[tuple[str, bytes]],
+    keys: list[ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey],
 ) -> None:
     plain = store.get("app:1").manifests[0]
     sealed = store.encrypt("app:1", "app:sealed", recipients)
@@ -298,7 +300,10 @@ def write_layout(
 # Damage
 
 
-def spoiled(store: Store, tmp_path: Path, spoil: Callable[[list[dict[str, Any]], list[bytes]], None]) -> Path:  # fmt: skip  # noqa: E501
+Spoil = Callable[[list[dict[str, Any]], list[bytes]], None]
+
+
+def spoiled(store: Store, tmp_path: Path, spoil: Spoil) -> Path:
     """A layout of an encrypted image whose descriptors, blobs or both somebody has changed."""
     digest = store.encrypt("app:1", "app:sealed", [FOR_EC])
     blobs = Path(store.path) / "blobs" / "sha256"
@@ -367,7 +372,7 @@ def other_cipher(layers: list[dict[str, Any]], _contents: list[bytes]) -> None:
 )
 @pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside the clear form"])
 def test_a_spoiled_image_is_refused_in_one_line_and_nothing_is_written(
-    store: Store, tmp_path: Path, spoil: Any, says: str, *, beside: bool
+    store: Store, tmp_path: Path, spoil: Spoil, says: str, *, beside: bool
 ) -> None:
     bad = spoiled(store, tmp_path, spoil)
     with Store(str(tmp_path / "victim")) as victim:

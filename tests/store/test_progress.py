@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import NamedTuple
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -35,6 +35,7 @@ from casstore.trust.keys import public_pem
 from tests.architecture.sources import ROOT
 from tests.store.test_encrypting import private
 from tests.transfer.building import Layout, docker_archive, layer, tar_of
+from tests.transfer.streams import Pipe
 
 NOISE = [os.urandom(200_000).hex() for _ in range(3)]
 ARCHIVE = docker_archive(
@@ -98,17 +99,13 @@ def place(transport: str, path: Path, reference: str = "") -> Place:
     return Place(transport, path, reference)
 
 
-def unseekable(data: bytes) -> IO[bytes]:
-    return cast("IO[bytes]", Unseekable(data))
-
-
 Act = Callable[[Store, Files], object]
 # Methods that bring something in or change nothing of the store, and the tasks that they have.
 WAYS: dict[str, tuple[str, Act]] = {
     "load": ("Loading Committing", lambda s, f: s.load(f.archive)),
     "load of a packed archive": ("Reading Loading Committing", lambda s, f: s.load(f.packed)),
     "load of a layout": ("Loading Committing", lambda s, f: s.load(f.layout)),
-    "load of a stream": ("Reading Loading Committing", lambda s, f: s.load(unseekable(MORE))),
+    "load of a stream": ("Reading Loading Committing", lambda s, f: s.load(Pipe(MORE))),
     "import": ("Importing Committing", lambda s, f: s.import_image(f.rootfs, "new:1")),
     "copy_in of an archive": (
         "Loading Committing",
@@ -134,19 +131,6 @@ WAYS: dict[str, tuple[str, Act]] = {
     "check": ("Checking", lambda s, f: s.check()),
 }
 each_way = pytest.mark.parametrize("way", WAYS)
-
-
-class Unseekable(io.RawIOBase):
-    """What a pipe is."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = io.BytesIO(data)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        return self._data.readinto(buffer)
 
 
 def updates(store: Store, act: Callable[[], object]) -> list[ProgressUpdate]:
@@ -466,9 +450,9 @@ def test_it_is_given_with_the_store_or_set_later(tmp_path: Path, files: Files) -
 
 def test_what_cannot_be_called_is_refused(store: Store) -> None:
     with pytest.raises(TypeError, match="progress is called: str cannot be"):
-        store.progress = "plain"  # type: ignore[assignment]
+        store.progress = "plain"  # type: ignore[assignment]  # mypy refuses it too
     with pytest.raises(TypeError):
-        Store(store.path, progress=PlanOutdated("no"))  # type: ignore[arg-type]
+        Store(store.path, progress=PlanOutdated("no"))  # type: ignore[arg-type]  # the same
 
 
 def test_a_copy_of_a_store_calls_nobody(store: Store) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -20,6 +20,9 @@ from casstore.backends.local.blobs import BlobDirectory
 from casstore.errors import StorageError
 from tests.transfer.building import docker_archive, layer
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 
 class Failing(io.BytesIO):
     """A file on a disk that fails."""
@@ -27,11 +30,11 @@ class Failing(io.BytesIO):
     def fileno(self) -> int:
         return 0
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: WriteableBuffer, /) -> NoReturn:
         raise OSError(errno.EIO, "Input/output error")
 
 
-def fail(*_: Any) -> bytes:
+def fail(*_: object) -> NoReturn:
     raise OSError(errno.EIO, "Input/output error")
 
 

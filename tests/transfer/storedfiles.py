@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from typing import IO
 
 from casstore.errors import Damaged
@@ -73,7 +74,7 @@ class StoredFiles:
         """An image over these layer tars."""
         import io
 
-        jobs = [LayerJob(lambda x=x: io.BytesIO(x), sha256(x), 1) for x in layers]  # type: ignore[misc]
+        jobs = [LayerJob(partial(io.BytesIO, x), sha256(x), 1) for x in layers]
         records = pack_layers(jobs, self.intake, compression)
         for record in records:
             self.add(self.intake.blobs[record.digest])

@@ -85,7 +85,7 @@ def test_a_decompressing_file_is_read_for_what_it_gives(tmp_path: object) -> Non
     path = os.path.join(str(tmp_path), "a.tar.gz")
     write(path, gzip.compress(TAR))
 
-    with gzip.open(path) as file, open_archive(file, FakeIntake()) as archive:  # type: ignore[arg-type]
+    with gzip.open(path) as file, open_archive(file, FakeIntake()) as archive:  # type: ignore[arg-type]  # typeshed: no IO
         assert archive.read("layer", 5000) == FILES["layer"]
 
 

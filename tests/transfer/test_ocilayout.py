@@ -280,8 +280,7 @@ def test_a_layout_whose_own_files_are_wrong_is_refused(
     name: str, content: bytes, says: str
 ) -> None:
     layout = Layout()
-    files = {**layout.all_files(), name: content}
-    layout.all_files = lambda: files  # type: ignore[method-assign]
+    layout.files = {**layout.all_files(), name: content}
 
     with pytest.raises(Refused, match=says):
         load(layout)
@@ -360,9 +359,8 @@ def test_damage_to_any_file_of_a_layout_is_refused_or_harmless() -> None:
     layout.publish(layout.index(layout.image("a", "b"), layout.image("c")), "app:1")
     for name, right in layout.all_files().items():
         for damaged in (right[:-1], right + b"x", right.replace(b"a", b"b", 1), b""):
-            files = {**layout.all_files(), name: damaged}
             broken = Layout()
-            broken.all_files = lambda files=files: files  # type: ignore[method-assign,misc]
+            broken.files = {**layout.all_files(), name: damaged}
             refusal = refusal_of(broken)
             if refusal is None:
                 assert damaged == right or name in ("index.json", "oci-layout")

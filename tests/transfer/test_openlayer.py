@@ -6,7 +6,7 @@ import io
 import lzma
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO
 
 import pytest
@@ -58,10 +58,12 @@ def opened(blob: bytes, data: bytes) -> bytes:
     [bytes, gzip.compress, zstandard.compress, bz2.compress, lambda x: lzma.compress(x, preset=0)],
     ids=["plain", "gzip", "zstd", "bzip2", "xz"],
 )
-def test_a_layer_in_any_compression_opens_as_its_tar(wrap: object, size: int) -> None:
+def test_a_layer_in_any_compression_opens_as_its_tar(
+    wrap: Callable[[bytes], bytes], size: int
+) -> None:
     data = DATA[:size]
 
-    assert opened(wrap(data), data) == data  # type: ignore[operator]
+    assert opened(wrap(data), data) == data
 
 
 @settings(max_examples=25, deadline=None)
@@ -117,10 +119,10 @@ def test_frames_too_large_for_one_call_are_read_as_a_stream(
 @pytest.mark.parametrize("wrap", [bytes, gzip.compress, zstandard.compress])
 @pytest.mark.parametrize("size", [1000, len(DATA)])
 def test_bytes_that_are_not_the_diff_id_are_reported_before_the_end(
-    wrap: object, size: int
+    wrap: Callable[[bytes], bytes], size: int
 ) -> None:
     data = DATA[:size]
-    blob = wrap(data[:-1] + b"?")  # type: ignore[operator]
+    blob = wrap(data[:-1] + b"?")
     record = record_of(blob, data)
     if wrap is bytes:
         record = record._replace(digest=record.diff_id)

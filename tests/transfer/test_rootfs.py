@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -85,7 +86,7 @@ def test_the_same_import_gives_the_same_image() -> None:
 
 
 @pytest.mark.parametrize("wrap", [gzip.compress, bz2.compress])
-def test_a_compressed_root_is_the_same_image(wrap: Any) -> None:
+def test_a_compressed_root_is_the_same_image(wrap: Callable[[bytes], bytes]) -> None:
     assert imported(MemoryIntake(), wrap(ROOT)) == imported(MemoryIntake())
 
 

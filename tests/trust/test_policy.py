@@ -19,6 +19,7 @@ from casstore.trust.payload import write_payload
 from casstore.trust.policy import (
     Candidate,
     Policy,
+    Signature,
     check,
     docker_scopes,
     parse_policy,
@@ -46,12 +47,12 @@ def signed(**more: Any) -> list[dict[str, Any]]:
 
 def signature(
     reference: str = "reg.io/app:1", key: PrivateKey = KEY, digest: Digest = DIGEST
-) -> Any:
+) -> tuple[bytes, dict[str, str]]:
     payload = write_payload(reference, digest, {})
     return payload, layer_of(payload, sign(key, payload))["annotations"]
 
 
-def candidate(name: str | None = "reg.io/app:1", *signatures: Any, **more: Any) -> Candidate:
+def candidate(name: str | None = "reg.io/app:1", *signatures: Signature, **more: Any) -> Candidate:
     identity = None if name is None else parse_identity(name)
     values: dict[str, Any] = {
         "shown": name or "it",

@@ -18,6 +18,7 @@ from casstore.model.storage import Disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from typing import Self
 
     from casstore.model.digest import Digest
     from casstore.model.published import Published
@@ -97,7 +98,7 @@ class MemoryBackend:
     def cautions(self) -> list[str]:
         return []
 
-    def another(self) -> MemoryBackend:
+    def another(self) -> Self:
         return self
 
     def __reduce__(self) -> tuple[object, ...]:

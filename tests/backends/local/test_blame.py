@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -18,12 +17,12 @@ from casstore.backends.local import schema
 from casstore.backends.local.blame import cause, told
 from casstore.errors import Damaged, StorageError
 from casstore.store import Store
+from tests.backends.local.filesystem import file_system
 from tests.transfer.building import docker_archive, layer
 
 
 def test_a_full_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for free in ({"f_bavail": 0}, {"f_favail": 0}):
-        status = SimpleNamespace(**{"f_bavail": 1, "f_files": 1, "f_favail": 1, **free})
+    for status in (file_system(0), file_system(1 << 30, inodes=0)):
         monkeypatch.setattr(os, "statvfs", lambda _, status=status: status)
         error = cause(str(tmp_path / "casstore.db"), "disk I/O error")
 

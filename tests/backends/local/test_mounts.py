@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,16 +20,22 @@ LINES = """\
 """
 
 
-class Status:
-    st_dev = os.makedev(0, 51)
+STATUS = os.stat_result((0, 0, os.makedev(0, 51), 0, 0, 0, 0, 0, 0, 0))
 
 
 @pytest.fixture
 def mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     seen = os.stat  # which pytest needs as well
 
-    def status(path: Any, **options: Any) -> Any:
-        return Status if path == "/store" else seen(path, **options)
+    def status(
+        path: str | os.PathLike[str] | int,
+        *,
+        dir_fd: int | None = None,
+        follow_symlinks: bool = True,
+    ) -> os.stat_result:
+        if path == "/store":
+            return STATUS
+        return seen(path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
 
     monkeypatch.setattr(os, "stat", status)
     return tmp_path / "mountinfo"

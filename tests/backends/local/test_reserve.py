@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from casstore.backends.local import reserve
 from casstore.backends.local.reserve import FILES, NAME, SPARE, Reserve, nearly_full
+from tests.backends.local.filesystem import file_system
 
 DATABASE = 300_000  # bytes
 
@@ -22,14 +22,10 @@ def kept(tmp_path: Path) -> Reserve:
 
 
 @pytest.fixture
-def disk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Make every file system look as if it had so much left."""
+def disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[os.statvfs_result], None]:
+    """Make every file system look like this one."""
 
-    def looks(free: int, *, inodes: int = 1000, total: int = 1 << 40, files: int = 9999) -> None:
-        status = SimpleNamespace(
-            f_bavail=free // 512, f_frsize=512, f_blocks=total // 512, f_favail=inodes,
-            f_files=files,
-        )  # fmt: skip
+    def looks(status: os.statvfs_result) -> None:
         monkeypatch.setattr(os, "statvfs", lambda _: status)
 
     return looks
@@ -72,9 +68,9 @@ def test_giving_it_up_leaves_no_file_and_says_whether_there_was_any(
 
 @pytest.mark.parametrize(("free", "inodes"), [(SPARE // 2, 1000), (1 << 30, FILES - 1)])
 def test_it_is_wanted_and_not_made_where_bytes_or_inodes_are_short(
-    kept: Reserve, tmp_path: Path, disk: Callable[..., None], free: int, inodes: int
+    kept: Reserve, tmp_path: Path, disk: Callable[[os.statvfs_result], None], free: int, inodes: int
 ) -> None:
-    disk(free, inodes=inodes)
+    disk(file_system(free, inodes=inodes))
 
     assert kept.is_wanted()
     kept.restore()
@@ -82,9 +78,9 @@ def test_it_is_wanted_and_not_made_where_bytes_or_inodes_are_short(
 
 
 def test_a_file_system_that_counts_no_inodes_has_enough(
-    kept: Reserve, disk: Callable[..., None]
+    kept: Reserve, disk: Callable[[os.statvfs_result], None]
 ) -> None:
-    disk(1 << 30, inodes=0, files=0)
+    disk(file_system(1 << 30, inodes=0, all_inodes=0))
 
     assert not kept.is_wanted()
 
@@ -121,9 +117,9 @@ def test_a_link_in_its_place_is_not_followed(kept: Reserve, tmp_path: Path) -> N
     ],
 )
 def test_a_disk_is_nearly_full_below_a_gibibyte_or_a_twentieth(
-    disk: Callable[..., None], free: int, total: int, lacking: int
+    disk: Callable[[os.statvfs_result], None], free: int, total: int, lacking: int
 ) -> None:
-    disk(free, total=total)
+    disk(file_system(free, total=total))
 
     assert nearly_full("/") == lacking
     assert (reserve.LOW_SPACE, reserve.LOW_SHARE) == (1 << 30, 20)
