@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from casstore import Store
 from casstore.flows.save import LARGE, open_layer
-from tests.store.test_versions import make_older
+from tests.store.olderstores import make_older
 from tests.transfer.building import (
     OCI_CONFIG,
     OCI_LAYER,

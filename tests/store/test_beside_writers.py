@@ -18,7 +18,7 @@ from casstore.backends.local.care.fsck import _Check
 from casstore.model.state import BlobState
 from casstore.store import Store
 from tests.backends.local.behind import directory_of
-from tests.store.test_versions import make_older
+from tests.store.olderstores import make_older
 from tests.transfer.building import Layout, docker_archive, layer
 
 LARGE = os.urandom(fsck.SMALL + 1).hex()  # is read by the threads, side by side

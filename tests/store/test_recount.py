@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import tarfile
 from contextlib import closing
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from casstore import Store
 from casstore.backends.local.care import recount
 from casstore.backends.local.edits import SqliteIndex
 from casstore.cli.main import main
+from tests.store.olderstores import recorded
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 # docker image inspect -f '{{.Size}}' on dockerd 20.10.24 with overlay2
@@ -33,11 +33,7 @@ BEFORE = SIZES | {"dw/rich:1": 1334, "dw/plain:1": 100, "dw/rep:1": 1434}
 
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
-    with tarfile.open(FIXTURES / "stores" / "version-2.tar.gz") as tar:
-        # as an attribute, which Python 3.11.3 and older do not look at, where an argument fails
-        tar.extraction_filter = getattr(tarfile, "data_filter", None)
-        tar.extractall(tmp_path)  # noqa: S202 - an archive of our own
-    return tmp_path / "store"
+    return recorded(2, tmp_path)
 
 
 @pytest.fixture
