@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from casstore.model.digest import Digest
+    from casstore.model.record import ImageRecord
 
     # By key, how many characters of the value are wanted.
     LabelRoom = Mapping[str, int]
@@ -130,6 +131,27 @@ class ImageFacts(Value):
     created: int | None  # nanoseconds since 1970
     size: int  # file bytes of all layers
     labels: tuple[tuple[str, str], ...]
+
+
+class StoredImage(Value):
+    """What the index keeps of an image itself, whatever forms it is stored in.
+
+    Each field is a column of the table of images, and of those that the trash keeps.
+    """
+
+    id: Digest
+    parent: Digest | None  # image ID
+    created: int | None  # nanoseconds since 1970
+    size: int  # file bytes of all layers
+    os: str
+    architecture: str
+    variant: str
+    labels: Iterable[tuple[str, str]]  # sorted by key
+
+
+def stored(image: ImageRecord) -> StoredImage:
+    """What is kept of an image that is new; parents are linked when all images are in."""
+    return StoredImage._make([getattr(image, name, None) for name in StoredImage._fields])
 
 
 def wanted_labels(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from casstore.model.descriptor import MANIFEST
+from casstore.model.labels import Labels
+from casstore.model.record import BlobRecord, ImageRecord
 from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
-    from casstore.model.record import ImageRecord
     from casstore.model.reference import Reference
+    from casstore.model.state import StoredImage
 
 
 class KeptName(Value):
@@ -27,6 +31,14 @@ class KeptImage(Value):
     parent: Digest | None
     pinned: bool
     names: tuple[KeptName, ...]  # in attach order
+
+
+def form_of(image: StoredImage, top: Descriptor) -> ImageRecord:
+    """One form of an image that is kept: the tree under its manifest is in the index."""
+    told = {name: value for name, value in image._asdict().items() if name in ImageRecord._fields}
+    blob = BlobRecord(top.digest, top.size, MANIFEST, ())
+    told |= {"top": top, "blobs": (blob,), "layers": (), "labels": Labels(image.labels)}
+    return ImageRecord(**told)
 
 
 class KeptEntry(Value):

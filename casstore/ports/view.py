@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         LeaseOn,
         Listed,
         Naming,
+        StoredImage,
     )
     from casstore.model.trashed import KeptEntry
 
@@ -141,8 +142,8 @@ class View(ListingView, Protocol):
     def tops_of(self, image: Digest) -> list[Descriptor]:
         """Descriptors of the manifests (or the index) that the image holds, oldest first."""
 
-    def platform_of(self, image: Digest) -> tuple[str, str, str]:
-        """os, architecture and variant of an image."""
+    def stored_image(self, image: Digest) -> StoredImage:
+        """All that is kept of an image itself."""
 
     def last_tagged(self, image: Digest) -> int | None:
         """When somebody last tagged the image (ns); 0 or None if nobody did."""

@@ -11,8 +11,8 @@ from shutil import copyfileobj
 from typing import TYPE_CHECKING
 
 from casstore.model.descriptor import LAYER
-from casstore.model.labels import Labels
-from casstore.model.record import Arrival, BlobRecord, ImageRecord
+from casstore.model.record import Arrival, BlobRecord
+from casstore.model.trashed import form_of
 from casstore.store.intake import take_in
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
+    from casstore.model.record import ImageRecord
     from casstore.model.reference import Reference
     from casstore.model.state import LayerRecord
     from casstore.ports.ingest import Ingest
@@ -82,7 +83,6 @@ def _arrivals(view: View, image: Digest) -> Iterator[Arrival]:
 
 
 def _record(view: View, image: Digest, top: Descriptor) -> ImageRecord:
-    facts = view.facts_of(image)
     kinds = {blob.digest: blob.kind for blob in view.manifests_of(image)}
     blobs: dict[Digest, BlobRecord] = {}
     layers: dict[Digest, LayerRecord] = {}
@@ -99,8 +99,5 @@ def _record(view: View, image: Digest, top: Descriptor) -> ImageRecord:
             walk(need.digest, need.size, need.kind)
 
     walk(top.digest, top.size, kinds[top.digest])
-    os, architecture, variant = view.platform_of(image)
-    return ImageRecord(
-        image, top, tuple(blobs.values()), tuple(layers.values()), facts.created,
-        Labels(facts.labels), os, architecture, variant, facts.size,
-    )  # fmt: skip
+    record = form_of(view.stored_image(image), top)
+    return record._replace(blobs=tuple(blobs.values()), layers=tuple(layers.values()))

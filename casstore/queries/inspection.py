@@ -32,14 +32,14 @@ def inspect_image(
     Raises NotFound, InvalidReference, Damaged.
     """
     image = resolve(view, argument).image
-    facts = view.facts_of(image)
+    stored = view.stored_image(image)
     names = [one.name for one in view.references_of(image)]
     config = image_config(view, blobs, image)
-    size = facts.size
+    size = stored.size
     shown = image
     tops = view.tops_of(image)
     tagged = view.last_tagged(image)
-    os_name, architecture, variant = view.platform_of(image)
+    os_name, architecture, variant = stored.os, stored.architecture, stored.variant
     if platform is not None:
         from casstore.queries.platforms import choose_platform
 
@@ -53,7 +53,7 @@ def inspect_image(
         "Id": shown,
         "RepoTags": [name.familiar for name in names if name.tag is not None],
         "RepoDigests": [name.familiar for name in names if name.tag is None],
-        "Parent": facts.parent or "",
+        "Parent": stored.parent or "",
         "Comment": _text(document.get("comment")) or _last_comment(config),
         "Created": go_time(created) if created else NO_TIME,
         "Container": _text(document.get("container")),

@@ -53,21 +53,12 @@ def get_image(view: View, argument: str) -> Image:
     from casstore.rules.resolve import resolve  # a list has no use for it
 
     image = resolve(view, argument).image
-    facts = view.facts_of(image)
-    platform = view.platform_of(image)
+    stored = view.stored_image(image)
     tops = [top.digest for top in view.tops_of(image)]
     names: tuple[Reference, ...] = tuple(one.name for one in view.references_of(image))
-    return Image(
-        image,
-        names,
-        facts.parent,
-        facts.created,
-        facts.size,
-        facts.labels,
-        *platform,
-        manifests=tuple(tops),
-        layers=layers_of(view, tops[0]),
-    )
+    told = {name: value for name, value in stored._asdict().items() if name in Image._fields}
+    told["labels"] = tuple(stored.labels)
+    return Image(names=names, manifests=tuple(tops), layers=layers_of(view, tops[0]), **told)
 
 
 def layers_of(view: View, document: Digest) -> tuple[Digest, ...]:

@@ -47,7 +47,8 @@ def choose_platform(view: View, blobs: Blobs, image: Digest, platform: Platform)
         return PlatformRow(
             name, config, chosen.descriptor.digest, chosen.descriptor.media_type, size
         )
-    own = Platform(*view.platform_of(image))
+    stored = view.stored_image(image)
+    own = Platform(stored.os, stored.architecture, stored.variant)
     if entries or normal(own) not in runs(platform):
         raise NotFound(f"the image is not there for the platform {shown(platform)}")
     size = _file_bytes(view, top.digest)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 A = image("a", "base top")
 B = image("b", "base other")
 GZIP = image("a", "base top", form="gzip")
+FULL = image("full", "base top", created=5, labels=(("a", "1"), ("b", "")))._replace(
+    os="freebsd", architecture="arm64", variant="v8"
+)
 ONE, TWO = name_of("one:1"), name_of("two:1")
 
 
@@ -120,6 +123,27 @@ def test_an_image_comes_with_the_tree_below_it(backend: Backend) -> None:
     ]  # fmt: skip
     assert view.tops_of(A.id) == [A.top]
     assert view.facts_of(A.id).size == A.size
+
+
+def test_an_image_is_kept_with_all_that_its_record_says_of_it(backend: Backend) -> None:
+    put_all(backend, (A, ""), (FULL, ""))
+    with changing(backend) as edits:
+        edits.link_parent(FULL.id, A.id)
+        edits.commit()
+
+    kept = backend.view(NOW).stored_image(FULL.id)._asdict()
+
+    assert kept == {name: getattr(FULL, name, A.id) for name in kept}
+    assert A.id == kept["parent"]
+
+
+def test_what_a_listing_says_of_an_image_is_what_is_kept_of_it(backend: Backend) -> None:
+    put_all(backend, (FULL, ""))
+    view = backend.view(NOW)
+    kept = view.stored_image(FULL.id)
+
+    for facts in (view.facts_of(FULL.id), *view.all_images(), *view.whole({}, NOW).facts.values()):
+        assert facts == tuple(getattr(kept, name) for name in facts._fields)
 
 
 def test_admitting_an_image_again_changes_nothing(backend: Backend) -> None:
@@ -345,11 +369,13 @@ def test_a_setting_is_there_until_it_is_dropped(backend: Backend) -> None:
 # The trash
 
 
-def trashed(backend: Backend, argument: str, *, expires: int = NOW + 10) -> int:
+def trashed(
+    backend: Backend, argument: str, *, expires: int = NOW + 10, force: bool = False
+) -> int:
     from casstore.rules.removal import without_freeing
 
     with changing(backend) as edits:
-        plan = without_freeing(plan_removal(edits, argument))
+        plan = without_freeing(plan_removal(edits, argument, force=force))
         number = edits.bin(removed=NOW, expires=expires).keep(plan)
         edits.apply(plan)
         edits.commit()
@@ -381,6 +407,44 @@ def test_an_entry_has_all_that_brings_the_image_back(backend: Backend) -> None:
     assert (kept.id, [one.name for one in kept.names]) == (A.id, [ONE])
     assert [record.top for record in kept.records] == [A.top]
     assert (entry.removed, entry.expires) == (NOW, NOW + 10)
+
+
+def test_an_image_that_comes_back_is_as_it_was(backend: Backend) -> None:
+    put_all(backend, (A, "two:1"), (FULL, "one:1"))
+    with changing(backend) as edits:
+        edits.link_parent(FULL.id, A.id)
+        edits.commit()
+    before = backend.view(NOW).stored_image(FULL.id)
+
+    entry = backend.view(NOW).trash.entry(trashed(backend, "one:1"))
+    assert entry is not None
+    with changing(backend, now=NOW + 1) as edits:
+        for record in entry.images[0].records:
+            edits.admit(record)
+        edits.link_parent(FULL.id, A.id)
+        edits.commit()
+
+    assert backend.view(NOW).stored_image(FULL.id) == before
+
+
+def test_an_entry_that_is_written_is_read_as_it_was(backend: Backend) -> None:
+    put_all(backend, (A, "two:1"), (FULL, "one:1"))
+    with changing(backend) as edits:
+        edits.attach(name_of("three:1"), FULL.id, FULL.top.digest, tagged=NOW - 1)
+        edits.link_parent(FULL.id, A.id)
+        edits.set_pin(FULL.id, pinned=True)
+        edits.commit()
+    trashed(backend, "one:1")
+    entry = backend.view(NOW).trash.entry(trashed(backend, "three:1", force=True))
+    assert entry is not None
+
+    again = entry._replace(id=entry.id + 5)
+    with changing(backend) as edits:
+        edits.trash.put(again)
+        edits.commit()
+
+    assert backend.view(NOW).trash.entry(again.id) == again
+    assert again.images[0].pinned and again.images[0].names[0].tagged == NOW - 1
 
 
 def test_entries_are_found_by_name_and_by_image(backend: Backend) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from casstore import CasstoreError, Damaged, StorageError, Store
 from casstore.backends.local.care import soundness
-from casstore.backends.local.schema import decode_labels
+from casstore.backends.local.tables import decode_labels
 from tests.transfer.building import docker_archive, layer
 
 ARCHIVE = docker_archive(

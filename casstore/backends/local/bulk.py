@@ -9,8 +9,8 @@ is kept in memory does not grow with the store. The result is the same as that o
 
 from __future__ import annotations
 
-from casstore.backends.local.edits import EDITS
-from casstore.backends.local.schema import KINDS, WRITTEN, encode_labels
+from casstore.backends.local.edits import EDITS, image_row, layer_row
+from casstore.backends.local.tables import KINDS, WRITTEN, unless_there
 from casstore.backends.local.view import SqliteView
 from casstore.model.descriptor import LAYER
 from casstore.model.digest import Digest
@@ -40,8 +40,8 @@ _UNCOUNT = (
     " - (SELECT count(*) FROM edge WHERE parent = ? AND child = blob.id)"
     " WHERE id IN (SELECT child FROM edge WHERE parent = ?)"
 )
-_ADD_IMAGE = EDITS["add_image"].replace("INSERT", "INSERT OR IGNORE", 1)
-_ADD_REFERENCE = EDITS["add_reference"].replace("INSERT", "INSERT OR IGNORE", 1)
+_ADD_IMAGE = unless_there(EDITS["add_image"])
+_ADD_REFERENCE = unless_there(EDITS["add_reference"])
 _HELD = (
     "SELECT holding.image FROM blob JOIN holding ON holding.manifest = blob.id"
     " WHERE blob.digest = ? AND blob.size = ? AND holding.media_type = ?"
@@ -109,7 +109,7 @@ class BulkIndex:
                     counts[child] = counts.get(child, 0) + 1
             ids[digest] = own
             if blob.kind == LAYER and digest in layers:
-                rows.append(_layer_row(own, layers[digest]))
+                rows.append(layer_row(own, layers[digest]))
         self._many(
             EDITS["add_edge"],
             [
@@ -135,13 +135,7 @@ class BulkIndex:
         return True
 
     def _add_image(self, image: ImageRecord, top: int, *, top_known: bool, grown: bool) -> int:
-        added = self._do(
-            _ADD_IMAGE,
-            (
-                image.id.raw, image.created, image.size, image.os, image.architecture,
-                image.variant, encode_labels(image.labels),
-            ),
-        )  # fmt: skip
+        added = self._do(_ADD_IMAGE, image_row(image))
         if added.rowcount:
             own: int = added.lastrowid or 0
         else:
@@ -193,12 +187,6 @@ class BulkIndex:
         for name, own, manifest in self._again:
             row = self._do("SELECT digest FROM image WHERE id = ?", (own,)).fetchone()
             yield name, Digest.of_bytes(row[0]), manifest
-
-
-def _layer_row(own: int, layer: LayerRecord) -> tuple[int, str, bytes, int, int]:
-    _, _, compression = layer.media_type.rpartition(".tar")
-    diff_id = layer.diff_id.raw
-    return own, compression.lstrip("+."), diff_id, layer.diff_size, layer.file_bytes
 
 
 def write_unlogged(connection: Connection) -> None:

@@ -1,19 +1,29 @@
 """The tag index as a change sees it: every edit of casstore.db, inside one transaction.
 
-Edits cost what they touch. Refcounts are kept by triggers (schema.py); deleting a blob whose count
-is not zero is refused here, whatever a plan says.
+Edits cost what they touch. Refcounts are kept by triggers (migrations.py); deleting a blob whose
+count is not zero is refused here, whatever a plan says.
 """
 
 from __future__ import annotations
 
 from casstore.backends.local.leaving import LEAVING, RemovalIndex
-from casstore.backends.local.schema import KINDS, WRITTEN, encode_labels, forget_commit
-from casstore.backends.local.statements import LISTINGS, PUBLISHED_NAMELESS, PUBLISHED_NAMES
+from casstore.backends.local.schema import forget_commit
+from casstore.backends.local.tables import (
+    KINDS,
+    LISTINGS,
+    PUBLISHED_NAMELESS,
+    PUBLISHED_NAMES,
+    WRITTEN,
+    Rows,
+    encode_labels,
+    unless_there,
+)
 from casstore.errors import CasstoreError, NotFound
 from casstore.model.descriptor import LAYER, Descriptor
 from casstore.model.digest import Digest
 from casstore.model.published import Published
 from casstore.model.reference import Reference, subject_of
+from casstore.model.state import LayerRecord, StoredImage, stored
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +31,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from casstore.model.record import ImageRecord
-    from casstore.model.state import LayerRecord
 
+
+NEW_LAYER = Rows("layer", LayerRecord, "blob", "compression", "diff_id")
+NEW_IMAGE = Rows("image", StoredImage, "digest", "parent", "labels")
 
 EDITS = {
     **LEAVING,
@@ -32,10 +44,8 @@ EDITS = {
     "id_of_blob": "SELECT id FROM blob WHERE digest = ?",
     "add_blob": "INSERT INTO blob (digest, size, kind) VALUES (?, ?, ?)",
     "add_edge": "INSERT INTO edge (parent, position, child) VALUES (?, ?, ?)",
-    "add_layer": "INSERT OR IGNORE INTO layer (blob, compression, diff_id, diff_size, file_bytes)"
-    " VALUES (?, ?, ?, ?, ?)",
-    "add_image": "INSERT INTO image (digest, created, size, os, architecture, variant, labels)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+    "add_layer": unless_there(NEW_LAYER.statement),
+    "add_image": NEW_IMAGE.statement,
     "grow_image": "UPDATE image SET size = max(size, ?) WHERE id = ?",
     "add_holding": "INSERT OR IGNORE INTO holding (image, manifest, media_type) VALUES (?, ?, ?)",
     "is_held": "SELECT 1 FROM holding WHERE image = (SELECT id FROM image WHERE digest = ?)"
@@ -174,7 +184,7 @@ class SqliteIndex(RemovalIndex):
                     fuller.append((blob.digest, blob.children if whole else had + new))
             ids[blob.digest] = known
             if blob.kind == LAYER and blob.digest in layers:
-                self._add_layer(known, layers[blob.digest])
+                self._do("add_layer", *layer_row(known, layers[blob.digest]))
                 self._admitted[blob.digest] = known
         for digest, children in fuller:
             self.connection.executemany(
@@ -183,16 +193,7 @@ class SqliteIndex(RemovalIndex):
             )
         own = self._id("id_of_image", image.id)
         if own is None:
-            own = self._do(
-                "add_image",
-                image.id.raw,
-                image.created,
-                image.size,
-                image.os,
-                image.architecture,
-                image.variant,
-                encode_labels(image.labels),
-            ).lastrowid
+            own = self._do("add_image", *image_row(image)).lastrowid
         elif fuller:
             self._do("grow_image", image.size, own)
         self._do("add_holding", own, ids[image.top.digest], image.top.media_type)
@@ -201,13 +202,6 @@ class SqliteIndex(RemovalIndex):
 
     def _row_of(self, blob: Digest, ids: Mapping[Digest, int]) -> int | None:
         return ids[blob] if blob in ids else self._id("id_of_blob", blob)
-
-    def _add_layer(self, blob: int, layer: LayerRecord) -> None:
-        _, _, compression = layer.media_type.rpartition(".tar")
-        self._do(
-            "add_layer", blob, compression.lstrip("+."), layer.diff_id.raw, layer.diff_size,
-            layer.file_bytes,
-        )  # fmt: skip
 
     def attach(
         self, name: Reference, image: Digest, manifest: Digest, *, tagged: int
@@ -288,6 +282,17 @@ class SqliteIndex(RemovalIndex):
     def drop_meta(self, key: str) -> None:
         """Remove a value from the meta table; harmless where it is not set."""
         self._do("drop_meta", key)
+
+
+def layer_row(blob: int, layer: LayerRecord) -> tuple[Any, ...]:
+    """The row of a layer that is new; `blob` is the id of its blob."""
+    _, _, compression = layer.media_type.rpartition(".tar")
+    return NEW_LAYER.row(layer, blob, compression.lstrip("+."), layer.diff_id.raw)
+
+
+def image_row(image: ImageRecord) -> tuple[Any, ...]:
+    """The row of an image that is new; parents are linked when all images are in."""
+    return NEW_IMAGE.row(stored(image), image.id.raw, None, encode_labels(image.labels))
 
 
 def _published(row: Any, place: float = 1.0) -> Published:

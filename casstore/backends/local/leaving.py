@@ -8,7 +8,8 @@ in nobody's way, for nothing leads to them; a look-up that could still meet them
 
 from __future__ import annotations
 
-from casstore.backends.local.schema import BUSY_SECONDS, WRITTEN
+from casstore.backends.local.schema import BUSY_SECONDS
+from casstore.backends.local.tables import WRITTEN
 from casstore.backends.local.view import SqliteView
 from casstore.errors import Damaged
 from casstore.model.digest import Digest

@@ -7,9 +7,10 @@ the oldest there is, and those of one second go by their IDs.
 
 from __future__ import annotations
 
+from casstore.backends.local.tables import FACTS
 from casstore.backends.local.view import facts
 from casstore.model.reference import Reference
-from casstore.model.state import Listed
+from casstore.model.state import ImageFacts, Listed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ _REFERS = (
 # LIMIT -1: else SQLite makes one query of the two, and sorts whole rows.
 # ruff: noqa: S608 - all parts are constants
 ROWS = {
-    "listed_images": "SELECT image.digest, parent.digest, image.created, image.size, image.labels,"
-    " parent.size, (SELECT count(*) FROM image AS child WHERE child.parent = image.id),"
+    "listed_images": f"SELECT {FACTS},"
+    " image.size, parent.size, (SELECT count(*) FROM image AS child WHERE child.parent = image.id),"
     " image.id IN pin,"
     " (SELECT group_concat(name, char(10)) FROM reference WHERE reference.image = image.id)"
     f" FROM (SELECT image.id AS own FROM image{_ORDER} LIMIT -1)"
@@ -44,14 +45,15 @@ ROWS = {
 }
 LOOK_UPS = {"refers": f"SELECT {_REFERS} FROM image WHERE image.digest = ?"}
 _AT_ONCE = 4096
+_FACTS = len(ImageFacts._fields)
 
 
 def listed_images(view: SqliteView) -> Iterator[Listed]:
     """Every image, newest first, as of the moment when the first is asked for."""
     view.connection.execute("PRAGMA temp_store = MEMORY")  # /tmp may be full
     for row in view.connection.execute(ROWS["listed_images"]):
-        one = facts(row[:5])
-        _, _, _, size, _, below, children, pinned, text = row
+        one = facts(row[:_FACTS])
+        size, below, children, pinned, text = row[_FACTS:]
         # rows of one image come in the order of their ids out of SQLite's index, which has both
         names = tuple(map(Reference, text.split("\n"))) if text is not None else ()
         own = max(size - below, 0) if below is not None else size

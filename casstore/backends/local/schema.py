@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import os
 
+from casstore.backends.local.tables import FORMAT_VERSION
 from casstore.errors import CasstoreError, Damaged, NotAStore, StorageError
 from casstore.startup.sqlite import Cursor, Error, sqlite3
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from typing import Any
 
 __all__ = [
-    "Connection", "Error", "connect", "connect_as_is", "create", "database_error", "decode_labels",
-    "encode_labels", "fill",
-    "forget_commit", "has_uncounted", "in_memory", "is_current", "memory", "open_for_reading",
+    "FORMAT_VERSION", "Connection", "Error", "connect", "connect_as_is", "create",
+    "database_error", "fill", "forget_commit", "has_uncounted", "in_memory", "is_current",
+    "memory", "open_for_reading",
 ]  # fmt: skip
 
-FORMAT_VERSION = 3
 APPLICATION_ID = 0x43415353  # "CASS"
 BUSY_SECONDS = 60.0
-
-# What a blob is to the image that holds it; the order is the number in blob.kind.
-KINDS = ("index", "manifest", "config", "layer", "other")
-# Before a name, as a key of meta: how another tool wrote it, where that is not its familiar form.
-WRITTEN = "written."
-LABEL_SEPARATOR = "\x00"  # between keys and values of image.labels
 
 
 class _Cursor(Cursor):
@@ -113,9 +107,6 @@ class Connection(sqlite3.Connection):
             return  # it was never opened
 
 
-VERSION = f"PRAGMA user_version = {FORMAT_VERSION};"
-
-
 def create(path: str) -> None:
     """Make an empty database at `path`, complete when this returns (not yet durable by name)."""
     connection = sqlite3.connect(path, isolation_level=None, factory=Connection)
@@ -130,11 +121,10 @@ def create(path: str) -> None:
 
 def fill(connection: Connection) -> None:
     """Create the tables in an empty database."""
-    from casstore.backends.local.tables import FIRST, added_since
+    from casstore.backends.local.migrations import new_database
 
     connection.executescript(
-        f"BEGIN; {FIRST} {added_since(1)} PRAGMA application_id = {APPLICATION_ID};"
-        f" {VERSION} COMMIT;"
+        f"BEGIN; {new_database()} PRAGMA application_id = {APPLICATION_ID}; COMMIT;"
     )
 
 
@@ -179,11 +169,13 @@ def _connected(
             connection.execute("PRAGMA synchronous = FULL")
         version = _checked_version(connection, path)
         if version < FORMAT_VERSION and upgrade:
-            from casstore.backends.local.tables import added_since
+            from casstore.backends.local.migrations import upgrade_from
 
-            connection.executescript(f"BEGIN IMMEDIATE; {added_since(version)} {VERSION} COMMIT;")
+            connection.executescript(f"BEGIN IMMEDIATE; {upgrade_from(version)} COMMIT;")
         elif version < FORMAT_VERSION:
-            _overlay(connection, version)
+            from casstore.backends.local.migrations import overlay_for
+
+            connection.executescript(overlay_for(version))
     except BaseException as error:
         if connection is not None:
             connection.close()  # or its -wal and -shm would stay beside what is not ours
@@ -206,41 +198,10 @@ def _checked_version(connection: Connection, path: str) -> int:
     return version
 
 
-def _overlay(connection: Connection, version: int) -> None:
-    """Give a reader of an older version the tables it lacks: temporary ones, in memory, empty."""
-    from casstore.backends.local.tables import ADDED
-
-    connection.execute("PRAGMA temp_store = MEMORY")
-    tables = "".join(tables for at, (tables, _) in ADDED.items() if at > version)
-    tables = tables.replace("CREATE TABLE ", "CREATE TEMP TABLE ")
-    connection.executescript(tables.replace("CREATE INDEX ", "CREATE INDEX temp."))
-
-
 def is_current(connection: Connection) -> bool:
     """Whether an open database has this version, now: another process may have upgraded it."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     return version == FORMAT_VERSION
-
-
-def encode_labels(labels: Iterable[tuple[str, str]]) -> str | bytes | None:
-    """Labels for the image table: one text, or a blob of JSON where a NUL is in one of them."""
-    parts = [part for pair in labels for part in pair]
-    if LABEL_SEPARATOR not in "".join(parts):
-        return LABEL_SEPARATOR.join(parts) if parts else None
-    import json
-
-    return json.dumps(parts).encode()
-
-
-def decode_labels(value: str | bytes | None) -> tuple[tuple[str, str], ...]:
-    """Labels from the image table."""
-    if isinstance(value, bytes):
-        import json
-
-        parts = iter(json.loads(value))
-    else:
-        parts = iter(value.split(LABEL_SEPARATOR) if value is not None else ())
-    return tuple(zip(parts, parts, strict=False))
 
 
 def has_uncounted(connection: Connection) -> bool:

@@ -16,7 +16,7 @@ import struct
 import time
 
 from casstore.backends.local import schema
-from casstore.backends.local.tables import added_since
+from casstore.backends.local.migrations import upgrade_from
 from casstore.errors import Damaged, StorageError
 
 TYPE_CHECKING = False
@@ -74,7 +74,7 @@ def private_copy(connection: schema.Connection) -> schema.Connection:
         connection.backup(copy)
         version: int = copy.execute("PRAGMA user_version").fetchone()[0]
         if version < schema.FORMAT_VERSION:
-            copy.executescript(f"BEGIN; {added_since(version)} {schema.VERSION} COMMIT;")
+            copy.executescript(f"BEGIN; {upgrade_from(version)} COMMIT;")
     except BaseException:
         copy.close()
         raise

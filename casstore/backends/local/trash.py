@@ -7,13 +7,21 @@ emptying cost what the entry touches, whatever else is in the store.
 
 from __future__ import annotations
 
-from casstore.backends.local.schema import decode_labels, encode_labels
-from casstore.model.descriptor import MANIFEST, Descriptor
+from casstore.backends.local.tables import (
+    STATE,
+    Rows,
+    copy,
+    encode_labels,
+    fields,
+    read,
+    unless_there,
+)
+from casstore.backends.local.view import blob_state, descriptor, stored_image
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
-from casstore.model.labels import Labels
-from casstore.model.record import BlobRecord, ImageRecord
 from casstore.model.reference import Reference
-from casstore.model.trashed import KeptEntry, KeptImage, KeptName
+from casstore.model.state import StoredImage, stored
+from casstore.model.trashed import KeptEntry, KeptImage, KeptName, form_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,39 +32,46 @@ if TYPE_CHECKING:
     from casstore.model.removal import RemovalPlan
     from casstore.model.state import BlobState
 
+# ruff: noqa: S608 - all parts are constants
+_BLOB = "(SELECT id FROM blob WHERE digest = ?)"
+KEPT_IMAGE = Rows("trash_image", StoredImage, "trash", "digest", "parent", "labels", "pinned")
+KEPT_HOLDING = Rows("trash_holding", Descriptor, "image", "manifest", manifest=_BLOB)
+KEPT_NAME = Rows("trash_name", KeptName, "image", "position", "manifest", manifest=_BLOB)
+_KEEP_HOLDING = unless_there(copy("trash_holding", "holding", image="?"))
+
 TRASH = {
     "add_entry": "INSERT INTO trash (removed, expires) VALUES (?, ?)",
     "put_entry": "INSERT INTO trash (id, removed, expires) VALUES (?, ?, ?)",
-    "put_image": "INSERT INTO trash_image (trash, digest, parent, created, size, os, architecture,"
-    " variant, labels, pinned) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    "put_name": "INSERT INTO trash_name (image, position, name, manifest, tagged)"
-    " SELECT ?, ?, ?, id, ? FROM blob WHERE digest = ?",
-    "put_holding": "INSERT OR IGNORE INTO trash_holding (image, manifest, media_type)"
-    " SELECT ?, id, ? FROM blob WHERE digest = ?",
-    "keep_image": "INSERT INTO trash_image (trash, digest, parent, created, size, os, architecture,"
-    " variant, labels, pinned) SELECT ?, image.digest,"
-    " (SELECT digest FROM image AS parent WHERE parent.id = image.parent), created, size, os,"
-    " architecture, variant, labels, EXISTS (SELECT 1 FROM pin WHERE pin.image = image.id)"
-    " FROM image WHERE image.digest = ?",
-    "keep_name": "INSERT INTO trash_name (image, position, name, manifest, tagged)"
-    " SELECT ?, id, name, manifest, tagged FROM reference WHERE name = ?",
-    "keep_named": "INSERT OR IGNORE INTO trash_holding (image, manifest, media_type)"
-    " SELECT ?, holding.manifest, media_type FROM reference JOIN holding"
+    "put_image": KEPT_IMAGE.statement,
+    "put_name": unless_there(KEPT_NAME.statement),
+    "put_holding": unless_there(KEPT_HOLDING.statement),
+    "keep_image": copy(
+        "trash_image",
+        "image",
+        trash="?",
+        parent="(SELECT digest FROM image AS parent WHERE parent.id = image.parent)",
+        pinned="EXISTS (SELECT 1 FROM pin WHERE pin.image = image.id)",
+    )
+    + " FROM image WHERE image.digest = ?",
+    "keep_name": copy("trash_name", "reference", image="?", position="reference.id")
+    + " FROM reference WHERE name = ?",
+    "keep_named": f"{_KEEP_HOLDING} FROM reference JOIN holding"
     " ON holding.image = reference.image AND holding.manifest = reference.manifest WHERE name = ?",
-    "keep_manifests": "INSERT OR IGNORE INTO trash_holding (image, manifest, media_type)"
-    " SELECT ?, manifest, media_type FROM holding"
+    "keep_manifests": f"{_KEEP_HOLDING} FROM holding"
     " WHERE image = (SELECT id FROM image WHERE digest = ?)",
     "entry": "SELECT removed, expires FROM trash WHERE id = ?",
     "entry_of_name": "SELECT max(trash_image.trash) FROM trash_name"
     " JOIN trash_image ON trash_image.id = trash_name.image WHERE trash_name.name = ?",
     "entry_of_image": "SELECT max(trash) FROM trash_image WHERE digest BETWEEN ? AND ?",
-    "images_of_entry": "SELECT id, digest, parent, created, size, os, architecture, variant,"
-    " labels, pinned FROM trash_image WHERE trash = ? ORDER BY id",
-    "names_of_kept": "SELECT name, blob.digest, tagged FROM trash_name"
-    " JOIN blob ON blob.id = trash_name.manifest WHERE image = ? ORDER BY position",
-    "tops_of_kept": "SELECT media_type, blob.digest, blob.size FROM trash_holding"
-    " JOIN blob ON blob.id = trash_holding.manifest WHERE image = ? ORDER BY blob.id",
-    "held_by_kept": "SELECT blob.digest, blob.kind, blob.size, layer.file_bytes, blob.refcount"
+    "images_of_entry": f"SELECT id, pinned, {fields(StoredImage, 'trash_image', id='digest')}"
+    " FROM trash_image WHERE trash = ? ORDER BY id",
+    "names_of_kept": f"SELECT {fields(KeptName, 'trash_name', manifest='blob.digest')}"
+    " FROM trash_name JOIN blob ON blob.id = trash_name.manifest"
+    " WHERE image = ? ORDER BY position",
+    "tops_of_kept": f"SELECT {fields(Descriptor, 'blob', media_type='trash_holding.media_type')}"
+    " FROM trash_holding JOIN blob ON blob.id = trash_holding.manifest"
+    " WHERE image = ? ORDER BY blob.id",
+    "held_by_kept": f"SELECT {STATE}"
     " FROM trash_image JOIN trash_holding ON trash_holding.image = trash_image.id"
     " JOIN blob ON blob.id = trash_holding.manifest LEFT JOIN layer ON layer.blob = blob.id"
     " WHERE trash_image.trash = ?",
@@ -138,21 +153,14 @@ class TrashTables:
         return KeptEntry(number, row[0], row[1], images)
 
     def _image(self, row: Any) -> KeptImage:
-        own, raw, parent, created, size, system, architecture, variant, labels, pinned = row
+        own, pinned, *told = row
+        image = stored_image(told)
+        records = [form_of(image, descriptor(top)) for top in self._do("tops_of_kept", own)]
         names = [
-            KeptName(Reference(name), Digest.of_bytes(manifest), tagged)
-            for name, manifest, tagged in self._do("names_of_kept", own)
+            read(KeptName, name, name=Reference, manifest=Digest.of_bytes)
+            for name in self._do("names_of_kept", own)
         ]
-        records = [
-            ImageRecord(
-                Digest.of_bytes(raw), top, (BlobRecord(top.digest, top.size, MANIFEST, ()),), (),
-                created, Labels(decode_labels(labels)), system, architecture, variant, size,
-            )
-            for media_type, digest, bytes_ in self._do("tops_of_kept", own)
-            for top in [Descriptor(media_type, Digest.of_bytes(digest), bytes_)]
-        ]  # fmt: skip
-        origin = Digest.of_bytes(parent) if parent is not None else None
-        return KeptImage(Digest.of_bytes(raw), tuple(records), origin, bool(pinned), tuple(names))
+        return KeptImage(image.id, tuple(records), image.parent, bool(pinned), tuple(names))
 
     def find_name(self, name: Reference) -> int | None:
         """The newest entry with this reference."""
@@ -167,8 +175,6 @@ class TrashTables:
 
     def held_by(self, number: int) -> list[BlobState]:
         """The manifests that an entry holds, each as often as it holds it."""
-        from casstore.backends.local.view import blob_state
-
         return [blob_state(row) for row in self._do("held_by_kept", number)]
 
     # Changing
@@ -177,16 +183,16 @@ class TrashTables:
         """Write an entry as it is given; the trees of its manifests are in the index."""
         self._do("put_entry", entry.id, entry.removed, entry.expires)
         for image in entry.images:
-            first = image.records[0]
-            own = self._do(
-                "put_image", entry.id, image.id.raw, image.parent and image.parent.raw,
-                first.created, first.size, first.os, first.architecture, first.variant,
-                encode_labels(first.labels), image.pinned,
-            ).lastrowid  # fmt: skip
+            kept = stored(image.records[0])
+            parent, labels = image.parent and image.parent.raw, encode_labels(kept.labels)
+            row = KEPT_IMAGE.row(kept, entry.id, image.id.raw, parent, labels, image.pinned)
+            own = self._do("put_image", *row).lastrowid
             for record in image.records:
-                self._do("put_holding", own, record.top.media_type, record.top.digest.raw)
+                row = KEPT_HOLDING.row(record.top, own, record.top.digest.raw)
+                self._do("put_holding", *row)
             for position, name in enumerate(image.names):
-                self._do("put_name", own, position, name.name, name.tagged, name.manifest.raw)
+                row = KEPT_NAME.row(name, own, position, name.manifest.raw)
+                self._do("put_name", *row)
 
     def drop(self, number: int) -> int:
         """Remove an entry, and every blob that nothing else needs.

@@ -7,8 +7,16 @@ from __future__ import annotations
 
 from itertools import chain
 
-from casstore.backends.local.schema import KINDS, Connection, decode_labels
-from casstore.backends.local.statements import BLOBS_AT_ONCE, LISTINGS, STATEMENTS
+from casstore.backends.local.schema import Connection
+from casstore.backends.local.tables import (
+    BLOBS_AT_ONCE,
+    KINDS,
+    LISTINGS,
+    STATEMENTS,
+    decode_labels,
+    places,
+    read,
+)
 from casstore.errors import Damaged
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
@@ -20,6 +28,7 @@ from casstore.model.state import (
     LayerRecord,
     LeaseOn,
     Naming,
+    StoredImage,
     wanted_labels,
 )
 
@@ -32,7 +41,12 @@ if TYPE_CHECKING:
     from casstore.model.snapshot import Snapshot
     from casstore.model.state import LabelRoom, Listed
 
-_KNOWN = range(len(KINDS))
+_TAR = "application/vnd.oci.image.layer.v1.tar"
+_KINDS = dict(enumerate(KINDS))
+_ID, _PARENT, _LABELS = places(ImageFacts, "id", "parent", "labels")
+_DIGEST, _KIND = places(BlobState, "digest", "kind")
+_LAYER, _MEDIA_TYPE, _DIFF_ID = places(LayerRecord, "digest", "media_type", "diff_id")
+(_TOP,) = places(Descriptor, "digest")
 
 
 class _Snapshot:
@@ -155,7 +169,10 @@ class SqliteView:
     def needs_and_layers_of(self, blob: Digest) -> list[tuple[Digest, LayerRecord | None]]:
         """What a document needs in document order, each with the layer that it is, if it is one."""
         rows = self._rows("needs_and_layers_of", blob.raw)
-        return [(Digest.of_bytes(row[0]), _layer(row) if row[3] else None) for row in rows]
+        return [
+            (Digest.of_bytes(row[_LAYER]), _layer(row) if row[_MEDIA_TYPE] is not None else None)
+            for row in rows
+        ]
 
     def facts_of(self, image: Digest) -> ImageFacts:
         return facts(self._one("facts_of", image.raw))
@@ -175,10 +192,8 @@ class SqliteView:
         row = self._one("blob_state", blob.raw)
         return blob_state(row) if row else None
 
-    def platform_of(self, image: Digest) -> tuple[str, str, str]:
-        """os, architecture and variant of an image."""
-        row: tuple[str, str, str] = self._one("platform_of", image.raw)
-        return row
+    def stored_image(self, image: Digest) -> StoredImage:
+        return stored_image(self._one("stored_image", image.raw))
 
     def blob_size(self, blob: Digest) -> int | None:
         """Bytes as stored, or None for a blob that the index does not know."""
@@ -195,12 +210,12 @@ class SqliteView:
 
     def tops_of(self, image: Digest) -> list[Descriptor]:
         """Descriptors of the manifests (or the index) that the image holds, oldest first."""
-        return [_descriptor(row) for row in self._rows("tops_of", image.raw)]
+        return [descriptor(row) for row in self._rows("tops_of", image.raw)]
 
     def top_named(self, name: Reference) -> Descriptor | None:
         """Descriptor of the manifest that a reference names."""
         row = self._one("top_named", name)
-        return _descriptor(row) if row else None
+        return descriptor(row) if row else None
 
     def last_tagged(self, image: Digest) -> int | None:
         """When somebody last tagged the image (ns); 0 or None if nobody did."""
@@ -278,7 +293,7 @@ class SqliteView:
     def all_tops(self) -> Iterator[tuple[Digest, Descriptor]]:
         """Image and the manifest or index that it holds, an image's oldest first."""
         rows = self.connection.execute(LISTINGS["all_tops"])
-        return ((Digest.of_bytes(row[0]), _descriptor(row[1:])) for row in rows)
+        return ((Digest.of_bytes(row[0]), descriptor(row[1:])) for row in rows)
 
     def stored_bytes(self) -> int:
         """Bytes of all blobs that the index knows."""
@@ -319,32 +334,50 @@ def _newest_first(image: ImageFacts) -> tuple[int, Digest]:
     return (-(image.created // 1_000_000_000) if image.created is not None else 1 << 62, image.id)
 
 
-def blob_state(row: Any) -> BlobState:
-    """A blob from a row of digest, kind, size, file bytes and count. Raises Damaged."""
-    raw, kind, size, file_bytes, refcount = row
-    if kind not in _KNOWN:
-        raise Damaged("casstore.db has a blob of no known kind; run: casstore fsck --rebuild")
-    return BlobState._make((Digest.of_bytes(raw), KINDS[kind], size, file_bytes or 0, refcount))
+def blob_state(row: Sequence[Any]) -> BlobState:
+    """A blob from its row. Raises Damaged."""
+    values = [*row]
+    try:
+        values[_KIND] = _KINDS[values[_KIND]]
+    except KeyError:
+        text = "casstore.db has a blob of no known kind; run: casstore fsck --rebuild"
+        raise Damaged(text) from None
+    values[_DIGEST] = Digest.of_bytes(values[_DIGEST])
+    return BlobState._make(values)
 
 
-def facts(row: Any, room: LabelRoom | None = None) -> ImageFacts:
-    """An image from a row of digest, parent's digest, creation time, size and labels."""
-    raw, parent, created, size, labels = row
-    origin = Digest.of_bytes(parent) if parent is not None else None
-    wanted = wanted_labels(decode_labels(labels), room)
-    return ImageFacts._make((Digest.of_bytes(raw), origin, created, size, wanted))
+def facts(row: Sequence[Any], room: LabelRoom | None = None) -> ImageFacts:
+    """An image from its row."""
+    values = [*row]
+    values[_ID] = Digest.of_bytes(values[_ID])
+    if values[_PARENT] is not None:
+        values[_PARENT] = Digest.of_bytes(values[_PARENT])
+    values[_LABELS] = wanted_labels(decode_labels(values[_LABELS]), room)
+    return ImageFacts._make(values)
 
 
-def _descriptor(row: Any) -> Descriptor:
-    media_type, raw, size = row
-    return Descriptor(media_type, Digest.of_bytes(raw), size)
+def stored_image(row: Sequence[Any]) -> StoredImage:
+    """All that is kept of an image, from its row."""
+    return read(StoredImage, row, id=Digest.of_bytes, parent=_digest_or_none, labels=decode_labels)
 
 
-def _layer(row: Any) -> LayerRecord | None:
+def _digest_or_none(value: bytes | None) -> Digest | None:
+    return Digest.of_bytes(value) if value is not None else None
+
+
+def descriptor(row: Sequence[Any]) -> Descriptor:
+    """A manifest or an index, from its row."""
+    values = [*row]
+    values[_TOP] = Digest.of_bytes(values[_TOP])
+    return Descriptor._make(values)
+
+
+def _layer(row: Sequence[Any] | None) -> LayerRecord | None:
     if row is None:
         return None
-    raw, size, compression, diff_id, diff_size, file_bytes = row
-    media_type = "application/vnd.oci.image.layer.v1.tar" + (compression and "+" + compression)
-    return LayerRecord(
-        Digest.of_bytes(raw), size, media_type, Digest.of_bytes(diff_id), diff_size, file_bytes
-    )
+    values = [*row]
+    values[_LAYER] = Digest.of_bytes(values[_LAYER])
+    values[_DIFF_ID] = Digest.of_bytes(values[_DIFF_ID])
+    compression = values[_MEDIA_TYPE]
+    values[_MEDIA_TYPE] = f"{_TAR}+{compression}" if compression else _TAR
+    return LayerRecord._make(values)

@@ -5,7 +5,7 @@ For a rule that looks at every image (`rules/snapshot.py`). A reader: no lock, o
 
 from __future__ import annotations
 
-from casstore.backends.local.schema import decode_labels
+from casstore.backends.local.tables import STATE, decode_labels, fields, places
 from casstore.backends.local.view import blob_state
 from casstore.model.digest import Digest
 from casstore.model.reference import Reference
@@ -15,19 +15,24 @@ from casstore.model.state import Attached, BlobState, ImageFacts, LeaseOn, wante
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from casstore.backends.local.view import SqliteView
     from casstore.model.state import LabelRoom
 
+# ruff: noqa: S608 - all parts are constants
+_FACTS = fields(ImageFacts, "image", id="digest")  # a parent by its row number
+_UNLABELLED = fields(ImageFacts, "image", id="digest", labels="NULL")
+_ID, _PARENT, _LABELS = places(ImageFacts, "id", "parent", "labels")
+
 # Whole tables on purpose, in the order of a key.
 TABLES = {
-    "images": "SELECT id, digest, parent, created, size, labels FROM image ORDER BY id",
-    "images_without_labels": "SELECT id, digest, parent, created, size, NULL FROM image"
-    " ORDER BY id",
+    "images": f"SELECT id, {_FACTS} FROM image ORDER BY id",
+    "images_without_labels": f"SELECT id, {_UNLABELLED} FROM image ORDER BY id",
     "references": "SELECT image, name, manifest FROM reference ORDER BY id",
     "leases": "SELECT image, name FROM lease WHERE expires IS NULL OR expires > ? ORDER BY name",
     "holdings": "SELECT image, manifest FROM holding ORDER BY image, manifest",
-    "blobs": "SELECT blob.id, digest, kind, size, layer.file_bytes, refcount"
+    "blobs": f"SELECT blob.id, {STATE}"
     " FROM blob LEFT JOIN layer ON layer.blob = blob.id ORDER BY blob.id",
     "edges": "SELECT parent, child FROM edge ORDER BY parent, position",
     "subjects": "SELECT manifest, subject.digest FROM subject"
@@ -53,12 +58,15 @@ def read_snapshot(
     connection = view.connection
     with view.snapshot():
         found = connection.execute(TABLES["images" if room != {} else "images_without_labels"])
-        images = [(*row, wanted_labels(decode_labels(labels), room)) for *row, labels in found]
-        digests = {row[0]: Digest.of_bytes(row[1]) for row in images}
-        facts = [
-            ImageFacts(digests[own], digests.get(parent), created, size, labels)
-            for own, _, parent, created, size, labels in images
-        ]
+        images: dict[int, list[Any]] = {}
+        digests: dict[int, Digest] = {}
+        for own, *row in found:
+            images[own] = row
+            digests[own] = row[_ID] = Digest.of_bytes(row[_ID])
+            row[_LABELS] = wanted_labels(decode_labels(row[_LABELS]), room)
+        for row in images.values():
+            row[_PARENT] = digests.get(row[_PARENT])
+        facts = map(ImageFacts._make, images.values())
         blobs: dict[int, BlobState] = {}
         for own, *row in connection.execute(TABLES["blobs"]):
             blobs[own] = blob_state(row)

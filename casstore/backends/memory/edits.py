@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 from casstore.backends.memory.tables import BlobRow, ImageRow, NameRow, Tables
 from casstore.backends.memory.view import MemoryTrash, MemoryView
 from casstore.errors import Damaged, NotFound
-from casstore.model.descriptor import MANIFEST
-from casstore.model.labels import Labels
 from casstore.model.published import Published
-from casstore.model.record import BlobRecord, ImageRecord
 from casstore.model.reference import Reference, subject_of
-from casstore.model.trashed import KeptEntry, KeptImage, KeptName
+from casstore.model.state import stored
+from casstore.model.trashed import KeptEntry, KeptImage, KeptName, form_of
 from casstore.rules.removal import plan_unnamed
 
 if TYPE_CHECKING:
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
 
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
+    from casstore.model.record import ImageRecord
     from casstore.model.removal import RemovalPlan
 
 EXPIRED_AT_ONCE = 16  # entries of the trash
@@ -89,12 +88,10 @@ class MemoryEdits(MemoryView):
                 tables.blobs[blob.digest] = row._replace(layer=layer)
         own = tables.images.get(image.id)
         if own is None:
-            own = ImageRow(
-                image.created, image.size, image.os, image.architecture, image.variant,
-                tuple(image.labels), None, (),
-            )  # fmt: skip
+            own = ImageRow(stored(image), ())
         elif fuller:
-            own = own._replace(size=max(own.size, image.size))
+            size = max(own.stored.size, image.size)
+            own = own._replace(stored=own.stored._replace(size=size))
         tables.images[image.id] = own
         self._hold(image.id, image.top)
         if image.subject is not None:
@@ -154,8 +151,12 @@ class MemoryEdits(MemoryView):
                 self.apply(plan_unnamed(self, image, manifest))
 
     def link_parent(self, child: Digest, parent: Digest) -> None:
+        self._set_parent(child, parent)
+
+    def _set_parent(self, child: Digest, parent: Digest | None) -> None:
         images = self.edited().images
-        images[child] = images[child]._replace(parent=parent)
+        row = images[child]
+        images[child] = row._replace(stored=row.stored._replace(parent=parent))
 
     def set_pin(self, image: Digest, *, pinned: bool) -> None:
         tables = self.edited()
@@ -188,7 +189,7 @@ class MemoryEdits(MemoryView):
         tables.pins -= {image}
         tables.leases = {n: held for n, held in tables.leases.items() if held[0] != image}
         for child in list(self.children_of(image)):
-            tables.images[child] = tables.images[child]._replace(parent=None)
+            self._set_parent(child, None)
 
     def _free(self, blobs: Iterable[Digest]) -> None:
         """Let go of blobs; a document comes before what it needs."""
@@ -341,7 +342,7 @@ class MemoryBin:
 
     def _image(self, image: Digest) -> KeptImage:
         tables = self._index.edited()
-        return KeptImage(image, (), tables.images[image].parent, image in tables.pins, ())
+        return KeptImage(image, (), tables.images[image].stored.parent, image in tables.pins, ())
 
     def _with(self, kept: KeptImage, manifests: Iterable[Digest]) -> KeptImage:
         """The image with these manifests too."""
@@ -350,9 +351,5 @@ class MemoryBin:
         there = {record.top.digest: record for record in kept.records}
         for top in row.tops:
             if top.digest in manifests and top.digest not in there:
-                blobs = (BlobRecord(top.digest, top.size, MANIFEST, ()),)
-                there[top.digest] = ImageRecord(
-                    kept.id, top, blobs, (), row.created, Labels(row.labels), row.os,
-                    row.architecture, row.variant, row.size,
-                )  # fmt: skip
+                there[top.digest] = form_of(row.stored, top)
         return kept._replace(records=tuple(there[b] for b in tables.blobs if b in there))

@@ -13,7 +13,7 @@ from typing import Any
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
 from casstore.model.reference import Reference
-from casstore.model.state import LayerRecord
+from casstore.model.state import LayerRecord, StoredImage
 from casstore.model.trashed import KeptEntry
 from casstore.startup.value import Value
 
@@ -30,13 +30,7 @@ class BlobRow(Value):
 class ImageRow(Value):
     """An image; its manifests in the order in which they came."""
 
-    created: int | None
-    size: int
-    os: str
-    architecture: str
-    variant: str
-    labels: tuple[tuple[str, str], ...]
-    parent: Digest | None
+    stored: StoredImage
     tops: tuple[Descriptor, ...]
 
 

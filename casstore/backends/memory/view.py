@@ -21,10 +21,10 @@ from casstore.model.state import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from casstore.backends.memory.tables import ImageRow, Tables
+    from casstore.backends.memory.tables import Tables
     from casstore.model.digest import Digest
     from casstore.model.reference import Reference
-    from casstore.model.state import LabelRoom
+    from casstore.model.state import LabelRoom, StoredImage
     from casstore.model.trashed import KeptEntry
 
 _SECOND = 1_000_000_000
@@ -81,10 +81,11 @@ class MemoryView:
 
     def parent_of(self, image: Digest) -> Digest | None:
         row = self._tables.images.get(image)
-        return row.parent if row is not None else None
+        return row.stored.parent if row is not None else None
 
     def children_of(self, image: Digest) -> Iterator[Digest]:
-        return iter([one for one, row in self._tables.images.items() if row.parent == image])
+        images = self._tables.images
+        return iter([one for one, row in images.items() if row.stored.parent == image])
 
     def referrers_of(self, manifest: Digest) -> Sequence[Digest]:
         referring = {of for of, told in self._tables.subjects.items() if manifest in told}
@@ -116,11 +117,10 @@ class MemoryView:
         return image in self._tables.pins
 
     def facts_of(self, image: Digest) -> ImageFacts:
-        return _facts(image, self._tables.images[image])
+        return _facts(self._tables.images[image].stored)
 
-    def platform_of(self, image: Digest) -> tuple[str, str, str]:
-        row = self._tables.images[image]
-        return row.os, row.architecture, row.variant
+    def stored_image(self, image: Digest) -> StoredImage:
+        return self._tables.images[image].stored
 
     def top_named(self, name: Reference) -> Descriptor | None:
         row = self._tables.names.get(name)
@@ -151,11 +151,12 @@ class MemoryView:
         return found
 
     def all_images(self, room: LabelRoom | None = None) -> Sequence[ImageFacts]:
-        rows = self._tables.images.items()
-        return sorted((_facts(image, row, room) for image, row in rows), key=_newest_first)
+        rows = self._tables.images.values()
+        return sorted((_facts(row.stored, room) for row in rows), key=_newest_first)
 
     def all_parents(self) -> set[Digest]:
-        return {row.parent for row in self._tables.images.values() if row.parent is not None}
+        parents = {row.stored.parent for row in self._tables.images.values()}
+        return {parent for parent in parents if parent is not None}
 
     def all_referrers(self) -> set[Digest]:
         return {image for image in self._tables.images if self.subjects_of(image)}
@@ -287,7 +288,7 @@ class MemoryView:
         view = MemoryView(lambda: still, now=now, hard=hard)
         images = list(still.images)
         return Snapshot(
-            facts=[_facts(image, still.images[image], room) for image in images],
+            facts=[_facts(row.stored, room) for row in still.images.values()],
             names={image: list(view.references_of(image)) for image in images},
             leases={image: list(view.leases_on(image)) for image in images},
             pinned=still.pins,
@@ -357,9 +358,9 @@ class MemoryTrash:
         return min(self._entries, default=None)
 
 
-def _facts(image: Digest, row: ImageRow, room: LabelRoom | None = None) -> ImageFacts:
-    labels = wanted_labels(row.labels, room)
-    return ImageFacts(image, row.parent, row.created, row.size, labels)
+def _facts(image: StoredImage, room: LabelRoom | None = None) -> ImageFacts:
+    wanted = image._replace(labels=wanted_labels(image.labels, room))
+    return ImageFacts._make([getattr(wanted, name) for name in ImageFacts._fields])
 
 
 def _newest_first(image: ImageFacts) -> tuple[int, Digest]:

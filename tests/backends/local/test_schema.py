@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from casstore.backends.local import schema, tables
+from casstore.backends.local import schema
 from casstore.backends.local.edits import EDITS
 from casstore.backends.local.leaving import LEAVING
-from casstore.backends.local.statements import LISTINGS, STATEMENTS
+from casstore.backends.local.tables import STATEMENTS
 from casstore.backends.local.trash import TRASH
 from casstore.errors import Damaged, NotAStore, StorageError
 
@@ -52,62 +52,6 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(NotAStore, match="use a newer casstore"):
         schema.connect(path, writable=True)
-
-
-def make_old(path: str) -> None:
-    """A database as the casstore of format version 1 made it."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.executescript(
-            f"PRAGMA journal_mode = WAL; {tables.FIRST}"
-            f" PRAGMA application_id = {schema.APPLICATION_ID}; PRAGMA user_version = 1;"
-        )
-
-
-def tables_of(connection: sqlite3.Connection) -> set[str]:
-    return {row[0] for row in connection.execute("SELECT sql FROM sqlite_schema WHERE sql != ''")}
-
-
-def test_a_change_brings_an_old_database_up_to_what_a_new_one_is(tmp_path: Path) -> None:
-    old, new = str(tmp_path / "old.db"), str(tmp_path / "new.db")
-    make_old(old)
-    schema.create(new)
-
-    schema.connect(old, writable=True, upgrade=True).close()
-
-    with closing(sqlite3.connect(old)) as upgraded, closing(sqlite3.connect(new)) as fresh:
-        assert tables_of(upgraded) == tables_of(fresh)
-    with closing(schema.connect(old, writable=False)) as connection:
-        assert schema.is_current(connection)
-
-
-def test_an_upgrade_that_fails_leaves_the_old_database(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = str(tmp_path / "casstore.db")
-    make_old(path)
-    with closing(sqlite3.connect(path)) as connection:
-        before = tables_of(connection)
-    monkeypatch.setitem(tables.ADDED, 3, ("", "no SQL;"))
-
-    with pytest.raises(Damaged):
-        schema.connect(path, writable=True, upgrade=True)
-
-    with closing(sqlite3.connect(path)) as connection:
-        assert tables_of(connection) == before
-        assert connection.execute("PRAGMA user_version").fetchone()[0] == 1
-
-
-def test_a_reader_sees_an_old_database_as_a_new_one_and_writes_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "casstore.db"
-    make_old(str(path))
-    before = path.read_bytes()
-
-    with closing(schema.connect(str(path), writable=False)) as connection:
-        assert connection.execute("SELECT count(*) FROM pin").fetchone()[0] == 0
-        for name, statement in (STATEMENTS | LISTINGS).items():
-            assert connection.execute(statement, [None] * statement.count("?")), name
-        assert not schema.is_current(connection)
-    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 1000])
