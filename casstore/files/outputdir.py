@@ -2,9 +2,10 @@
 
 It is made beside its place under another name, flushed, and renamed there; rename(2) puts it over
 an empty directory, too. A mount point, or a directory in one that this user may not write, cannot
-be replaced: there it is made inside, and its parts are moved up, the last being the one that makes
-it a layout. What a process that was killed leaves of either is locked by nobody, and the next
-command for the same place removes it.
+be replaced: there it is made inside, and its parts are moved up, the last being the one without
+which the directory is nothing. What a process that was killed leaves of either is locked by nobody,
+and the next command for the same place removes it: a list, flushed before the first part moved,
+says which those were.
 """
 
 from __future__ import annotations
@@ -22,18 +23,19 @@ from casstore.files.trees import remove_tree
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ELSEWHERE = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))  # no directory can be made there
+_LIST = ".casstore-parts"  # in what is made inside: names, each ended by a NUL
 
 
 class OutputDirectory:
     """A context manager; what it yields is an empty directory to write to."""
 
-    def __init__(self, path: str, parts: tuple[str, ...]) -> None:
-        """`parts` are the names that it will have, in the order in which they may appear.
+    def __init__(self, path: str, last: str) -> None:
+        """`last` is the name of the part that appears after all others.
 
         Raises:
             Refused: there is something at `path` that is no empty directory.
         """
-        self._shown, self._path, self._parts = path, os.path.realpath(path), parts
+        self._shown, self._path, self._last = path, os.path.realpath(path), last
         self._above, name = os.path.split(self._path)
         self._prefix = f".casstore-{sha256(os.fsencode(name)).hexdigest()[:16]}-"
         self._remove_dead(self._above)
@@ -45,6 +47,7 @@ class OutputDirectory:
             raise self._refusal()
         self._inside = False
         self._staging, self._descriptor = "", -1
+        self._parts: list[str] = []
 
     def _refusal(self) -> Refused:
         return Refused(f"{quote(self._shown)} is there already and is no empty directory")
@@ -84,6 +87,7 @@ class OutputDirectory:
     def __exit__(self, kind: object, value: object, trace: object) -> None:
         try:
             if kind is None:
+                self._parts = self._listed_parts() if self._inside else []
                 durable.sync_tree(self._staging)
                 self._install()
         except BaseException:
@@ -92,6 +96,13 @@ class OutputDirectory:
         if kind is not None:
             self._abandon()
         os.close(self._descriptor)
+
+    def _listed_parts(self) -> list[str]:
+        """The parts to be moved up, the last one last; the list of them is written down."""
+        names = sorted(os.listdir(self._staging), key=lambda name: (name == self._last, name))
+        with open(os.path.join(self._staging, _LIST), "xb") as file:
+            file.writelines(os.fsencode(name) + b"\0" for name in names)
+        return names
 
     def _install(self) -> None:
         if not self._inside:
@@ -102,23 +113,27 @@ class OutputDirectory:
                     raise
                 raise self._refusal() from None  # another process was quicker
             return
-        for part in self._parts:
-            moved = os.path.join(self._staging, part), os.path.join(self._path, part)
-            durable.publish([moved], self._path)
-        os.rmdir(self._staging)
+        *others, last = [
+            (os.path.join(self._staging, part), os.path.join(self._path, part))
+            for part in self._parts
+        ]
+        durable.publish(others, self._path)
+        durable.publish([last], self._path)
+        remove_tree(self._staging)
         durable.sync_directory(self._path)
 
     def _abandon(self) -> None:
         """Take everything back; the first error is the one to tell."""
         if self._inside:
-            self._remove_parts()
+            self._remove_parts(self._staging, self._parts)
         remove_tree(self._staging)
 
-    def _remove_parts(self) -> None:
-        """Remove what was put into a directory in place, unless it is whole."""
-        if not os.path.lexists(os.path.join(self._path, self._parts[-1])):
-            for part in self._parts:
-                remove_tree(os.path.join(self._path, part))
+    def _remove_parts(self, staging: str, parts: list[str]) -> None:
+        """Remove what was moved out of `staging` into this place, unless that is whole."""
+        if parts and not os.path.lexists(os.path.join(self._path, parts[-1])):
+            for part in parts:
+                if not os.path.lexists(os.path.join(staging, part)):
+                    remove_tree(os.path.join(self._path, part))
 
     def _remove_dead(self, directory: str) -> None:
         """Remove what a process that was killed has left of this output."""
@@ -135,9 +150,24 @@ class OutputDirectory:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if directory == self._path:
-                    self._remove_parts()
+                    self._remove_parts(path, self._dead_parts(path, os.fstat(descriptor).st_uid))
                 remove_tree(path)
             except OSError:
                 pass  # it is being written
             finally:
                 os.close(descriptor)
+
+    def _dead_parts(self, staging: str, owner: int) -> list[str]:
+        """The parts that a process which was killed had written down before it moved the first.
+
+        A list that neither this user nor the owner of the place has written says nothing of what
+        may be removed.
+        """
+        if owner not in (os.geteuid(), os.stat(self._path).st_uid):
+            return []
+        try:
+            with open(os.path.join(staging, _LIST), "rb") as file:
+                *names, _ = file.read().split(b"\0")
+        except FileNotFoundError:
+            return []
+        return [os.path.basename(os.fsdecode(name)) for name in names]

@@ -71,13 +71,13 @@ def write_saved(
         task = progress.task("Saving", _expected(view, saved, plain=format == DOCKER))
     try:
         if format == OCI_DIRECTORY:
-            from casstore.transfer.ocilayout_out import LAYOUT_PARTS, write_oci_directory
+            from casstore.transfer.ocilayout_out import LAST, write_oci_directory
 
             if not isinstance(out, str):
                 raise UsageError("a layout directory needs a path")
             from casstore.files.outputdir import OutputDirectory
 
-            with OutputDirectory(out, LAYOUT_PARTS) as staging:
+            with OutputDirectory(out, LAST) as staging:
                 write_oci_directory(staging, saved, blobs, link=durable.share, task=task)
                 _finish(task)
             return

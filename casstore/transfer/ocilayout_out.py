@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 BLOBS = "blobs/sha256"
-LAYOUT_PARTS = ("blobs", "index.json", "oci-layout")  # the last one says that it is a layout
+LAST = "oci-layout"  # it says that a directory is a layout
 
 _FICLONE = 0x40049409  # linux/fs.h
 

@@ -14,7 +14,7 @@ from casstore.errors import Refused
 from casstore.files import durable
 from casstore.files.outputdir import OutputDirectory
 
-PARTS = ("blobs", "index.json", "oci-layout")
+LAST = "oci-layout"
 
 
 def fill(staging: str) -> None:
@@ -24,7 +24,7 @@ def fill(staging: str) -> None:
 
 
 def write(path: Path) -> None:
-    with OutputDirectory(str(path), PARTS) as staging:
+    with OutputDirectory(str(path), LAST) as staging:
         fill(staging)
 
 
@@ -58,8 +58,27 @@ def with_a_systems_file(path: Path) -> None:
     (path / "lost+found").mkdir()
 
 
+def stop_after(calls: int, action: Callable[[], None]) -> None:
+    """Do it, in a process that is killed at the call with that number to whatever makes it last."""
+    left = [calls]
+    places: list[tuple[object, str]] = [
+        (os, "rename"), (durable, "publish"), (durable, "sync_directory"), (durable, "sync_files")
+    ]  # fmt: skip
+    for place, name in places:
+        do = getattr(place, name)
+
+        def counted(*words: object, do: Callable[..., object] = do) -> object:
+            if not left[0]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left[0] -= 1
+            return do(*words)
+
+        setattr(place, name, counted)
+    action()
+
+
 @pytest.mark.parametrize("there", [absent, empty, with_a_systems_file])
-@pytest.mark.parametrize("calls", range(8))
+@pytest.mark.parametrize("calls", range(14))
 def test_a_process_that_is_killed_leaves_all_or_nothing_and_the_next_one_works(
     tmp_path: Path, there: Callable[[Path], None], calls: int
 ) -> None:
@@ -67,21 +86,7 @@ def test_a_process_that_is_killed_leaves_all_or_nothing_and_the_next_one_works(
     there(out)
     before = tree(tmp_path)
 
-    def stop_after() -> None:
-        left = [calls]
-        for name in ("publish", "sync_directory", "sync_files"):
-            do = getattr(durable, name)
-
-            def counted(*words: object, do: Callable[..., object] = do) -> object:
-                if not left[0]:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                left[0] -= 1
-                return do(*words)
-
-            setattr(durable, name, counted)
-        write(out)
-
-    killed(stop_after)
+    killed(lambda: stop_after(calls, lambda: write(out)))
     is_layout = (out / "oci-layout").exists()
     if is_layout:
         with pytest.raises(Refused, match="no empty directory"):
@@ -93,6 +98,45 @@ def test_a_process_that_is_killed_leaves_all_or_nothing_and_the_next_one_works(
     assert tree(tmp_path) == sorted(["out", *(f"out/{name}" for name in WHOLE), *strangers])
 
 
+@pytest.mark.parametrize("calls", range(14))
+def test_what_another_output_left_half_written_in_place_goes_whatever_its_parts(
+    tmp_path: Path, calls: int
+) -> None:
+    out = tmp_path / "out"
+    with_a_systems_file(out)
+
+    def write_other() -> None:
+        with OutputDirectory(str(out), "manifest.json") as staging:
+            for name in ("manifest.json", "0a1b", "version"):
+                Path(staging, name).write_text(name)
+
+    killed(lambda: stop_after(calls, write_other))
+    is_whole = (out / "manifest.json").exists()
+    if is_whole:
+        with pytest.raises(Refused, match="no empty directory"):
+            write(out)
+    else:
+        write(out)
+
+    parts = ["0a1b", "manifest.json", "version"] if is_whole else WHOLE
+    assert tree(out) == sorted(["lost+found", *parts])
+
+
+def test_a_list_that_a_stranger_left_in_the_place_removes_nothing(tmp_path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("only root gives a directory away")
+    out = tmp_path / "out"
+    with_a_systems_file(out)
+    killed(lambda: stop_after(8, lambda: write(out)))
+    assert "index.json" in tree(out) and LAST not in tree(out)
+    (planted,) = out.glob(".casstore-*")
+    os.chown(planted, 1, 1)
+
+    with pytest.raises(Refused, match="no empty directory"):
+        write(out)
+    assert "index.json" in tree(out)
+
+
 def test_a_directory_that_is_replaced_keeps_its_mode(tmp_path: Path) -> None:
     empty(tmp_path / "out")
     write(tmp_path / "out")
@@ -101,7 +145,7 @@ def test_a_directory_that_is_replaced_keeps_its_mode(tmp_path: Path) -> None:
 
 
 def write_and_fail(path: Path) -> None:
-    with OutputDirectory(str(path), PARTS) as staging:
+    with OutputDirectory(str(path), LAST) as staging:
         fill(staging)
         raise ZeroDivisionError
 
@@ -114,9 +158,9 @@ def test_an_error_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_what_another_process_is_writing_is_left_alone(tmp_path: Path) -> None:
-    with OutputDirectory(str(tmp_path / "out"), PARTS) as staging:
+    with OutputDirectory(str(tmp_path / "out"), LAST) as staging:
         fill(staging)
-        second = OutputDirectory(str(tmp_path / "out"), PARTS)
+        second = OutputDirectory(str(tmp_path / "out"), LAST)
         fill(second.__enter__())
         assert tree(Path(staging)) == WHOLE
     with pytest.raises(Refused):
