@@ -1,48 +1,31 @@
 """OCI layouts in, as directory or archive: every blob kept byte for byte.
 
 Each descriptor in `index.json` becomes an arrival: a manifest, or an index with all that it
-holds. The tree is walked twice: first to find every layer and stage every document, then, when
-all layers have been verified together, to build the records.
-
-A layout may have an index with the manifests of platforms whose blobs it lacks: `docker save` and
-`ctr images export` write them. Such a platform is left out as long as there is another one.
-What is listed and is no image at all is kept as it is.
+holds (archivedtree.py). What is listed and is no image at all is kept as it is.
 
 Names: see layoutnames.py. A `manifest.json` beside `index.json`: see hybrid.py.
 """
 
 from __future__ import annotations
 
-import hashlib
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from casstore.errors import Refused, quote
-from casstore.model import document, mediatype
+from casstore.model import document
 from casstore.model.descriptor import Descriptor
-from casstore.model.digest import Digest, sha256
+from casstore.model.digest import Digest
 from casstore.model.document import MAX_DOCUMENT, MAX_INDEX_JSON, Fields
-from casstore.model.imagetree import check_digest, check_size, is_document, missing, read_tree
-from casstore.model.manifest import (
-    INDEX_JSON,
-    OCI_LAYOUT,
-    Index,
-    Manifest,
-    parse_document,
-    parse_index_json,
-)
-from casstore.model.platform import shown
+from casstore.model.imagetree import is_document
+from casstore.model.manifest import INDEX_JSON, OCI_LAYOUT, parse_index_json
 from casstore.model.record import Arrival
 from casstore.model.shape import Keys
-from casstore.model.state import LayerRecord
 from casstore.transfer import hybrid
+from casstore.transfer.archivedtree import is_in, stage_trees
 from casstore.transfer.dockerarchive import MANIFEST_JSON, read_items, read_manifest_json
-from casstore.transfer.gathering import Gathering
-from casstore.transfer.keeping import KeepJob, keep_layers
 from casstore.transfer.layoutnames import arrivals_of
-from casstore.transfer.membername import NoSuchMember
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable
 
     from casstore.ports.ingest import Intake
     from casstore.transfer.archive import Archive
@@ -50,8 +33,6 @@ if TYPE_CHECKING:
 
 LAYOUT_VERSION = "1.0.0"
 LAYOUT_FILE = Keys({}, "imageLayoutVersion")
-
-_COPY = 1 << 20
 
 
 def read_layout(
@@ -81,17 +62,16 @@ def read_layout(
     items = read_manifest_json(archive) if archive.has(MANIFEST_JSON) else []
     if items and hybrid.says_it_all(archive, index, items, blob_name):
         return read_items(archive, items, intake, compression, any_os=True)
-    tops = list(dict.fromkeys(entry.descriptor for entry in index.manifests))
-    jobs = _FirstWalk(archive, intake, {top.digest for top in tops}, notices, link=link)
-    tops = [top for top in tops if is_document(top) or jobs.has_other(top)]
-    for top in tops:
-        read_tree(top, jobs)
-    records = keep_layers(list(jobs.layers.values()), intake, pulse=pulse)
-    layers = dict(zip(jobs.layers, records, strict=True))
-    second = _SecondWalk(jobs, layers)
-    gathering = Gathering()
-    images = {top: gathering.image(read_tree(top, second)) for top in tops}
-    arrivals = arrivals_of(index.manifests, images, archive.stem, notices)
+    tops = [
+        top
+        for top in dict.fromkeys(entry.descriptor for entry in index.manifests)
+        if is_document(top) or _has_other(top, archive, intake, notices)
+    ]
+    records = stage_trees(
+        tops, archive, intake, notices,
+        name_of=lambda blob: blob_name(blob.digest), link=link, pulse=pulse,
+    )  # fmt: skip
+    arrivals = arrivals_of(index.manifests, records, archive.stem, notices)
     return hybrid.merged(archive, arrivals, items, intake, compression)
 
 
@@ -111,190 +91,12 @@ def blob_name(digest: Digest) -> str:
     return f"blobs/sha256/{digest.hex}"
 
 
-class _FirstWalk:
-    """A `TreeReader` that stages documents and other blobs, and notes the layers to be kept."""
-
-    def __init__(
-        self,
-        archive: Archive,
-        intake: Intake,
-        tops: Collection[Digest],
-        notices: list[str],
-        *,
-        link: bool,
-    ) -> None:
-        self.archive = archive
-        self.intake = intake
-        self._tops = tops
-        self._notices = notices
-        self._left_out: set[Digest] = set()  # manifests of platforms whose blobs are not here
-        self.layers: dict[Digest, KeepJob] = {}
-        self._link = link
-        self._position = 0  # of the next layer in the manifest being read
-
-    def document(self, descriptor: Descriptor) -> bytes | None:
-        self._position = 0
-        if descriptor.digest in self._left_out:
-            return None
-        data = self._bytes(descriptor)
-        if data is not None:
-            if mediatype.is_index(descriptor.media_type):
-                self._leave_out(descriptor, data)
-            self.intake.add(data)
-        return data
-
-    def _bytes(self, descriptor: Descriptor) -> bytes | None:
-        if not self._has(descriptor):
-            stored = self.intake.has(descriptor.digest) is not None
-            return self.intake.read(descriptor.digest) if stored else None
-        name = blob_name(descriptor.digest)
-        check_size(descriptor, self.archive.size(name))
-        data = self.archive.read(name, MAX_DOCUMENT)
-        # Checked by the caller too, but nothing wrong is ever staged.
-        check_digest(descriptor, sha256(data))
-        return data
-
-    def _leave_out(self, descriptor: Descriptor, data: bytes) -> None:
-        """Note the platforms of an index that lack blobs, if there is another that lacks none."""
-        index = parse_document(data, descriptor)
-        assert isinstance(index, Index)
-        lacking: dict[Digest, str] = {}
-        whole = False
-        for entry in index.manifests:
-            child, platform = entry.descriptor, entry.platform
-            if (
-                not is_document(child)
-                or child.digest in self._tops
-                or (below := self._bytes(child)) is None
-            ):
-                continue
-            gap = self._gap(parse_document(below, child))
-            if gap is None:
-                whole = whole or platform is None or platform.os != "unknown"  # an attestation
-            else:
-                called = shown(platform) if platform is not None else child.digest.short
-                lacking[child.digest] = (
-                    f"index {descriptor.digest.short} comes without {called}: blob {gap.digest} "
-                    "is missing"
-                )
-        if whole:
-            self._left_out.update(lacking)
-            self._notices += lacking.values()
-
-    def _gap(self, document: Manifest | Index) -> Descriptor | None:
-        """A blob that a manifest needs and that is nowhere."""
-        if isinstance(document, Index):
-            return None
-        config = [document.config] if document.config is not None else []
-        for entry in (*config, *document.layers):
-            blob = entry.descriptor
-            if not self._has(blob) and self.intake.has(blob.digest) is None:
-                return blob
-        return None
-
-    def has_other(self, top: Descriptor) -> bool:
-        """Whether what is no image is here; a notice says what is not."""
-        if self._has(top) or self.intake.has(top.digest) is not None:
-            return True
-        self._notices.append(
-            f"{INDEX_JSON} lists {top.digest} of the type {quote(top.media_type)}, which is no "
-            "image and not here"
-        )
-        return False
-
-    def _has(self, descriptor: Descriptor) -> bool:
-        """Whether the layout has a blob. Raises Refused where it has what is no file of its own."""
-        name = blob_name(descriptor.digest)
-        if self.archive.has(name):
-            return True
-        try:
-            self.archive.size(name)
-        except NoSuchMember:
-            return False
+def _has_other(top: Descriptor, archive: Archive, intake: Intake, notices: list[str]) -> bool:
+    """Whether what is no image is here; a notice says what is not."""
+    if is_in(archive, blob_name(top.digest)) or intake.has(top.digest) is not None:
         return True
-
-    def layer(self, descriptor: Descriptor, diff_id: Digest | None) -> LayerRecord:
-        position, self._position = self._position, self._position + 1
-        if descriptor.digest not in self.layers:
-            open_blob, staged = self._blob(descriptor)
-            self.layers[descriptor.digest] = KeepJob(
-                open_blob, descriptor, diff_id, position, staged
-            )
-        # What the second walk replaces: all that is known before the layer has been read.
-        return LayerRecord(
-            descriptor.digest,
-            descriptor.size,
-            descriptor.media_type,
-            diff_id or descriptor.digest,
-            0,
-            0,
-        )
-
-    def leaf(self, descriptor: Descriptor) -> None:
-        self._position += 1
-        layer = self.layers.get(descriptor.digest)
-        if layer is not None:
-            check_size(descriptor, layer.descriptor.size)
-            return
-        size = self.intake.has(descriptor.digest)
-        if size is not None:
-            check_size(descriptor, size)
-            return
-        open_blob, staged = self._blob(descriptor)
-        with open_blob() as stream:
-            _keep_leaf(stream, descriptor, None if staged else self.intake)
-
-    def _blob(self, descriptor: Descriptor) -> tuple[Callable[[], IO[bytes]], bool]:
-        """How to open a blob, and whether it is in the intake already."""
-        digest, name = descriptor.digest, blob_name(descriptor.digest)
-        intake, archive = self.intake, self.archive
-        if not self._has(descriptor):
-            if intake.has(digest) is None:
-                raise missing(descriptor)
-            return (lambda: intake.open(digest)), True
-        check_size(descriptor, archive.size(name))
-        path = archive.path(name) if self._link else None
-        if path is not None and intake.adopt(path, digest, descriptor.size):
-            return (lambda: intake.open(digest)), True
-        return (lambda: archive.open(name)), False
-
-
-class _SecondWalk:
-    """A `TreeReader` over what the first walk staged and `keep_layers` verified."""
-
-    def __init__(self, first: _FirstWalk, layers: Mapping[Digest, LayerRecord]) -> None:
-        self._intake = first.intake
-        self._layers = layers
-
-    def document(self, descriptor: Descriptor) -> bytes | None:
-        if self._intake.has(descriptor.digest) is None:
-            return None
-        return self._intake.read(descriptor.digest)
-
-    def layer(self, descriptor: Descriptor, diff_id: Digest | None) -> LayerRecord:
-        return self._layers[descriptor.digest]
-
-    def leaf(self, descriptor: Descriptor) -> None:
-        pass
-
-
-def _keep_leaf(stream: IO[bytes], descriptor: Descriptor, intake: Intake | None) -> None:
-    """Stage a blob that is never looked into; only verify it where there is no `intake`."""
-    draft = intake.draft() if intake is not None else None
-    try:
-        hashing, size = hashlib.sha256(), 0
-        while data := stream.read(_COPY):
-            size += len(data)
-            if size > descriptor.size:
-                break
-            hashing.update(data)
-            if draft is not None:
-                draft.write(data)
-        check_size(descriptor, size)
-        check_digest(descriptor, Digest.of_hex(hashing.hexdigest()))
-        if draft is not None:
-            draft.seal(descriptor.digest, size)
-    except BaseException:
-        if draft is not None:
-            draft.discard()
-        raise
+    notices.append(
+        f"{INDEX_JSON} lists {top.digest} of the type {quote(top.media_type)}, which is no "
+        "image and not here"
+    )
+    return False

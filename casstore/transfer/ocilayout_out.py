@@ -7,23 +7,17 @@ annotation of ours. The same images in the same order give the same bytes.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
 from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-from casstore.errors import Damaged, Refused, quote
 from casstore.model import mediatype
-from casstore.model.descriptor import Descriptor
-from casstore.model.digest import Digest
-from casstore.model.imagetree import is_document
 from casstore.model.keys import CONTAINERD_NAME, PARENT, REF_NAME
-from casstore.model.manifest import Manifest, parse_document
 from casstore.ports.blobs import StoredBlobs
+from casstore.transfer.directoryfiles import DirectoryFiles
 from casstore.transfer.saved import SavedImage
-from casstore.transfer.tarout import Member, stream_tar, verified
+from casstore.transfer.savedtree import blobs_under
+from casstore.transfer.tarout import Member, stream_tar
 
 if TYPE_CHECKING:
     from casstore.progress import Task
@@ -32,8 +26,6 @@ if TYPE_CHECKING:
 OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 BLOBS = "blobs/sha256"
 LAST = "oci-layout"  # it says that a directory is a layout
-
-_FICLONE = 0x40049409  # linux/fs.h
 
 
 def write_oci_archive(out: IO[bytes], images: Sequence[SavedImage], blobs: StoredBlobs) -> None:
@@ -56,7 +48,7 @@ def oci_members(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Member
         Member("index.json", index_json(images)),
         Member("blobs/"),
         Member(BLOBS + "/"),
-        *(Member(f"{BLOBS}/{x.digest.hex}", blob=x) for x in _tree(images, blobs)),
+        *(Member(f"{BLOBS}/{x.digest.hex}", blob=x) for x in blobs_under(images, blobs)),
     ]
 
 
@@ -84,107 +76,14 @@ def write_oci_directory(
         Refused: there is something at `path`.
         Damaged: a blob is missing or is not its digest.
     """
-    tree = _tree(images, blobs)
-    made: list[Callable[[], None]] = []
-    try:
-        _make_empty_directory(path, made)
-        directory = path
-        for part in BLOBS.split("/"):
-            directory = os.path.join(directory, part)
-            os.mkdir(directory)
-            made.append(_remover(os.rmdir, directory))
-        for descriptor in tree:
-            target = os.path.join(directory, descriptor.digest.hex)
-            made.append(_remover(os.unlink, target))
-            _place(descriptor, target, blobs, link)
-            if task is not None:
-                task.advance(descriptor.size)
-        for name, data in (("index.json", index_json(images)), ("oci-layout", OCI_LAYOUT)):
-            target = os.path.join(path, name)
-            made.append(_remover(os.unlink, target))
-            with open(target, "xb") as file:
-                file.write(data)
-    except BaseException:
-        for undo in reversed(made):
-            with contextlib.suppress(OSError):
-                undo()
-        raise
-
-
-def _remover(remove: Callable[[str], None], path: str) -> Callable[[], None]:
-    return lambda: remove(path)
-
-
-def _make_empty_directory(path: str, made: list[Callable[[], None]]) -> None:
-    try:
-        os.mkdir(path)
-    except FileExistsError:
-        if not os.path.isdir(path) or os.listdir(path):
-            raise Refused(f"{quote(path)} is there already and is no empty directory") from None
-    else:
-        made.append(_remover(os.rmdir, path))
-
-
-def _place(
-    descriptor: Descriptor,
-    target: str,
-    blobs: StoredBlobs,
-    link: Callable[[str, str], bool] | None,
-) -> None:
-    source = blobs.path(descriptor.digest)
-    if source is not None and link is not None:
-        try:
-            if os.lstat(source).st_size != descriptor.size:
-                raise Damaged(f"blob {descriptor.digest} does not have {descriptor.size} bytes")
-        except FileNotFoundError:
-            raise Damaged(f"blob {descriptor.digest} is missing") from None
-        if link(source, target):
-            return
-    with open(target, "xb", buffering=0) as file:
-        if not _reflink(file, blobs, descriptor.digest):
-            file.writelines(verified(descriptor, blobs))
-
-
-def _reflink(target: IO[bytes], blobs: StoredBlobs, digest: Digest) -> bool:
-    with blobs.open(digest) as source:
-        try:
-            fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
-        except (OSError, ValueError):  # another file system; no file at all
-            return False
-    return True
-
-
-def _tree(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Descriptor]:
-    """Every blob under `images` once: documents first, in the order of a walk, then the rest.
-
-    Children of an index that the store does not have are left out, as they were when it came.
-    """
-    documents: dict[Digest, Descriptor] = {}
-    leaves: dict[Digest, Descriptor] = {}
-    ahead = [image.top for image in reversed(images) if is_document(image.top)]
-    for image in images:
-        if not is_document(image.top):  # something that is no image, kept as it came
-            leaves[image.top.digest] = image.top
-    while ahead:
-        descriptor = ahead.pop()
-        if descriptor.digest in documents:
-            continue
-        documents[descriptor.digest] = descriptor
-        document = parse_document(blobs.read(descriptor.digest), descriptor)
-        if isinstance(document, Manifest):
-            entries = [document.config] if document.config is not None else []
-            for entry in (*entries, *document.layers):
-                leaves[entry.descriptor.digest] = entry.descriptor
-            continue
-        for entry in reversed(document.manifests):
-            child = entry.descriptor
-            if not blobs.has(child.digest):
-                continue
-            if mediatype.is_index(child.media_type) or mediatype.is_manifest(child.media_type):
-                ahead.append(child)
-            else:
-                leaves[child.digest] = child
-    return [*documents.values(), *(x for x in leaves.values() if x.digest not in documents)]
+    tree = blobs_under(images, blobs)
+    with DirectoryFiles(path, blobs, link=link, task=task) as out:
+        out.directory("blobs")
+        out.directory(BLOBS)
+        for blob in tree:
+            out.blob(f"{BLOBS}/{blob.digest.hex}", blob)
+        out.file("index.json", index_json(images))
+        out.file("oci-layout", OCI_LAYOUT)
 
 
 def index_json(images: Sequence[SavedImage]) -> bytes:
