@@ -46,7 +46,7 @@ LEVEL CODE OBJECT: TEXT
 With --repair first a line "repaired: TEXT" for each repair made; what follows is what is left.
 It makes a damaged casstore.db again, moves corrupt blobs aside, and gives the owner of the store
 the rights back that a change needs.
---repair-from takes the bytes from a docker-archive, an OCI archive, a layout directory or another
+--repair-from takes the bytes from whatever load reads, an archive or a directory, or from another
 store, and puts in place only what has the digest that is wanted.
 
 LEVEL is error, warn or note; notes (an unreferenced blob, a temporary file left behind, an expired
