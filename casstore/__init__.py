@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from casstore.model.annotations import Key, Several, StrPath, Tell
     from casstore.model.digest import Digest
     from casstore.model.findings import CheckResult, Finding
-    from casstore.model.place import Place, parse_place
     from casstore.model.reference import Reference
     from casstore.model.removal import Outcome, PruneResult, RemovalPlan, RemovalResult, Removed
     from casstore.progress import ProgressCallback, ProgressUpdate
@@ -65,6 +64,7 @@ if TYPE_CHECKING:
     from casstore.store.leases import Leases
     from casstore.store.settings import Settings
     from casstore.store.trash import Trash
+    from casstore.transfer.place import Place, parse_place
 
 __version__ = "0.1.0"
 
@@ -157,7 +157,6 @@ _ELSEWHERE = {
     "model.annotations": "Key Several StrPath Tell",
     "model.digest": "Digest",
     "model.findings": "CheckResult Finding",
-    "model.place": "Place parse_place",
     "model.reference": "Reference",
     "model.removal": "Outcome PruneResult RemovalPlan RemovalResult Removed",
     "progress": "ProgressCallback ProgressUpdate",
@@ -178,6 +177,7 @@ _ELSEWHERE = {
     "store.leases": "Leases",
     "store.settings": "Settings",
     "store.trash": "Trash",
+    "transfer.place": "Place parse_place",
 }
 
 

@@ -10,6 +10,7 @@ from casstore.model.descriptor import INDEX, MANIFEST, OTHER
 from casstore.model.digest import Digest
 from casstore.model.reference import parse_name, subject_of
 from casstore.rules.resolve import resolve
+from casstore.transfer.formats import DEFAULT, FOLDER, IMAGES, MANIFESTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,12 +24,11 @@ if TYPE_CHECKING:
     from casstore.ports.blobs import Blobs
     from casstore.ports.view import View
     from casstore.progress import Progress, Task
+    from casstore.transfer.formats import Format
     from casstore.transfer.saved import SavedImage
     from casstore.transfer.tarout import Member
 
-DOCKER, OCI, OCI_DIRECTORY = "docker", "oci", "oci-dir"
 LARGE = 8 << 20  # bytes of an archive from which several threads are worth their start
-FORMATS = (DOCKER, OCI, OCI_DIRECTORY)
 
 
 def save_images(
@@ -36,7 +36,7 @@ def save_images(
     view: View,
     images: Sequence[str],
     out: str | BinaryIO,
-    format: str,
+    form: Format,
     *,
     progress: Progress | None = None,
 ) -> None:
@@ -45,14 +45,11 @@ def save_images(
     With `progress`, what is written is counted, as a task `Saving` of the layers' bytes.
 
     Raises:
-        UsageError: unknown format, or a directory format without a path.
+        UsageError: a format that is a folder, without a path.
         NotFound, InvalidReference: a bad argument; nothing is written.
         Damaged: a blob is missing or corrupt; no output file is left.
     """
-    if format not in FORMATS:
-        raise UsageError(f"unknown format {quote(format)}: use one of {', '.join(FORMATS)}")
-    saved = selection(view, images, each_manifest=format != DOCKER)
-    write_saved(disk, view, saved, out, format, progress=progress)
+    write_saved(disk, view, selection(view, images, form), out, form, progress=progress)
 
 
 def write_saved(
@@ -60,7 +57,7 @@ def write_saved(
     view: View,
     saved: Sequence[SavedImage],
     out: str | BinaryIO,
-    format: str,
+    form: Format,
     *,
     progress: Progress | None = None,
 ) -> None:
@@ -68,27 +65,21 @@ def write_saved(
     blobs = StoredFiles(disk.blobs, view)
     task = None
     if progress is not None:
-        task = progress.task("Saving", _expected(view, saved, plain=format == DOCKER))
+        task = progress.task("Saving", _expected(view, saved, plain=form.holds == IMAGES))
     try:
-        if format == OCI_DIRECTORY:
-            from casstore.transfer.ocilayout_out import LAST, write_oci_directory
-
+        if form.shape == FOLDER:
             if not isinstance(out, str):
-                raise UsageError("a layout directory needs a path")
+                raise UsageError(f"{form.about} needs a path")
             from casstore.files.outputdir import OutputDirectory
 
-            with OutputDirectory(out, LAST) as staging:
-                write_oci_directory(staging, saved, blobs, link=durable.share, task=task)
+            writer = form.folder_writer()
+            with OutputDirectory(out, writer.LAST) as staging:
+                writer.write(staging, saved, blobs, link=durable.share, task=task)
                 _finish(task)
             return
-        if format == OCI:
-            from casstore.transfer.ocilayout_out import oci_members as members_of
-        else:
-            from casstore.transfer.dockerarchive_out import docker_members as members_of
-
         from casstore.transfer.tarout import tar_size
 
-        members = members_of(saved, blobs)
+        members = form.archive_writer().members(saved, blobs)
         if not isinstance(out, str):
             _stream(out, members, blobs, task)
             _finish(task)
@@ -165,42 +156,35 @@ def _expected(view: View, saved: Sequence[SavedImage], *, plain: bool) -> int:
     return sum(layers.values())
 
 
-def chosen_images(
-    view: View, arguments: Sequence[str], *, each_manifest: bool = False
-) -> list[str]:
+def chosen_images(view: View, arguments: Sequence[str], form: Format = DEFAULT) -> list[str]:
     """IDs of the images of `selection`, each once."""
-    chosen = selection(view, arguments, each_manifest=each_manifest)
-    return list(dict.fromkeys(one.image_id for one in chosen))
+    return list(dict.fromkeys(one.image_id for one in selection(view, arguments, form)))
 
 
-def selection(
-    view: View, arguments: Sequence[str], *, each_manifest: bool = False
-) -> list[SavedImage]:
-    """Images to save, parents before children.
+def selection(view: View, arguments: Sequence[str], form: Format) -> list[SavedImage]:
+    """Images to save in a format, parents before children.
 
     As Docker does it: a repository alone is all its tags, `NAME:TAG` that tag, an ID or a digest
-    reference the image without a name (in OCI formats a digest reference keeps its name).
-
-    Args:
-        each_manifest: one entry for each manifest that is named, not one for each image; and what
-            refers to it: its signatures, SBOMs and attestations.
+    reference the image without a name. In formats that hold manifests a digest reference keeps its
+    name, and there is an entry for each manifest that is named, not one for each image. Where they
+    hold more than one, what refers to it comes too: its signatures, SBOMs and attestations.
     """
     if not arguments:
         raise UsageError("no image given")
     with view.snapshot():  # an image may go between two looks
-        return _selected(view, arguments, each_manifest=each_manifest)
+        return _selected(view, arguments, form)
 
 
-def _selected(view: View, arguments: Sequence[str], *, each_manifest: bool) -> list[SavedImage]:
+def _selected(view: View, arguments: Sequence[str], form: Format) -> list[SavedImage]:
     from casstore.transfer.saved import SavedImage
 
     names: dict[tuple[Digest, Digest], list[Reference]] = {}
     for argument in arguments:
-        for image, manifest, name in _meant(view, argument, each_manifest=each_manifest):
+        for image, manifest, name in _meant(view, argument, each_manifest=form.holds != IMAGES):
             entry = names.setdefault((image, manifest), [])
             if name is not None and name not in entry:
                 entry.append(name)
-    if each_manifest:
+    if form.holds == MANIFESTS:
         _add_referrers(view, names)
     images = {image for image, _ in names}
     entries = [

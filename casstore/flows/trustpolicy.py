@@ -16,6 +16,7 @@ from casstore.model.mediatype import ENCRYPTED, is_layer, is_manifest
 from casstore.model.reference import Reference, parse_name, subject_of
 from casstore.model.signatures import payloads_of
 from casstore.startup.value import Value
+from casstore.transfer.formats import ONE, format_of
 from casstore.trust.identity import identity_of
 from casstore.trust.payload import MAX_PAYLOAD
 from casstore.trust.policy import (
@@ -43,7 +44,7 @@ DOCKER = "docker"
 class Origin(Value):
     """Where images come from, in the words of containers-policy.json(5)."""
 
-    transport: str  # docker, oci, oci-archive, docker-archive
+    transport: str  # docker, or that of a format
     # Absolute path of a file or directory; of a registry the reference, where an image gets another
     # name here; empty for a pipe, and where the name says it.
     path: str = ""
@@ -149,7 +150,9 @@ class _Door:
         if origin.transport == DOCKER:
             scopes = docker_scopes(identity) if identity is not None else ()
         else:
-            scopes = path_scopes(origin.path, name.tag if name is not None else None)
+            has_names = format_of(origin.transport).holds != ONE
+            tag = name.tag if name is not None and has_names else None
+            scopes = path_scopes(origin.path, tag)
         return Candidate(
             f"{shown} ({digest})",
             origin.transport,

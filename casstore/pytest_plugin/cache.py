@@ -25,6 +25,7 @@ from casstore.model.digest import sha256
 from casstore.pytest_plugin.sharing import copy_images, make_empty
 from casstore.store import Store, store_of
 from casstore.store.session import Session
+from casstore.transfer.formats import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -180,12 +181,13 @@ def _listing(entry: str) -> dict[str, Any]:
     return found
 
 
-def _identity(source: str) -> tuple[str, int, int]:
-    """What changes when somebody writes the archive, or the layout's index, anew."""
+def _identity(source: str) -> tuple[object, ...]:
+    """What changes when somebody writes the archive, or a directory's list of images, anew."""
     path = os.path.realpath(source)
-    index = os.path.join(path, "index.json")
-    status = os.stat(index if os.path.exists(index) else path)
-    return path, status.st_size, status.st_mtime_ns
+    lists = {os.path.join(path, form.files[0][0]) for form in FORMATS}
+    there = sorted(filter(os.path.exists, lists)) or [path]
+    statuses = map(os.stat, there)
+    return (path, *((status.st_size, status.st_mtime_ns) for status in statuses))
 
 
 def _store(entry: str) -> str:

@@ -129,20 +129,21 @@ class Archives:
             out: a path (written under another name first, and whole or not at all), or a stream.
             format: `docker` (docker-archive), `oci` (OCI archive) or `oci-dir` (layout directory).
         """
-        from casstore.flows.save import DOCKER, chosen_images, save_images
+        from casstore.flows.save import chosen_images, save_images
         from casstore.model.arguments import path_or_file, several
         from casstore.store.leases import Leases
+        from casstore.transfer.formats import format_named
 
-        names, target = several(images, "images"), path_or_file(out)
+        names, target, form = several(images, "images"), path_or_file(out), format_named(format)
         backend, view = self._session.backend, self._session.view()
 
         def write(progress: Progress | None) -> None:
-            save_images(backend, view, names, target, format, progress=progress)
+            save_images(backend, view, names, target, form, progress=progress)
 
         if not backend.is_writable():  # there is nobody to hold the images from
             self._session.reported(write)
             return
-        chosen = chosen_images(view, names, each_manifest=format != DOCKER)
+        chosen = chosen_images(view, names, form)
         # as the user's own lease: saving an image is a use of it
         with Leases(self._session).hold(*chosen, name=f"save-{os.getpid()}"):
             self._session.reported(write)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from casstore.errors import NotFound, Refused, UsageError, quote
-from casstore.model.place import DOCKER_ARCHIVE, OCI, REGISTRY, STORE
 from casstore.store.intake import policy_in_force, take_in
+from casstore.transfer.formats import IMAGES
+from casstore.transfer.place import REGISTRY, STORE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from casstore.model.annotations import StrPath
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
-    from casstore.model.place import Place
     from casstore.model.platform import Platform
     from casstore.model.record import Arrival, ImageRecord
     from casstore.model.reference import Reference
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from casstore.registry.access import Access
     from casstore.registry.http import Transport
     from casstore.store.session import Session
+    from casstore.transfer.place import Place
 
 _MOST_DIGITS = 6  # of the position of an image in an archive
 
@@ -134,8 +135,7 @@ class Copies:
             RegistryError, Refused, StorageError: the target does not take it.
         """
         from casstore.flows.push import Push
-        from casstore.flows.save import DOCKER, OCI_DIRECTORY, StoredFiles, write_saved
-        from casstore.flows.save import OCI as OCI_FILE
+        from casstore.flows.save import StoredFiles, write_saved
         from casstore.registry.http import connected
         from casstore.transfer.saved import SavedImage
 
@@ -151,13 +151,13 @@ class Copies:
                     blobs = StoredFiles(self._session.backend.blobs, view)
                     self._session.reported(lambda progress: push.send(blobs, progress))
                 return top.digest
+            form = target.format
             names: tuple[Reference, ...] = ()
-            if target.transport == DOCKER_ARCHIVE and target.reference:
+            if form.holds == IMAGES and target.reference:
                 from casstore.model.reference import parse_target
 
                 names = (parse_target(target.reference),)
             saved = SavedImage(found, top, names, None, target.reference)
-            form = {OCI: OCI_DIRECTORY, DOCKER_ARCHIVE: DOCKER}.get(target.transport, OCI_FILE)
             self._session.reported(
                 lambda progress: write_saved(
                     self._session.backend, view, [saved], target.where, form, progress=progress
@@ -218,7 +218,8 @@ def _named(arrivals: Sequence[Arrival], source: Place) -> Arrival:
             return arrivals[0]
         raise Refused(f"{quote(source.where)} has several images: name one of them after a colon")
     position = source.reference.removeprefix("@")
-    if source.transport == DOCKER_ARCHIVE and position != source.reference and _is_count(position):
+    in_order = source.format.holds == IMAGES
+    if in_order and position != source.reference and _is_count(position):
         if int(position) >= len(arrivals):
             raise NotFound(
                 f"{quote(source.where)} has {len(arrivals)} images, so none at {source.reference}"

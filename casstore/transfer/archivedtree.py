@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from casstore.ports.ingest import Intake
     from casstore.transfer.archive import Archive
+    from casstore.transfer.formats import Loading
 
     NameOf = Callable[[Descriptor], str]
 
@@ -38,34 +39,24 @@ _COPY = 1 << 20
 
 
 def stage_trees(
-    tops: Sequence[Descriptor],
-    archive: Archive,
-    intake: Intake,
-    notices: list[str],
-    *,
-    name_of: NameOf,
-    link: bool = False,
-    pulse: Callable[[], None] | None = None,
+    tops: Sequence[Descriptor], archive: Archive, loading: Loading, name_of: NameOf
 ) -> dict[Descriptor, ImageRecord]:
     """Stage all that is under `tops`; the record of each.
 
     Args:
         tops: manifests, indexes, and other blobs that are there.
         archive: where the blobs are.
-        intake: where they are staged.
-        notices: gets a line for each platform that is left out.
+        loading: where they go, and how.
         name_of: the name of a blob in the archive.
-        link: take blobs by hard link or reflink where that is possible.
-        pulse: called in this thread some times a second while it waits for others.
 
     Raises:
         Refused: anything wrong with them.
     """
-    first = _FirstWalk(archive, intake, {top.digest for top in tops}, notices, name_of, link=link)
+    first = _FirstWalk(archive, loading, {top.digest for top in tops}, name_of)
     for top in tops:
         read_tree(top, first)
-    records = keep_layers(list(first.layers.values()), intake, pulse=pulse)
-    second = _SecondWalk(intake, dict(zip(first.layers, records, strict=True)))
+    records = keep_layers(list(first.layers.values()), loading.intake, pulse=loading.pulse)
+    second = _SecondWalk(loading.intake, dict(zip(first.layers, records, strict=True)))
     gathering = Gathering()
     return {top: gathering.image(read_tree(top, second)) for top in tops}
 
@@ -87,21 +78,18 @@ class _FirstWalk:
     def __init__(
         self,
         archive: Archive,
-        intake: Intake,
+        loading: Loading,
         tops: Collection[Digest],
-        notices: list[str],
         name_of: NameOf,
-        *,
-        link: bool,
     ) -> None:
         self.archive = archive
-        self.intake = intake
+        self.intake = loading.intake
         self._name_of = name_of
         self._tops = tops
-        self._notices = notices
+        self._notices = loading.notices
         self._left_out: set[Digest] = set()  # manifests of platforms whose blobs are not here
         self.layers: dict[Digest, KeepJob] = {}
-        self._link = link
+        self._link = loading.link
         self._position = 0  # of the next layer in the manifest being read
 
     def document(self, descriptor: Descriptor) -> bytes | None:

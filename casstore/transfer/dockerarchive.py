@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from casstore.ports.ingest import Intake
     from casstore.transfer.archive import Archive
     from casstore.transfer.compress import Compression
+    from casstore.transfer.formats import Loading
 
 MANIFEST_JSON = "manifest.json"
 REPOSITORIES = "repositories"  # of archives from before Docker 1.10
@@ -55,16 +56,34 @@ class _Image(Value):
     diff_ids: tuple[Digest, ...]
 
 
-def read_docker_archive(
-    archive: Archive, intake: Intake, compression: Compression
-) -> list[Arrival]:
-    """Stage all images of the archive.
+def read(archive: Archive, loading: Loading) -> list[Arrival]:
+    """Stage all images of the archive; see `formats.Reader`.
 
     Raises:
         Refused: anything wrong with it, in dockerd's words where it has some.
         InvalidReference: a malformed tag.
     """
-    return read_items(archive, read_manifest_json(archive), intake, compression)
+    if not archive.has(MANIFEST_JSON):
+        from casstore.transfer.legacyarchive import read_legacy_archive
+
+        return read_legacy_archive(archive, loading.intake, loading.compression)
+    if not _is_list(archive):
+        from casstore.transfer.advice import advice_on
+
+        if archive.has("version"):
+            raise Refused(
+                f"{quote(archive.label)} is a directory in skopeo's dir: form, which cannot be "
+                "loaded; copy it into an OCI layout with skopeo copy dir:… oci:…"
+            )
+        if advice := advice_on(archive):
+            raise Refused(f"{MANIFEST_JSON} of {quote(archive.label)} lists no images{advice}")
+    items = read_manifest_json(archive)
+    return read_items(archive, items, loading.intake, loading.compression)
+
+
+def _is_list(archive: Archive) -> bool:
+    with archive.open(MANIFEST_JSON) as file:
+        return file.read(64).lstrip().startswith((b"[", b"null"))
 
 
 def read_items(

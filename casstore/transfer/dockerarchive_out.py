@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import IO, Any
+from typing import Any
 
 from casstore.errors import Damaged, Unsupported
 from casstore.model.descriptor import Descriptor
@@ -28,23 +28,11 @@ from casstore.model.state import LayerRecord
 from casstore.ports.blobs import StoredBlobs
 from casstore.transfer.ocilayout_out import BLOBS, OCI_LAYOUT, index_json
 from casstore.transfer.saved import SavedImage
-from casstore.transfer.tarout import Member, stream_tar
+from casstore.transfer.tarout import Member
 
 
-def write_docker_archive(out: IO[bytes], images: Sequence[SavedImage], blobs: StoredBlobs) -> None:
-    """Write `images` in the given order, which should have parents before their children.
-
-    Nothing is written if one of them cannot be.
-
-    Raises:
-        Unsupported: as for `docker_members`.
-        Damaged: a blob is missing or is not its digest; `out` is then good for nothing.
-    """
-    stream_tar(out, docker_members(images, blobs), blobs)
-
-
-def docker_members(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Member]:
-    """What is in the archive, in order.
+def members(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Member]:
+    """What is in the archive, in order; parents should come before their children.
 
     Raises:
         Unsupported: an image that this format has no place for (several platforms, an artifact,

@@ -25,54 +25,37 @@ from casstore.transfer.dockerarchive import MANIFEST_JSON, read_items, read_mani
 from casstore.transfer.layoutnames import arrivals_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from casstore.ports.ingest import Intake
     from casstore.transfer.archive import Archive
-    from casstore.transfer.compress import Compression
+    from casstore.transfer.formats import Loading
 
 LAYOUT_VERSION = "1.0.0"
 LAYOUT_FILE = Keys({}, "imageLayoutVersion")
 
 
-def read_layout(
-    archive: Archive,
-    intake: Intake,
-    notices: list[str],
-    *,
-    compression: Compression,
-    link: bool = False,
-    pulse: Callable[[], None] | None = None,
-) -> list[Arrival]:
-    """Stage all that `index.json` lists.
-
-    Args:
-        archive: the layout.
-        intake: where blobs are staged.
-        notices: gets a line for each thing that is in the layout and does not come in.
-        compression: for what a hybrid's `manifest.json` lists.
-        link: take blobs of a directory by hard link or reflink where that is possible.
-        pulse: called in this thread some times a second while it waits for others.
+def read(archive: Archive, loading: Loading) -> list[Arrival]:
+    """Stage all that `index.json` lists; see `formats.Reader`.
 
     Raises:
         Refused: anything wrong with it.
     """
+    if not archive.has(OCI_LAYOUT):
+        raise Refused(f"{quote(archive.label)} has an {INDEX_JSON} but no {OCI_LAYOUT} file")
+    if not archive.has(INDEX_JSON):
+        raise Refused(f"{quote(archive.label)} has an {OCI_LAYOUT} file but no {INDEX_JSON}")
     check_layout_version(archive)
+    intake = loading.intake
     index = parse_index_json(archive.read(INDEX_JSON, MAX_INDEX_JSON))
     items = read_manifest_json(archive) if archive.has(MANIFEST_JSON) else []
     if items and hybrid.says_it_all(archive, index, items, blob_name):
-        return read_items(archive, items, intake, compression, any_os=True)
+        return read_items(archive, items, intake, loading.compression, any_os=True)
     tops = [
         top
         for top in dict.fromkeys(entry.descriptor for entry in index.manifests)
-        if is_document(top) or _has_other(top, archive, intake, notices)
+        if is_document(top) or _has_other(top, archive, loading)
     ]
-    records = stage_trees(
-        tops, archive, intake, notices,
-        name_of=lambda blob: blob_name(blob.digest), link=link, pulse=pulse,
-    )  # fmt: skip
-    arrivals = arrivals_of(index.manifests, records, archive.stem, notices)
-    return hybrid.merged(archive, arrivals, items, intake, compression)
+    records = stage_trees(tops, archive, loading, lambda blob: blob_name(blob.digest))
+    arrivals = arrivals_of(index.manifests, records, archive.stem, loading.notices)
+    return hybrid.merged(archive, arrivals, items, intake, loading.compression)
 
 
 def check_layout_version(archive: Archive) -> None:
@@ -91,11 +74,11 @@ def blob_name(digest: Digest) -> str:
     return f"blobs/sha256/{digest.hex}"
 
 
-def _has_other(top: Descriptor, archive: Archive, intake: Intake, notices: list[str]) -> bool:
+def _has_other(top: Descriptor, archive: Archive, loading: Loading) -> bool:
     """Whether what is no image is here; a notice says what is not."""
-    if is_in(archive, blob_name(top.digest)) or intake.has(top.digest) is not None:
+    if is_in(archive, blob_name(top.digest)) or loading.intake.has(top.digest) is not None:
         return True
-    notices.append(
+    loading.notices.append(
         f"{INDEX_JSON} lists {top.digest} of the type {quote(top.media_type)}, which is no "
         "image and not here"
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from casstore.model import mediatype
 from casstore.model.keys import CONTAINERD_NAME, PARENT, REF_NAME
@@ -17,7 +17,7 @@ from casstore.ports.blobs import StoredBlobs
 from casstore.transfer.directoryfiles import DirectoryFiles
 from casstore.transfer.saved import SavedImage
 from casstore.transfer.savedtree import blobs_under
-from casstore.transfer.tarout import Member, stream_tar
+from casstore.transfer.tarout import Member
 
 if TYPE_CHECKING:
     from casstore.progress import Task
@@ -28,16 +28,7 @@ BLOBS = "blobs/sha256"
 LAST = "oci-layout"  # it says that a directory is a layout
 
 
-def write_oci_archive(out: IO[bytes], images: Sequence[SavedImage], blobs: StoredBlobs) -> None:
-    """Write a tar of a layout.
-
-    Raises:
-        Damaged: a blob is missing or is not its digest; `out` is then good for nothing.
-    """
-    stream_tar(out, oci_members(images, blobs), blobs)
-
-
-def oci_members(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Member]:
+def members(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Member]:
     """What is in the tar of a layout, in order.
 
     Raises:
@@ -52,7 +43,7 @@ def oci_members(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Member
     ]
 
 
-def write_oci_directory(
+def write(
     path: str,
     images: Sequence[SavedImage],
     blobs: StoredBlobs,
@@ -62,15 +53,7 @@ def write_oci_directory(
 ) -> None:
     """Write a layout directory at `path`, which must not be there yet, or be empty.
 
-    Nothing is flushed to the disk. On an error what was written is removed again.
-
-    Args:
-        path: the directory.
-        images: what to write.
-        blobs: where the blobs are.
-        link: `link(blob, target)` gives a stored blob a second name; False where it cannot.
-            Blobs are copied then (by reflink, where the file system can).
-        task: counts the bytes of blobs that are there.
+    See `formats.FolderWriter`, and `DirectoryFiles` for `link` and `task`.
 
     Raises:
         Refused: there is something at `path`.

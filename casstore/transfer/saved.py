@@ -18,4 +18,4 @@ class SavedImage(Value):
     top: Descriptor  # the manifest or index to be written
     names: tuple[Reference, ...]
     parent: Digest | None  # image ID of the recorded parent, if that is written too
-    ref: str = ""  # for a layout: what `org.opencontainers.image.ref.name` shall be, without names
+    ref: str = ""  # `org.opencontainers.image.ref.name` of a layout, where there are no names

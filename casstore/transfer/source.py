@@ -6,13 +6,12 @@ committed here: what has been staged when an archive is refused goes with the in
 
 from __future__ import annotations
 
-from casstore.errors import NotFound, Refused, StorageError, quote
+from casstore.errors import Refused, StorageError, quote
 from casstore.model.imageconfig import HistoryPrint, parse_config
-from casstore.model.manifest import INDEX_JSON, OCI_LAYOUT
 from casstore.startup.value import Value
 from casstore.transfer.archive import Archive, open_archive
 from casstore.transfer.directoryarchive import DirectoryArchive
-from casstore.transfer.dockerarchive import MANIFEST_JSON, REPOSITORIES, read_docker_archive
+from casstore.transfer.formats import ARCHIVE, FOLDER, FORMATS, Loading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,16 +23,15 @@ if TYPE_CHECKING:
     from casstore.ports.ingest import Intake
     from casstore.progress import Progress
     from casstore.transfer.compress import Compression
+    from casstore.transfer.formats import Format
 
-DOCKER_ARCHIVE = "docker-archive"
-# Directories at the top of a root file system.
-_OF_A_SYSTEM = frozenset(("bin", "boot", "dev", "etc", "lib", "proc", "sbin", "sys", "usr", "var"))
+_HEAD = 64  # bytes, with the blanks before it, in which a file has to begin as it should
 
 
 class Found(Value):
     """What an archive or a layout holds, and which form it has."""
 
-    transport: str  # docker-archive, oci-archive or oci, in the words of containers-transports(5)
+    transport: str  # of its format
     arrivals: list[Arrival]
     notices: tuple[str, ...] = ()  # a line for each thing that is in it and does not come in
 
@@ -78,7 +76,8 @@ def find_images(
     """
     try:
         with open_archive(where, intake, progress) as archive:
-            found = _read(archive, intake, compression, link=link, progress=progress)
+            tell = None if progress is None else progress.tell
+            found = _read(archive, Loading(intake, compression, link, [], tell))
             if not found.arrivals:
                 nothing = f"{quote(archive.label)} lists no images, so nothing was loaded"
                 found = Found(found.transport, [], (*found.notices, nothing))
@@ -133,67 +132,56 @@ def _illegal(child: Digest, parent: Digest) -> Refused:
     return Refused(f"image {parent} is not a valid parent for {child}")
 
 
-def _read(
-    archive: Archive,
-    intake: Intake,
-    compression: Compression,
-    *,
-    link: bool,
-    progress: Progress | None,
-) -> Found:
-    has_index, has_layout = archive.has(INDEX_JSON), archive.has(OCI_LAYOUT)
-    has_manifest = archive.has(MANIFEST_JSON)
-    if has_index and has_layout:
-        from casstore.transfer.ocilayout import read_layout
+def fitting(archive: Archive) -> list[Format]:
+    """The formats that an input is of, the one to read it by first; none, where it is of none.
 
-        transport = "oci" if isinstance(archive, DirectoryArchive) else "oci-archive"
-        notices: list[str] = []
-        arrivals = read_layout(
-            archive, intake, notices, compression=compression, link=link,
-            pulse=None if progress is None else progress.tell,
-        )  # fmt: skip
-        return Found(transport, arrivals, tuple(notices))
-    if has_manifest:
-        if not _is_list(archive):
-            if archive.has("version"):
-                raise Refused(
-                    f"{quote(archive.label)} is a directory in skopeo's dir: form, which cannot be "
-                    "loaded; copy it into an OCI layout with skopeo copy dir:… oci:…"
-                )
-            if hint := _hint(archive):
-                raise Refused(f"{MANIFEST_JSON} of {quote(archive.label)} lists no images{hint}")
-        return Found(DOCKER_ARCHIVE, read_docker_archive(archive, intake, compression))
-    if has_index:
-        raise Refused(f"{quote(archive.label)} has an {INDEX_JSON} but no {OCI_LAYOUT} file")
-    if has_layout:
-        raise Refused(f"{quote(archive.label)} has an {OCI_LAYOUT} file but no {INDEX_JSON}")
-    if archive.has(REPOSITORIES):
-        from casstore.transfer.legacyarchive import read_legacy_archive
+    It is of a format if it has all files that tell so. Of several the one with most of them comes
+    first, and of two that are told by the same files the one whose shape the input has. Where no
+    format is told, a file that hints at one makes it of that, for the reader to say what is wrong.
+    """
+    shape = FOLDER if isinstance(archive, DirectoryArchive) else ARCHIVE
+    found = [form for form in FORMATS if all(_has(archive, *file) for file in form.files)]
+    found.sort(key=lambda form: (-len(form.files), form.shape != shape))
+    return found or [
+        form for form in reversed(FORMATS) if any(map(archive.has, form.hints.split()))
+    ]
 
-        return Found(DOCKER_ARCHIVE, read_legacy_archive(archive, intake, compression))
-    raise Refused(
-        f"{quote(archive.label)} holds no images: it has neither {MANIFEST_JSON} nor "
-        f"{REPOSITORIES} nor {INDEX_JSON}{_hint(archive)}"
+
+def _has(archive: Archive, name: str, head: str) -> bool:
+    """Whether a file is there, and begins so where blanks do not count."""
+    if not archive.has(name):
+        return False
+    if not head:
+        return True
+    with archive.open(name) as file:
+        return file.read(_HEAD).lstrip().startswith(head.encode())
+
+
+def _read(archive: Archive, loading: Loading) -> Found:
+    found = fitting(archive)
+    if not found:
+        raise _of_no_format(archive)
+    form, *others = found
+    for other in others:
+        if other.told != form.told and len(other.files) == len(form.files):
+            raise Refused(
+                f"{quote(archive.label)} can be read as {form.transport}: and as "
+                f"{other.transport}:, and need not be the same image then"
+            )
+    arrivals = form.reader().read(archive, loading)
+    return Found(form.transport, arrivals, tuple(loading.notices))
+
+
+def _of_no_format(archive: Archive) -> Refused:
+    from casstore.transfer.advice import advice_on
+
+    files = dict.fromkeys(
+        name
+        for form in FORMATS
+        for name in (form.files[0][0], *form.hints.split())
+        if (name, "") not in form.files[1:]
     )
-
-
-def _hint(archive: Archive) -> str:
-    """What to do with an archive of something else, as the end of a message."""
-    try:
-        names = archive.names
-    except (Refused, NotFound, StorageError):
-        return ""
-    tops = {name.partition("/")[0] for name in names}
-    if tops & _OF_A_SYSTEM:
-        return "; a root file system (docker export) becomes an image with casstore import"
-    for top in sorted(tops):
-        if f"{top}/{INDEX_JSON}" in names or f"{top}/{MANIFEST_JSON}" in names:
-            if isinstance(archive, DirectoryArchive):
-                return f"; its directory {quote(top)} has: load that"
-            return f"; its directory {quote(top)} has: make the archive of what is in that (tar -C)"
-    return ""
-
-
-def _is_list(archive: Archive) -> bool:
-    with archive.open(MANIFEST_JSON) as file:
-        return file.read(64).lstrip().startswith((b"[", b"null"))
+    return Refused(
+        f"{quote(archive.label)} holds no images: it has neither {' nor '.join(files)}"
+        f"{advice_on(archive)}"
+    )

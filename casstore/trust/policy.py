@@ -57,7 +57,7 @@ class Candidate(Value):
     """An image at the door, under one of its names."""
 
     shown: str  # how messages name it
-    transport: str  # where it comes from: docker, oci, oci-archive, docker-archive
+    transport: str  # where it comes from: docker, or that of a format
     scopes: tuple[str, ...]  # of the transport, most specific first
     identity: Identity | None  # the name it shall have here; None where it has none
     digest: Digest  # of its manifest or index

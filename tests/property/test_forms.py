@@ -35,12 +35,12 @@ from casstore.change.leases import Lease
 from casstore.errors import CasstoreError
 from casstore.flows.save import readable_top
 from casstore.model.digest import Digest, sha256
-from casstore.model.place import parse_place
 from casstore.model.reference import Reference, parse_name
 from casstore.results.exchange import PushedTag
 from casstore.rules.collection import Step
 from casstore.store import Store
 from casstore.store.registries import Registries
+from casstore.transfer.place import parse_place
 from tests.property.formsmodel import Conflict, Model, read_document
 from tests.property.test_history import OWNED
 from tests.transfer.building import (

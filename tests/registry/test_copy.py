@@ -11,8 +11,8 @@ import pytest
 
 from casstore.errors import NotFound, Refused, UsageError
 from casstore.model.digest import Digest
-from casstore.model.place import Place, parse_place
 from casstore.store import Store
+from casstore.transfer.place import Place, parse_place
 from tests.registry.conftest import NewStore, filled
 from tests.registry.servers import Proxy, RealRegistry, Reply, Request
 from tests.registry.test_pull_and_push import FIXTURES, run, three_platforms

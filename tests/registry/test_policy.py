@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from casstore.errors import Refused
-from casstore.model.place import Place
 from casstore.store import Store
+from casstore.transfer.place import Place
 from tests.registry.conftest import NewStore, filled
 from tests.registry.servers import RealRegistry
 from tests.store.test_gatekeeping import snapshot

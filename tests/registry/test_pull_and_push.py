@@ -15,10 +15,10 @@ import pytest
 
 from casstore.errors import NotFound, Refused, UsageError
 from casstore.model.digest import sha256
-from casstore.model.place import parse_place
 from casstore.model.reference import parse_name
 from casstore.registry.http import Transport
 from casstore.store import Store
+from casstore.transfer.place import parse_place
 from tests.backends.local.behind import directory_of
 from tests.registry.conftest import NewStore, filled, names
 from tests.registry.servers import Proxy, RealRegistry

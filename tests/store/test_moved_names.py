@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from casstore.backends.local.edits import SqliteIndex
 from casstore.errors import NotFound
 from casstore.model.digest import Digest, sha256
-from casstore.model.place import parse_place
 from casstore.store import Store
+from casstore.transfer.place import parse_place
 from tests.backends.local.behind import directory_of
 from tests.transfer.building import OCI_MANIFEST, Layout, config_of, docker_archive, layer
 

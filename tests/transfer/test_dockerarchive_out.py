@@ -4,17 +4,19 @@ import io
 import json
 import tarfile
 import tracemalloc
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
 from casstore.errors import Damaged, Unsupported
 from casstore.model.digest import sha256
 from casstore.transfer.compress import DEFAULT, Compression
-from casstore.transfer.dockerarchive_out import write_docker_archive
+from casstore.transfer.dockerarchive_out import members
 from casstore.transfer.saved import SavedImage
 from casstore.transfer.source import read_images
+from casstore.transfer.tarout import stream_tar
 from tests.transfer.building import OCI_LAYER, OCI_MANIFEST, layer, tar_of
 from tests.transfer.intake import FakeIntake
 from tests.transfer.noise import noise
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 
 BASE, TOP = layer("base"), layer("top")
 LARGE = tar_of({"large": noise(1 << 20) * 6})
+
+
+def write_docker_archive(out: IO[bytes], images: Sequence[SavedImage], blobs: StoredFiles) -> None:
+    stream_tar(out, members(images, blobs), blobs)
 
 
 @pytest.fixture

@@ -4,16 +4,20 @@ import io
 import json
 import os
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from casstore.errors import Damaged, Refused
 from casstore.model.digest import sha256
 from casstore.transfer.compress import DEFAULT
-from casstore.transfer.ocilayout_out import write_oci_archive, write_oci_directory
+from casstore.transfer.ocilayout_out import members
+from casstore.transfer.ocilayout_out import write as write_oci_directory
 from casstore.transfer.saved import SavedImage
 from casstore.transfer.source import read_images
+from casstore.transfer.tarout import stream_tar
 from tests.transfer.building import OCI_MANIFEST, layer
 from tests.transfer.intake import FakeIntake
 from tests.transfer.storedfiles import StoredFiles
@@ -23,6 +27,10 @@ NAME = "docker.io/library/a:1"
 FORMS = ["archive", "directory"]
 
 each_form = pytest.mark.parametrize("form", FORMS)
+
+
+def write_oci_archive(out: IO[bytes], images: Sequence[SavedImage], blobs: StoredFiles) -> None:
+    stream_tar(out, members(images, blobs), blobs)
 
 
 @pytest.fixture

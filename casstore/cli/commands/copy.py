@@ -5,12 +5,30 @@ from __future__ import annotations
 from casstore.cli.commands.load import COMPRESSION
 from casstore.cli.layersize import MAX_LAYER_SIZE, limit_layers
 from casstore.cli.options import OF_A_CHANGE, TEXT, Args, Command, Option
+from casstore.cli.prose import filled, listed
 from casstore.cli.registries import PLAIN_HTTP, transport
+from casstore.transfer.formats import FOLDER, FORMATS, IMAGES, MANIFESTS, ONE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.cli.app import App
 
+_BEHIND = {IMAGES: "[:NAME]", MANIFESTS: "[:REF]", ONE: ""}
+_ALSO = {IMAGES: ", or :@N for the image at position N in it, from 0"}
+_FILES = [
+    f"{form.transport}:{'DIRECTORY' if form.shape == FOLDER else 'FILE'}{_BEHIND[form.holds]} for "
+    f"{form.place or form.about}{_ALSO.get(form.holds, '')}"
+    for form in reversed(FORMATS)
+]
+_PLACES = filled(
+    "SOURCE and DESTINATION are written as for skopeo: casstore:NAME or just NAME for the store, "
+    f"docker://NAME for a registry, {', '.join(_FILES)}."
+)
+_WITHOUT = listed([form.transport for form in FORMATS if form.holds == IMAGES])
+_BYTES = filled(
+    "Manifests and blobs are copied byte for byte, so that the digest stays; "
+    f"{_WITHOUT} has no place for them. A directory that is written must be empty, or not be there."
+)
 HELP = Command(
     name="copy",
     arguments="SOURCE DESTINATION",
@@ -34,22 +52,18 @@ HELP = Command(
         (1, "it could not be copied; the destination is as it was"),
         *OF_A_CHANGE,
     ),
-    description="""\
-SOURCE and DESTINATION are written as for skopeo: casstore:NAME or just NAME for the store,
-docker://NAME for a registry, oci:DIRECTORY[:REF] for an OCI layout, oci-archive:FILE[:REF] for a
-tar of one, docker-archive:FILE[:NAME] for an archive that docker load reads, or :@N for the image
-at position N in it, from 0.
+    description=f"""\
+{_PLACES}
 
-Manifests and blobs are copied byte for byte, so that the digest stays; docker-archive has no place
-for them. A directory that is written must be empty, or not be there.""",
+{_BYTES}""",
     completes="image",
 )
 
 
 def run(args: Args, app: App) -> int:
     """Copy, and print the digest of what was copied."""
-    from casstore.model.place import STORE, parse_place
     from casstore.store.copies import check_ends
+    from casstore.transfer.place import STORE, parse_place
 
     source, target = (parse_place(text) for text in args.positional)
     check_ends(source, target)

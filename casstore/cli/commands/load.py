@@ -6,7 +6,9 @@ from casstore.cli.keyinput import POLICY
 from casstore.cli.layersize import MAX_LAYER_SIZE, limit_layers
 from casstore.cli.options import OF_A_CHANGE, TEXT, Args, Command, Option
 from casstore.cli.progress import AUTO, PROGRESS, Show
+from casstore.cli.prose import filled, listed
 from casstore.errors import CasstoreError
+from casstore.transfer.formats import FOLDER, FORMATS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +24,15 @@ COMPRESSION = Option(
     value="method",
     default="zstd",
     own=True,
+)
+_TRANSPORTS = [
+    f"{form.transport} (a directory)" if form.shape == FOLDER else form.transport
+    for form in FORMATS
+]
+_POLICY = filled(
+    "A trust policy says which images may come in, in the format of containers-policy.json(5). The "
+    f"transports are {listed(_TRANSPORTS)}; an image that a layout brings with its signatures can "
+    "be held to sigstoreSigned."
 )
 HELP = Command(
     name="load",
@@ -48,14 +59,12 @@ HELP = Command(
         (1, "the archive was refused; the store is as it was"),
         *OF_A_CHANGE,
     ),
-    description="""\
+    description=f"""\
 Reads what docker save, podman save, skopeo, buildah and others write: docker archives, OCI
 archives and OCI layout directories; plain, or compressed with gzip, zstd, xz or bzip2. Every
 digest, size and diff ID is verified before anything is kept. A store that is not there yet is made.
 
-A trust policy says which images may come in, in the format of containers-policy.json(5). The
-transports are docker-archive, oci-archive and oci (a directory); an image that a layout brings with
-its signatures can be held to sigstoreSigned.
+{_POLICY}
 
 -q shows no progress; as with docker, names are printed all the same.""",
     completes="file",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from casstore.cli.options import OF_A_LOOK, TEXT, Args, Command, Option
 from casstore.cli.progress import AUTO, PROGRESS, Show
+from casstore.cli.prose import filled, listed
 from casstore.errors import CasstoreError
+from casstore.transfer.formats import DEFAULT, FOLDER, FORMATS, format_named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.cli.app import App
 
+_FOLDERS = listed([form.name for form in FORMATS if form.shape == FOLDER])
+_FORMATS = listed([f"{form.name} ({form.about})" for form in FORMATS], "or")
 HELP = Command(
     name="save",
     arguments="IMAGE [IMAGE...]",
@@ -17,19 +21,18 @@ HELP = Command(
     options=(
         Option(
             "output",
-            "Write to a file (for oci-dir a directory), instead of STDOUT",
+            f"Write to a file (for {_FOLDERS} a directory), instead of STDOUT",
             short="o",
             kind=TEXT,
             completes="file",
         ),
         Option(
             "format",
-            "docker (an archive for docker load), oci (an archive) or\n"
-            "oci-dir (a layout directory) (default docker)",
+            filled(f"{_FORMATS} (default {DEFAULT.name})", 60),
             kind=TEXT,
             value="format",
-            choices=("docker", "oci", "oci-dir"),
-            default="docker",
+            choices=tuple(form.name for form in FORMATS),
+            default=DEFAULT.name,
             own=True,
         ),
         PROGRESS,
@@ -50,11 +53,11 @@ attestations) goes along, by its subject or by a tag in the same repository.""",
 
 def run(args: Args, app: App) -> int:
     """Save; silent when it worked."""
-    target, form = args.text("output"), args.text("format") or ""
+    target, form = args.text("output"), args.text("format") or DEFAULT.name
     if target == "":
         raise args.wrong("output", "a file is needed")
-    if form == "oci-dir" and target is None:
-        raise args.wrong("format", "oci-dir needs -o DIR")
+    if format_named(form).shape == FOLDER and target is None:
+        raise args.wrong("format", f"{form} needs -o DIR")
     show = Show(app, args.text("progress") or AUTO)
     if target is not None:
         with show:

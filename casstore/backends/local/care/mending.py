@@ -29,9 +29,9 @@ from casstore.model.document import MAX_SIZE
 from casstore.model.manifest import Index, parse_document
 from casstore.transfer.archive import open_archive
 from casstore.transfer.compress import parse_compression
-from casstore.transfer.dockerarchive import MANIFEST_JSON, REPOSITORIES
+from casstore.transfer.formats import MANIFESTS
 from casstore.transfer.ocilayout import blob_name
-from casstore.transfer.source import read_images
+from casstore.transfer.source import fitting, read_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -143,8 +143,8 @@ class _Mending:
             ingest = self._ingest()
             with open_archive(source, ingest) as archive:
                 self._by_digest(archive, source, ingest)
-                docker = archive.has(MANIFEST_JSON) or archive.has(REPOSITORIES)
-            if docker:
+                has_more = any(form.holds != MANIFESTS for form in fitting(archive))
+            if has_more:
                 self._by_loading(source)
         except (CasstoreError, OSError) as error:
             return f"{quote(source)} was not used to its end: {error}"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from casstore.errors import UsageError
-from casstore.model.place import Place, parse_place
+from casstore.transfer.place import Place, parse_place
 
 
 @pytest.mark.parametrize(

@@ -1,31 +1,32 @@
 """Where `copy` copies from and to, in the words of skopeo's transports (containers-transports(5)).
 
-casstore:NAME  NAME              an image of the store
-docker://NAME                    an image in a registry
-oci:DIRECTORY[:REF]              an OCI layout
-oci-archive:FILE[:REF]           a tar of one
-docker-archive:FILE[:NAME|:@N]   an archive for docker load; @N is the image at position N, from 0
+casstore:NAME  NAME      an image of the store
+docker://NAME            an image in a registry
+TRANSPORT:PATH[:REF]     an image in a file or directory of a format; where the format has a place
+                         for one image alone, all behind the first colon is the path
+
+REF is what a layout calls the image; for an archive of Docker's its name, or @N for the image at
+position N, from 0.
 """
 
 from __future__ import annotations
 
 from casstore.errors import UsageError, quote
 from casstore.startup.value import Value
+from casstore.transfer.formats import ONE, format_of, is_transport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.model.annotations import StrPath
+    from casstore.transfer.formats import Format
 
 STORE, REGISTRY = "casstore", "docker"
-OCI, OCI_ARCHIVE, DOCKER_ARCHIVE = "oci", "oci-archive", "docker-archive"
-_FILES = (OCI, OCI_ARCHIVE, DOCKER_ARCHIVE)
-_UNKNOWN = ("containers-storage", "dir", "docker-daemon", "ostree", "sif", "atomic")
 
 
 class Place(Value):
     """One end of a copy."""
 
-    transport: str  # one of the constants above
+    transport: str  # one of the constants above, or that of a format
     path: StrPath  # a name for STORE and REGISTRY, else a file or directory
     reference: str  # of an image in a file or directory; empty: the only one
 
@@ -35,6 +36,11 @@ class Place(Value):
         from casstore.model.arguments import path_of
 
         return path_of(self.path)
+
+    @property
+    def format(self) -> Format:
+        """That of a file or directory. Raises UsageError for a transport that has none."""
+        return format_of(self.transport)
 
 
 def parse_place(text: str) -> Place:
@@ -51,11 +57,10 @@ def parse_place(text: str) -> Place:
         place = Place(REGISTRY, rest[2:], "")
     elif colon and transport == STORE:
         place = Place(STORE, rest, "")
-    elif colon and transport in _FILES:
-        path, _, reference = rest.partition(":")
+    elif colon and is_transport(transport):
+        form = format_of(transport, text)
+        path, _, reference = (rest, "", "") if form.holds == ONE else rest.partition(":")
         place = Place(transport, path, reference)
-    elif colon and transport in _UNKNOWN:
-        raise UsageError(f"{quote(text)}: the transport {transport}: is not known")
     if not place.path:
         raise UsageError(f"{quote(text)} names nothing")
     return place
