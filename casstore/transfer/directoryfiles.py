@@ -76,14 +76,19 @@ class DirectoryFiles:
         with open(self._new(name), "xb") as file:
             file.write(data)
 
-    def blob(self, name: str, descriptor: Descriptor) -> None:
+    def blob(self, name: str, descriptor: Descriptor, *, own: bool = False) -> None:
         """Put a blob in it, as a file of this name.
+
+        Args:
+            name: the file's, in the directory.
+            descriptor: of the blob.
+            own: never a second name of the stored blob: a file that somebody may edit.
 
         Raises:
             Damaged: the blob is missing or is not its digest.
         """
         target = self._new(name)
-        if not self._linked(descriptor, target):
+        if own or not self._linked(descriptor, target):
             with open(target, "xb", buffering=0) as file:
                 if not _reflink(file, self._blobs, descriptor.digest):
                     file.writelines(verified(descriptor, self._blobs))
