@@ -133,7 +133,7 @@ _casstore_value() {
         'rmi --keep') echo 'nothing' ;;
         'save --output') echo 'file' ;;
         'save -o') echo 'file' ;;
-        'save --format') echo 'words docker oci oci-dir' ;;
+        'save --format') echo 'words docker oci oci-dir dir' ;;
         'save --progress') echo 'words auto plain none json tty' ;;
         'sign --annotations') echo 'nothing' ;;
         'sign -a') echo 'nothing' ;;

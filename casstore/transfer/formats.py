@@ -86,6 +86,7 @@ FORMATS = (
         "oci-dir", "oci", FOLDER, MANIFESTS, "index.json oci-layout", "ocilayout",
         "a layout directory", "an OCI layout", "index.json oci-layout",
     ),
+    Format("dir", "dir", FOLDER, ONE, "manifest.json={ version", "skopeodir", "an image as files"),
 )  # fmt: skip
 DEFAULT = FORMATS[0]  # of save
 

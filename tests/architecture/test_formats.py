@@ -25,11 +25,14 @@ SPOKEN = re.compile("|".join(rf"\b{re.escape(name)}{'' if '-' in name else ':'}"
 
 
 def _texts(module: Module) -> Iterator[str]:
-    """The strings of a module that are no docstrings."""
-    docstrings = {id(node.value) for node in ast.walk(module.tree) if isinstance(node, ast.Expr)}
+    """The strings of a module, less its docstrings, and what stands for a value in a usage line."""
+    others = set()
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Expr) or (isinstance(node, ast.keyword) and node.arg == "value"):
+            others.add(id(node.value))
     for node in ast.walk(module.tree):
         match node:
-            case ast.Constant(value=str(text)) if id(node) not in docstrings:
+            case ast.Constant(value=str(text)) if id(node) not in others:
                 yield text
 
 

@@ -144,6 +144,7 @@ def test_save_does_not_fill_a_terminal(
 
 def test_a_layout_directory_needs_a_place(run: Run) -> None:
     assert run("save", "--format", "oci-dir", "a").status == 2
+    assert run("save", "--format", "dir", "a").status == 2
     assert run("save", "-o", "", "a").status == 2
 
 

@@ -66,6 +66,7 @@ def completed(tmp_path: Path, line: str) -> list[str]:
         ("casstore rmi host:5000/x:", ["latest"]),
         ("casstore --store /s rmi ", ["elsewhere:1"]),
         ("casstore save --format oci", ["oci", "oci-dir"]),
+        ("casstore save --format d", ["dir", "docker"]),
         ("casstore save --format oci -o x a", ["app:1", "app:2"]),
         ("casstore lease r", ["rm", "run"]),
         ("casstore lease rm ", ["release"]),

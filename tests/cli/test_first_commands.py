@@ -56,7 +56,11 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "report": (("-o", OUT),),
     "restore": (),
     "rmi": (("app:1",), ("--dry-run", "app:1"), ("--keep", "1h", "app:1")),
-    "save": (("-o", OUT, "app:1"), ("-o", OUT, "--format", "oci-dir", "app:1")),
+    "save": (
+        ("-o", OUT, "app:1"),
+        ("-o", OUT, "--format", "oci-dir", "app:1"),
+        ("-o", OUT, "--format", "dir", "app:1"),
+    ),
     "sign": (("--key", KEY, "app:1"),),
     "tag": (("app:1", "app:2"),),
     "trash ls": ((),),

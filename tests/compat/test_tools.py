@@ -6,12 +6,14 @@ import io
 import json
 import shutil
 import subprocess
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from casstore.errors import Refused
 from casstore.store import Store
 from tests.backends.local.behind import directory_of
 from tests.transfer.building import Layout, config_of, docker_archive, layer
@@ -115,3 +117,121 @@ def test_podman_loads_a_docker_archive_that_we_saved(
 
     listed = run("podman", *own, "images", "--no-trunc", "--format", "{{.ID}} {{.Tag}}")
     assert listed.split() == [str(store.get("app:1").id), "1"]
+
+
+# skopeo's dir:, both ways
+
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "images"
+
+
+def skopeo_copy(*words: str) -> None:
+    run("skopeo", "--insecure-policy", "copy", *words)
+
+
+def files_in(path: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in path.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),  # plain layers under the media type of gzip
+        ("--dest-compress",),
+        ("--dest-compress", "--dest-compress-format", "zstd", "--format", "oci"),
+        ("--format", "oci"),
+        ("--format", "v2s2", "--dest-compress"),
+    ],
+)
+def test_we_load_a_directory_of_skopeos_and_write_it_as_it_was(
+    options: tuple[str, ...], tmp_path: Path
+) -> None:
+    archive = tmp_path / "a.tar"
+    archive.write_bytes(docker_archive({"layers": LAYERS, "config": CONFIG, "tags": ["app:1"]}))
+    skopeo_copy(*options, f"docker-archive:{archive}", f"dir:{tmp_path}/theirs")
+
+    with Store(str(tmp_path / "store")) as store:
+        (image,) = store.load(str(tmp_path / "theirs")).images
+        store.save([image.id], str(tmp_path / "ours"), format="dir")
+        store.save([image.id], str(tmp_path / "back.tar"))
+        assert (image.names, store.check().findings) == ((), ())
+
+    assert files_in(tmp_path / "ours") == files_in(tmp_path / "theirs")
+    with tarfile.open(tmp_path / "back.tar") as tar:
+        members = [tar.extractfile(name) for name in tar.getnames() if name.endswith(".tar")]
+        assert [file.read() for file in members if file is not None] == LAYERS
+
+
+def test_we_load_all_platforms_of_a_directory_of_skopeos_and_write_them_as_they_were(
+    tmp_path: Path,
+) -> None:
+    skopeo_copy("--all", f"oci:{FIXTURES}/podman/index-oci", f"dir:{tmp_path}/theirs")
+
+    with Store(str(tmp_path / "store")) as store:
+        (image,) = store.load(str(tmp_path / "theirs")).images
+        assert len(store.platforms(image.id)) == 2
+        store.save([image.id], str(tmp_path / "ours"), format="dir")
+
+    assert files_in(tmp_path / "ours") == files_in(tmp_path / "theirs")
+
+
+@pytest.mark.parametrize("compression", ["zstd", "gzip", "none"])
+def test_skopeo_reads_a_directory_that_we_wrote(compression: str, tmp_path: Path) -> None:
+    archive = docker_archive({"layers": LAYERS, "config": CONFIG, "tags": ["app:1"]})
+    with Store(str(tmp_path / "store")) as store:
+        store.load(io.BytesIO(archive), compression=compression)
+        store.save(["app:1"], str(tmp_path / "ours"), format="dir")
+        manifest, image = store.get("app:1").manifests[0], store.get("app:1").id
+
+    seen = json.loads(run("skopeo", "inspect", f"dir:{tmp_path}/ours"))
+    assert (seen["Digest"], len(seen["Layers"])) == (manifest, 2)
+    skopeo_copy(f"dir:{tmp_path}/ours", f"oci-archive:{tmp_path}/a.tar")
+    with Store(str(tmp_path / "second")) as second:
+        second.load(str(tmp_path / "a.tar"))
+        assert second.get(image).manifests == (manifest,) or compression == "none"
+
+
+def test_skopeo_reads_all_platforms_of_a_directory_that_we_wrote(tmp_path: Path) -> None:
+    with Store(str(tmp_path / "store")) as store:
+        (image,) = store.load(str(FIXTURES / "podman" / "index-oci")).images
+        store.save([image.id], str(tmp_path / "ours"), format="dir")
+
+    skopeo_copy("--all", f"dir:{tmp_path}/ours", f"oci-archive:{tmp_path}/a.tar")
+    with Store(str(tmp_path / "second")) as second:
+        (again,) = second.load(str(tmp_path / "a.tar")).images
+        assert again.id == image.id and len(second.platforms(again.id)) == 2
+
+
+def test_skopeo_writes_over_a_directory_that_we_wrote_and_the_store_stays_whole(
+    store: Store, tmp_path: Path
+) -> None:
+    store.save(["app:1"], str(tmp_path / "ours"), format="dir")
+
+    skopeo_copy(f"oci:{FIXTURES}/skopeo/oci-gzip", f"dir:{tmp_path}/ours")
+
+    with Store(str(tmp_path / "second")) as second:
+        (image,) = second.load(str(tmp_path / "ours")).images
+        assert image.id != store.get("app:1").id
+    assert store.check().findings == ()
+
+
+def test_an_index_alone_as_skopeo_copies_it_is_refused(tmp_path: Path) -> None:
+    skopeo_copy(
+        "--multi-arch", "index-only", f"oci:{FIXTURES}/podman/index-oci", f"dir:{tmp_path}/theirs"
+    )
+
+    with Store(str(tmp_path / "store")) as store, pytest.raises(Refused, match="none of its mani"):
+        store.load(str(tmp_path / "theirs"))
+
+
+def test_skopeo_will_not_drop_a_signature_and_we_say_which_stays_behind(tmp_path: Path) -> None:
+    signed = tmp_path / "signed"
+    shutil.copytree(FIXTURES / "signed" / "simple-signing", signed)
+    refused = subprocess.run(
+        ["skopeo", "--insecure-policy", "copy", f"dir:{signed}", f"oci:{tmp_path}/o"],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert refused.returncode != 0 and "signature" in refused.stderr
+
+    with Store(str(tmp_path / "store")) as store:
+        result = store.load(str(signed))
+    assert result.images and len(result.warnings) == 1 and "signature-1" in result.warnings[0]

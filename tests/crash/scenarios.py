@@ -70,7 +70,8 @@ class Scenario(NamedTuple):
     @property
     def makes_layout(self) -> bool:
         """Whether that is a directory, which is made and never written over."""
-        return self.writes_output and ("oci-dir" in self.command or "oci:OUT" in self.command)
+        folders = ("--format oci-dir", "oci:OUT", "--format dir", "dir:OUT")
+        return self.writes_output and any(words in self.command for words in folders)
 
     @property
     def needs_registry(self) -> bool:
@@ -271,6 +272,7 @@ SCENARIOS = (
     Scenario("save of a large image", "save -o OUT large:1", _large),
     Scenario("save as oci", "save --format oci -o OUT app:1 base:1", _chain),
     Scenario("save to a layout", "save --format oci-dir -o OUT app:1", _chain),
+    Scenario("save to files", "save --format dir -o OUT app:1", _chain),
     Scenario("fsck --repair of counts", "fsck --repair", _wrong_counts,
              damaged=frozenset({"refcount-wrong"})),
     Scenario("fsck --repair of a blob", "fsck --repair", _corrupt_layer,
@@ -298,6 +300,7 @@ SCENARIOS = (
     Scenario("decrypt", "decrypt --key K/jwe-ec.key.der sealed:1 opened:1", _sealed),
     Scenario("copy out", "copy app:1 oci-archive:OUT", _chain),
     Scenario("copy to a layout", "copy app:1 oci:OUT", _chain),
+    Scenario("copy to files", "copy app:1 dir:OUT", _chain),
     Scenario("copy in", "copy docker-archive:A/fork.tar:app2:1 copied:1", _chain),
     Scenario("report", "report -o OUT", _chain),
     Scenario("pull", "pull -q R/app:1", _nothing),

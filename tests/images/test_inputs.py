@@ -19,7 +19,7 @@ from tests.sessions.commandline import casstore
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "images"
 SHARED = os.environ.get("CASSTORE_SHARED_IMAGES")
-FORMATS = ("docker-archive", "docker-archive-v1", "oci-archive", "oci-dir")
+FORMATS = ("docker-archive", "docker-archive-v1", "oci-archive", "oci-dir", "dir")
 READ_IN_PLACE = ("third-party/", "signed/containers-image/")
 
 ACCEPT, REFUSE = "accept", "refuse"
@@ -81,6 +81,7 @@ for _verdict_on_theirs, _reasons in _THEIRS.items():
 
 # Where casstore does not do what the manifest proposes, or cannot take the input alone.
 OTHERWISE: dict[str, tuple[str, str]] = {
+    "skopeo/dir-v2s1": (REFUSE, "schema 1 has no config, and is obsolete"),
     "skopeo/split-one": (REFUSE, "its blobs lie in a folder beside it; alone it is not a layout"),
 }
 
@@ -88,6 +89,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
 ONLY_OCI = frozenset(
     (
         "podman/index-oci",
+        "podman/index-v2s2",
         "ctr/index",
         "ctr/index-arm64",
         "signed/cosign-layout",
@@ -167,6 +169,10 @@ def _load(store: Path, one: Mapping[str, Any]) -> None:
     assert result.status == 0
     if not result.out:
         assert result.err.endswith("lists no images, so nothing was loaded\n")
+    elif left := ", ".join(one.get("signature_files", ())):
+        assert result.err == (
+            f'Warning: signatures that are files of "{_path(one)}" do not come in: {left}\n'
+        )
     else:
         assert result.err == ""
 
@@ -201,7 +207,7 @@ def test_an_input_gives_the_images_that_independent_tools_saw(name: str, tmp_pat
 LAYOUTS = [
     name
     for name in ACCEPTED
-    if BY_ID[name]["format"].startswith("oci")
+    if BY_ID[name]["format"] in ("oci-archive", "oci-dir", "dir")
     # containerd's export of plain tars is a docker-archive too, and read as one: compressed
     and not (
         "docker_manifest_json" in BY_ID[name]
@@ -279,6 +285,22 @@ def test_what_is_saved_loads_as_what_it_was(name: str, form: str, tmp_path: Path
     }
     loaded = _state(str(again))
     assert {image: (parent, set(names)) for image, (parent, names) in loaded.items()} == kept
+
+
+@pytest.mark.parametrize("name", [name for name in ACCEPTED if BY_ID[name]["format"] == "dir"])
+def test_what_skopeo_wrote_as_a_directory_is_written_as_the_same_files(
+    name: str, tmp_path: Path
+) -> None:
+    one, store, out = BY_ID[name], tmp_path / "store", tmp_path / "out"
+    _load(store, one)
+    (image,) = _state(str(store))
+
+    assert casstore(str(store), ["save", "--format", "dir", "-o", str(out), image]).status == 0
+
+    theirs = _files(Path(_path(one)))
+    for signature in one.get("signature_files", ()):
+        del theirs[signature]
+    assert _files(out) == theirs
 
 
 def _files(root: Path) -> dict[str, bytes]:

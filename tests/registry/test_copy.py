@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,42 @@ def test_a_docker_archive_keeps_the_image_id(
     copied(other, archive, "mine:1")
 
     assert other.get("mine:1").id == store.get("app:1").id
+
+
+@pytest.mark.parametrize("other", ["oci:{dir}/oci", "oci-archive:{dir}/oci.tar", "dir:{dir}/more"])
+def test_an_image_keeps_its_digest_in_a_directory_of_files(
+    other: str, store: Store, new_store: NewStore, image: Digest, tmp_path: Path
+) -> None:
+    files, place = f"dir:{tmp_path}/a:b", other.format(dir=tmp_path)
+
+    assert copied(store, "app:1", files) == image
+    assert copied(store, files, place) == image
+    assert copied(new_store(), place, "mine:1") == image
+
+    assert set(os.listdir(tmp_path / "a:b")) > {"manifest.json", "version"}
+
+
+def test_one_platform_is_chosen_of_a_directory_of_files(
+    store: Store, new_store: NewStore, tmp_path: Path
+) -> None:
+    layout = Layout()
+    digest = layout.publish(three_platforms(layout), "multi:1")
+    filled(store, layout, tmp_path)
+    files = f"dir:{tmp_path}/files"
+    assert copied(store, "--all", "multi:1", files) == digest
+    assert copied(new_store(), "--all", files, "whole:1") == digest
+
+    arm = copied(new_store(), "--platform", "linux/arm64", files, f"dir:{tmp_path}/arm")
+    assert arm == copied(store, "--platform", "linux/arm64", "multi:1", "arm:1")
+
+
+def test_a_directory_of_files_is_not_copied_onto_itself(
+    store: Store, image: Digest, tmp_path: Path
+) -> None:
+    out = f"dir:{tmp_path}/out"
+    copied(store, "app:1", out)
+
+    assert casstore(store.path, ["copy", out, f"dir:{tmp_path}/./out"]).status == 2
 
 
 def test_skopeo_reads_what_we_copied_under_the_name_that_we_gave(
@@ -134,6 +171,7 @@ def test_nothing_is_written_over(store: Store, image: Digest, tmp_path: Path) ->
         ("oci:a/b:host:5000/x:1", Place("oci", "a/b", "host:5000/x:1")),
         ("oci-archive:x.tar:1", Place("oci-archive", "x.tar", "1")),
         ("docker-archive:x.tar", Place("docker-archive", "x.tar", "")),
+        ("dir:a/b:1", Place("dir", "a/b:1", "")),
         ("localhost:5000/x", Place("casstore", "localhost:5000/x", "")),
     ],
 )
@@ -141,7 +179,7 @@ def test_places_are_written_as_for_skopeo(text: str, place: Place) -> None:
     assert parse_place(text) == place
 
 
-@pytest.mark.parametrize("text", ["docker:x", "oci:", "dir:/x", "docker-daemon:x:1", ""])
+@pytest.mark.parametrize("text", ["docker:x", "oci:", "dir:", "sif:/x", "docker-daemon:x:1", ""])
 def test_a_place_that_is_none_is_wrong_usage(text: str) -> None:
     with pytest.raises(UsageError):
         parse_place(text)

@@ -14,6 +14,7 @@ import pytest
 
 from casstore.errors import CasstoreError, Refused
 from casstore.store import Store
+from casstore.transfer.place import parse_place
 from tests.store.test_signing import OTHER_PUBLIC, PRIVATE, PUBLIC
 from tests.transfer.building import config_of, docker_archive, layer
 
@@ -117,7 +118,7 @@ def test_a_policy_that_is_not_there_lets_nothing_in(store: Store, tmp_path: Path
             other.load(io.BytesIO(ARCHIVE))
 
 
-@pytest.mark.parametrize("transport", ["docker-archive", "oci-archive", "oci"])
+@pytest.mark.parametrize("transport", ["docker-archive", "oci-archive", "oci", "dir"])
 def test_a_load_is_of_the_transport_that_skopeo_calls_it(
     tmp_path: Path, layout: Path, transport: str
 ) -> None:
@@ -125,10 +126,12 @@ def test_a_load_is_of_the_transport_that_skopeo_calls_it(
         origin.load(str(layout))
         origin.save(["app:1"], str(tmp_path / "docker.tar"))
         origin.save(["app:1"], str(tmp_path / "oci.tar"), format="oci")
+        origin.save(["app:1"], str(tmp_path / "files"), format="dir")
     sources = {
         "docker-archive": tmp_path / "docker.tar",
         "oci-archive": tmp_path / "oci.tar",
         "oci": layout,
+        "dir": tmp_path / "files",
     }
     policy = write(tmp_path / "p.json", **{transport.replace("-", "_"): {"": [ANYTHING]}})
     with Store(str(tmp_path / "store")) as store:
@@ -138,6 +141,31 @@ def test_a_load_is_of_the_transport_that_skopeo_calls_it(
             else:
                 with pytest.raises(Refused, match="rejects every image"):
                     store.load(str(source), policy=policy)
+
+
+def test_the_scopes_of_a_directory_of_files_are_paths_alone(
+    store: Store, layout: Path, tmp_path: Path
+) -> None:
+    store.load(str(layout))
+    store.save(["app:1"], str(tmp_path / "files"), format="dir")
+    place, path = parse_place(f"dir:{tmp_path}/files"), str((tmp_path / "files").resolve())
+    # "files:2" is another directory, whatever the image is called here.
+    other = write(tmp_path / "p.json", dir={f"{path}:2": [ANYTHING]})
+    with pytest.raises(Refused, match=r"^docker.io/shop/new:2|^shop/new:2 "):
+        store.copy_in(place, "shop/new:2", policy=other)
+
+    for scope in (path, str(tmp_path.resolve())):
+        policy = write(tmp_path / "p.json", dir={scope: [ANYTHING]})
+        assert store.copy_in(place, "shop/new:2", policy=policy)
+
+
+def test_signatures_beside_an_image_in_a_directory_satisfy_no_policy(
+    store: Store, tmp_path: Path
+) -> None:
+    policy = write(tmp_path / "p.json", by_key("cosign.pub"))
+    with pytest.raises(Refused, match="it has no signatures"):
+        store.load(str(SIGNED / "cosign-dir"), policy=policy)
+    assert store.images(all=True) == []
 
 
 def test_a_directory_above_is_a_scope(store: Store, layout: Path, tmp_path: Path) -> None:

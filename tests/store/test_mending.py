@@ -12,7 +12,7 @@ import pytest
 from casstore.errors import NotFound
 from casstore.store import Store
 from tests.backends.local.behind import directory_of
-from tests.transfer.building import Layout, docker_archive, layer
+from tests.transfer.building import Layout, docker_archive, layer, skopeo_dir, write_files
 
 LAYERS = [layer("a"), layer(" ".join(str(n * n) for n in range(20_000)))]
 ARCHIVE = docker_archive({"layers": LAYERS, "tags": ["a:1"]})
@@ -121,6 +121,17 @@ def test_blobs_are_taken_from_a_layout_by_their_digest(
         with Store(str(tmp_path / "other")) as other:
             other.load(source)
             source = other.path
+    for path in blobs(store):
+        flipped(path)
+
+    assert store.check(repair_from=[source]).findings == ()
+
+
+def test_blobs_are_taken_from_a_directory_of_files(store: Store, tmp_path: Path) -> None:
+    layout = Layout()
+    source = write_files(str(tmp_path / "files"), skopeo_dir(layout, layout.image("one", "two")))
+    store.load(source)
+    assert len(blobs(store)) == 4
     for path in blobs(store):
         flipped(path)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from casstore.errors import Damaged, StorageError
+from casstore.errors import Damaged, Refused, StorageError, Unsupported, UsageError
 from casstore.flows import save as saving
 from casstore.model.digest import Digest, sha256
 from casstore.ports.view import StoreView
@@ -84,6 +84,50 @@ def test_a_docker_archive_has_the_image_alone(signed: tuple[Store, Signed], tmp_
     store.save(["shop/app:1"], tmp_path / "out")
 
     assert loaded(tmp_path / "out") == {store.get("shop/app:1").id}
+
+
+def test_a_directory_of_files_has_the_image_alone(
+    signed: tuple[Store, Signed], tmp_path: Path
+) -> None:
+    store, _ = signed
+    store.tag("shop/app:1", "shop/app:2")
+    store.save(["shop/app:1", "shop/app:2"], tmp_path / "out", format="dir")
+
+    assert loaded(tmp_path / "out") == {store.get("shop/app:1").id}
+
+
+def test_a_repository_with_signatures_has_too_many_tags_for_a_directory_of_files(
+    signed: tuple[Store, Signed], tmp_path: Path
+) -> None:
+    store, _ = signed
+    with pytest.raises(Unsupported, match="cannot save 2 images as dir"):
+        store.save(["shop/app"], tmp_path / "out", format="dir")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_directory_of_files_goes_to_no_stream(
+    signed: tuple[Store, Signed], tmp_path: Path
+) -> None:
+    store, _ = signed
+    with pytest.raises(UsageError, match=r"^an image as files needs a path$"):
+        store.save(["shop/app:1"], io.BytesIO(), format="dir")
+
+
+def test_a_directory_with_files_in_it_is_left_alone(
+    signed: tuple[Store, Signed], tmp_path: Path
+) -> None:
+    store, _ = signed
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine").write_text("mine")
+    with pytest.raises(Refused, match="is there already and is no empty directory"):
+        store.save(["shop/app:1"], out, format="dir")
+    assert os.listdir(out) == ["mine"]
+
+    (out / "mine").rename(out / "lost+found")  # of a file system, which is filled in place
+    store.save(["shop/app:1"], out, format="dir")
+    assert {"lost+found", "manifest.json", "version"} < set(os.listdir(out))
+    assert not any(name.startswith(".") for name in os.listdir(out))
 
 
 def test_what_refers_to_one_platform_of_an_index_is_saved_with_it(tmp_path: Path) -> None:

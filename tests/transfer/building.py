@@ -131,6 +131,13 @@ class Layout:
         self.entries.append({**descriptor, "annotations": annotations})
         return Digest(descriptor["digest"])
 
+    def of(self, descriptor: dict[str, Any]) -> bytes:
+        """The bytes of a blob."""
+        return self.files[f"blobs/sha256/{descriptor['digest'][7:]}"]
+
+    def has(self, descriptor: dict[str, Any]) -> bool:
+        return f"blobs/sha256/{descriptor['digest'][7:]}" in self.files
+
     def remove(self, descriptor: dict[str, Any]) -> None:
         del self.files[f"blobs/sha256/{descriptor['digest'][7:]}"]
 
@@ -142,9 +149,31 @@ class Layout:
         return io.BytesIO(tar_of(self.all_files()))
 
     def write(self, path: str) -> str:
-        for name, content in self.all_files().items():
-            target = os.path.join(path, name)
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            with open(target, "wb") as file:
-                file.write(content)
-        return path
+        return write_files(path, self.all_files())
+
+
+def skopeo_dir(layout: Layout, top: dict[str, Any], *, version: str = "1.1") -> dict[str, bytes]:
+    """The files of skopeo's `dir:` of an image whose blobs are in a layout."""
+    files = {"version": f"Directory Transport Version: {version}\n".encode()}
+    listed: set[str] = set()
+    ahead = [top]
+    for descriptor in ahead:
+        children = json.loads(layout.of(descriptor)).get("manifests", [])
+        listed.update(child["digest"] for child in children)
+        ahead += [child for child in children if layout.has(child)]
+    for name, content in layout.files.items():
+        hex_digits = name.rpartition("/")[2]
+        if name.startswith("blobs/") and f"sha256:{hex_digits}" != top["digest"]:
+            is_listed = f"sha256:{hex_digits}" in listed
+            files[f"{hex_digits}.manifest.json" if is_listed else hex_digits] = content
+    return {**files, "manifest.json": layout.of(top)}
+
+
+def write_files(path: str, files: dict[str, bytes]) -> str:
+    """A directory of these files."""
+    for name, content in files.items():
+        target = os.path.join(path, name)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(target, "wb") as file:
+            file.write(content)
+    return path

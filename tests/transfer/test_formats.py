@@ -20,6 +20,7 @@ from tests.transfer.intake import FakeIntake
 LAYOUT = {"index.json": b"{}", "oci-layout": b"{}"}
 DOCKER = {"manifest.json": b"[]"}
 LEGACY = {"repositories": b"{}"}
+DIR = {"manifest.json": b"{}", "version": b""}
 
 INPUTS = [
     (LAYOUT, ["oci", "oci-dir"]),
@@ -32,6 +33,12 @@ INPUTS = [
     ({"index.json": b"", **LEGACY}, ["oci-dir", "oci", "docker"]),
     ({"oci-layout": b"", **LEGACY}, ["oci-dir", "oci", "docker"]),
     ({"etc/passwd": b""}, []),
+    (DIR, ["dir", "docker"]),
+    (DIR | {"manifest.json": b" \r\n\t{}"}, ["dir", "docker"]),
+    (DIR | DOCKER, ["docker"]),
+    (LAYOUT | DIR, ["oci", "oci-dir", "dir", "docker"]),  # refused: one or the other
+    ({"manifest.json": b"{}"}, ["docker"]),
+    ({"version": b"x"}, []),
 ]
 
 

@@ -21,6 +21,7 @@ from casstore.transfer.place import Place, parse_place
         ("oci:directory:app:1", Place("oci", "directory", "app:1")),
         ("oci-archive:a.tar:x", Place("oci-archive", "a.tar", "x")),
         ("docker-archive:a.tar:@0", Place("docker-archive", "a.tar", "@0")),
+        ("dir:some/directory:x", Place("dir", "some/directory:x", "")),
         ("dir", Place("casstore", "dir", "")),
         ("oci", Place("casstore", "oci", "")),
         ("docker", Place("casstore", "docker", "")),
@@ -30,7 +31,7 @@ def test_a_place_is_a_transport_and_what_it_leads_to(text: str, place: Place) ->
     assert parse_place(text) == place
 
 
-@pytest.mark.parametrize("text", ["dir:x", "docker-daemon:x", "containers-storage:x", "ostree:x"])
+@pytest.mark.parametrize("text", ["sif:x", "docker-daemon:x", "containers-storage:x", "ostree:x"])
 def test_a_transport_that_casstore_does_not_have_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"is not known$"):
         parse_place(text)

@@ -17,7 +17,7 @@ from tests.transfer.intake import FakeIntake
 FIXTURES = os.path.join(os.path.dirname(__file__), os.pardir, os.pardir, "fixtures")
 # Other projects' test data is not copied; it is read where it lies, if it does.
 SHARED = os.environ.get("CASSTORE_SHARED_IMAGES", "")
-FORMATS = ("docker-archive", "docker-archive-v1", "oci-archive", "oci-dir")
+FORMATS = ("docker-archive", "docker-archive-v1", "oci-archive", "oci-dir", "dir")
 
 
 def listed(root: str) -> list[dict[str, Any]]:
@@ -35,6 +35,7 @@ DECIDED_TO_REFUSE = frozenset(
         "edited/parent-cycle",
         # its blobs lie in a folder beside it, which no layout does without being told
         "skopeo/split-one",
+        "skopeo/dir-v2s1",  # a manifest of schema 1
     )
 )
 
