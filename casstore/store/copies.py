@@ -6,7 +6,7 @@ import os
 
 from casstore.errors import NotFound, Refused, UsageError, quote
 from casstore.store.intake import policy_in_force, take_in
-from casstore.transfer.formats import IMAGES
+from casstore.transfer.formats import IMAGES, ONE
 from casstore.transfer.place import REGISTRY, STORE
 
 TYPE_CHECKING = False
@@ -98,8 +98,9 @@ class Copies:
                 image, referrers = first.image, [_beside(one, target) for one in rest]
             else:
                 image = _read_one(
-                    ingest, source, wanted, compression, whole=whole, progress=progress
-                )
+                    ingest, source, wanted, compression, whole=whole, progress=progress,
+                    notices=self._session.notices,
+                )  # fmt: skip
             arrivals = [_arrival(image, target), *referrers]
             ingest.keep_only({blob.digest for one in arrivals for blob in one.image.blobs})
             tops.append(image.top.digest)
@@ -200,14 +201,17 @@ def _read_one(
     *,
     whole: bool,
     progress: Progress | None,
+    notices: list[str],
 ) -> ImageRecord:
     """Stage an archive or layout, and choose one image of it."""
     from casstore.transfer.compress import parse_compression
-    from casstore.transfer.source import read_images
+    from casstore.transfer.source import find_images
 
     how = parse_compression(compression)
-    arrivals = read_images(source.where, ingest, compression=how, progress=progress)
-    image = _named(arrivals, source).image
+    found = find_images(source.where, ingest, compression=how, progress=progress)
+    image = _named(found.arrivals, source).image
+    if source.format.holds == ONE:  # elsewhere it may be told of other images, or of names
+        notices += found.notices
     return image if whole else _for_platform(ingest, image, platform)
 
 

@@ -103,6 +103,17 @@ def test_a_directory_of_files_is_not_copied_onto_itself(
     assert casstore(store.path, ["copy", out, f"dir:{tmp_path}/./out"]).status == 2
 
 
+def test_a_copy_tells_which_signatures_stay_behind(store: Store) -> None:
+    where = FIXTURES / "signed" / "cosign-dir"
+    result = casstore(store.path, ["copy", f"dir:{where}", "mine:1"])
+
+    assert result.status == 0
+    assert result.err == (
+        f'Warning: signatures that are files of "{where}" do not come in: '
+        "signature-1, signature-2\n"
+    )
+
+
 def test_skopeo_reads_what_we_copied_under_the_name_that_we_gave(
     store: Store, image: Digest, tmp_path: Path
 ) -> None:
