@@ -39,8 +39,9 @@ class Archives:
         """Load every image of an archive or layout, or none.
 
         Args:
-            source: path of a docker-archive, an OCI archive or an OCI layout directory (any of the
-                archives plain or compressed by gzip, zstd, xz or bzip2); or a binary stream of one.
+            source: path of a docker-archive, an OCI archive, an OCI layout directory or a directory
+                of skopeo's `dir:` (an archive plain or compressed by gzip, zstd, xz or bzip2); or a
+                binary stream of an archive.
             compression: of layers that arrive uncompressed: `zstd[:LEVEL]`, `gzip[:LEVEL]`, `none`.
             link: take a layout directory's blobs by hard link or reflink where that can be done.
             policy: path of a trust policy, instead of the store's own.
@@ -127,7 +128,8 @@ class Archives:
             images: a repository (all its tags), names, IDs; one entry for each image. In OCI
                 formats what refers to them (signatures, SBOMs) goes along.
             out: a path (written under another name first, and whole or not at all), or a stream.
-            format: `docker` (docker-archive), `oci` (OCI archive) or `oci-dir` (layout directory).
+            format: `docker` (docker-archive), `oci` (OCI archive), `oci-dir` (layout directory) or
+                `dir` (a directory of skopeo's `dir:`, for one image).
         """
         from casstore.flows.save import chosen_images, save_images
         from casstore.model.arguments import path_or_file, several

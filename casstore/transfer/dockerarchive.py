@@ -70,11 +70,6 @@ def read(archive: Archive, loading: Loading) -> list[Arrival]:
     if not _is_list(archive):
         from casstore.transfer.advice import advice_on
 
-        if archive.has("version"):
-            raise Refused(
-                f"{quote(archive.label)} is a directory in skopeo's dir: form, which cannot be "
-                "loaded; copy it into an OCI layout with skopeo copy dir:… oci:…"
-            )
         if advice := advice_on(archive):
             raise Refused(f"{MANIFEST_JSON} of {quote(archive.label)} lists no images{advice}")
     items = read_manifest_json(archive)

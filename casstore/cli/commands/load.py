@@ -61,8 +61,9 @@ HELP = Command(
     ),
     description=f"""\
 Reads what docker save, podman save, skopeo, buildah and others write: docker archives, OCI
-archives and OCI layout directories; plain, or compressed with gzip, zstd, xz or bzip2. Every
-digest, size and diff ID is verified before anything is kept. A store that is not there yet is made.
+archives, OCI layout directories and skopeo's directories of files; plain, or compressed with gzip,
+zstd, xz or bzip2. Every digest, size and diff ID is verified before anything is kept. A store that
+is not there yet is made.
 
 {_POLICY}
 

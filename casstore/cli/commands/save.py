@@ -6,7 +6,7 @@ from casstore.cli.options import OF_A_LOOK, TEXT, Args, Command, Option
 from casstore.cli.progress import AUTO, PROGRESS, Show
 from casstore.cli.prose import filled, listed
 from casstore.errors import CasstoreError
-from casstore.transfer.formats import DEFAULT, FOLDER, FORMATS, format_named
+from casstore.transfer.formats import DEFAULT, FOLDER, FORMATS, ONE, format_named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _FOLDERS = listed([form.name for form in FORMATS if form.shape == FOLDER])
 _FORMATS = listed([f"{form.name} ({form.about})" for form in FORMATS], "or")
+_ONE = listed([form.name for form in FORMATS if form.holds == ONE])
 HELP = Command(
     name="save",
     arguments="IMAGE [IMAGE...]",
@@ -43,10 +44,11 @@ HELP = Command(
         (1, "no such image, or it cannot be written; no file is left"),
         *OF_A_LOOK,
     ),
-    description="""\
+    description=f"""\
 A repository's name alone means all its tags. An ID or a digest saves the image without a name.
 The same images give the same bytes. In OCI formats what refers to an image (signatures, SBOMs,
-attestations) goes along, by its subject or by a tag in the same repository.""",
+attestations) goes along, by its subject or by a tag in the same repository. {_ONE} has one
+image, without a name.""",
     completes="image",
 )
 
