@@ -13,6 +13,7 @@ import os
 import stat
 
 from casstore.errors import NotFound, Refused, printable, quote
+from casstore.model.digest import is_hex64
 from casstore.startup.typed import Protocol, cast
 from casstore.transfer import tarstream
 from casstore.transfer.counted import CountedReader
@@ -113,15 +114,18 @@ def open_archive(
 
 
 def _directory_task(path: str, progress: Progress | None) -> Task | None:
-    """A task for the blobs of a layout, which are nearly all that is in it."""
+    """A task for the files that are called by digests, which are nearly all of a directory."""
     if progress is None:
         return None
-    try:
-        with os.scandir(os.path.join(path, "blobs", "sha256")) as blobs:
-            total: int | None = sum(blob.stat(follow_symlinks=False).st_size for blob in blobs)
-    except OSError:  # whoever reads it says what is wrong
-        total = None
-    return _loading(progress, total)
+    total = 0
+    for below in (os.path.join("blobs", "sha256"), ""):
+        try:
+            with os.scandir(os.path.join(path, below)) as entries:
+                blobs = [one for one in entries if is_hex64(one.name) and one.is_file()]
+                total += sum(one.stat().st_size for one in blobs)
+        except OSError:  # whoever reads it says what is wrong
+            pass
+    return _loading(progress, total or None)
 
 
 def _loading(progress: Progress | None, total: int | None) -> Task | None:

@@ -142,10 +142,12 @@ def test_plain_ends_with_a_line_for_each_task(tmp_path: Path) -> None:
         ("load -i {a}", "Loading"),
         ("load -i {gz}", "Reading"),
         ("load {layout}", "Loading"),
+        ("load {files}", "Loading"),
         ("import {a} imported:1", "Importing"),
         ("save -o {out} app:1", "Saving"),
         ("save --format oci -o {out} app:1", "Saving"),
         ("save --format oci-dir -o {out} app:1", "Saving"),
+        ("save --format dir -o {out} app:1", "Saving"),
         ("fsck", "Checking"),
     ],
 )
@@ -156,7 +158,8 @@ def test_each_long_command_counts_all_of_its_bytes(tmp_path: Path, words: str, n
     (tmp_path / "a.gz").write_bytes(gzip.compress(ARCHIVE))
     run(tmp_path, "load", data=ARCHIVE)
     run(tmp_path, "save", "--format=oci-dir", "-o", str(tmp_path / "layout"), "app:1")
-    places = {"a": "a.tar", "gz": "a.gz", "layout": "layout", "out": "out"}
+    run(tmp_path, "save", "--format=dir", "-o", str(tmp_path / "files"), "app:1")
+    places = {name: name for name in ("layout", "files", "out")} | {"a": "a.tar", "gz": "a.gz"}
     named = words.format(**{key: tmp_path / path for key, path in places.items()})
     command, *rest = named.split()
     done = run(tmp_path, command, "--progress=json", *rest)
