@@ -47,7 +47,7 @@ class Recorded(MemoryBackend):
         self.problems: list[str] = []
         self.has_reserve = True
         self.is_mine = True
-        self.asked_to_change = False
+        self.asked_to_change: list[bool] = []  # each time that leases were asked for
         self.timeout = 5.0
 
     def do(self, what: str) -> None:
@@ -57,7 +57,7 @@ class Recorded(MemoryBackend):
             raise error
 
     def hard_leases(self, *, to_change: bool = False) -> list[HardLease]:
-        self.asked_to_change = to_change
+        self.asked_to_change.append(to_change)
         if "hard_leases" in self.fails:
             raise self.fails.pop("hard_leases")
         return list(self.leases)

@@ -116,7 +116,7 @@ def test_the_leases_that_live_are_told_to_the_index_by_image(backend: Recorded) 
     backend.leases = [HardLease("a", "", (IMAGE,)), HardLease("b", "", (IMAGE, OTHER))]
     committed(backend)
 
-    assert backend.asked_to_change
+    assert backend.asked_to_change == [True]
     assert backend.hard == {IMAGE: ["a", "b"], OTHER: ["b"]}
 
 
@@ -276,6 +276,7 @@ def test_a_lease_taken_meanwhile_on_what_stays_is_no_hindrance(backend: Recorded
         change.commit()
 
     assert "commit" in backend.happened
+    assert backend.asked_to_change == [True, True]
 
 
 def test_a_lease_that_was_there_before_has_been_asked(backend: Recorded) -> None:

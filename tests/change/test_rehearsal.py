@@ -25,4 +25,4 @@ def test_it_knows_the_time_the_leases_and_what_could_not_be_seen() -> None:
 
     assert (rehearsal.now, rehearsal.unseen, rehearsal.warnings) == (1000, ["a notice"], [])
     assert backend.hard == {IMAGE: ["a", "b"], OTHER: ["b"]}
-    assert not backend.asked_to_change
+    assert backend.asked_to_change == [False]

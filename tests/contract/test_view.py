@@ -253,12 +253,20 @@ def test_layers_are_told_that_can_be_read_as_such(backend: Backend) -> None:
 def test_doomed_blobs_are_told_by_their_digests(backend: Backend) -> None:
     put_all(backend, (A, "one:1"))
     with changing(backend) as edits:
+        assert edits.has_doomed() is False
         edits.apply(plan_removal(edits, "one:1"))
+        assert edits.has_doomed() is True
         edits.commit()
         doomed = list(edits.doomed())
 
     assert doomed == sorted(doomed)
     assert len(doomed) == 4
+
+
+def test_every_blob_is_told_by_its_hex_digits(backend: Backend) -> None:
+    put_all(backend, (A, "one:1"))
+
+    assert sorted(backend.view(NOW).all_blob_names()) == sorted(one.digest.hex for one in A.blobs)
 
 
 def test_a_whole_view_is_what_the_view_says(backend: Backend) -> None:
