@@ -296,3 +296,22 @@ def _check_data(fields: Fields, digest: Digest, size: int) -> None:
         raise fields.wrong("data", "is not base64") from None
     if len(data) != size or sha256(data) != digest:
         raise fields.wrong("data", f"is not the content of {digest}")
+
+
+def choose(entries: Sequence[Entry], platform: Platform) -> Entry | None:
+    """The entry of an index for a platform: the best that the machine runs, the first of equals.
+
+    Only manifests and indexes are looked at. One that says no platform is taken last.
+    """
+    from casstore.model.platform import normal, runs  # a manifest has no use for it
+
+    rank = {one: place for place, one in enumerate(runs(platform))}
+    best: tuple[int, Entry] | None = None
+    for entry in entries:
+        kind = entry.descriptor.media_type
+        if not (mediatype.is_manifest(kind) or mediatype.is_index(kind)):
+            continue
+        place = len(rank) if entry.platform is None else rank.get(normal(entry.platform))
+        if place is not None and (best is None or place < best[0]):
+            best = (place, entry)
+    return best[1] if best is not None else None

@@ -1,4 +1,4 @@
-"""Which manifest of an index Docker would take for a platform.
+"""Platforms: how they are written, and what a machine of one runs.
 
 Source: containerd's `platforms` package (Normalize, platformVector), which Docker 20.10 uses: a
 machine also runs what its older variants run, 64-bit x86 also 386, 64-bit ARM also 32-bit ARM.
@@ -7,14 +7,7 @@ machine also runs what its older variants run, 64-bit x86 also 386, 64-bit ARM a
 from __future__ import annotations
 
 from casstore.errors import UsageError, quote
-from casstore.model import mediatype
 from casstore.startup.value import Value
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from casstore.model.manifest import Entry
 
 _ARCHITECTURES = {
     "x86_64": ("amd64", ""), "x86-64": ("amd64", ""), "i386": ("386", ""), "i486": ("386", ""),
@@ -96,20 +89,3 @@ def runs(platform: Platform) -> list[Platform]:
     elif architecture == "arm" and variant[1:].isdigit():
         found += [Platform(system, "arm", f"v{n}") for n in range(int(variant[1:2]) - 1, 4, -1)]
     return found
-
-
-def choose(entries: Sequence[Entry], platform: Platform) -> Entry | None:
-    """The entry of an index for a platform: the best that the machine runs, the first of equals.
-
-    Only manifests and indexes are looked at. One that says no platform is taken last.
-    """
-    rank = {one: place for place, one in enumerate(runs(platform))}
-    best: tuple[int, Entry] | None = None
-    for entry in entries:
-        kind = entry.descriptor.media_type
-        if not (mediatype.is_manifest(kind) or mediatype.is_index(kind)):
-            continue
-        place = len(rank) if entry.platform is None else rank.get(normal(entry.platform))
-        if place is not None and (best is None or place < best[0]):
-            best = (place, entry)
-    return best[1] if best is not None else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from casstore.errors import NotFound
 from casstore.model import mediatype
 from casstore.model.descriptor import LAYER
-from casstore.model.manifest import Index, Manifest, parse_document
-from casstore.model.platform import Platform, choose, normal, runs, shown
+from casstore.model.manifest import Index, Manifest, choose, parse_document
+from casstore.model.platform import Platform, normal, runs, shown
 from casstore.results.images import PlatformRow
 
 TYPE_CHECKING = False

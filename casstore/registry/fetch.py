@@ -14,8 +14,8 @@ from casstore.model import mediatype
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.imagetree import check_digest, check_size, read_tree
-from casstore.model.manifest import Index, Manifest, parse_document
-from casstore.model.platform import Platform, choose, shown
+from casstore.model.manifest import Index, Manifest, choose, parse_document
+from casstore.model.platform import Platform, shown
 from casstore.model.record import ImageRecord
 from casstore.model.state import LayerRecord
 from casstore.ports.ingest import Intake

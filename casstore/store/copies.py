@@ -244,8 +244,8 @@ def _for_platform(ingest: Ingest, image: ImageRecord, platform: Platform) -> Ima
     """The image itself, or the one for a platform where it is an index."""
     from casstore.model import mediatype
     from casstore.model.imagetree import read_tree
-    from casstore.model.manifest import Index, parse_document
-    from casstore.model.platform import choose, shown
+    from casstore.model.manifest import Index, choose, parse_document
+    from casstore.model.platform import shown
     from casstore.transfer.stagedtree import StagedTree
 
     top = image.top

@@ -7,17 +7,9 @@ import pytest
 from casstore.errors import UsageError
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import sha256
-from casstore.model.manifest import Entry
+from casstore.model.manifest import Entry, choose
 from casstore.model.mediatype import OCI_INDEX, OCI_MANIFEST
-from casstore.model.platform import (
-    Platform,
-    choose,
-    normal,
-    of_machine,
-    parse_platform,
-    runs,
-    shown,
-)
+from casstore.model.platform import Platform, normal, of_machine, parse_platform, runs, shown
 
 
 def entry(text: str | None, *, media_type: str = OCI_MANIFEST) -> Entry:
