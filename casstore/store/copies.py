@@ -6,7 +6,7 @@ import os
 
 from casstore.errors import NotFound, Refused, UsageError, quote
 from casstore.store.intake import policy_in_force, take_in
-from casstore.transfer.formats import IMAGES, ONE
+from casstore.transfer.formats import IMAGES, ONE, format_of
 from casstore.transfer.place import REGISTRY, STORE
 
 TYPE_CHECKING = False
@@ -152,7 +152,7 @@ class Copies:
                     blobs = StoredFiles(self._session.backend.blobs, view)
                     self._session.reported(lambda progress: push.send(blobs, progress))
                 return top.digest
-            form = target.format
+            form = format_of(target.transport)
             names: tuple[Reference, ...] = ()
             if form.holds == IMAGES and target.reference:
                 from casstore.model.reference import parse_target
@@ -210,7 +210,8 @@ def _read_one(
     how = parse_compression(compression)
     found = find_images(source.where, ingest, compression=how, progress=progress)
     image = _named(found.arrivals, source).image
-    if source.format.holds == ONE:  # elsewhere it may be told of other images, or of names
+    # Elsewhere it may be told of other images, or of names.
+    if format_of(source.transport).holds == ONE:
         notices += found.notices
     return image if whole else _for_platform(ingest, image, platform)
 
@@ -222,7 +223,7 @@ def _named(arrivals: Sequence[Arrival], source: Place) -> Arrival:
             return arrivals[0]
         raise Refused(f"{quote(source.where)} has several images: name one of them after a colon")
     position = source.reference.removeprefix("@")
-    in_order = source.format.holds == IMAGES
+    in_order = format_of(source.transport).holds == IMAGES
     if in_order and position != source.reference and _is_count(position):
         if int(position) >= len(arrivals):
             raise NotFound(

@@ -18,7 +18,6 @@ from casstore.transfer.formats import ONE, format_of, is_transport
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.model.annotations import StrPath
-    from casstore.transfer.formats import Format
 
 STORE, REGISTRY = "casstore", "docker"
 
@@ -36,11 +35,6 @@ class Place(Value):
         from casstore.model.arguments import path_of
 
         return path_of(self.path)
-
-    @property
-    def format(self) -> Format:
-        """That of a file or directory. Raises UsageError for a transport that has none."""
-        return format_of(self.transport)
 
 
 def parse_place(text: str) -> Place:

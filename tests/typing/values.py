@@ -34,7 +34,6 @@ from casstore import (
 from casstore.model.storage import Disk
 from casstore.registry.answer import Answer
 from casstore.registry.http import Body
-from casstore.transfer.formats import Format
 from tests.typing.verbs import returned
 
 
@@ -59,7 +58,6 @@ def of_a_place(place: Place) -> None:
     assert_type(place.transport, str)
     assert_type(place.path, StrPath)
     assert_type(place.reference, str)
-    assert_type(place.format, Format)
     assert_type(place.where, str)
 
 
