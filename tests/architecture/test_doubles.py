@@ -58,6 +58,25 @@ def test_whatever_answers_any_method_is_found(code: str) -> None:
     assert len(list(any_method(ast.parse(code)))) == 1
 
 
+def casts(tree: ast.AST) -> Iterator[ast.Call]:
+    """Calls of `cast`, but those to a stream: in the package too, what only reads is one."""
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    for call in calls:
+        if ast.unparse(call.func) == "cast" and ast.unparse(call.args[0]) != "'IO[bytes]'":
+            yield call
+
+
+def test_no_double_is_cast_to_what_it_stands_for() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{one.lineno}"
+        for path in TESTS
+        for one in casts(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+
+    assert found == []
+    assert list(casts(ast.parse("cast('Backend', Fake())")))
+
+
 def test_what_mypy_shall_ignore_has_a_code_and_a_reason() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{number}"
