@@ -62,12 +62,13 @@ class Upkeep:
             dry_run: change nothing, return what would happen.
             plan: carry out this plan of an earlier result, exactly.
             empty_trash: empty it first; what a policy removes does not go there.
-            stop: lets a signal handler end the run.
+            stop: lets a signal handler end the run, or a callback of `progress`.
 
         Raises:
             BadPolicy: the policy has mistakes.
             UsageError: its file cannot be read.
             PlanOutdated: the store is not any more what `plan` was made for; nothing is changed.
+            Stopped: a signal handler has ended it before it removed an image.
         """
         from casstore.gc.policyfile import policy_rules
         from casstore.gc.run import Access, Stop, collect

@@ -47,6 +47,32 @@ def use(store: casstore.Store, some: Collection[str], others: Sequence[casstore.
     store.collect(Path("policy.toml"))
     store.collect({"keep": 5})
     casstore.Store(Path("images")).clone(Path("clone"))
+    store.collect("policy.toml")
+    store.collect(casstore.parse_policy("policy.toml"))
+
+def show(update: casstore.ProgressUpdate) -> None:
+    print(update.name, update.done, update.total or 0)
+
+class Bar:
+    def __call__(self, update: casstore.ProgressUpdate, /) -> None:
+        self.last = update
+
+def planned(
+    path: casstore.StrPath, keep: casstore.Several[str], tell: casstore.Tell | None = None
+) -> casstore.CollectionPlan:
+    store = casstore.Store(path, progress=show)
+    store.progress = Bar()
+    store.progress = lambda update: print(update.finished)
+    store.progress = None
+    with casstore.Transport(casstore.Access.from_environment({}, plain_http=True)) as via:
+        pulled: casstore.PullResult = store.pull("app:39", via=via, tell=tell)
+    loaded: tuple[casstore.LoadedImage, ...] = pulled.images
+    image: casstore.Image = store.get(loaded[0].id)
+    if image.created_at is not None:
+        print(image.created_at.isoformat())
+    for entry in store.trash.list():
+        print(entry.removed_at.year)
+    return store.collect({"keep": 5, "protect": list(keep)}, dry_run=True).plan
 """
 BAD = """
 import casstore
@@ -68,6 +94,12 @@ def use(store: casstore.Store, image: casstore.Digest) -> None:
     store.sign(["app:39"], "key")
     store.load(b"archive.tar")
     casstore.Store(b"images")
+    casstore.Store("images", progress="bar")
+    store.progress = lambda: None
+    print(store.get("app:39").created_at.year)
+    store.pull("app:39", via="registry")
+    store.copy_in("oci:layout", "app:39")
+    casstore.parse_policy(7)
 """
 
 

@@ -22,6 +22,7 @@ from casstore import (
     PlanOutdated,
     ProgressUpdate,
     Refused,
+    Stop,
     Stopped,
     Store,
 )
@@ -375,6 +376,22 @@ def test_an_error_between_two_turns_of_gc_leaves_the_turns_before(
 
     assert len(store.images(all=True)) == before - 2
     assert store.check().clean
+
+
+def test_a_callback_can_end_a_policys_turns_and_have_the_result(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "IMAGES_A_TURN", 1)
+    monkeypatch.setattr(running, "PAUSE", 0.0)
+    stop = Stop()
+
+    def call(update: ProgressUpdate) -> None:
+        stop.asked = stop.asked or (update.name == "Removing" and update.done == 1)
+
+    store.progress = call
+    result = store.collect({"keep": 0, "min-age": "0s", "only": ["app:*", "sealed:*"]}, stop=stop)
+
+    assert (result.ended, len(result.removed)) == ("stopped", 1)
 
 
 def test_an_error_in_gc_is_not_raised_with_the_lock(
