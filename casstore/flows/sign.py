@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from casstore.change.admission import admit_arrivals
 from casstore.errors import Refused
 from casstore.flows.uniting import drop_unnamed
 from casstore.model.descriptor import Descriptor
@@ -16,6 +17,7 @@ from casstore.model.document import read as read_document
 from casstore.model.imagetree import read_tree
 from casstore.model.manifest import DOCUMENT, Manifest, parse_document, parse_manifest
 from casstore.model.mediatype import OCI_MANIFEST, is_manifest
+from casstore.model.record import Arrival
 from casstore.model.reference import DEFAULT_DOMAIN, LEGACY_DEFAULT_DOMAIN, Reference
 from casstore.model.signatures import layer_of, payloads_of, signature_tag, write_documents
 from casstore.results.trust import Signed, Verified
@@ -122,11 +124,9 @@ def _sign(
     manifest = ingest.add(documents.manifest)
     top = Descriptor(OCI_MANIFEST, manifest, len(documents.manifest))
     image = read_tree(top, StagedTree(ingest))
-    change.index.admit(image)
-    if name is not None:
-        before = change.index.attach(name, image.id, manifest, tagged=0)
-        if before is not None:
-            drop_unnamed(change, [before])
+    arrival = Arrival(image, (name,) if name is not None else (), None)
+    (admitted,) = admit_arrivals(change.index, [arrival])
+    drop_unnamed(change, [moved.old for moved in admitted.renamed])
     return Signed(target.name, digest, name, manifest)
 
 
