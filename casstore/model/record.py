@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from casstore.model.digest import Digest
     from casstore.model.labels import Labels
     from casstore.model.reference import Reference
-    from casstore.model.state import LayerRecord
+    from casstore.model.state import LayerRecord, StoredImage
 
 
 class BlobRecord(Value):
@@ -44,6 +44,7 @@ class ImageRecord(Value):
     variant: str
     size: int  # file bytes of all layers, a repeated layer counted each time
     subject: Digest | None = None  # the manifest that `top` refers to; it need not be there
+    kept: StoredImage | None = None  # what is to be kept of it, where no document says all of that
 
 
 class Arrival(Value):

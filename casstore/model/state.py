@@ -151,6 +151,8 @@ class StoredImage(Value):
 
 def stored(image: ImageRecord) -> StoredImage:
     """What is kept of an image that is new; parents are linked when all images are in."""
+    if image.kept is not None:
+        return image.kept._replace(parent=None)
     return StoredImage._make([getattr(image, name, None) for name in StoredImage._fields])
 
 

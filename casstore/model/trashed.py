@@ -36,8 +36,8 @@ class KeptImage(Value):
 def form_of(image: StoredImage, top: Descriptor) -> ImageRecord:
     """One form of an image that is kept: the tree under its manifest is in the index."""
     told = {name: value for name, value in image._asdict().items() if name in ImageRecord._fields}
-    blob = BlobRecord(top.digest, top.size, MANIFEST, ())
-    told |= {"top": top, "blobs": (blob,), "layers": (), "labels": Labels(image.labels)}
+    told |= {"labels": Labels(image.labels), "kept": image, "top": top, "layers": ()}
+    told["blobs"] = (BlobRecord(top.digest, top.size, MANIFEST, ()),)
     return ImageRecord(**told)
 
 

@@ -55,6 +55,10 @@ class Edits(View, Protocol):
     """The view, and the edits of one transaction."""
 
     @property
+    def now(self) -> int:
+        """The time of the change, in ns."""
+
+    @property
     def trash(self) -> TrashEdits:
         """The trash, to be changed."""
 

@@ -8,6 +8,7 @@ import pytest
 
 from casstore.errors import CasstoreError, NotFound
 from casstore.model.removal import RemovalPlan
+from casstore.model.state import stored
 from casstore.rules.removal import plan_removal
 from tests.contract.opening import NOW, changing
 from tests.contract.records import digest_of, image, index_over, name_of
@@ -73,6 +74,11 @@ def test_what_is_not_committed_nobody_else_sees(backend: Backend) -> None:
         assert not backend.another().view(NOW).has_image(A.id)
 
 
+def test_a_change_knows_its_time(backend: Backend) -> None:
+    with changing(backend, now=NOW + 5) as edits:
+        assert edits.now == NOW + 5
+
+
 def test_a_change_sees_its_own_edits(backend: Backend) -> None:
     with changing(backend) as edits:
         put(edits, A, "one:1")
@@ -135,6 +141,16 @@ def test_an_image_is_kept_with_all_that_its_record_says_of_it(backend: Backend) 
 
     assert kept == {name: getattr(FULL, name, A.id) for name in kept}
     assert A.id == kept["parent"]
+
+
+def test_what_is_to_be_kept_of_an_image_is_kept_whatever_its_documents_say(
+    backend: Backend,
+) -> None:
+    kept = stored(FULL)._replace(size=FULL.size + 1, variant="v9")
+
+    put_all(backend, (FULL._replace(kept=kept._replace(parent=A.id)), ""))
+
+    assert backend.view(NOW).stored_image(FULL.id) == kept
 
 
 def test_what_a_listing_says_of_an_image_is_what_is_kept_of_it(backend: Backend) -> None:

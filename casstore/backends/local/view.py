@@ -74,7 +74,7 @@ class SqliteView:
     ) -> None:
         """`now` (ns) decides which soft leases live; `hard` names the live hard ones by image."""
         self.connection = connection
-        self._now = now
+        self.now = now
         self._hard = hard
 
     def _rows(self, name: str, *values: Any) -> list[Any]:
@@ -109,7 +109,7 @@ class SqliteView:
         return refers(self, image)
 
     def with_hard_leases(self, hard: Mapping[Digest, Sequence[str]]) -> SqliteView:
-        return SqliteView(self.connection, now=self._now, hard=hard)
+        return SqliteView(self.connection, now=self.now, hard=hard)
 
     def whole(
         self,
@@ -156,7 +156,7 @@ class SqliteView:
         return list(dict.fromkeys(Digest.of_bytes(row[0]) for row in rows))
 
     def leases_on(self, image: Digest) -> Sequence[LeaseOn]:
-        soft = self._rows("leases_on", image.raw, self._now)
+        soft = self._rows("leases_on", image.raw, self.now)
         hard = [LeaseOn(name, hard=True) for name in self._hard.get(image, ())]
         return hard + [LeaseOn(row[0], hard=False) for row in soft]
 

@@ -39,7 +39,7 @@ class MemoryView:
         """`now` (ns) decides which soft leases live; `hard` names the live hard ones by image."""
         self._latest = tables
         self._held: list[Tables] = []
-        self._now = now
+        self.now = now
         self._hard = hard
 
     @property
@@ -51,7 +51,7 @@ class MemoryView:
 
     def with_hard_leases(self, hard: Mapping[Digest, Sequence[str]]) -> MemoryView:
         still = self._tables
-        return MemoryView(lambda: still, now=self._now, hard=hard)
+        return MemoryView(lambda: still, now=self.now, hard=hard)
 
     @property
     def trash(self) -> MemoryTrash:
@@ -109,7 +109,7 @@ class MemoryView:
         soft = [
             LeaseOn(name, hard=False)
             for name, (held, expires) in sorted(self._tables.leases.items())
-            if held == image and (expires is None or expires > self._now)
+            if held == image and (expires is None or expires > self.now)
         ]
         return hard + soft
 
