@@ -147,6 +147,7 @@ class StoredImage(Value):
     architecture: str
     variant: str
     labels: Iterable[tuple[str, str]]  # sorted by key
+    arrived: int | None  # when the store took it in, nanoseconds since 1970; None: nobody knows
 
 
 def stored(image: ImageRecord) -> StoredImage:
@@ -154,6 +155,11 @@ def stored(image: ImageRecord) -> StoredImage:
     if image.kept is not None:
         return image.kept._replace(parent=None)
     return StoredImage._make([getattr(image, name, None) for name in StoredImage._fields])
+
+
+def arriving(image: ImageRecord, now: int) -> ImageRecord:
+    """An image that the store takes in `now`, in ns."""
+    return image._replace(kept=stored(image)._replace(arrived=now))
 
 
 def wanted_labels(

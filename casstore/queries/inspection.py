@@ -83,6 +83,7 @@ def inspect_image(
                 for shape in _referrer(view, blobs, artifact, document)
             ],
             "Pinned": view.is_pinned(image),
+            "Arrived": format_time(stored.arrived) if stored.arrived is not None else NO_TIME,
         },
     }
     return shaped(IMAGE, shape)

@@ -177,7 +177,7 @@ def test_a_store_that_was_recorded_goes_on(version: int, tmp_path: Path) -> None
 
         assert version_of(store) == schema.FORMAT_VERSION
         assert store.check().clean
-        store.remove(["new:1"])
+        store.remove(["new:1"], keep=0.0)
         assert known(store) == before
         for entry in store.trash.list():
             assert store.trash.restore(entry.id).names == entry.names

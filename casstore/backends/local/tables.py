@@ -45,6 +45,7 @@ _IMAGE = {
     "architecture": "TEXT NOT NULL",
     "variant": "TEXT NOT NULL",
     "labels": "TEXT",
+    "arrived": "INTEGER",
 }
 _HOLDING = {
     "image": "INTEGER NOT NULL",
@@ -111,6 +112,7 @@ TABLES = {
 LATER = {
     2: ("pin", "subject", "trash", "trash_image", "trash_holding", "trash_name"),
     3: ("uncounted",),
+    4: ("image.arrived",),
 }
 FORMAT_VERSION = max(LATER)
 # What the trash keeps of a table, in one of its own: a column of the one is a column of the other.
