@@ -60,6 +60,7 @@ class Files(NamedTuple):
     archive: Path
     packed: Path
     layout: Path
+    folder: Path
     rootfs: Path
     out: Path
 
@@ -67,11 +68,14 @@ class Files(NamedTuple):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Files:
     folder = tmp_path_factory.mktemp("files")
-    files = Files(*(folder / name for name in ("a.tar", "a.tar.gz", "layout", "root.tar", "out")))
+    files = Files(*(folder / f"{name}.tar" for name in Files._fields))
     files.archive.write_bytes(MORE)
     files.packed.write_bytes(gzip.compress(MORE))
     files.rootfs.write_bytes(tar_of({"file": NOISE[2].encode()}))
     layout(files.layout)
+    store = Store.in_memory()
+    store.load(files.layout)
+    store.copy_out("layout:1", place("dir", files.folder))
     return files
 
 
@@ -116,6 +120,7 @@ WAYS: dict[str, tuple[str, Act]] = {
         "Loading Committing",
         lambda s, f: s.copy_in(place("oci", f.layout), "new:1"),
     ),
+    "load of a directory": ("Loading Committing", lambda s, f: s.load(f.folder)),
     "encrypt": (
         "Encrypting Committing",
         lambda s, f: s.encrypt("app:1", "new:1", [RECIPIENT]),
@@ -129,6 +134,10 @@ WAYS: dict[str, tuple[str, Act]] = {
     "save as a layout": ("Saving", lambda s, f: s.save(["app:2"], f.out, format="oci-dir")),
     "copy_out": ("Saving", lambda s, f: s.copy_out("app:2", place("docker-archive", f.out))),
     "copy_out to a layout": ("Saving", lambda s, f: s.copy_out("app:2", place("oci", f.out))),
+    "copy_out to a directory": (
+        "Saving",
+        lambda s, f: s.copy_out("app:2", place("dir", f.out)),
+    ),
     "check": ("Checking", lambda s, f: s.check()),
 }
 each_way = pytest.mark.parametrize("way", WAYS)
@@ -229,6 +238,7 @@ def test_it_is_called_in_the_thread_that_called(store: Store, files: Files, way:
 
 WORKED_ON_BY_OTHERS: dict[str, Act] = {
     "load": lambda s, f: s.load(f.layout),
+    "load of a directory": lambda s, f: s.load(f.folder),
     "decrypt": lambda s, f: s.decrypt("sealed:1", "new:1", private(KEY)),
     "save": lambda s, f: s.save(["app:1", "app:2"], f.out),
     "save of a layer as a stream": lambda s, f: s.save(["layout:1"], f.out),
