@@ -157,9 +157,9 @@ def stored(image: ImageRecord) -> StoredImage:
     return StoredImage._make([getattr(image, name, None) for name in StoredImage._fields])
 
 
-def arriving(image: ImageRecord, now: int) -> ImageRecord:
-    """An image that the store takes in `now`, in ns."""
-    return image._replace(kept=stored(image)._replace(arrived=now))
+def arriving(image: ImageRecord, at: int | None) -> ImageRecord:
+    """The image as one that the store takes in at that time, or has taken in, in ns."""
+    return image._replace(kept=stored(image)._replace(arrived=at))
 
 
 def wanted_labels(

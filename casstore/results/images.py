@@ -75,6 +75,7 @@ class Image(Value):
     variant: str
     manifests: tuple[Digest, ...]
     layers: tuple[Digest, ...]  # of the first manifest, bottom first, as stored
+    arrived: int | None  # when the store took it in; None where nobody knows
 
     @property
     def created_at(self) -> datetime | None:
@@ -82,3 +83,10 @@ class Image(Value):
         from casstore.model.datetimes import datetime_or_none
 
         return datetime_or_none(self.created)
+
+    @property
+    def arrived_at(self) -> datetime | None:
+        """`arrived` as a datetime in UTC."""
+        from casstore.model.datetimes import datetime_or_none
+
+        return datetime_or_none(self.arrived)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from casstore import Store
 from casstore.model.dockertypes import NO_TIME
 from tests.store.olderstores import OLDER, recorded
+from tests.store.test_foreign import foreign_image, rewrite
 from tests.transfer.building import docker_archive, layer
 
 APP = docker_archive({"layers": [layer("app")], "tags": ["app:1", "app:2"]})
@@ -98,6 +100,52 @@ def test_a_copy_arrives_where_it_is_copied_to(store: Store, tmp_path: Path) -> N
         another.load(archive)
 
         assert arrived(another, "app:1") == AT_ONE
+
+
+def test_what_another_tool_put_into_the_store_arrives_with_the_change_that_takes_it_in(
+    tmp_path: Path, hour: Clock
+) -> None:
+    with Store(tmp_path / "store") as store:
+        hour(0)
+        store.load(io.BytesIO(APP))
+        rewrite(store, foreign_image(store, "foreign", name="foreign:1"))
+        hour(1)
+        store.tag("app:1", "new:1")
+
+        assert (arrived(store, "app:1"), arrived(store, "foreign:1")) == (AT_NOON, AT_ONE)
+
+
+def test_a_rebuild_takes_the_times_from_the_database_before_it(tmp_path: Path, hour: Clock) -> None:
+    with Store(tmp_path / "store") as store:
+        hour(0)
+        store.load(io.BytesIO(APP))
+        store.load(io.BytesIO(OTHER))
+        store.remove(["app:2"], keep=86400.0)
+        hour(1)
+        store.check(rebuild=True)
+
+        assert arrived(store, "app:1") == AT_NOON
+        store.trash.restore("app:2")
+        assert arrived(store, "app:2") == AT_NOON
+
+
+def test_without_the_database_nobody_knows_when_images_arrived(tmp_path: Path) -> None:
+    with Store(tmp_path / "store") as store:
+        store.load(io.BytesIO(APP))
+    (tmp_path / "store" / "casstore.db").unlink()
+    with Store(tmp_path / "store") as store:
+        assert arrived(store, "app:1") == NO_TIME
+        store.tag("app:1", "new:1")
+
+        assert arrived(store, "app:1") == NO_TIME
+        assert store.get("app:1").arrived is None
+
+
+def test_get_tells_it_too(store: Store) -> None:
+    image = store.get("app:1")
+
+    assert image.arrived == NOON * 10**9
+    assert image.arrived_at == datetime.fromtimestamp(NOON, UTC)
 
 
 def test_a_clone_has_the_times_of_its_original(tmp_path: Path, hour: Clock) -> None:

@@ -29,6 +29,7 @@ from casstore.files import durable, rights
 from casstore.model.digest import Digest
 from casstore.model.imagetree import read_tree
 from casstore.model.keys import GENERATION, INDEX_GENERATION, REF_NAME
+from casstore.model.state import arriving
 from casstore.transfer.keeping import describe_layer
 from casstore.transfer.storedtree import StoredTree
 
@@ -196,7 +197,7 @@ def _take(
             else:
                 record = read_tree(top, reader)
                 _make_durable(disk, record)
-                index.admit(record)
+                index.admit(arriving(record, index.now))
                 image = record.id
         except (CasstoreError, OSError) as error:
             failed.append(item)

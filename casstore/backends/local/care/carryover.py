@@ -1,7 +1,7 @@
-"""What a rebuilt database takes over from the one before it: settings, leases, pins and the trash.
+"""What a rebuilt database takes over: settings, leases, pins, times of arrival and the trash.
 
-index.json and the blobs do not have these. They are taken from a database that SQLite finds sound,
-so an explicit rebuild loses nothing; from a damaged one nothing is taken.
+index.json and the blobs do not have these. They are taken from the database before it, if SQLite
+finds that sound, so an explicit rebuild loses nothing; from a damaged one nothing is taken.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from casstore.errors import CasstoreError
 from casstore.model.digest import Digest
 from casstore.model.imagetree import read_tree
 from casstore.model.removal import RemovalPlan
+from casstore.model.state import arriving, stored
 from casstore.model.trashed import KeptEntry, KeptImage
 from casstore.rules.settings import SETTINGS, checked, key_of
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from casstore.model.imagetree import TreeReader
 
 _PINS = "SELECT image.digest FROM pin JOIN image ON image.id = pin.image"
+_ARRIVED = "SELECT arrived, digest FROM image WHERE arrived IS NOT NULL"
+_SET_ARRIVED = "UPDATE image SET arrived = ? WHERE digest = ?"
 
 
 def carry_over(disk: LocalStore, index: SqliteIndex, reader: TreeReader) -> list[str]:
@@ -49,6 +52,8 @@ def carry_over(disk: LocalStore, index: SqliteIndex, reader: TreeReader) -> list
         for name, image, expires in old.all_leases():
             if index.has_image(image):
                 index.set_lease(name, image, expires)
+        for row in connection.execute(_ARRIVED):
+            index.connection.execute(_SET_ARRIVED, row)
         trash = TrashTables(index)
         for (raw,) in connection.execute(_PINS).fetchall():
             trash.pin(Digest.of_bytes(raw))
@@ -100,5 +105,7 @@ def _trash(
 
 
 def _read(image: KeptImage, reader: TreeReader) -> KeptImage:
-    records = tuple(read_tree(record.top, reader) for record in image.records)
+    records = tuple(
+        arriving(read_tree(one.top, reader), stored(one).arrived) for one in image.records
+    )
     return KeptImage(image.id, records, image.parent, image.pinned, image.names)
