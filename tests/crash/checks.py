@@ -30,6 +30,8 @@ from casstore.errors import CasstoreError, NotAStore
 from casstore.rules.settings import SETTINGS, key_of
 from tests.backends.local.behind import directory_of, view_of
 from tests.crash.scenarios import Scenario
+from tests.crash.trees import from_database, read_tree
+from tests.store.olderstores import half_upgraded
 
 PARTS = {
     "oci-layout", "index.json", "index.json.last", "blobs", "ingest", "casstore.db",
@@ -114,6 +116,7 @@ def verify(
     scenario = expected.scenario
     forgiven = frozenset() if done and not scenario.status else scenario.damaged
     raw = "" if "blob-missing" in forgiven else published_problems(path)
+    raw = raw or from_database(read_tree(path), half_upgraded, "")
     if raw:
         return raw
     try:
@@ -122,6 +125,7 @@ def verify(
             or _rebuilt(path)
             or (_again(path, out, expected) if scenario.command else "")
             or leftovers(path, parts=scenario.needs_registry)
+            or from_database(read_tree(path), half_upgraded, "")
         )
     except CasstoreError as error:
         return f"{type(error).__name__}: {error}"

@@ -40,6 +40,9 @@ UNSYNCED = (
         "fsck --rebuild after a kill"),
 )  # fmt: skip
 EXCHANGED = (
+    Bug("an upgrade is not one transaction", "backends/local/schema.py",
+        'f"BEGIN IMMEDIATE; {upgrade_from(version)} COMMIT;"', "upgrade_from(version)",
+        "tag in a store of version 2"),
     Bug("blobs are unlinked before the commit", "change/commit.py",
         "        doomed = self.index.has_doomed()\n        if doomed or changes",
         "        doomed = self.index.has_doomed()\n"

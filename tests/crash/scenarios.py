@@ -121,6 +121,17 @@ def _older(store: Store) -> None:
     make_older(store)
 
 
+def _older_trash(store: Store) -> None:
+    """A store of version 3, whose table of images in the trash is changed by an upgrade."""
+    _trashed(store)
+    make_older(store, 3)
+
+
+def _older_pins(store: Store) -> None:
+    _pinned(store)
+    make_older(store, 2)
+
+
 def _on_demand(store: Store) -> None:
     _chain(store)
     store.publish(on_demand=True)
@@ -255,6 +266,9 @@ SCENARIOS = (
     Scenario("rmi by force", "rmi -f 2f3bb8fe9ddd", _chain),
     Scenario("rmi in an older store", "rmi other:2 app:1", _older),
     Scenario("gc of an older store", "gc", _older, in_turns=True),
+    Scenario("restore in a store of version 3", "restore app:1", _older_trash),
+    Scenario("load into a store of version 3", "load -i A/fork.tar", _older_trash),
+    Scenario("tag in a store of version 2", "tag app:1 new:1", _older_pins),
     Scenario("rmi --dry-run", "rmi --dry-run other:2 app:1", _log_left),
     Scenario("prune --dry-run", "prune -a --dry-run", _dangling),
     Scenario("gc --dry-run", "gc --dry-run", _garbage),

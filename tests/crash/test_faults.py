@@ -26,7 +26,8 @@ from tests.transfer.building import docker_archive, layer
 SAMPLE = 4
 COMMANDS = (
     "load into nothing", "load beside", "tag that moves", "rmi", "prune of all", "gc", "import",
-    "save", "fsck --rebuild", "lease add",
+    "save", "fsck --rebuild", "lease add", "restore in a store of version 3",
+    "tag in a store of version 2",
 )  # fmt: skip
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 

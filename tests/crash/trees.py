@@ -18,10 +18,10 @@ import sqlite3
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 CHANCE = re.compile(r"(?<=[-.])(\d+-)?[0-9a-f]{8,12}(?=\.|/|$)|(?<=^out\.)[^/]+(?=\.part$)")
 TIMES = re.compile(rb"\b\d{20}\b")
@@ -29,6 +29,7 @@ DATABASE = "casstore.db"
 BESIDE = ("", "-wal")  # of a database: what SQLite reads; the -shm is built anew from the log
 HOUR = 3_600_000_000_000  # nanoseconds
 YEAR = 366 * 24 * HOUR
+T = TypeVar("T")
 
 
 class File(NamedTuple):
@@ -78,7 +79,7 @@ def fingerprint(*paths: Path) -> bytes:
     hashed = hashlib.blake2b(digest_size=16)
     for path in paths:
         tree = read_tree(path)
-        known = _database(tree)
+        known = from_database(tree, _content, b"")
         for name, (mode, data) in tree.items():
             if name.endswith(f"{DATABASE}-shm"):
                 continue
@@ -94,22 +95,23 @@ def fingerprint(*paths: Path) -> bytes:
     return hashed.digest()
 
 
-def _database(tree: Tree) -> bytes:
-    """What SQLite reads from the database of a store; nothing if it is not sound, or not there."""
+def from_database(tree: Tree, look: Callable[[sqlite3.Connection], T], nothing: T) -> T:
+    """What a look finds in the database of a store; `nothing` where none can be read."""
     files = {extra: tree[DATABASE + extra] for extra in BESIDE if DATABASE + extra in tree}
     if "" not in files:
-        return b""
+        return nothing
     with tempfile.TemporaryDirectory() as folder:  # reading a log changes files
         for extra, file in files.items():
             Path(folder, DATABASE + extra).write_bytes(file.data)
         try:
             with closing(sqlite3.connect(os.path.join(folder, DATABASE))) as connection:
-                return _content(connection)
+                return look(connection)
         except sqlite3.Error:
-            return b""
+            return nothing
 
 
 def _content(connection: sqlite3.Connection) -> bytes:
+    """What SQLite reads from it; nothing if it is not sound."""
     if connection.execute("PRAGMA integrity_check").fetchall() != [("ok",)]:
         return b""
     hashed = hashlib.blake2b()

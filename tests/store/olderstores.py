@@ -6,14 +6,16 @@ fixtures/stores/ has a store of each version, written by the casstore of its tim
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import tarfile
 import tempfile
 from contextlib import closing
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from casstore.backends.local import schema
 from casstore.backends.local.schema import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -44,6 +46,39 @@ def schema_of(version: int) -> tuple[tuple[str, str, str], ...]:
                 " name != 'sqlite_sequence' ORDER BY type != 'table', type != 'index', name"
             )
             return tuple(rows.fetchall())
+
+
+def shape(connection: sqlite3.Connection) -> dict[str, Any]:
+    """The schema as SQLite understands it, and as SQL but for blanks and quotation marks."""
+    found: dict[str, Any] = {}
+    for kind, name, sql in connection.execute("SELECT type, name, sql FROM main.sqlite_schema"):
+        text = re.sub(r"\s*([(),;])\s*", r"\1", re.sub(r"\s+", " ", sql or "")).replace('"', "")
+        info = "table_xinfo" if kind == "table" else "index_xinfo"
+        rows = connection.execute(f"PRAGMA main.{info}({name})").fetchall()
+        found[f"{kind} {name}"] = text, rows
+    return found
+
+
+@cache
+def shape_of(version: int) -> dict[str, Any]:
+    """The shape of a database of that version."""
+    with closing(schema.memory()) as connection:
+        if version < FORMAT_VERSION:
+            with tempfile.TemporaryDirectory() as folder:
+                path = recorded(version, Path(folder)) / "casstore.db"
+                with closing(sqlite3.connect(path)) as older:
+                    return shape(older)
+        return shape(connection)
+
+
+def half_upgraded(connection: sqlite3.Connection) -> str:
+    """What a database has that its version has not; nothing if it is whole of one version."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version not in (*VERSIONS, FORMAT_VERSION):
+        return ""  # not made yet, or no database of ours
+    here, there = shape(connection), shape_of(version)
+    differing = [name for name in here.keys() | there.keys() if here.get(name) != there.get(name)]
+    return f"not of version {version}: {', '.join(sorted(differing))}" if differing else ""
 
 
 def make_older(store: Store, version: int = 1) -> None:

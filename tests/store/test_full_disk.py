@@ -19,6 +19,8 @@ from casstore.backends.local.reserve import NAME, Reserve
 from casstore.errors import StorageError
 from casstore.store import Store
 from tests.backends.local.behind import directory_of
+from tests.crash.trees import from_database, read_tree
+from tests.store.olderstores import OLDER, half_upgraded, make_older
 from tests.transfer.building import docker_archive, tar_of
 
 SIZE = 16 << 20
@@ -183,6 +185,41 @@ def test_rmi_prune_and_gc_free_space_and_the_reserve_is_back(
     assert run(store, "gc").returncode == 0
     assert has_reserve(store)
     assert os.listdir(directory_of(store).blobs.directory) == []
+    assert store.check().clean
+
+
+@pytest.mark.parametrize("left", FREE)
+@pytest.mark.parametrize("version", OLDER)
+def test_an_older_store_is_upgraded_by_what_frees_space(
+    store: Store, small: Path, left: int, version: int
+) -> None:
+    make_older(store, version)
+    fill(small, left)
+
+    assert run(store, "rmi", "app:0", "also:0").returncode == 0
+    assert free(small) > left + 250_000
+    assert store.check().clean
+
+
+@pytest.mark.parametrize("left", [0, *range(PAGE, 24 * PAGE, 5 * PAGE)])
+@pytest.mark.parametrize("version", OLDER)
+def test_a_change_that_finds_no_room_leaves_an_older_store_or_an_upgraded_one(
+    store: Store, small: Path, left: int, version: int
+) -> None:
+    make_older(store, version)
+    shutil.rmtree(os.path.join(store.path, NAME))
+    fill(small, left)
+
+    done = run(store, "tag", "app:0", "new:1")
+
+    assert done.returncode in (0, 1)
+    assert done.returncode == 0 or done.stderr.count("\n") == 1
+    names = {name.familiar for image in store.images() for name in image.names}
+    assert ("new:1" in names) is (done.returncode == 0)
+    store.close()
+    assert from_database(read_tree(Path(store.path)), half_upgraded, "") == ""
+    (small / "filler").unlink()
+    assert run(store, "tag", "app:0", "new:1").returncode == 0
     assert store.check().clean
 
 

@@ -16,7 +16,7 @@ from casstore.backends.local.tables import FORMAT_VERSION, LISTINGS, STATEMENTS
 from casstore.backends.local.trash import TRASH
 from casstore.errors import Damaged
 from casstore.model.state import StoredImage
-from tests.store.olderstores import VERSIONS, recorded
+from tests.store.olderstores import VERSIONS, recorded, shape
 
 EVERY_VERSION = pytest.mark.parametrize("version", VERSIONS)
 NEXT = FORMAT_VERSION + 1
@@ -34,17 +34,6 @@ def upgrade(path: str) -> None:
 def version_of(connection: sqlite3.Connection) -> int:
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     return version
-
-
-def shape(connection: sqlite3.Connection) -> dict[str, Any]:
-    """The schema as SQLite understands it, and as SQL but for blanks and quotation marks."""
-    found: dict[str, Any] = {}
-    for kind, name, sql in connection.execute("SELECT type, name, sql FROM main.sqlite_schema"):
-        text = re.sub(r"\s*([(),;])\s*", r"\1", re.sub(r"\s+", " ", sql or "")).replace('"', "")
-        info = "table_xinfo" if kind == "table" else "index_xinfo"
-        rows = connection.execute(f"PRAGMA main.{info}({name})").fetchall()
-        found[f"{kind} {name}"] = text, rows
-    return found
 
 
 def shape_of_new() -> dict[str, Any]:
