@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from casstore.errors import Refused
+from casstore.errors import Refused, quote
 from casstore.model.digest import sha256
 from casstore.transfer.compress import DEFAULT
 from casstore.transfer.source import Found, find_images
@@ -297,8 +297,8 @@ def test_another_version_is_refused_by_its_name(text: str, path: str) -> None:
     write_files(path, {"version": text.encode()})
 
     assert refusal(path) == (
-        f'version of "{path}" is "{text.strip()}", only "Directory Transport Version: 1.1" and '
-        '"Directory Transport Version: 1.2" are known'
+        f'version of {quote(path)} is "{text.strip()}", only "Directory Transport Version: 1.1"'
+        ' and "Directory Transport Version: 1.2" are known'
     )
 
 
@@ -322,7 +322,7 @@ def test_a_layout_in_the_same_directory_is_refused(path: str, layout: Layout) ->
     layout.write(path)
 
     assert refusal(path) == (
-        f'"{path}" can be read as oci: and as dir:, and need not be the same image then'
+        f"{quote(path)} can be read as oci: and as dir:, and need not be the same image then"
     )
 
 
@@ -335,7 +335,7 @@ def test_a_docker_archive_in_the_same_place_counts_where_manifest_json_is_its_li
     with tarfile.open(fileobj=io.BytesIO(archive.getvalue())) as tar:
         # as an attribute, which Python 3.11.3 and older do not look at, where an argument fails
         tar.extraction_filter = getattr(tarfile, "data_filter", None)
-        tar.extractall(path)  # noqa: S202 - an archive of our own  # manifest.json is Docker's now
+        tar.extractall(path)  # noqa: S202 - an archive of our own; manifest.json is Docker's now
     assert find(path).transport == "docker-archive"
     assert find(path).arrivals[0].image.id == found.arrivals[0].image.id
 
@@ -477,7 +477,7 @@ def test_signatures_stay_behind_and_a_notice_names_them(path: str) -> None:
     write_files(path, {"signature-1": b"\xa0", "signature-2": b"\0sigstore-json\n{}"})
 
     assert find(path).notices == (
-        f'signatures that are files of "{path}" do not come in: signature-1, signature-2',
+        f"signatures that are files of {quote(path)} do not come in: signature-1, signature-2",
     )
 
 

@@ -150,6 +150,8 @@ def of_image(image: Image) -> None:
     assert_type(image.architecture, str)
     assert_type(image.created, int | None)
     assert_type(image.created_at, datetime | None)
+    assert_type(image.arrived, int | None)
+    assert_type(image.arrived_at, datetime | None)
     assert_type(image.id, Digest)
     assert_type(image.labels, tuple[tuple[str, str], ...])
     assert_type(image.layers, tuple[Digest, ...])
