@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from casstore import Store
+from casstore.errors import quote
 from casstore.model.reference import parse_name
 from tests.sessions.commandline import casstore
 
@@ -171,7 +172,7 @@ def _load(store: Path, one: Mapping[str, Any]) -> None:
         assert result.err.endswith("lists no images, so nothing was loaded\n")
     elif left := ", ".join(one.get("signature_files", ())):
         assert result.err == (
-            f'Warning: signatures that are files of "{_path(one)}" do not come in: {left}\n'
+            f"Warning: signatures that are files of {quote(_path(one))} do not come in: {left}\n"
         )
     else:
         assert result.err == ""

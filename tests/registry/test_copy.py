@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from casstore.errors import NotFound, Refused, UsageError
+from casstore.errors import NotFound, Refused, UsageError, quote
 from casstore.model.digest import Digest
 from casstore.store import Store
 from casstore.transfer.place import Place, parse_place
@@ -109,7 +109,7 @@ def test_a_copy_tells_which_signatures_stay_behind(store: Store) -> None:
 
     assert result.status == 0
     assert result.err == (
-        f'Warning: signatures that are files of "{where}" do not come in: '
+        f"Warning: signatures that are files of {quote(where)} do not come in: "
         "signature-1, signature-2\n"
     )
 
