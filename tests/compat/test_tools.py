@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import subprocess
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,21 +14,11 @@ import pytest
 from casstore.errors import Refused
 from casstore.store import Store
 from tests.backends.local.behind import directory_of
+from tests.compat.programs import ended, podman, run
 from tests.transfer.building import Layout, config_of, docker_archive, layer
 
 LAYERS = [layer("base"), layer("top")]
 CONFIG = config_of(*LAYERS, config={"Cmd": ["/bin/sh"]})
-
-
-def run(*command: str | Path) -> str:
-    """Run a tool that may be missing here; its output."""
-    if shutil.which(str(command[0])) is None:
-        pytest.skip(f"{command[0]} is not installed")
-    done = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture
@@ -97,25 +85,14 @@ def test_zstd_finds_our_layers_whole(store: Store) -> None:
         run("zstd", "-q", "-t", "--no-progress", directory_of(store).blobs.path(digest))
 
 
-def test_podman_loads_a_docker_archive_that_we_saved(
-    store: Store, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_podman_loads_a_docker_archive_that_we_saved(store: Store, tmp_path: Path) -> None:
     archive = tmp_path / "saved.tar"
     store.save(["app:1"], str(archive))
-    if shutil.which("podman") is None:
-        pytest.skip("podman is not installed")
-    folder = tempfile.mkdtemp(prefix="pod-")  # podman wants a short path
-    request.addfinalizer(lambda: shutil.rmtree(folder, ignore_errors=True))
-    own = ("--storage-driver", "vfs", "--root", f"{folder}/p", "--runroot", f"{folder}/r")
-    works = subprocess.run(
-        ["podman", *own, "images"], capture_output=True, text=True, timeout=60, check=False
-    )
-    if works.returncode != 0:
-        pytest.skip(f"podman does not work here: {works.stderr.strip()[:200]}")
 
-    run("podman", *own, "load", "-q", "-i", archive)
+    with podman() as theirs:
+        theirs("load", "-q", "-i", archive)
+        listed = theirs("images", "--no-trunc", "--format", "{{.ID}} {{.Tag}}")
 
-    listed = run("podman", *own, "images", "--no-trunc", "--format", "{{.ID}} {{.Tag}}")
     assert listed.split() == [str(store.get("app:1").id), "1"]
 
 
@@ -226,10 +203,7 @@ def test_an_index_alone_as_skopeo_copies_it_is_refused(tmp_path: Path) -> None:
 def test_skopeo_will_not_drop_a_signature_and_we_say_which_stays_behind(tmp_path: Path) -> None:
     signed = tmp_path / "signed"
     shutil.copytree(FIXTURES / "signed" / "simple-signing", signed)
-    refused = subprocess.run(
-        ["skopeo", "--insecure-policy", "copy", f"dir:{signed}", f"oci:{tmp_path}/o"],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    refused = ended("skopeo", "--insecure-policy", "copy", f"dir:{signed}", f"oci:{tmp_path}/o")
     assert refused.returncode != 0 and "signature" in refused.stderr
 
     with Store(str(tmp_path / "store")) as store:

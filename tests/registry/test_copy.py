@@ -14,9 +14,10 @@ from casstore.errors import NotFound, Refused, UsageError, quote
 from casstore.model.digest import Digest
 from casstore.store import Store
 from casstore.transfer.place import Place, parse_place
+from tests.compat.programs import run
 from tests.registry.conftest import NewStore, filled
 from tests.registry.servers import Proxy, RealRegistry, Reply, Request
-from tests.registry.test_pull_and_push import FIXTURES, run, three_platforms
+from tests.registry.test_pull_and_push import FIXTURES, three_platforms
 from tests.sessions.commandline import casstore
 from tests.transfer.building import Layout
 

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +16,7 @@ from casstore.registry.http import Transport
 from casstore.store import Store
 from casstore.transfer.place import parse_place
 from tests.backends.local.behind import directory_of
+from tests.compat.programs import podman, run
 from tests.registry.conftest import NewStore, filled, names
 from tests.registry.servers import Proxy, RealRegistry
 from tests.sessions.commandline import casstore
@@ -44,16 +41,6 @@ def pushed(
     filled(store, layout, path)
     store.push(f"{host}/{name}")
     return digest
-
-
-def run(*command: str | Path) -> str:
-    if shutil.which(str(command[0])) is None:
-        pytest.skip(f"{command[0]} is not installed")
-    done = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def lines(store: Store, *words: str) -> list[str]:
@@ -343,25 +330,17 @@ def test_we_pull_what_skopeo_pushed_with_the_same_digest(
     assert store.session.backend.blobs.read(store.get(f"{name}:1").id) == raw.encode()
 
 
-@pytest.fixture
-def short() -> Iterator[Path]:
-    """A folder with a short name: podman wants its directories below 50 characters."""
-    with tempfile.TemporaryDirectory(prefix="cs-", dir="/tmp") as folder:
-        yield Path(folder)
-
-
 def test_podman_pulls_what_we_pushed_and_the_other_way_round(
-    registry: RealRegistry, new_store: NewStore, tmp_path: Path, short: Path
+    registry: RealRegistry, new_store: NewStore, tmp_path: Path
 ) -> None:
     origin, store = new_store(), new_store()
     name = f"{registry.host}/podman/app"
     digest = pushed(origin, registry.host, tmp_path, "x", "y", name="podman/app:1")
-    podman = ("podman", "--root", short / "root", "--runroot", short / "run",
-              "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs")  # fmt: skip
-    run(*podman, "pull", "--tls-verify=false", f"{name}:1")
-    assert digest in run(*podman, "image", "inspect", "--format", "{{.Digest}}", f"{name}:1")
+    with podman() as theirs:
+        theirs("pull", "--tls-verify=false", f"{name}:1")
+        assert digest in theirs("image", "inspect", "--format", "{{.Digest}}", f"{name}:1")
 
-    run(*podman, "push", "--tls-verify=false", f"{name}:1", f"docker://{name}:2")
+        theirs("push", "--tls-verify=false", f"{name}:1", f"docker://{name}:2")
     store.pull(f"{name}:2")
     assert store.get(f"{name}:2").id == origin.get(f"{name}:1").id
 
