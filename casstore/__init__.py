@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from casstore.gc.policyfile import BadPolicy, parse_policy
     from casstore.gc.run import PlanOutdated, Stop, Stopped
     from casstore.model.amount import Space
-    from casstore.model.annotations import Key, Several, StrPath, Tell
     from casstore.model.digest import Digest
     from casstore.model.findings import CheckResult, Finding
+    from casstore.model.parameters import Key, Several, StrPath, Tell
     from casstore.model.reference import Reference
     from casstore.model.removal import Outcome, PruneResult, RemovalPlan, RemovalResult, Removed
     from casstore.progress import ProgressCallback, ProgressUpdate
@@ -47,14 +47,10 @@ if TYPE_CHECKING:
     from casstore.registry.http import Transport
     from casstore.results.exchange import LoadedImage, LoadResult, PullResult, PushedTag, Renamed
     from casstore.results.images import HistoryRow, Image, ImageSummary, PlatformRow
-    from casstore.results.keeping import (
-        EmptiedTrash,
-        LeaseInfo,
-        RestoreResult,
-        SettingValue,
-        TrashEntry,
-    )
+    from casstore.results.leases import LeaseInfo
+    from casstore.results.settings import SettingValue
     from casstore.results.space import DiskUsage, DiskUsageRow, Keeper, Kept, TreeRow
+    from casstore.results.trash import EmptiedTrash, RestoreResult, TrashEntry
     from casstore.results.trust import Signed, Verified
     from casstore.results.upkeep import Collected, CollectionResult, GcResult, StoreFigures
     from casstore.rules.collection import Aim, CollectionPlan, Spared, Step
@@ -154,7 +150,7 @@ _ELSEWHERE = {
     "gc.policyfile": "BadPolicy parse_policy",
     "gc.run": "PlanOutdated Stop Stopped",
     "model.amount": "Space",
-    "model.annotations": "Key Several StrPath Tell",
+    "model.parameters": "Key Several StrPath Tell",
     "model.digest": "Digest",
     "model.findings": "CheckResult Finding",
     "model.reference": "Reference",
@@ -166,8 +162,10 @@ _ELSEWHERE = {
     "registry.http": "Transport",
     "results.exchange": "LoadResult LoadedImage PullResult PushedTag Renamed",
     "results.images": "HistoryRow Image ImageSummary PlatformRow",
-    "results.keeping": "EmptiedTrash LeaseInfo RestoreResult SettingValue TrashEntry",
+    "results.leases": "LeaseInfo",
+    "results.settings": "SettingValue",
     "results.space": "DiskUsage DiskUsageRow Keeper Kept TreeRow",
+    "results.trash": "EmptiedTrash RestoreResult TrashEntry",
     "results.trust": "Signed Verified",
     "results.upkeep": "Collected CollectionResult GcResult StoreFigures",
     "rules.collection": "Aim CollectionPlan Spared Step",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from casstore.errors import UsageError, quote
-from casstore.results.keeping import LeaseInfo
+from casstore.results.leases import LeaseInfo
 from casstore.rules.resolve import resolve
 
 TYPE_CHECKING = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from casstore.errors import Conflict, Damaged, InvalidReference, NotFound, quote
 from casstore.model.reference import parse_name
-from casstore.results.keeping import EmptiedTrash, RestoreResult, TrashEntry
+from casstore.results.trash import EmptiedTrash, RestoreResult, TrashEntry
 from casstore.rules.removal import release
 
 TYPE_CHECKING = False

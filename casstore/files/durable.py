@@ -109,7 +109,7 @@ def _flush(descriptors: list[int]) -> None:
     begun = time.perf_counter()
     _sync_each(islice(ahead, _SAMPLE), failed)
     if len(descriptors) > 2 * _SAMPLE and time.perf_counter() - begun > _SAMPLE * _WAITING:
-        from casstore.files.sidebyside import side_by_side
+        from casstore.files.parallel import side_by_side
 
         side_by_side(lambda some: _sync_each(some, failed), ahead)
     else:

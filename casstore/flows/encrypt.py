@@ -28,7 +28,7 @@ from casstore.model.reference import parse_target
 from casstore.model.signatures import go_json
 from casstore.rules.resolve import resolve
 from casstore.transfer.counted import CountedReader
-from casstore.transfer.keeping import KeepJob, keep_layers
+from casstore.transfer.keptlayers import KeepJob, keep_layers
 from casstore.transfer.stagedtree import StagedTree
 
 if TYPE_CHECKING:

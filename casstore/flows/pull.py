@@ -17,13 +17,13 @@ from casstore.model.reference import Reference, parse_name
 from casstore.registry.fetch import choose_manifest, fetch_tree
 from casstore.registry.referrers import MAX_REFERRERS, cosign_artifacts, referrers_of
 from casstore.registry.remote import Registry, Repository
-from casstore.transfer.gathering import Gathering
+from casstore.transfer.imagebatch import ImageBatch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from casstore.model.annotations import Tell
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
+    from casstore.model.parameters import Tell
     from casstore.model.record import ImageRecord
     from casstore.model.reference import Name
     from casstore.ports.ingest import Intake
@@ -60,7 +60,7 @@ class Pull:
         self._progress: Progress | None = None
         self._referrers, self._signatures = referrers, signatures
         self.warnings: list[str] = []
-        self._gathering = Gathering()
+        self._batch = ImageBatch()
 
     def read(self, intake: Intake, progress: Progress | None = None) -> list[Arrival]:
         """Stage what the name means; `progress` gets a task `Pulling` for each blob.
@@ -106,7 +106,7 @@ class Pull:
         image = fetch_tree(
             self._repository, intake, top, data, self._layer, progress=self._progress
         )
-        return self._gathering.image(image)
+        return self._batch.image(image)
 
     def _referring(self, intake: Intake, image: ImageRecord) -> list[Arrival]:
         """What refers to an image, to a manifest in it, or to what refers to it.

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import IO
 
-    from casstore.model.annotations import Tell
     from casstore.model.digest import Digest
+    from casstore.model.parameters import Tell
     from casstore.ports.blobs import StoredBlobs
     from casstore.ports.view import View
     from casstore.progress import Progress, Task

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from casstore.change.admission import admit_arrivals
 from casstore.errors import Refused
-from casstore.flows.uniting import drop_unnamed
+from casstore.flows.signatureunion import drop_unnamed
 from casstore.model.descriptor import Descriptor
 from casstore.model.document import read as read_document
 from casstore.model.imagetree import read_tree

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from casstore.model.annotations import Several, StrPath
+    from casstore.model.parameters import Several, StrPath
 
 MAX_FILE = 64 << 10
 # The time that tomllib takes for a key grows with the square of its dots.

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeVar
 
-    from casstore.model.annotations import Several, StrPath
+    from casstore.model.parameters import Several, StrPath
 
     T = TypeVar("T")
     File = TypeVar("File")

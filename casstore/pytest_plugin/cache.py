@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from casstore.errors import CasstoreError
 from casstore.model.digest import sha256
-from casstore.pytest_plugin.sharing import copy_images, make_empty
+from casstore.pytest_plugin.sharedimages import copy_images, make_empty
 from casstore.store import Store, store_of
 from casstore.store.session import Session
 from casstore.transfer.formats import FORMATS

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
-    from casstore.model.annotations import StrPath
+    from casstore.model.parameters import StrPath
 
 
 class Access(Value):

@@ -22,7 +22,7 @@ from casstore.ports.ingest import Intake
 from casstore.progress import Progress, Task
 from casstore.registry.blobstream import BlobStream
 from casstore.registry.remote import Repository
-from casstore.transfer.keeping import KEPT, KeepJob, keep_layers
+from casstore.transfer.keptlayers import KEPT, KeepJob, keep_layers
 from casstore.transfer.stagedtree import StagedTree
 
 WIDTH = 4  # blobs at a time; docker has 3, podman 6

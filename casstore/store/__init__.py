@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import EllipsisType, TracebackType
     from typing import Self, TypeVar
 
-    from casstore.model.annotations import StrPath
+    from casstore.model.parameters import StrPath
     from casstore.progress import ProgressCallback
     from casstore.store.archives import Archives
     from casstore.store.copies import Copies

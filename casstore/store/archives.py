@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import IO, BinaryIO
 
-    from casstore.model.annotations import Several, StrPath
     from casstore.model.digest import Digest
+    from casstore.model.parameters import Several, StrPath
     from casstore.model.record import Arrival
     from casstore.ports.ingest import Ingest
     from casstore.progress import Progress

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from casstore.model.annotations import StrPath
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
+    from casstore.model.parameters import StrPath
     from casstore.model.platform import Platform
     from casstore.model.record import Arrival, ImageRecord
     from casstore.model.reference import Reference

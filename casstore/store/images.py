@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from casstore.model.annotations import Several
+    from casstore.model.parameters import Several
     from casstore.results.images import HistoryRow, Image, ImageSummary, PlatformRow
     from casstore.store.session import Session
 
@@ -34,7 +34,7 @@ class Images:
         self, *, all: bool = False, filters: Several[str] = (), patterns: Several[str] = ()
     ) -> Iterator[ImageSummary]:
         """As `images`, one after the other; the store is to stay open meanwhile."""
-        from casstore.queries.listing import list_images
+        from casstore.queries.imagelist import list_images
 
         if filters != () or patterns != ():
             from casstore.model.arguments import several
@@ -63,7 +63,7 @@ class Images:
 
     def get(self, image: str) -> Image:
         """One image by name, ID or ID prefix. Raises NotFound."""
-        from casstore.queries.listing import get_image
+        from casstore.queries.imagelist import get_image
 
         return get_image(self._session.view(), image)
 

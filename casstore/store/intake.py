@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from casstore.change.commit import Change
-    from casstore.model.annotations import StrPath
+    from casstore.model.parameters import StrPath
     from casstore.model.record import Arrival
     from casstore.ports.backend import Backend
     from casstore.ports.ingest import Ingest
@@ -111,7 +111,7 @@ def _united(
 
     if not any(subject_of(name) for arrival in arrivals for name in arrival.names):
         return arrivals, _nothing
-    from casstore.flows.uniting import drop_unnamed, unite_with_stored
+    from casstore.flows.signatureunion import drop_unnamed, unite_with_stored
 
     united, replaced = unite_with_stored(arrivals, ingest, session.view())
     return united, lambda change: drop_unnamed(change, replaced)

@@ -9,8 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from casstore.model.annotations import Key, Several
     from casstore.model.digest import Digest
+    from casstore.model.parameters import Key, Several
     from casstore.model.record import Arrival
     from casstore.ports.ingest import Ingest
     from casstore.progress import Progress

@@ -10,9 +10,7 @@ from casstore.errors import NotFound
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.change.leases import Lease
-    from casstore.results.keeping import (
-        LeaseInfo,
-    )
+    from casstore.results.leases import LeaseInfo
     from casstore.store.session import Session
 
 

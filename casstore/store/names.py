@@ -6,7 +6,7 @@ from casstore.clock import current_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from casstore.model.annotations import Several
+    from casstore.model.parameters import Several
     from casstore.model.removal import PruneResult, RemovalResult
     from casstore.store.session import Session
 

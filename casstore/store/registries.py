@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from casstore.model.annotations import StrPath, Tell
+    from casstore.model.parameters import StrPath, Tell
     from casstore.progress import Progress
     from casstore.registry.access import Access
     from casstore.registry.http import Transport

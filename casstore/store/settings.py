@@ -6,9 +6,7 @@ import builtins
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from casstore.results.keeping import (
-        SettingValue,
-    )
+    from casstore.results.settings import SettingValue
     from casstore.store.session import Session
 
 
@@ -23,7 +21,7 @@ class Settings:
 
     def list(self) -> builtins.list[SettingValue]:
         """Every setting of the store, by name, with the value in force."""
-        from casstore.results.keeping import SettingValue
+        from casstore.results.settings import SettingValue
         from casstore.rules.settings import SETTINGS, key_of, value_of
 
         view = self._session.view()

@@ -6,7 +6,7 @@ from casstore.clock import current_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from casstore.model.annotations import StrPath
+    from casstore.model.parameters import StrPath
     from casstore.results.space import DiskUsage, Kept, TreeRow
     from casstore.results.upkeep import StoreFigures
     from casstore.store.session import Session

@@ -8,11 +8,7 @@ from casstore.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from casstore.results.keeping import (
-        EmptiedTrash,
-        RestoreResult,
-        TrashEntry,
-    )
+    from casstore.results.trash import EmptiedTrash, RestoreResult, TrashEntry
     from casstore.store.session import Session
 
 

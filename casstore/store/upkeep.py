@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from casstore.gc.run import Stop
-    from casstore.model.annotations import Several, StrPath
     from casstore.model.findings import CheckResult
+    from casstore.model.parameters import Several, StrPath
     from casstore.results.upkeep import CollectionResult, GcResult
     from casstore.rules.collection import CollectionPlan
     from casstore.rules.policy import Rule

@@ -18,10 +18,10 @@ from casstore.startup.typed import Protocol, cast
 from casstore.transfer import tarstream
 from casstore.transfer.counted import CountedReader
 from casstore.transfer.directoryarchive import DirectoryArchive
+from casstore.transfer.fullreads import remaining
 from casstore.transfer.layerstream import HEAD_SIZE, NONE, compression_of, open_uncompressed
 from casstore.transfer.membername import cannot_open
 from casstore.transfer.outputlimit import Limit, archive_limit
-from casstore.transfer.reading import remaining
 from casstore.transfer.tararchive import TarArchive
 from casstore.transfer.tarstream import PassingBytes
 

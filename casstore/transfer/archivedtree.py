@@ -22,8 +22,8 @@ from casstore.model.manifest import Index, Manifest, parse_document
 from casstore.model.platform import shown
 from casstore.model.record import ImageRecord
 from casstore.model.state import LayerRecord
-from casstore.transfer.gathering import Gathering
-from casstore.transfer.keeping import KeepJob, keep_layers
+from casstore.transfer.imagebatch import ImageBatch
+from casstore.transfer.keptlayers import KeepJob, keep_layers
 from casstore.transfer.membername import NoSuchMember
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def stage_trees(
         read_tree(top, first)
     records = keep_layers(list(first.layers.values()), loading.intake, pulse=loading.pulse)
     second = _SecondWalk(loading.intake, dict(zip(first.layers, records, strict=True)))
-    gathering = Gathering()
-    return {top: gathering.image(read_tree(top, second)) for top in tops}
+    batch = ImageBatch()
+    return {top: batch.image(read_tree(top, second)) for top in tops}
 
 
 def is_in(archive: Archive, name: str) -> bool:

@@ -1,8 +1,8 @@
 """Layers whose only name is their diff ID (docker archives, import) into zstd, gzip or plain blobs.
 
-Both sides of every layer are hashed on the way. (store/keeping.py stores layers that somebody else
+Both sides of every layer are hashed on the way. (keptlayers.py stores layers that somebody else
 compressed.) An archive whose layers are all there needs nothing but this module, and is gone
-before what packs them (packing.py) would be imported.
+before what packs them (layerpacker.py) would be imported.
 
 The same layer and the same `Compression` give the same blob, whatever the machine's cores: zstd
 blobs are one frame for every 4 MiB (with its content size, without a check sum: the blob has a
@@ -94,13 +94,13 @@ def pack_layers(
         records.append(known)
     else:
         return records
-    from casstore.transfer.packing import Packing
+    from casstore.transfer.layerpacker import LayerPacker
 
-    packing = Packing(intake, compression, width)
+    packer = LayerPacker(intake, compression, width)
     try:
         for number, job in enumerate(jobs):
-            packing.start(number, job)
-        return packing.finish(len(jobs))
+            packer.start(number, job)
+        return packer.finish(len(jobs))
     except BaseException:
-        packing.abort()
+        packer.abort()
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from casstore.transfer.reading import read_into
+from casstore.transfer.fullreads import read_into
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

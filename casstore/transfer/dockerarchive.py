@@ -23,7 +23,7 @@ from casstore.model.shape import Each, Keys, strings
 from casstore.model.state import LayerRecord
 from casstore.startup.value import Value
 from casstore.transfer.compress import LayerJob, pack_layers
-from casstore.transfer.gathering import Gathering
+from casstore.transfer.imagebatch import ImageBatch
 from casstore.transfer.stagedtree import StagedTree
 
 TYPE_CHECKING = False
@@ -103,8 +103,8 @@ def read_items(
     Raises:
         Refused: anything wrong with it, in dockerd's words where it has some.
     """
-    gathering = Gathering()
-    images = _configs(archive, items, intake, gathering, any_os=any_os)
+    batch = ImageBatch()
+    images = _configs(archive, items, intake, batch, any_os=any_os)
     known = {image.id: intake.manifest_of(image.id) for image in images}
     layers = _pack(
         archive,
@@ -122,7 +122,7 @@ def read_items(
             else:
                 own = [layers[diff_id] for diff_id in image.diff_ids]
                 record = stage_manifest(image.id, image.size, own, intake)
-            records[image.id] = gathering.image(record)
+            records[image.id] = batch.image(record)
         is_here = item.parent in known or item.parent in others
         parent = item.parent if is_here and item.parent != image.id else None
         arrivals.append(Arrival(records[image.id], item.names, parent))
@@ -192,7 +192,7 @@ def _configs(
     archive: Archive,
     items: Sequence[Item],
     intake: Intake,
-    gathering: Gathering,
+    batch: ImageBatch,
     *,
     any_os: bool,
 ) -> list[_Image]:
@@ -207,7 +207,7 @@ def _configs(
             check_rootfs(config)
             if not any_os:
                 check_os(config.os)
-            diff_ids = gathering.digests(config.diff_ids)
+            diff_ids = batch.digests(config.diff_ids)
             image = by_path[item.config] = _Image(intake.add(data), len(data), diff_ids)
         if len(item.layers) != len(image.diff_ids):
             raise Refused(

@@ -24,7 +24,7 @@ from casstore.startup.value import Value
 from casstore.transfer import goconfig
 from casstore.transfer.compress import LayerJob, pack_layers
 from casstore.transfer.dockerarchive import REPOSITORIES, stage_manifest
-from casstore.transfer.gathering import Gathering
+from casstore.transfer.imagebatch import ImageBatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,7 @@ def read_legacy_archive(
         intake,
         compression,
     )
-    gathering = Gathering()
+    batch = ImageBatch()
     made: dict[str, _Made] = {}
     arrivals: list[Arrival] = []
     for (old_id, image), layer in zip(images.items(), layers, strict=True):
@@ -71,7 +71,7 @@ def read_legacy_archive(
         name = f"{old_id}/json"
         history = (*parent.history, goconfig.history_entry(image.data, name))
         data = goconfig.make_config(image.data, name, [each.diff_id for each in stack], history)
-        record = gathering.image(stage_manifest(intake.add(data), len(data), stack, intake))
+        record = batch.image(stage_manifest(intake.add(data), len(data), stack, intake))
         made[old_id] = _Made(record.id, stack, history)
         arrivals.append(Arrival(record, tuple(names.get(old_id, ())), parent.id))
     return arrivals

@@ -15,11 +15,11 @@ from typing import IO, TYPE_CHECKING, cast
 
 from casstore.errors import Damaged, Refused, Unsupported
 from casstore.model.state import LayerRecord
-from casstore.transfer.keeping import ENCRYPTED
+from casstore.transfer.fullreads import read_fully
+from casstore.transfer.keptlayers import ENCRYPTED
 from casstore.transfer.layerstream import ZSTD, compression_of, open_uncompressed
 from casstore.transfer.outputlimit import NO_LIMIT
 from casstore.transfer.piecework import MAX_WIDTH, cores
-from casstore.transfer.reading import read_fully
 from casstore.transfer.sidehash import PlainHash, SideHash
 from casstore.transfer.zstdframes import FrameHeader, FrameTracker
 from casstore.transfer.zstdstream import FrameDecompressor

@@ -17,7 +17,7 @@ from casstore.transfer.formats import ONE, format_of, is_transport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from casstore.model.annotations import StrPath
+    from casstore.model.parameters import StrPath
 
 STORE, REGISTRY = "casstore", "docker"
 

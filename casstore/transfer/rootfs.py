@@ -17,10 +17,10 @@ from casstore.startup.value import Value
 from casstore.transfer.changes import apply_changes
 from casstore.transfer.compress import LayerJob, pack_layers
 from casstore.transfer.dockerarchive import stage_manifest
+from casstore.transfer.fullreads import read_into
 from casstore.transfer.layerstream import open_uncompressed
 from casstore.transfer.layertar import LayerScanner
 from casstore.transfer.outputlimit import layer_limit
-from casstore.transfer.reading import read_into
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT
 from casstore.model.mediatype import is_encrypted
 from casstore.model.state import LayerRecord
-from casstore.transfer.keeping import describe_layer
+from casstore.transfer.keptlayers import describe_layer
 from casstore.transfer.layerstream import HEAD_SIZE, NONE, compression_of
 from casstore.transfer.layertar import LayerScanner
 

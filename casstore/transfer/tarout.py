@@ -1,7 +1,7 @@
 """A tar whose members are all known before its first byte: streamed forward, or put in place.
 
 A pipe takes the members one after the other. In a file the place of each is known, so several
-threads can fill it at once (placing.py). Either way the bytes are the same, and nothing of today
+threads can fill it at once (blobplaces.py). Either way the bytes are the same, and nothing of today
 or of this machine is in them.
 """
 
@@ -18,8 +18,8 @@ from casstore.model.digest import Digest
 from casstore.model.state import LayerRecord
 from casstore.ports.blobs import Placed, StoredBlobs
 from casstore.startup.value import Value
+from casstore.transfer.blobplaces import BlobPlace, place_blobs
 from casstore.transfer.openlayer import open_framed
-from casstore.transfer.placing import BlobPlace, place_blobs
 
 BLOCK = 512
 

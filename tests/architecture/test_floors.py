@@ -35,7 +35,7 @@ ONLY_IN = {
     "sqlite3": ("backends/local/", "startup/sqlite.py"),
     "_sqlite3": ("startup/sqlite.py",),
     "filelock": ("backends/local/",),
-    "zstandard": ("transfer/packing.py", "transfer/zstdframes.py", "transfer/zstdstream.py"),
+    "zstandard": ("transfer/layerpacker.py", "transfer/zstdframes.py", "transfer/zstdstream.py"),
     "cryptography": ("trust/", "crypt/"),
     "urllib3": ("registry/",),
     "pytest": ("pytest_plugin/",),

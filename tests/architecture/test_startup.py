@@ -65,8 +65,8 @@ root, listing, *argv = sys.argv[1:]
 sys.path.insert(0, root)
 sys.argv = ["casstore", *argv]
 
-from casstore.backends.local.edits import SqliteIndex
-commit, leave, late = SqliteIndex.commit, os._exit, []
+from casstore.backends.local.edits import LocalEdits
+commit, leave, late = LocalEdits.commit, os._exit, []
 
 class Watch:
     @staticmethod
@@ -83,7 +83,7 @@ def list_and_leave(status):
         file.write("\\n".join(late))
     leave(status)
 
-SqliteIndex.commit, os._exit = commit_and_watch, list_and_leave
+LocalEdits.commit, os._exit = commit_and_watch, list_and_leave
 
 from casstore.__main__ import main
 main()
@@ -164,7 +164,8 @@ OTHER_PARTS = frozenset(
     f"casstore.{name}"
     for name in """
     backends.memory change.leases change.rehearsal change.trash flows.save ports progress
-    results.exchange results.keeping results.space results.trust results.upkeep store.archives
+    results.exchange results.leases results.settings results.space results.trash results.trust
+    results.upkeep store.archives
     store.copies store.keys store.leases store.registries store.settings store.space store.trash
     store.upkeep transfer
     """.split()  # noqa: SIM905
@@ -254,7 +255,7 @@ def test_a_load_of_what_is_there_loads_nothing_that_packs_or_parses(
 ) -> None:
     loaded = _loads(tmp_path, "--store", str(store), "load", "-q", "-i", str(ARCHIVE))
 
-    packing = {"casstore.transfer.packing", "casstore.transfer.piecework", "zstandard", "queue"}
+    packing = {"casstore.transfer.layerpacker", "casstore.transfer.piecework", "zstandard", "queue"}
     assert loaded & {*packing, "re", "json", "typing", "hashlib", "bz2", "lzma"} == set()
     assert "casstore.transfer.dockerarchive" in loaded
 

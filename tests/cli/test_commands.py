@@ -14,7 +14,7 @@ from casstore.model.findings import CheckResult, Finding
 from casstore.model.removal import PruneResult
 from casstore.results.exchange import LoadedImage, LoadResult, Renamed
 from casstore.results.images import HistoryRow
-from casstore.results.keeping import LeaseInfo
+from casstore.results.leases import LeaseInfo
 from casstore.results.space import DiskUsage, DiskUsageRow, Keeper, Kept, TreeRow
 from casstore.results.upkeep import GcResult
 from casstore.store import Store

@@ -10,7 +10,8 @@ import pytest
 from casstore.errors import NotFound, UsageError
 from casstore.model.digest import Digest
 from casstore.model.removal import Outcome, PruneResult, RemovalResult
-from casstore.results.keeping import EmptiedTrash, RestoreResult, SettingValue, TrashEntry
+from casstore.results.settings import SettingValue
+from casstore.results.trash import EmptiedTrash, RestoreResult, TrashEntry
 from casstore.store import Store
 from casstore.store.settings import Settings
 from casstore.store.trash import Trash

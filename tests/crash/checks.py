@@ -23,7 +23,7 @@ import pytest
 
 from casstore import Store
 from casstore.backends.local.care.rebuild import index_in_memory
-from casstore.backends.local.view import SqliteView
+from casstore.backends.local.view import LocalView
 from casstore.change.trash import list_trash
 from casstore.cli.main import main
 from casstore.errors import CasstoreError, NotAStore
@@ -68,7 +68,7 @@ def state_of(path: Path) -> State:
         return NO_STORE
 
 
-def _seen(view: SqliteView) -> State:
+def _seen(view: LocalView) -> State:
     return State(
         tuple(sorted((str(r), image) for image, rs in _references(view) for r in rs)),
         tuple(sorted((facts.id, facts.parent) for facts in view.all_images())),
@@ -83,7 +83,7 @@ def _lasts(end: int | None) -> bool:
     return end is None or end > time.time_ns()
 
 
-def _references(view: SqliteView) -> Iterator[tuple[str, list[str]]]:
+def _references(view: LocalView) -> Iterator[tuple[str, list[str]]]:
     for facts in view.all_images():
         yield facts.id, [str(one.name) for one in view.references_of(facts.id)]
 
@@ -160,7 +160,7 @@ def _rebuilt(path: Path) -> str:
         here = _seen(view_of(store))
         connection = index_in_memory(directory_of(store))
         try:
-            there = _seen(SqliteView(connection, now=0, hard={}))
+            there = _seen(LocalView(connection, now=0, hard={}))
         finally:
             connection.close()
     return "" if there[:3] == here[:3] else f"index.json gives {there}, the database {here}"

@@ -55,7 +55,7 @@ EXCHANGED = (
     Bug("index.json is written in place", "files/durable.py",
         "self._target, self._staging = target, staging",
         "self._target = self._staging = staging = target", "tag"),
-    Bug("the database of a copy by links is written in place", "backends/local/opening.py",
+    Bug("the database of a copy by links is written in place", "backends/local/openindex.py",
         "separate_database(store)\n", "pass\n", "rmi beside a copy by links"),
 )  # fmt: skip
 

@@ -15,7 +15,7 @@ import pytest
 
 from casstore import Store
 from casstore.backends.local import ingest
-from casstore.backends.local.edits import SqliteIndex
+from casstore.backends.local.edits import LocalEdits
 from casstore.errors import StorageError
 from casstore.files import durable
 from casstore.model.digest import Digest
@@ -72,14 +72,14 @@ def test_one_error_of_reading_is_no_reason_to_make_the_database_anew(
 def test_blobs_that_the_database_cannot_name_after_a_commit_are_left_to_the_next_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: SqliteIndex) -> Iterator[Digest]:
+    def fail(self: LocalEdits) -> Iterator[Digest]:
         raise self.connection.told(sqlite3.OperationalError("disk I/O error"))
 
     archive = docker_archive({"layers": [layer("a")], "tags": ["a:1"]})
     with Store(str(tmp_path / "store")) as store:
         store.load(io.BytesIO(archive))
         with monkeypatch.context() as patched:
-            patched.setattr(SqliteIndex, "doomed", fail)
+            patched.setattr(LocalEdits, "doomed", fail)
             result = store.remove(["a:1"])
         left = len(list(Path(store.path, "blobs", "sha256").iterdir()))
         store.gc()

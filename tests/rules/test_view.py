@@ -1,4 +1,4 @@
-"""The contract of a view: World and SqliteView tell the rules the same."""
+"""The contract of a view: World and LocalView tell the rules the same."""
 
 from __future__ import annotations
 

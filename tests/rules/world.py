@@ -1,6 +1,6 @@
 """World: a store made of dictionaries, for the rules to look at.
 
-It answers as `SqliteView` does (test_view.py holds both against each other), so what the rules are
+It answers as `LocalView` does (test_view.py holds both against each other), so what the rules are
 told in tests is what they are told in life.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from casstore.backends.local import schema
-from casstore.backends.local.edits import SqliteIndex
+from casstore.backends.local.edits import LocalEdits
 from casstore.model.descriptor import CONFIG, LAYER, MANIFEST, Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.labels import Labels
@@ -161,13 +161,13 @@ class World:
             del self.blobs[blob]
             self.subjects.pop(blob, None)
 
-    def in_sqlite(self) -> SqliteIndex:
+    def in_sqlite(self) -> LocalEdits:
         """The same world in an index in memory."""
         hard = {
             image: [lease.name for lease in leases if lease.hard]
             for image, leases in self.leases.items()
         }
-        index = SqliteIndex(schema.memory(), now=0, hard=hard)
+        index = LocalEdits(schema.memory(), now=0, hard=hard)
         index.begin()
         for record, _ in self.records:
             index.admit(record)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from casstore.backends.local.backend import LocalBackend
-from casstore.backends.local.edits import SqliteIndex
+from casstore.backends.local.edits import LocalEdits
 from casstore.backends.local.reserve import NAME, Reserve
 from casstore.errors import StorageError
 from casstore.store import Store
@@ -297,11 +297,11 @@ def test_a_failed_load_leaves_no_bytes_behind_even_after_its_blobs_had_names(
     class Full(Exception):
         pass
 
-    def full(_: SqliteIndex) -> None:
+    def full(_: LocalEdits) -> None:
         raise Full
 
     with monkeypatch.context() as patched:
-        patched.setattr(SqliteIndex, "commit", full)
+        patched.setattr(LocalEdits, "commit", full)
         with pytest.raises(Full):
             store.load(io.BytesIO(NEW))
 

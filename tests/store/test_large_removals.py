@@ -15,7 +15,7 @@ import pytest
 from casstore import Store
 from casstore.backends.local import blobs as blobdir
 from casstore.backends.local import edits as sqliteindex
-from casstore.backends.local import leaving as sqliteleaving
+from casstore.backends.local import removals as sqliteleaving
 from casstore.backends.local.locks import StoreLock
 from casstore.change import commit
 from casstore.model.removal import Removed

@@ -16,7 +16,7 @@ from casstore.backends.local.locks import StoreLock
 from casstore.backends.local.reserve import Reserve
 from casstore.errors import Damaged, Locked, StorageError
 from casstore.model.findings import Finding
-from casstore.results.keeping import LeaseInfo
+from casstore.results.leases import LeaseInfo
 from casstore.store import Store
 from tests.store.test_readonly import tag_and_die
 from tests.transfer.building import docker_archive, layer

@@ -23,8 +23,8 @@ from casstore.model.record import BlobRecord, ImageRecord
 from casstore.model.state import ImageFacts, wanted_labels
 from casstore.rules.filters import parse_filters
 from casstore.store import Store
-from casstore.transfer import gathering
-from casstore.transfer.gathering import Gathering
+from casstore.transfer import imagebatch
+from casstore.transfer.imagebatch import ImageBatch
 from tests.transfer.building import config_of, docker_archive, layer
 
 LAYER = layer("content")
@@ -135,7 +135,7 @@ def test_all_labels_of_a_load_have_a_limit(tmp_path: Path, monkeypatch: pytest.M
     ]  # fmt: skip
     archive = docker_archive(*images)
     with Store(tmp_path / "store") as store:
-        monkeypatch.setattr(gathering, "MAX_LABELS", 10_000)
+        monkeypatch.setattr(imagebatch, "MAX_LABELS", 10_000)
         with pytest.raises(Refused, match="labels of all images exceed the limit of 10000 bytes"):
             store.load(io.BytesIO(archive))
         assert store.images() == []
@@ -152,7 +152,7 @@ def record(name: str, layers: list[bytes]) -> ImageRecord:
 
 
 def test_layers_that_images_have_in_common_are_kept_once() -> None:
-    kept = Gathering()
+    kept = ImageBatch()
     layers = [b"%d" % number for number in range(5)]
 
     one, two = (kept.image(record(name, layers)) for name in ("one", "two"))

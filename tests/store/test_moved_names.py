@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from casstore.backends.local.edits import SqliteIndex
+from casstore.backends.local.edits import LocalEdits
 from casstore.errors import NotFound
 from casstore.model.digest import Digest, sha256
 from casstore.store import Store
@@ -320,7 +320,7 @@ def test_repair_keeps_a_name_whose_image_an_earlier_release_let_lose_its_manifes
     layout.publish(layout.index(zstd), "i:1")
     store.load(layout.tar())
     with store.session.change() as change:
-        assert isinstance(change.index, SqliteIndex)
+        assert isinstance(change.index, LocalEdits)
         change.index._touch(OLD_ID)
         change.index._do("drop_holding", OLD_ID.raw, Digest(zstd["digest"]).raw)
         change.commit()

@@ -15,7 +15,7 @@ import pytest
 
 from casstore import Store
 from casstore.backends.local.care import recount
-from casstore.backends.local.edits import SqliteIndex
+from casstore.backends.local.edits import LocalEdits
 from casstore.cli.main import main
 from tests.store.olderstores import recorded
 
@@ -100,7 +100,7 @@ def test_the_change_that_upgrades_counts_a_small_store_again(old: Path) -> None:
 def test_a_change_is_made_although_it_could_not_count_again(
     old: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(index: SqliteIndex, _: object) -> None:
+    def fail(index: LocalEdits, _: object) -> None:
         index.connection.execute("DELETE FROM uncounted")
         index.connection.execute("DELETE FROM nothing_of_that_name")
 

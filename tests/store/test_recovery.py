@@ -267,9 +267,9 @@ def test_a_crash_before_the_commit_changes_nothing(store: Store) -> None:
     store.close()
 
     def crash() -> None:
-        from casstore.backends.local.edits import SqliteIndex
+        from casstore.backends.local.edits import LocalEdits
 
-        pytest.MonkeyPatch().setattr(SqliteIndex, "commit", die)
+        pytest.MonkeyPatch().setattr(LocalEdits, "commit", die)
         with Store(store.path) as child:
             child.prune(all=True)
 

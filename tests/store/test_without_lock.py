@@ -137,20 +137,20 @@ def test_a_lease_that_is_taken_while_a_removal_is_planned_holds(
 def test_who_comes_for_a_lease_while_a_removal_is_committed_finds_the_image_gone(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from casstore.backends.local.edits import SqliteIndex
+    from casstore.backends.local.edits import LocalEdits
 
     with Store(str(root)) as store, Store(str(root), lock_timeout=0.05) as other:
-        commit = SqliteIndex.commit
+        commit = LocalEdits.commit
         refused: list[Locked] = []
 
-        def too_early(index: SqliteIndex) -> None:
+        def too_early(index: LocalEdits) -> None:
             if not refused:
                 with pytest.raises(Locked) as error:
                     other.leases.hold("a:1")
                 refused.append(error.value)
             commit(index)
 
-        monkeypatch.setattr(SqliteIndex, "commit", too_early)
+        monkeypatch.setattr(LocalEdits, "commit", too_early)
         store.remove(["a:1"])
 
         assert refused

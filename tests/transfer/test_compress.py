@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from casstore.errors import Refused, UsageError
 from casstore.model.digest import Digest, sha256
-from casstore.transfer import outputlimit, packing, piecework
+from casstore.transfer import layerpacker, outputlimit, piecework
 from casstore.transfer.compress import (
     DEFAULT,
     Compression,
@@ -47,8 +47,8 @@ def no_thread_is_left() -> Iterator[None]:
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(piecework, "PIECE", PIECE)
-    monkeypatch.setattr(packing, "PIECE", PIECE)
-    monkeypatch.setattr(packing, "SMALL", 1 << 10)
+    monkeypatch.setattr(layerpacker, "PIECE", PIECE)
+    monkeypatch.setattr(layerpacker, "SMALL", 1 << 10)
 
 
 def job(data: bytes, diff_id: Digest | None = None, position: int = 1) -> LayerJob:
@@ -82,8 +82,8 @@ def test_what_is_packed_opens_as_the_same_bytes(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(piecework, "PIECE", PIECE)
-        patch.setattr(packing, "PIECE", PIECE)
-        patch.setattr(packing, "SMALL", 1 << 10)
+        patch.setattr(layerpacker, "PIECE", PIECE)
+        patch.setattr(layerpacker, "SMALL", 1 << 10)
         layers = [noise(size, seed) for seed, size in enumerate(sizes)]
         intake = MemoryIntake()
 
@@ -264,7 +264,7 @@ def test_an_error_while_packing_discards_every_draft(
     def fail(view: memoryview) -> bytes:
         raise MemoryError
 
-    monkeypatch.setattr(packing._Zstd, "packer", lambda codec: fail)
+    monkeypatch.setattr(layerpacker._Zstd, "packer", lambda codec: fail)
     intake = MemoryIntake()
 
     with pytest.raises(MemoryError):

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from casstore.backends.local.blobs import BlobDirectory
     from casstore.backends.local.care.selfcheck import LocalChecks
     from casstore.backends.local.care.unfinished import Unfinished
-    from casstore.backends.local.edits import SqliteIndex
+    from casstore.backends.local.edits import LocalEdits
     from casstore.backends.local.ingest import Ingest
     from casstore.backends.local.locks import Door, StoreLock, Token
-    from casstore.backends.local.opening import OpenIndex
+    from casstore.backends.local.openindex import OpenIndex
     from casstore.backends.local.published import LayoutFile
     from casstore.backends.local.reserve import Reserve
     from casstore.backends.local.uses import LastUses
-    from casstore.backends.local.view import SqliteView
+    from casstore.backends.local.view import LocalView
     from casstore.model.digest import Digest
     from casstore.model.lease import HardLease
     from casstore.model.storage import Disk
@@ -68,7 +68,7 @@ class LocalBackend:
     def index(self) -> OpenIndex:
         """The index that is kept open."""
         if self._index is None:
-            from casstore.backends.local.opening import OpenIndex
+            from casstore.backends.local.openindex import OpenIndex
 
             self._index = OpenIndex(self.directory)
         return self._index
@@ -106,23 +106,23 @@ class LocalBackend:
 
         return StoreLock(self.directory.lock, timeout, command)
 
-    def view(self, now: int) -> SqliteView:
-        from casstore.backends.local.view import SqliteView
+    def view(self, now: int) -> LocalView:
+        from casstore.backends.local.view import LocalView
 
-        return SqliteView(self.index.to_read(), now=now, hard={})
+        return LocalView(self.index.to_read(), now=now, hard={})
 
     def prepare(self, *, create: bool) -> list[str]:
         return self.index.prepare(create=create)
 
-    def edits(self, now: int, hard: Mapping[Digest, Sequence[str]]) -> SqliteIndex:
-        from casstore.backends.local.edits import SqliteIndex
+    def edits(self, now: int, hard: Mapping[Digest, Sequence[str]]) -> LocalEdits:
+        from casstore.backends.local.edits import LocalEdits
 
-        return SqliteIndex(self.index.to_change(), now=now, hard=hard)
+        return LocalEdits(self.index.to_change(), now=now, hard=hard)
 
     def rehearse(
         self, now: int, hard: Mapping[Digest, Sequence[str]]
-    ) -> tuple[SqliteIndex, list[str]]:
-        from casstore.backends.local.edits import SqliteIndex
+    ) -> tuple[LocalEdits, list[str]]:
+        from casstore.backends.local.edits import LocalEdits
         from casstore.backends.local.snapshot import private_copy
 
         copy = private_copy(self.index.to_read())
@@ -132,7 +132,7 @@ class LocalBackend:
                 "another tool wrote index.json: the next change takes in what is new there, of"
                 " which a dry run knows nothing"
             )
-        return SqliteIndex(copy, now=now, hard=hard), unseen
+        return LocalEdits(copy, now=now, hard=hard), unseen
 
     def refresh(self) -> None:
         self.index.refresh()
@@ -217,9 +217,9 @@ class LocalBackend:
 
     def unfinished(self) -> Unfinished:
         from casstore.backends.local.care.unfinished import Unfinished
-        from casstore.backends.local.view import SqliteView
+        from casstore.backends.local.view import LocalView
 
-        return Unfinished(self.directory, SqliteView(self.index.to_read(), now=0, hard={}))
+        return Unfinished(self.directory, LocalView(self.index.to_read(), now=0, hard={}))
 
     def old_copies(self, now: int) -> list[tuple[str, int]]:
         from casstore.backends.local.asides import old_copies
@@ -242,7 +242,7 @@ class LocalBackend:
 
     def clone(self, path: str, index: Edits) -> None:
         from casstore.backends.local.care.clone import clone_store
-        from casstore.backends.local.edits import SqliteIndex
+        from casstore.backends.local.edits import LocalEdits
 
-        assert isinstance(index, SqliteIndex)
+        assert isinstance(index, LocalEdits)
         clone_store(self.directory, index, path)

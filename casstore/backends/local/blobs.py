@@ -205,7 +205,7 @@ class BlobDirectory:
             self._waits = time.perf_counter() - begun > _SAMPLE * _WAITING
         if self._waits and length_hint(names) > _SAMPLE:
             try:
-                from casstore.files.sidebyside import side_by_side
+                from casstore.files.parallel import side_by_side
             except (ImportError, OSError):
                 pass  # no descriptor is left, say: after a commit, that must not stop us
             else:

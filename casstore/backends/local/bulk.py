@@ -4,14 +4,14 @@ A change keeps what it touches in mind, so that it can publish it, and lets trig
 edge. Where everything is new there is nothing to compare, and a blob is written with its count;
 indexes that only removals and look-ups by diff ID need are made at the end, in sorted order. What
 is kept in memory does not grow with the store. The result is the same as that of
-`SqliteIndex.admit` and `attach`.
+`LocalEdits.admit` and `attach`.
 """
 
 from __future__ import annotations
 
 from casstore.backends.local.edits import EDITS, image_row, layer_row
 from casstore.backends.local.tables import KINDS, WRITTEN, unless_there
-from casstore.backends.local.view import SqliteView
+from casstore.backends.local.view import LocalView
 from casstore.model.descriptor import LAYER
 from casstore.model.digest import Digest
 from casstore.model.reference import subject_of
@@ -56,7 +56,7 @@ class BulkIndex:
         self._connection = connection
         self._do = connection.cursor().execute
         self._many = connection.cursor().executemany
-        self._view = SqliteView(connection, now=0, hard={})
+        self._view = LocalView(connection, now=0, hard={})
         self._later: list[str] = []
         self._again: list[tuple[Reference, int, Digest]] = []
 
@@ -80,7 +80,7 @@ class BulkIndex:
         return row[0] if row else None
 
     def add(self, image: ImageRecord) -> int:
-        """Add an image with all its blobs, as `SqliteIndex.admit` does; returns its row."""
+        """Add an image with all its blobs, as `LocalEdits.admit` does; returns its row."""
         ids: dict[Digest, int] = {}
         counts = {image.top.digest: 1}
         layers = {layer.digest: layer for layer in image.layers}

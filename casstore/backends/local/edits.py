@@ -6,7 +6,7 @@ count is not zero is refused here, whatever a plan says.
 
 from __future__ import annotations
 
-from casstore.backends.local.leaving import LEAVING, RemovalIndex
+from casstore.backends.local.removals import LEAVING, RemovalIndex
 from casstore.backends.local.schema import forget_commit
 from casstore.backends.local.tables import (
     KINDS,
@@ -71,7 +71,7 @@ EDITS = {
 MOST_TOLD = 10_000
 
 
-class SqliteIndex(RemovalIndex):
+class LocalEdits(RemovalIndex):
     """The view, and the edits of one transaction."""
 
     _touched: dict[Digest, list[Published]]

@@ -27,8 +27,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from casstore.backends.local.leaving import RemovalIndex
-    from casstore.backends.local.view import SqliteView
+    from casstore.backends.local.removals import RemovalIndex
+    from casstore.backends.local.view import LocalView
     from casstore.model.removal import RemovalPlan
     from casstore.model.state import BlobState
 
@@ -132,7 +132,7 @@ class TrashedRemovals:
 class TrashTables:
     """The trash as a view or a change sees it."""
 
-    def __init__(self, view: SqliteView, index: RemovalIndex | None = None) -> None:
+    def __init__(self, view: LocalView, index: RemovalIndex | None = None) -> None:
         self._view, self._index = view, index
 
     def _do(self, statement: str, *values: Any) -> Any:

@@ -66,7 +66,7 @@ class _Snapshot:
             self._connection.execute("ROLLBACK")
 
 
-class SqliteView:
+class LocalView:
     """Look-ups in an open casstore.db; the rules' `StoreView` and a little more."""
 
     def __init__(
@@ -94,22 +94,22 @@ class SqliteView:
         return TrashTables(self)
 
     def listed_images(self) -> Iterator[Listed]:
-        from casstore.backends.local.listing import listed_images
+        from casstore.backends.local.imagelist import listed_images
 
         return listed_images(self)
 
     def listed_ids(self, *, digits: int, everything: bool) -> Iterator[list[str]] | None:
-        from casstore.backends.local.listing import listed_ids
+        from casstore.backends.local.imagelist import listed_ids
 
         return listed_ids(self, digits=digits, everything=everything)
 
     def refers(self, image: Digest) -> bool:
-        from casstore.backends.local.listing import refers
+        from casstore.backends.local.imagelist import refers
 
         return refers(self, image)
 
-    def with_hard_leases(self, hard: Mapping[Digest, Sequence[str]]) -> SqliteView:
-        return SqliteView(self.connection, now=self.now, hard=hard)
+    def with_hard_leases(self, hard: Mapping[Digest, Sequence[str]]) -> LocalView:
+        return LocalView(self.connection, now=self.now, hard=hard)
 
     def whole(
         self,

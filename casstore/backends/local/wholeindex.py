@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from casstore.backends.local.view import SqliteView
+    from casstore.backends.local.view import LocalView
     from casstore.model.state import LabelRoom
 
 # ruff: noqa: S608 - all parts are constants
@@ -42,7 +42,7 @@ TABLES = {
 
 
 def read_snapshot(
-    view: SqliteView,
+    view: LocalView,
     hard: Mapping[Digest, Sequence[str]],
     now: int,
     room: LabelRoom | None = None,
@@ -101,7 +101,7 @@ def read_snapshot(
     )
 
 
-def stored_bytes(view: SqliteView) -> int:
+def stored_bytes(view: LocalView) -> int:
     """Bytes of all blobs that the index knows."""
     row: tuple[int] = view.connection.execute(TABLES["stored"]).fetchone()
     return row[0]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from casstore.cli.app import App
-    from casstore.results.keeping import LeaseInfo
+    from casstore.results.leases import LeaseInfo
 
 HELP = Command(
     name="lease",

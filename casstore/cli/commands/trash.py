@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from casstore.cli.app import App
-    from casstore.results.keeping import TrashEntry
+    from casstore.results.trash import TrashEntry
 
 HELP = Command(
     name="trash",

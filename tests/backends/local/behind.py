@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from casstore.backends.local.backend import LocalBackend
 from casstore.backends.local.directory import LocalStore
-from casstore.backends.local.view import SqliteView
+from casstore.backends.local.view import LocalView
 from casstore.store import Store
 
 
@@ -15,8 +15,8 @@ def directory_of(store: Store) -> LocalStore:
     return backend.directory
 
 
-def view_of(store: Store) -> SqliteView:
+def view_of(store: Store) -> LocalView:
     """A look at `store` as it is now, with the connection that it reads."""
     view = store.session.view()
-    assert isinstance(view, SqliteView)
+    assert isinstance(view, LocalView)
     return view

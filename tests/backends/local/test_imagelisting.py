@@ -8,25 +8,25 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from casstore.backends.local.listing import ROWS, listed_ids, listed_images
-from casstore.backends.local.view import SqliteView
+from casstore.backends.local.imagelist import ROWS, listed_ids, listed_images
+from casstore.backends.local.view import LocalView
 from casstore.cli.commands.images import rows
 from casstore.model.digest import Digest
-from casstore.queries.listing import list_images
+from casstore.queries.imagelist import list_images
 from tests.rules.world import World
 
 DATES = [None, 0, 1, 999_999_999, 10**9, -1, -(10**9), -(10**9) - 1, (1 << 63) - 1, -(1 << 63)]
 
 
 @contextmanager
-def in_sqlite(world: World) -> Iterator[SqliteView]:
+def in_sqlite(world: World) -> Iterator[LocalView]:
     index = world.in_sqlite()
     with closing(index.connection):
         yield index
 
 
 @contextmanager
-def some_world(seed: int, names: Sequence[str] = ("a:1", "b:1", "c:1")) -> Iterator[SqliteView]:
+def some_world(seed: int, names: Sequence[str] = ("a:1", "b:1", "c:1")) -> Iterator[LocalView]:
     """Images on top of each other, of all dates, some named, and signatures of some."""
     chance = random.Random(seed)  # noqa: S311 - not for secrets
     world = World()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from casstore.backends.local import migrations, schema, tables
-from casstore.backends.local.leaving import LEAVING
+from casstore.backends.local.removals import LEAVING
 from casstore.backends.local.tables import FORMAT_VERSION, LISTINGS, STATEMENTS
 from casstore.backends.local.trash import TRASH
 from casstore.errors import Damaged

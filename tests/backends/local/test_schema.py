@@ -14,7 +14,7 @@ import pytest
 
 from casstore.backends.local import schema
 from casstore.backends.local.edits import EDITS
-from casstore.backends.local.leaving import LEAVING
+from casstore.backends.local.removals import LEAVING
 from casstore.backends.local.tables import STATEMENTS
 from casstore.backends.local.trash import TRASH
 from casstore.errors import Damaged, NotAStore, StorageError

@@ -23,14 +23,14 @@ from casstore.backends.local.care.listed import (
     read_file,
     written_as,
 )
-from casstore.backends.local.edits import SqliteIndex
+from casstore.backends.local.edits import LocalEdits
 from casstore.errors import CasstoreError, Damaged, Refused, StorageError, quote
 from casstore.files import durable, rights
 from casstore.model.digest import Digest
 from casstore.model.imagetree import read_tree
 from casstore.model.keys import GENERATION, INDEX_GENERATION, REF_NAME
 from casstore.model.state import arriving
-from casstore.transfer.keeping import describe_layer
+from casstore.transfer.keptlayers import describe_layer
 from casstore.transfer.storedtree import StoredTree
 
 TYPE_CHECKING = False
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from casstore.backends.local.directory import LocalStore
     from casstore.backends.local.schema import Connection
-    from casstore.backends.local.view import SqliteView
+    from casstore.backends.local.view import LocalView
     from casstore.model.descriptor import Descriptor
     from casstore.model.manifest import Entry
     from casstore.model.record import ImageRecord
@@ -60,7 +60,7 @@ def adopt_published(disk: LocalStore, connection: Connection, now: int) -> list[
     Raises:
         StorageError, Damaged: the disk or the database fails; nothing is changed.
     """
-    index = SqliteIndex(connection, now=now, hard={})
+    index = LocalEdits(connection, now=now, hard={})
     try:
         return _adopt(disk, index)
     except OSError as error:
@@ -69,7 +69,7 @@ def adopt_published(disk: LocalStore, connection: Connection, now: int) -> list[
         index.rollback()  # nothing to do after the commit
 
 
-def _adopt(disk: LocalStore, index: SqliteIndex) -> list[str]:
+def _adopt(disk: LocalStore, index: LocalEdits) -> list[str]:
     try:
         data = read_file(disk.layout.path)
     except OSError as error:
@@ -107,7 +107,7 @@ def unread(error: OSError) -> str:
     )
 
 
-def take_differing(disk: LocalStore, index: SqliteIndex) -> list[str]:
+def take_differing(disk: LocalStore, index: LocalEdits) -> list[str]:
     """Take in what index.json lists, of our form but not what was published; the lock is held.
 
     A bit has rotted in it, or somebody edited it: what it says of images that are known goes, and
@@ -137,7 +137,7 @@ def take_differing(disk: LocalStore, index: SqliteIndex) -> list[str]:
     return lines
 
 
-def retry_kept(disk: LocalStore, index: SqliteIndex) -> tuple[list[str], list[str]]:
+def retry_kept(disk: LocalStore, index: LocalEdits) -> tuple[list[str], list[str]]:
     """Try again to take in what was kept aside; the lock is held.
 
     Returns:
@@ -166,7 +166,7 @@ def forget_kept(disk: LocalStore, names: Iterable[str]) -> None:
         os.unlink(os.path.join(disk.root, name))
 
 
-def unknown_images(disk: LocalStore, view: SqliteView) -> list[Digest]:
+def unknown_images(disk: LocalStore, view: LocalView) -> list[Digest]:
     """What index.json lists and the database does not know. Raises Refused: it is not readable."""
     found, _ = listed(read_file(disk.layout.path))
     return [
@@ -177,7 +177,7 @@ def unknown_images(disk: LocalStore, view: SqliteView) -> list[Digest]:
 
 
 def _take(
-    disk: LocalStore, index: SqliteIndex, found: Sequence[tuple[Entry, Any]], *, move: bool
+    disk: LocalStore, index: LocalEdits, found: Sequence[tuple[Entry, Any]], *, move: bool
 ) -> tuple[list[str], list[Any], list[str]]:
     """Names (or IDs) that are new; the items that cannot be used, and why."""
     taken: list[str] = []
@@ -220,7 +220,7 @@ def _take(
     return taken, failed, problems
 
 
-def _descends(index: SqliteIndex, image: Digest, ancestor: Digest) -> bool:
+def _descends(index: LocalEdits, image: Digest, ancestor: Digest) -> bool:
     one: Digest | None = image
     while one is not None and one != ancestor:
         one = index.parent_of(one)
@@ -230,7 +230,7 @@ def _descends(index: SqliteIndex, image: Digest, ancestor: Digest) -> bool:
 class _CheckedTree(StoredTree):
     """Image trees in the store's own blobs, all of them read and verified but known layers."""
 
-    def __init__(self, disk: LocalStore, view: SqliteView) -> None:
+    def __init__(self, disk: LocalStore, view: LocalView) -> None:
         super().__init__(disk.blobs)
         self._view = view
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from casstore.backends.local.care.soundness import database_problems
 from casstore.backends.local.schema import Error
 from casstore.backends.local.trash import TrashTables
-from casstore.backends.local.view import SqliteView
+from casstore.backends.local.view import LocalView
 from casstore.errors import CasstoreError
 from casstore.model.digest import Digest
 from casstore.model.imagetree import read_tree
@@ -21,7 +21,7 @@ from casstore.rules.settings import SETTINGS, checked, key_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.backends.local.directory import LocalStore
-    from casstore.backends.local.edits import SqliteIndex
+    from casstore.backends.local.edits import LocalEdits
     from casstore.model.imagetree import TreeReader
 
 _PINS = "SELECT image.digest FROM pin JOIN image ON image.id = pin.image"
@@ -29,7 +29,7 @@ _ARRIVED = "SELECT arrived, digest FROM image WHERE arrived IS NOT NULL"
 _SET_ARRIVED = "UPDATE image SET arrived = ? WHERE digest = ?"
 
 
-def carry_over(disk: LocalStore, index: SqliteIndex, reader: TreeReader) -> list[str]:
+def carry_over(disk: LocalStore, index: LocalEdits, reader: TreeReader) -> list[str]:
     """Copy from the database of the store, if it is sound, into the new `index`.
 
     Args:
@@ -45,7 +45,7 @@ def carry_over(disk: LocalStore, index: SqliteIndex, reader: TreeReader) -> list
     except CasstoreError:
         return []
     try:
-        old = SqliteView(connection, now=0, hard={})
+        old = LocalView(connection, now=0, hard={})
         if database_problems(connection, 1):
             return []
         _settings(old, index)
@@ -64,7 +64,7 @@ def carry_over(disk: LocalStore, index: SqliteIndex, reader: TreeReader) -> list
         connection.close()
 
 
-def _settings(old: SqliteView, index: SqliteIndex) -> None:
+def _settings(old: LocalView, index: LocalEdits) -> None:
     for name in SETTINGS:
         value = old.meta(key_of(name))
         if value is None:
@@ -76,7 +76,7 @@ def _settings(old: SqliteView, index: SqliteIndex) -> None:
 
 
 def _trash(
-    old: TrashTables, trash: TrashTables, index: SqliteIndex, reader: TreeReader
+    old: TrashTables, trash: TrashTables, index: LocalEdits, reader: TreeReader
 ) -> list[str]:
     problems = []
     for number in reversed(old.ids()):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from casstore.backends.local.blobs import BlobDirectory
     from casstore.backends.local.care.indexedtree import IndexedTree
-    from casstore.backends.local.view import SqliteView
+    from casstore.backends.local.view import LocalView
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
     from casstore.model.state import BlobState
@@ -64,7 +64,7 @@ def is_right(blobs: BlobDirectory, state: BlobState) -> bool:
 
 
 def image_problems(
-    view: SqliteView,
+    view: LocalView,
     reader: IndexedTree,
     image: Digest,
     top: Descriptor,
@@ -96,7 +96,7 @@ def image_problems(
     return problems
 
 
-def _holds(view: SqliteView, document: Digest, bad: Container[str]) -> bool:
+def _holds(view: LocalView, document: Digest, bad: Container[str]) -> bool:
     """Whether the document or anything below it is bad."""
     if document in bad:
         return True

@@ -16,10 +16,10 @@ from casstore.files.strangers import is_systems
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from casstore.backends.local.edits import SqliteIndex
+    from casstore.backends.local.edits import LocalEdits
 
 
-def clone_store(disk: LocalStore, index: SqliteIndex, path: str) -> None:
+def clone_store(disk: LocalStore, index: LocalEdits, path: str) -> None:
     """Copy the store to `path`; the lock of the original is held."""
     if os.path.isdir(path) and not all(map(is_systems, os.listdir(path))):
         raise NotAStore(f"{quote(path)} is not empty")

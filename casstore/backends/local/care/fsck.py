@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from casstore.backends.local.care.checks import Problem
     from casstore.backends.local.directory import LocalStore
-    from casstore.backends.local.view import SqliteView
+    from casstore.backends.local.view import LocalView
     from casstore.model.descriptor import Descriptor
     from casstore.progress import Progress
 
@@ -188,7 +188,7 @@ class _Check:
                 self._found(NOTE, "temp-left", name, "left by a process that ended")
 
     def _open(self) -> None:
-        from casstore.backends.local.edits import SqliteIndex
+        from casstore.backends.local.edits import LocalEdits
 
         self._never_ours = (
             not os.path.exists(self._disk.database) and self._disk.layout.is_foreign()
@@ -198,7 +198,7 @@ class _Check:
             connection, self._is_live = index_in_memory(self._disk), False
         else:
             connection, self._is_live = self._disk.connect_to_read()
-        self._view = SqliteIndex(connection, now=current_time(), hard={})
+        self._view = LocalEdits(connection, now=current_time(), hard={})
         connection.execute("BEGIN")
 
     def _renew(self) -> None:
@@ -339,7 +339,7 @@ class _Check:
         return problem if self._view.blob_state(digest) is not None else None
 
 
-def hurt_by(view: SqliteView, digest: Digest) -> str:
+def hurt_by(view: LocalView, digest: Digest) -> str:
     """The images that need a blob, for people."""
     hurt = []
     for image in view.images_needing(digest):

@@ -12,7 +12,7 @@ from casstore.transfer.storedtree import StoredTree
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.backends.local.blobs import BlobDirectory
-    from casstore.backends.local.view import SqliteView
+    from casstore.backends.local.view import LocalView
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
     from casstore.model.state import LayerRecord
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class IndexedTree(StoredTree):
     """A `TreeReader`; the content of layers is checked by its digest, elsewhere."""
 
-    def __init__(self, blobs: BlobDirectory, view: SqliteView) -> None:
+    def __init__(self, blobs: BlobDirectory, view: LocalView) -> None:
         super().__init__(blobs)
         self._view = view
         self._top: Digest | None = None

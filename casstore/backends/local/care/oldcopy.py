@@ -8,7 +8,7 @@ that keeps gc from removing any, until a person has decided.
 from __future__ import annotations
 
 from casstore.backends.local.care.listed import DAMAGED, keep_aside
-from casstore.backends.local.edits import SqliteIndex
+from casstore.backends.local.edits import LocalEdits
 from casstore.model.keys import GENERATION
 
 TYPE_CHECKING = False
@@ -33,7 +33,7 @@ def keep_what_came_since(disk: LocalStore, connection: Connection, noted: int) -
         What the user should know.
     """
     name = keep_aside(disk, _TEXT, DAMAGED)
-    index = SqliteIndex(connection, now=0, hard={})
+    index = LocalEdits(connection, now=0, hard={})
     try:
         index.begin()
         index.set_meta(GENERATION, noted)

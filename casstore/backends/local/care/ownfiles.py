@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from casstore.backends.local.directory import LocalStore
-    from casstore.backends.local.edits import SqliteIndex
+    from casstore.backends.local.edits import LocalEdits
 
 ERROR, WARN, NOTE = "error", "warn", "note"
 QUARANTINE = "quarantine"
@@ -120,7 +120,7 @@ def unreadable_index(disk: LocalStore) -> list[Finding]:
     return [Finding(ERROR, "index-unreadable", INDEX_JSON, text)]
 
 
-def published_findings(disk: LocalStore, view: SqliteIndex) -> list[Finding]:
+def published_findings(disk: LocalStore, view: LocalEdits) -> list[Finding]:
     """What is wrong with index.json; `view` has a transaction, which is renewed.
 
     Looked at again while others are at work: they publish milliseconds after their commit.
@@ -136,7 +136,7 @@ def published_findings(disk: LocalStore, view: SqliteIndex) -> list[Finding]:
     return unreadable_index(disk) or found
 
 
-def _one(disk: LocalStore, view: SqliteIndex) -> Iterator[tuple[str, str, str]]:
+def _one(disk: LocalStore, view: LocalEdits) -> Iterator[tuple[str, str, str]]:
     layout = disk.layout
     generation, committed = layout.generation(), view.meta(GENERATION)
     again = "the next change writes it again"

@@ -27,7 +27,7 @@ from casstore.backends.local.care.listed import (
     written_as,
 )
 from casstore.backends.local.care.soundness import database_problems
-from casstore.backends.local.edits import SqliteIndex
+from casstore.backends.local.edits import LocalEdits
 from casstore.errors import CasstoreError, Damaged, Refused, StorageError
 from casstore.files import durable
 from casstore.model.imagetree import read_tree
@@ -97,7 +97,7 @@ def _publish_pending(disk: LocalStore) -> None:
     except CasstoreError:
         return
     try:
-        index = SqliteIndex(connection, now=0, hard={})
+        index = LocalEdits(connection, now=0, hard={})
         published, generation = disk.layout.generation(), index.meta(GENERATION)
         if published is None or published >= generation:
             return
@@ -142,7 +142,7 @@ def _fill(
     bulk.begin()
     unreadable = _read_images(disk, bulk, reader, problems, withdrawn=withdrawn)
     bulk.finish()
-    index = SqliteIndex(connection, now=0, hard={})
+    index = LocalEdits(connection, now=0, hard={})
     index.begin()
     for name, image, manifest in bulk.names_given_again():
         index.attach(name, image, manifest, tagged=0)

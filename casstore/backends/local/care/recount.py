@@ -8,7 +8,7 @@ ones are read by the change that upgrades.
 
 from __future__ import annotations
 
-from casstore.backends.local.edits import SqliteIndex
+from casstore.backends.local.edits import LocalEdits
 from casstore.errors import CasstoreError, StorageError
 from casstore.model.descriptor import CONFIG, INDEX, LAYER, MANIFEST, Descriptor
 from casstore.model.digest import Digest
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from casstore.backends.local.blobs import BlobDirectory
     from casstore.backends.local.schema import Connection
-    from casstore.backends.local.view import SqliteView
+    from casstore.backends.local.view import LocalView
     from casstore.ports.change import Changing
 
 LAYERS_A_TURN = 32
@@ -69,7 +69,7 @@ def recount_few(blobs: BlobDirectory, connection: Connection) -> None:
     rows = connection.execute(_NEXT, (0, LAYERS_AT_ONCE + 1)).fetchall()
     if not rows or len(rows) > LAYERS_AT_ONCE or sum(row[2] for row in rows) > BYTES_AT_ONCE:
         return
-    index = SqliteIndex(connection, now=0, hard={})
+    index = LocalEdits(connection, now=0, hard={})
     counted = list(_count(blobs, index, rows))
     try:
         index.begin()
@@ -80,9 +80,9 @@ def recount_few(blobs: BlobDirectory, connection: Connection) -> None:
 
 
 def _count(
-    blobs: BlobDirectory, view: SqliteView, rows: Iterable[tuple[int, bytes, int]]
+    blobs: BlobDirectory, view: LocalView, rows: Iterable[tuple[int, bytes, int]]
 ) -> Iterable[Counted]:
-    from casstore.transfer.keeping import describe_layer
+    from casstore.transfer.keptlayers import describe_layer
 
     for number, raw, size in rows:
         digest = Digest.of_bytes(raw)
@@ -104,7 +104,7 @@ def _enter(change: Changing, counted: list[Counted]) -> None:
     change.commit()
 
 
-def _write(index: SqliteIndex, counted: list[Counted]) -> None:
+def _write(index: LocalEdits, counted: list[Counted]) -> None:
     do = index.connection.execute
     larger: set[Digest] = set()
     for number, digest, file_bytes in counted:
@@ -126,7 +126,7 @@ def _write(index: SqliteIndex, counted: list[Counted]) -> None:
         do("UPDATE trash_image SET size = ? WHERE digest = ?", (_size(index, top), image.raw))
 
 
-def _above(view: SqliteView, blobs: Iterable[Digest]) -> list[Digest]:
+def _above(view: LocalView, blobs: Iterable[Digest]) -> list[Digest]:
     """The manifests and indexes that need any of the blobs."""
     found = dict.fromkeys(blobs)
     ahead = list(found)
@@ -138,7 +138,7 @@ def _above(view: SqliteView, blobs: Iterable[Digest]) -> list[Digest]:
     return list(found)
 
 
-def _size(view: SqliteView, top: Digest) -> int:
+def _size(view: LocalView, top: Digest) -> int:
     """File bytes of all layers of an image, each as often as it stands there."""
     documents, size = [top], 0
     for document in documents:

@@ -23,7 +23,7 @@ from casstore.transfer.storedtree import StoredTree
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.backends.local.directory import LocalStore
-    from casstore.backends.local.edits import SqliteIndex
+    from casstore.backends.local.edits import LocalEdits
     from casstore.ports.change import Changing
 
 _WRONG_INDEX = frozenset(("edge-missing", "config-bad", "ref-dangling"))
@@ -74,7 +74,7 @@ def repair_store(disk: LocalStore, change: Changing, *, content: bool) -> tuple[
     return done, bool(codes & _WRONG_INDEX) and not codes & BAD_BLOB
 
 
-def _hold_again(disk: LocalStore, index: SqliteIndex) -> list[str]:
+def _hold_again(disk: LocalStore, index: LocalEdits) -> list[str]:
     """Let images hold the manifests that their names name: a name is not to go for a lost row.
 
     An earlier casstore lost it where a name left a manifest and another came to it in one load.

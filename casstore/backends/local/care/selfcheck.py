@@ -42,7 +42,7 @@ class LocalChecks:
     def mend_from(
         self, change: Callable[[], Changing], sources: Sequence[str], *, content: bool
     ) -> tuple[list[str], list[str]]:
-        from casstore.backends.local.care.mending import mend_from
+        from casstore.backends.local.care.repairsource import mend_from
 
         return mend_from(self._store, change, sources, content=content)
 

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from casstore.backends.local.directory import LocalStore
-    from casstore.backends.local.view import SqliteView
+    from casstore.backends.local.view import LocalView
     from casstore.model.digest import Digest
 
 
 class Unfinished:
     """Doomed blobs that are there still, and files in ingest/ that no live process holds."""
 
-    def __init__(self, disk: LocalStore, view: SqliteView) -> None:
+    def __init__(self, disk: LocalStore, view: LocalView) -> None:
         """Look what there is; no lock is needed."""
         self._disk = disk
         self._blobs: dict[Digest, int] = {}

@@ -20,7 +20,7 @@ from casstore.backends.local.care.fsck import BAD_BLOB, findings_of, hurt_by
 from casstore.backends.local.care.listed import kept_descriptors
 from casstore.backends.local.care.repair import quarantine
 from casstore.backends.local.ingest import Ingest
-from casstore.backends.local.view import SqliteView
+from casstore.backends.local.view import LocalView
 from casstore.errors import CasstoreError, NotFound, Refused, quote
 from casstore.files import durable
 from casstore.model import mediatype
@@ -176,12 +176,12 @@ class _Mending:
             view.connection.close()
         return lines
 
-    def _view_of_store(self) -> SqliteView:
-        return SqliteView(self._disk.connect(writable=False), now=0, hard={})
+    def _view_of_store(self) -> LocalView:
+        return LocalView(self._disk.connect(writable=False), now=0, hard={})
 
     def _ingest(self) -> Ingest:
         """Staging that finds nothing in the store, for what is there is what is in doubt."""
-        empty = SqliteView(self._nothing, now=0, hard={})
+        empty = LocalView(self._nothing, now=0, hard={})
         ingest = Ingest(self._disk.root, self._disk.blobs, lambda: empty, max_layer_size=MAX_SIZE)
         self._ingests.append(ingest)
         return ingest

@@ -7,8 +7,8 @@ from contextlib import closing
 import pytest
 
 from casstore.backends.local import schema
-from casstore.backends.local.edits import SqliteIndex
-from tests.backends.local.test_sqlitebulk import digest, image
+from casstore.backends.local.edits import LocalEdits
+from tests.backends.local.test_bulk import digest, image
 
 WRONG = (
     "SELECT count(*) FROM blob WHERE refcount = 0 OR refcount !="
@@ -19,7 +19,7 @@ WRONG = (
 
 @pytest.mark.parametrize("second", ["a+b-a", "a+b"])
 def test_an_index_that_comes_in_parts_needs_all_that_has_come(second: str) -> None:
-    index = SqliteIndex(schema.memory(), now=0, hard={})
+    index = LocalEdits(schema.memory(), now=0, hard={})
     with closing(index.connection):
         index.begin()
         index.admit(image("a+b-b", "1 2"))

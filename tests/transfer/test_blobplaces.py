@@ -16,7 +16,7 @@ from casstore.errors import Damaged
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.state import LayerRecord
-from casstore.transfer import placing
+from casstore.transfer import blobplaces
 from casstore.transfer.tarout import Member, place_tar, stream_tar, tar_size
 from tests.transfer.building import OCI_LAYER
 from tests.transfer.noise import noise
@@ -62,8 +62,8 @@ each_form = pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
 
 @pytest.fixture(autouse=True)
 def small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(placing, "PIECE", PIECE)
-    monkeypatch.setattr(placing, "_INPUT", PIECE + (PIECE >> 2))
+    monkeypatch.setattr(blobplaces, "PIECE", PIECE)
+    monkeypatch.setattr(blobplaces, "_INPUT", PIECE + (PIECE >> 2))
 
 
 @pytest.fixture(autouse=True)
@@ -154,10 +154,10 @@ def test_members_of_all_kinds_are_placed_as_they_are_streamed(blobs: Stored) -> 
 @pytest.mark.parametrize("width", [1, 3])
 def test_a_blob_of_frames_is_read_once(blobs: Stored, width: int) -> None:
     blob = frames_of(DATA)
-    place = placing.BlobPlace(0, blobs.add(blob), len(blob), len(DATA), plain=False)
+    place = blobplaces.BlobPlace(0, blobs.add(blob), len(blob), len(DATA), plain=False)
     target = Target(len(DATA))
 
-    placing.place_blobs([place], target, blobs, width=width)
+    blobplaces.place_blobs([place], target, blobs, width=width)
 
     assert target.data == DATA
     assert blobs.read_bytes == len(blob)
@@ -252,7 +252,7 @@ def test_pieces_lie_in_memory_as_in_the_file_so_that_no_copy_is_needed(blobs: St
 
     class Aligned(Target):
         def place(self, offset: int, data: memoryview) -> None:
-            if len(data) > placing.SMALL:
+            if len(data) > blobplaces.SMALL:
                 address = ctypes.addressof(ctypes.c_char.from_buffer(data))
                 assert (address - offset) % mmap.PAGESIZE == 0
             super().place(offset, data)
@@ -262,4 +262,4 @@ def test_pieces_lie_in_memory_as_in_the_file_so_that_no_copy_is_needed(blobs: St
 
     place_tar(target, members, blobs)
 
-    assert max(length for _, length in target.parts) > placing.SMALL
+    assert max(length for _, length in target.parts) > blobplaces.SMALL

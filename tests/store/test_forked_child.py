@@ -118,7 +118,7 @@ def test_a_child_that_gave_up_its_rights_imports_nothing_more_to_leave_the_paren
     store.images()
 
     def act() -> None:
-        pytest.MonkeyPatch().setitem(sys.modules, "casstore.backends.local.forking", None)
+        pytest.MonkeyPatch().setitem(sys.modules, "casstore.backends.local.forkedchild", None)
         assert store.images()
         with Store(store.path) as other:
             assert other.images()

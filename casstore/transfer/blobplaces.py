@@ -26,10 +26,10 @@ from casstore.model.digest import Digest
 from casstore.ports.blobs import Placed, StoredBlobs
 from casstore.progress import INTERVAL
 from casstore.startup.value import Value
+from casstore.transfer.fullreads import AT_ONCE, read_into
 from casstore.transfer.layerstream import ZSTD, compression_of, open_uncompressed
 from casstore.transfer.outputlimit import NO_LIMIT
 from casstore.transfer.piecework import MAX_WIDTH, PIECE, cores
-from casstore.transfer.reading import AT_ONCE, read_into
 from casstore.transfer.zstdframes import whole_frame
 from casstore.transfer.zstdstream import FrameDecompressor
 

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from casstore.backends.local.view import SqliteView
+    from casstore.backends.local.view import LocalView
     from casstore.model.digest import Digest
 
 # A division of integers rounds towards 0, and there are images of before 1970.
@@ -48,7 +48,7 @@ _AT_ONCE = 4096
 _FACTS = len(ImageFacts._fields)
 
 
-def listed_images(view: SqliteView) -> Iterator[Listed]:
+def listed_images(view: LocalView) -> Iterator[Listed]:
     """Every image, newest first, as of the moment when the first is asked for."""
     view.connection.execute("PRAGMA temp_store = MEMORY")  # /tmp may be full
     for row in view.connection.execute(ROWS["listed_images"]):
@@ -60,13 +60,13 @@ def listed_images(view: SqliteView) -> Iterator[Listed]:
         yield Listed._make((one, names, own, children, bool(pinned)))
 
 
-def refers(view: SqliteView, image: Digest) -> bool:
+def refers(view: LocalView, image: Digest) -> bool:
     """Whether an image refers to a manifest or index of the store."""
     found: tuple[int] = view.connection.execute(LOOK_UPS["refers"], (image.raw,)).fetchone()
     return bool(found[0])
 
 
-def listed_ids(view: SqliteView, *, digits: int, everything: bool) -> Iterator[list[str]] | None:
+def listed_ids(view: LocalView, *, digits: int, everything: bool) -> Iterator[list[str]] | None:
     """Hex digits of the image IDs, one for each name, many at a time, newest first.
 
     An image without names is there once; without `everything` only if no image is made from it, and
@@ -77,7 +77,7 @@ def listed_ids(view: SqliteView, *, digits: int, everything: bool) -> Iterator[l
     return _in_pieces(view, digits, everything=everything)
 
 
-def _in_pieces(view: SqliteView, digits: int, *, everything: bool) -> Iterator[list[str]]:
+def _in_pieces(view: LocalView, digits: int, *, everything: bool) -> Iterator[list[str]]:
     view.connection.execute("PRAGMA temp_store = MEMORY")
     found = view.connection.execute(ROWS["listed_ids"], (digits, everything))
     while rows := found.fetchmany(_AT_ONCE):

@@ -20,11 +20,11 @@ from casstore.model.state import LayerRecord
 from casstore.ports.ingest import Draft, Intake
 from casstore.progress import wait_for
 from casstore.startup.value import Value
+from casstore.transfer.fullreads import read_fully
 from casstore.transfer.layerstream import open_uncompressed
 from casstore.transfer.layertar import LayerScanner
 from casstore.transfer.outputlimit import NO_LIMIT, Limit, layer_limit
 from casstore.transfer.piecework import MAX_WIDTH, cores
-from casstore.transfer.reading import read_fully
 from casstore.transfer.sidehash import PlainHash, SideHash
 from casstore.transfer.tarstream import BLOCK, is_header
 

@@ -16,7 +16,7 @@ from casstore.errors import Refused
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.transfer import outputlimit
-from casstore.transfer.keeping import KeepJob, describe_layer, keep_layers
+from casstore.transfer.keptlayers import KeepJob, describe_layer, keep_layers
 from casstore.transfer.layerstream import NONE, compression_of
 from tests.transfer.building import OCI_LAYER, tar_of
 from tests.transfer.memoryintake import MemoryIntake

@@ -188,10 +188,10 @@ class OpenIndex:
         No crash leaves that, for a change is in the database before it is in index.json. To go on
         with the copy would take from index.json all that came after it, and gc the blobs.
         """
-        from casstore.backends.local.view import SqliteView
+        from casstore.backends.local.view import LocalView
         from casstore.model.keys import GENERATION
 
-        committed = SqliteView(self.to_change(), now=0, hard={}).meta(GENERATION)
+        committed = LocalView(self.to_change(), now=0, hard={}).meta(GENERATION)
         return isinstance(committed, int) and committed < published
 
     def _build_again(self) -> list[str]:
@@ -215,7 +215,7 @@ def _leave_to_parent() -> None:
     _open.clear()
     if not indexes:
         return
-    from casstore.backends.local.forking import close_inherited, leave_to_parent
+    from casstore.backends.local.forkedchild import close_inherited, leave_to_parent
 
     _close_inherited = close_inherited  # imported now: the child may be about to give up its rights
     for index in indexes:

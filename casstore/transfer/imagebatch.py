@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MAX_LABELS = 64 << 20  # bytes of all labels of all images of a load
 
 
-class Gathering:
+class ImageBatch:
     """What a load keeps of its images."""
 
     def __init__(self) -> None:

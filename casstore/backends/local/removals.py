@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from casstore.backends.local.schema import BUSY_SECONDS
 from casstore.backends.local.tables import WRITTEN
-from casstore.backends.local.view import SqliteView
+from casstore.backends.local.view import LocalView
 from casstore.errors import Damaged
 from casstore.model.digest import Digest
 
@@ -76,7 +76,7 @@ _PAGES = 96 << 10
 _FEW_PAGES = 2000  # KiB, SQLite's own choice
 
 
-class RemovalIndex(SqliteView):
+class RemovalIndex(LocalView):
     """The view, and what is going from it."""
 
     _edits: Mapping[str, str] = LEAVING

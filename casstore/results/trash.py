@@ -1,4 +1,4 @@
-"""What is kept: leases, the trash, settings."""
+"""Removals that can be undone: listed, undone, or gone for good."""
 
 from __future__ import annotations
 
@@ -51,30 +51,3 @@ class EmptiedTrash(Value):
     entries: tuple[int, ...]
     freed: int  # bytes on disk
     warnings: tuple[str, ...] = ()
-
-
-class SettingValue(Value):
-    """A setting of a store."""
-
-    name: str
-    value: str  # in force
-    default: str
-    is_set: bool
-    help: str
-
-
-class LeaseInfo(Value):
-    """A lease."""
-
-    name: str
-    image: Digest
-    kind: str  # "hard" or "soft"
-    expires: int | None
-    holder: str
-
-    @property
-    def expires_at(self) -> datetime | None:
-        """`expires` as a datetime in UTC."""
-        from casstore.model.datetimes import datetime_or_none
-
-        return datetime_or_none(self.expires)

@@ -10,7 +10,7 @@ import pytest
 
 from casstore.backends.local import schema
 from casstore.backends.local.bulk import BulkIndex
-from casstore.backends.local.edits import SqliteIndex
+from casstore.backends.local.edits import LocalEdits
 from casstore.model.descriptor import CONFIG, INDEX, LAYER, MANIFEST, Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.labels import Labels
@@ -96,7 +96,7 @@ def content(connection: schema.Connection) -> dict[str, list[Any]]:
 
 def one_by_one(case: Case) -> dict[str, list[Any]]:
     with closing(schema.memory()) as connection:
-        index = SqliteIndex(connection, now=0, hard={})
+        index = LocalEdits(connection, now=0, hard={})
         index.begin()
         for number, (name, layers) in enumerate(case):
             record = image(name, layers)

@@ -11,8 +11,8 @@ import pytest
 
 from casstore.backends.local import blobs as blobdir
 from casstore.backends.local.blobs import BlobDirectory
-from casstore.files import sidebyside
-from casstore.files.sidebyside import HELPERS, side_by_side
+from casstore.files import parallel
+from casstore.files.parallel import HELPERS, side_by_side
 from casstore.model.digest import sha256
 
 NAMES = [str(number) for number in range(500)]
@@ -59,7 +59,7 @@ def test_where_no_thread_can_be_started_one_does_it_all(monkeypatch: pytest.Monk
     def refuse(*_: object) -> int:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(sidebyside, "start_new_thread", refuse)
+    monkeypatch.setattr(parallel, "start_new_thread", refuse)
     done: list[str] = []
 
     side_by_side(done.extend, iter(NAMES))

@@ -16,11 +16,11 @@ from casstore.model.digest import Digest
 from casstore.model.state import LayerRecord
 from casstore.ports.ingest import Intake
 from casstore.transfer.compress import Compression, LayerJob
-from casstore.transfer.keeping import check_diff_id
+from casstore.transfer.fullreads import AT_ONCE, read_into
+from casstore.transfer.keptlayers import check_diff_id
 from casstore.transfer.layerstream import is_plain, open_uncompressed
 from casstore.transfer.outputlimit import Limit, layer_limit
 from casstore.transfer.piecework import PIECE, Codec, LayerWork, Packer, Pipeline, pool_width
-from casstore.transfer.reading import AT_ONCE, read_into
 
 ZSTD_TYPE = "application/vnd.oci.image.layer.v1.tar+zstd"
 GZIP_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -126,7 +126,7 @@ def _fill_hashed(layer: LayerWork, buffer: memoryview, stream: IO[bytes], job: L
     return filled
 
 
-class Packing:
+class LayerPacker:
     """One call of `pack_layers`. Small layers are packed in place, others by the pipeline."""
 
     def __init__(self, intake: Intake, compression: Compression, width: int | None) -> None:
