@@ -7,7 +7,6 @@ is decided here, by the codecs, and by nothing else.
 from __future__ import annotations
 
 import struct
-import zlib
 from functools import partial
 from typing import IO
 
@@ -17,6 +16,7 @@ from casstore.model.state import LayerRecord
 from casstore.ports.ingest import Intake
 from casstore.transfer.compress import Compression, LayerJob
 from casstore.transfer.fullreads import AT_ONCE, read_into
+from casstore.transfer.gzipstream import deflated
 from casstore.transfer.keptlayers import check_diff_id
 from casstore.transfer.layerstream import is_plain, open_uncompressed
 from casstore.transfer.outputlimit import Limit, layer_limit
@@ -65,11 +65,7 @@ class _Gzip:
         self.head = bytes((0x1F, 0x8B, 8, 0, 0, 0, 0, 0, speed, 255))  # no time, no system
 
     def packer(self) -> Packer:
-        def pack(view: memoryview) -> bytes:
-            deflate = zlib.compressobj(self._level, zlib.DEFLATED, -15)
-            return deflate.compress(view) + deflate.flush(zlib.Z_SYNC_FLUSH)
-
-        return pack
+        return partial(deflated, level=self._level)
 
     def tail(self, size: int, crc: int) -> bytes:
         # An empty last block, then RFC 1952's trailer.

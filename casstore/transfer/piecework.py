@@ -18,13 +18,13 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-import zlib
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Protocol
 
 from casstore.model.digest import Digest
 from casstore.ports.ingest import Draft
+from casstore.transfer.gzipstream import crc32
 from casstore.transfer.layertar import LayerScanner
 
 PIECE = 4 << 20
@@ -70,7 +70,7 @@ class LayerWork:
         self.scanner.feed(data)
         self.diff_size += len(data)
         if self.codec.counts_crc:
-            self.crc = zlib.crc32(data, self.crc)
+            self.crc = crc32(data, self.crc)
 
     def write(self, data: bytes | memoryview) -> None:
         if not self.codec.verbatim:

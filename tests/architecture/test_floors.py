@@ -36,6 +36,13 @@ ONLY_IN = {
     "_sqlite3": ("startup/sqlite.py",),
     "filelock": ("backends/local/",),
     "zstandard": ("transfer/layerpacker.py", "transfer/zstdframes.py", "transfer/zstdstream.py"),
+    "isal": ("transfer/gzipstream.py",),
+    "gzip": (),
+    "zlib": (
+        "transfer/gzipstream.py",
+        *("transfer/layertar.py", "transfer/tarstream.py"),  # adler32, as a sum of bytes
+        "registry/documents.py",  # an answer that a proxy has packed
+    ),
     "cryptography": ("trust/", "crypt/"),
     "urllib3": ("registry/",),
     "pytest": ("pytest_plugin/",),

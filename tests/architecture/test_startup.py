@@ -22,10 +22,10 @@ HEAVY = frozenset(
     """
     argparse ast asyncio base64 bz2 collections concurrent contextlib copy cryptography csv
     dataclasses datetime email enum filelock fnmatch functools gettext gzip hashlib heapq hmac http
-    importlib.metadata inspect ipaddress json keyword logging lzma multiprocessing operator pathlib
-    pickle platform queue random re reprlib secrets selectors shlex shutil signal socket sqlite3 ssl
-    string subprocess tarfile tempfile textwrap threading traceback types typing urllib uuid weakref
-    zipfile zstandard
+    importlib.metadata inspect ipaddress isal json keyword logging lzma multiprocessing operator
+    pathlib pickle platform queue random re reprlib secrets selectors shlex shutil signal socket
+    sqlite3 ssl string subprocess tarfile tempfile textwrap threading traceback types typing
+    urllib uuid weakref zipfile zstandard
     """.split()  # noqa: SIM905 - names a line read better than one
 )
 

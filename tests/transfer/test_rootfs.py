@@ -168,5 +168,5 @@ def test_what_docker_takes_for_a_tar_is_one(data: bytes) -> None:
 
 
 def test_compressed_data_cut_short_is_refused() -> None:
-    with pytest.raises(Refused, match="truncated gzip data"):
+    with pytest.raises(Refused, match="truncated or corrupt gzip data"):
         imported(MemoryIntake(), gzip.compress(noise(5000))[:-9])
