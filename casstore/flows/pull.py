@@ -15,7 +15,6 @@ from casstore.model.platform import Platform, normal, of_machine, runs, shown
 from casstore.model.record import Arrival
 from casstore.model.reference import Reference, parse_name
 from casstore.registry.fetch import choose_manifest, fetch_tree
-from casstore.registry.referrers import MAX_REFERRERS, cosign_artifacts, referrers_of
 from casstore.registry.remote import Registry, Repository
 from casstore.transfer.imagebatch import ImageBatch
 
@@ -114,6 +113,8 @@ class Pull:
         Raises:
             RegistryError: it cannot be found out whether there is something.
         """
+        from casstore.registry.referrers import MAX_REFERRERS, cosign_artifacts, referrers_of
+
         found: dict[Digest, Arrival] = {}
         todo = [blob.digest for blob in image.blobs if blob.kind in (INDEX, MANIFEST)]
         for subject in todo:

@@ -6,7 +6,6 @@ machine may speak plain HTTP), Go's httpproxy for NO_PROXY.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from urllib.parse import SplitResult, urljoin, urlsplit
 from urllib.parse import quote as percent
@@ -19,8 +18,8 @@ _PORTS = {HTTP: 80, HTTPS: 443}
 _HOSTS = {"docker.io": "registry-1.docker.io"}
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _AUTHORITY = re.compile(r"\A[^/?]*")
+_NO_NAME = frozenset(" []:/\\?#@")  # what no name of a host has in it
 _UNSENDABLE = re.compile(r"[^!-~]")
-_USER = re.compile(r"(?<=//)[^/]*@")
 
 
 class Origin(Value):
@@ -94,7 +93,7 @@ def _encoded(match: re.Match[str]) -> str:
 
 def _told(url: str) -> str:
     """An address for a message: without a user, a password, or a query that may be signed."""
-    return quote(_USER.sub("", url.partition("?")[0]))
+    return quote(re.sub(r"(?<=//)[^/]*@", "", url.partition("?")[0]))
 
 
 def origin_of(url: str) -> Origin:
@@ -108,11 +107,37 @@ def place_of(url: str) -> str:
     return split(url).netloc.rpartition("@")[2]
 
 
+def endpoint_of(scheme: str, host: str) -> tuple[str, int]:
+    """The name or address of `host[:port]`, in ASCII and without brackets, and the port.
+
+    Raises:
+        RegistryError: it is none.
+    """
+    name, mark, port = host.rpartition(":") if host[-1:] != "]" else (host, "", "")
+    if not mark:
+        name, port = host, ""
+    if name[:1] == "[" and name[-1:] == "]":
+        name = name[1:-1].replace("%25", "%", 1)
+    elif _NO_NAME.intersection(name):
+        name = ""
+    try:
+        if not name.isascii():
+            name = name.encode("idna").decode("ascii")
+    except UnicodeError:
+        name = ""
+    number = port or str(_PORTS[scheme])
+    if not (name and name.isprintable() and number.isascii() and number.isdigit()):
+        raise RegistryError(f"invalid address {quote(f'{scheme}://{host}')}")
+    return name, int(number)
+
+
 def is_loopback(host: str) -> bool:
     """Whether `host[:port]` is this machine by its name: localhost, 127.0.0.0/8 or ::1."""
     name = _name(host)
     if name == "localhost" or name.endswith(".localhost"):
         return True
+    import ipaddress
+
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
@@ -135,6 +160,8 @@ def is_direct(host: str, no_proxy: str) -> bool:
         if plain and name.endswith(plain if plain.startswith(".") else "." + plain):
             return True
         if "/" in entry:
+            import ipaddress
+
             try:
                 if ipaddress.ip_address(name) in ipaddress.ip_network(entry, strict=False):
                     return True

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
-
-from urllib3.exceptions import HTTPError
-
 from casstore.errors import RegistryError
 from casstore.registry.address import place_of
 from casstore.registry.failures import failure
 from casstore.registry.wire import DOCUMENT_SECONDS, DRAIN_SECONDS, Exchange
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
-    import urllib3
+    from casstore.registry.connection import Incoming
 
 MAX_ERROR = 64 << 10
 _PIECE = 256 << 10
@@ -24,26 +22,26 @@ class Answer:
     """The answer to one request: status and headers; the body is read once, and then closed."""
 
     def __init__(
-        self, method: str, url: str, response: urllib3.BaseHTTPResponse, exchange: Exchange,
-        check: Callable[[], None],
+        self, url: str, incoming: Incoming, exchange: Exchange, check: Callable[[], None],
+        done: Callable[[], None],
     ) -> None:  # fmt: skip
-        """`check` raises Interrupted where the work was called off meanwhile."""
+        """`check` raises Interrupted where the work was called off; `done` is called at the end."""
         self.url = url
-        self.method = method
-        self.status = response.status
+        self.status = incoming.status
         self.host = place_of(url)
-        self._response = response
+        self._incoming = incoming
         self._exchange = exchange
-        self._check = check
+        self._check, self._done = check, done
+        self._is_closed = False
         exchange.body()
 
     def header(self, name: str) -> str:
         """A header's value; empty if there is none."""
-        return str(self._response.headers.get(name, ""))
+        return ", ".join(self._incoming.all(name))
 
     def headers(self, name: str) -> list[str]:
         """All values of a header that may be there several times."""
-        return [str(value) for value in self._response.headers.getlist(name)]
+        return self._incoming.all(name)
 
     def length(self) -> int | None:
         """Bytes of the body, where the server says so."""
@@ -57,10 +55,12 @@ class Answer:
             BrokenConnection: it broke off, or comes too slowly.
         """
         try:
-            data = self._response.read1(size)
-        except (HTTPError, OSError, ValueError) as error:
+            data = self._incoming.some(size)
+        except OSError as error:
             self._check()
             raise failure(self.host, error) from None
+        if not data:
+            self._check()  # the end may be that of a connection which was called off
         self._exchange.delivered(len(data))
         return data
 
@@ -85,22 +85,21 @@ class Answer:
 
     def close(self) -> None:
         """Give the connection back if the body has been read, or nearly; else close it."""
-        length = self.length()
+        if self._is_closed:
+            return
+        self._is_closed = True
         try:
-            if self.method == "HEAD" or (length is not None and length <= MAX_ERROR):
+            if (self.length() or MAX_ERROR + 1) <= MAX_ERROR:
                 self._exchange.limit(DRAIN_SECONDS, f"{self.host} does not end its answer")
-                self._response.drain_conn()
-            self._response.release_conn() if _is_read(self._response) else self._response.close()
-        except (HTTPError, OSError, ValueError, RegistryError):
-            self._response.close()
+                while data := self._incoming.some(MAX_ERROR):
+                    self._exchange.delivered(len(data))
+        except (OSError, RegistryError):
+            pass  # it is not used again, as it has not been read
+        finally:
+            self._done()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, value: object, trace: object) -> None:
         self.close()
-
-
-def _is_read(response: urllib3.BaseHTTPResponse) -> bool:
-    left = getattr(response, "length_remaining", None)
-    return left == 0 or getattr(response, "_original_response", None) is None

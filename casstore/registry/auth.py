@@ -8,17 +8,19 @@ the registry itself where the user asked for plain HTTP; and nowhere from there.
 
 from __future__ import annotations
 
-import json
-import threading
 from urllib.parse import urlencode
 
 from casstore.errors import RegistryError, quote
 from casstore.registry.address import HTTPS, is_loopback, place_of, resolve, split
-from casstore.registry.challenge import Challenge, parse_challenges
-from casstore.registry.credentials import Login, find_login
 from casstore.registry.documents import reason
 from casstore.registry.failures import BrokenConnection
-from casstore.registry.http import Transport
+from casstore.startup import RLock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from casstore.registry.challenge import Challenge
+    from casstore.registry.credentials import Login
+    from casstore.registry.http import Transport
 
 MAX_TOKEN = 1 << 20
 CLIENT_ID = "casstore"
@@ -42,7 +44,7 @@ class Authorizer:
         self._challenge: Challenge | None = None
         self._headers: dict[Scopes, str] = {}
         self._more: dict[Scopes, Scopes] = {}  # what the registry wants instead of, or besides
-        self._guard = threading.RLock()
+        self._guard = RLock()
         self.problems: list[str] = []  # why a login may be missing
 
     def header(self, base: str, scopes: Scopes, repository: str) -> str | None:
@@ -63,6 +65,8 @@ class Authorizer:
             challenges: the values of `WWW-Authenticate`.
             sent: what was refused.
         """
+        from casstore.registry.challenge import parse_challenges
+
         found = {c.scheme: c for c in reversed(parse_challenges(challenges))}
         with self._guard:
             current = self._headers.get(scopes)
@@ -96,6 +100,8 @@ class Authorizer:
         if self._given is not None:
             return self._given
         if repository not in self._logins:
+            from casstore.registry.credentials import find_login
+
             files = self._transport.access.logins
             self._logins[repository] = find_login(files, self._domain, repository, self._problem)
         return self._logins[repository]
@@ -183,6 +189,8 @@ class _Form:
 
 
 def _token_in(data: bytes, host: str) -> str:
+    import json
+
     try:
         value = json.loads(data)
         token = value.get("token") or value.get("access_token")

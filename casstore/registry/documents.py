@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zlib
-
 from casstore.errors import RegistryError, printable
 from casstore.registry.answer import MAX_ERROR, Answer
 
@@ -14,6 +11,8 @@ _GZIP_WINDOW = 31  # zlib's word for a gzip header
 
 def json_object(data: bytes) -> dict[str, object]:
     """The JSON object in an answer. Raises RegistryError."""
+    import json
+
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
@@ -52,6 +51,8 @@ def decoded(answer: Answer, data: bytes, limit: int, what: str) -> bytes:
     coding = answer.header("Content-Encoding").lower()
     if coding not in ("gzip", "x-gzip") or not data.startswith(_GZIP):
         return data
+    import zlib
+
     unpacker = zlib.decompressobj(_GZIP_WINDOW)
     try:
         plain = unpacker.decompress(data, limit + 1)

@@ -6,32 +6,38 @@ fetched; what a former try has left is gone on with. Nothing is committed here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import IO, cast
-
 from casstore.errors import NotFound, Refused
 from casstore.model import mediatype
-from casstore.model.descriptor import Descriptor
-from casstore.model.digest import Digest, sha256
+from casstore.model.digest import sha256
 from casstore.model.imagetree import check_digest, check_size, read_tree
 from casstore.model.manifest import Index, Manifest, choose, parse_document
-from casstore.model.platform import Platform, shown
-from casstore.model.record import ImageRecord
+from casstore.model.platform import shown
 from casstore.model.state import LayerRecord
-from casstore.ports.ingest import Intake
-from casstore.progress import Progress, Task
-from casstore.registry.blobstream import BlobStream
-from casstore.registry.remote import Repository
-from casstore.transfer.keptlayers import KEPT, KeepJob, keep_layers
+from casstore.startup.typed import cast
+from casstore.startup.value import Value
 from casstore.transfer.stagedtree import StagedTree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import IO
+
+    from casstore.model.descriptor import Descriptor
+    from casstore.model.digest import Digest
+    from casstore.model.platform import Platform
+    from casstore.model.record import ImageRecord
+    from casstore.ports.ingest import Intake
+    from casstore.progress import Progress, Task
+    from casstore.registry.remote import Repository
+    from casstore.transfer.keptlayers import KeepJob
+
+    Told = Callable[[Descriptor, str], None]  # a blob, and one of the words below
 
 WIDTH = 4  # blobs at a time; docker has 3, podman 6
 MAX_CHOICES = 8  # indexes within indexes until a platform's manifest is found
 
 PULLING = "Pulling"
-PRESENT, FETCHING, FETCHED = "Already exists", "Pulling fs layer", "Download complete"
-
-Told = Callable[[Descriptor, str], None]  # a blob, and one of these words of Docker's
+PRESENT, FETCHING, FETCHED = "Already exists", "Pulling fs layer", "Download complete"  # Docker's
 
 
 def choose_manifest(
@@ -75,31 +81,46 @@ def fetch_tree(
         _stage_document(repository, intake, descriptor)
     walk = _Walk(repository, intake)
     read_tree(top, walk)
-    jobs = list(walk.jobs.values())
-    for job in jobs:
-        is_there = intake.has(job.descriptor.digest) is not None
-        told(job.descriptor, PRESENT if is_there else FETCHING)
+    wanted = list(walk.wanted.values())
+    for one in wanted:
+        descriptor = one.descriptor
+        is_there = intake.has(descriptor.digest) is not None
+        told(descriptor, PRESENT if is_there else FETCHING)
         if progress is not None and not is_there:
-            descriptor = job.descriptor
             task = progress.task(PULLING, descriptor.size, item=descriptor.digest.short)
             walk.tasks[descriptor.digest] = task
-    records = _fetched(walk, jobs, told, None if progress is None else progress.tell)
-    layers = {
-        job.descriptor.digest: record
-        for job, record in zip(jobs, records, strict=True)
-        if not job.opaque
-    }
+    layers: dict[Digest, LayerRecord] = {}
+    if not all(_is_known(intake, one) for one in wanted):
+        records = _fetched(walk, wanted, told, None if progress is None else progress.tell)
+        layers = {
+            one.descriptor.digest: record
+            for one, record in zip(wanted, records, strict=True)
+            if not one.opaque
+        }
     return read_tree(top, StagedTree(intake, layers))
 
 
+def _is_known(intake: Intake, one: _Wanted) -> bool:
+    """Whether the store can say of a blob all that a record has of it."""
+    digest = one.descriptor.digest
+    return (intake.has(digest) if one.opaque else intake.layer(digest)) is not None
+
+
 def _fetched(
-    walk: _Walk, jobs: list[KeepJob], told: Told, pulse: Callable[[], None] | None
+    walk: _Walk, wanted: list[_Wanted], told: Told, pulse: Callable[[], None] | None
 ) -> list[LayerRecord]:
+    from casstore.transfer.keptlayers import KEPT, keep_layers
+
+    def kept(job: KeepJob, word: str) -> None:
+        if word == KEPT:
+            told(job.descriptor, FETCHED)
+
+    jobs = [walk.job(one) for one in wanted]
     refusals: set[str] = set()
     while True:
         walk.resumed = False
         try:
-            return _keep(jobs, walk.intake, told, pulse)
+            return keep_layers(jobs, walk.intake, width=WIDTH, small=0, told=kept, pulse=pulse)
         except Refused as error:
             # A part that a power cut has spoilt looks like a registry that lies, but once only:
             # it goes with its error. There may be several.
@@ -107,16 +128,6 @@ def _fetched(
                 raise
             refusals.add(str(error))
         walk.repository.registry.transport.rearm()
-
-
-def _keep(
-    jobs: list[KeepJob], intake: Intake, told: Told, pulse: Callable[[], None] | None
-) -> list[LayerRecord]:
-    def kept(job: KeepJob, word: str) -> None:
-        if word == KEPT:
-            told(job.descriptor, FETCHED)
-
-    return keep_layers(jobs, intake, width=WIDTH, small=0, told=kept, pulse=pulse)
 
 
 def _child(repository: Repository, descriptor: Descriptor) -> tuple[Descriptor, bytes]:
@@ -144,13 +155,22 @@ def _stage_document(repository: Repository, intake: Intake, descriptor: Descript
             return  # an index may name what a registry does not have; read_tree decides
 
 
+class _Wanted(Value):
+    """A blob of a tree that is no document."""
+
+    descriptor: Descriptor
+    diff_id: Digest | None
+    position: int  # in its image
+    opaque: bool  # nobody looks into it
+
+
 class _Walk:
     """A `TreeReader` that fetches documents, and notes the blobs that are to be fetched."""
 
     def __init__(self, repository: Repository, intake: Intake) -> None:
         self.repository = repository
         self.intake = intake
-        self.jobs: dict[Digest, KeepJob] = {}
+        self.wanted: dict[Digest, _Wanted] = {}
         self.tasks: dict[Digest, Task] = {}
         self.resumed = False
         self._position = 0
@@ -173,21 +193,28 @@ class _Walk:
         return data
 
     def layer(self, descriptor: Descriptor, diff_id: Digest | None) -> LayerRecord:
-        self._job(descriptor, diff_id, opaque=False)
+        self._want(descriptor, diff_id, opaque=False)
         media_type, digest, size = descriptor
         return LayerRecord(digest, size, media_type, diff_id or digest, 0, 0)
 
     def leaf(self, descriptor: Descriptor) -> None:
-        self._job(descriptor, None, opaque=True)
+        self._want(descriptor, None, opaque=True)
 
-    def _job(self, descriptor: Descriptor, diff_id: Digest | None, *, opaque: bool) -> None:
+    def _want(self, descriptor: Descriptor, diff_id: Digest | None, *, opaque: bool) -> None:
         position, self._position = self._position, self._position + 1
-        known = self.jobs.get(descriptor.digest)
+        known = self.wanted.get(descriptor.digest)
         if known is not None:
             check_size(descriptor, known.descriptor.size)
             if not known.opaque or opaque:
                 return
-        self.jobs[descriptor.digest] = KeepJob(
+        self.wanted[descriptor.digest] = _Wanted(descriptor, diff_id, position, opaque)
+
+    def job(self, wanted: _Wanted) -> KeepJob:
+        """How to get a blob."""
+        from casstore.transfer.keptlayers import KeepJob
+
+        descriptor, diff_id, position, opaque = wanted
+        return KeepJob(
             lambda: self._open(descriptor, 0),
             descriptor,
             diff_id,
@@ -198,9 +225,8 @@ class _Walk:
         )
 
     def _open(self, descriptor: Descriptor, offset: int) -> IO[bytes]:
-        self.resumed = self.resumed or offset > 0
-        return cast("IO[bytes]", self._stream(descriptor, offset))
+        from casstore.registry.blobstream import BlobStream
 
-    def _stream(self, descriptor: Descriptor, offset: int) -> BlobStream:
+        self.resumed = self.resumed or offset > 0
         task = self.tasks.get(descriptor.digest)
-        return BlobStream(self.repository, descriptor, offset, task)
+        return cast("IO[bytes]", BlobStream(self.repository, descriptor, offset, task))

@@ -11,21 +11,11 @@ after a wait that doubles, or as long as `Retry-After` says. The wait is cut sho
 from __future__ import annotations
 
 import contextlib
-import encodings.idna  # noqa: F401 - host names need it; loaded later, a failure would have no name
 import os
-import socket
-import ssl
 import threading
 import time
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Protocol, Self
 
-import urllib3
-from urllib3.connection import HTTPConnection
-from urllib3.exceptions import HTTPError, LocationParseError
-
-from casstore.errors import RegistryError, quote, warn
+from casstore.errors import RegistryError, warn
 from casstore.registry.access import Access
 from casstore.registry.address import (
     HTTP,
@@ -38,6 +28,7 @@ from casstore.registry.address import (
     target_of,
 )
 from casstore.registry.answer import Answer
+from casstore.registry.connection import Request
 from casstore.registry.failures import (
     PROXY_LOGIN,
     BrokenConnection,
@@ -47,26 +38,26 @@ from casstore.registry.failures import (
     refused_by_proxy,
     retry_after,
 )
-from casstore.registry.proxies import Proxy, proxy_for
-from casstore.registry.wire import HTTP_POOL, HTTPS_POOL, READ_SECONDS, Exchange, Wire
+from casstore.registry.pool import Pool
+from casstore.registry.proxies import proxy_for
+from casstore.registry.routes import Route
+from casstore.registry.wire import Exchange
 
-CONNECT_SECONDS = 15.0
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Self
+
+    from casstore.registry.connection import Body, Connection, Incoming
+
 ATTEMPTS = 5
 FIRST_WAIT = 0.5  # seconds; doubles with each attempt
 LONGEST_WAIT = 120.0  # a registry that wants more is not waited for
 MAX_REDIRECTS = 10
-CONNECTIONS = 16  # kept open to one host
 
 RETRIED = frozenset((408, 429, 500, 502, 503, 504))
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
-
-
-class Body(Protocol):
-    """What a request sends: told twice, it starts anew."""
-
-    size: int
-
-    def pieces(self) -> Iterable[bytes]: ...
+_TWICE = frozenset(("GET", "HEAD"))  # asking does not change what the next answer is
 
 
 class Transport:
@@ -88,9 +79,9 @@ class Transport:
         self._clock = clock
         self._stopped = threading.Event()
         self._wait = wait or self._stopped.wait
-        self._wire = Wire(self._note_connection)
+        self._pool = Pool(clock)
+        self._guard = threading.Lock()
         self._notices: list[str] = []
-        self._disconnect()
 
     def __repr__(self) -> str:
         return f"<casstore.Transport {self.access!r}>"
@@ -100,13 +91,6 @@ class Transport:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _disconnect(self) -> None:
-        """Begin without connections, and forget those that there are."""
-        self._process = os.getpid()
-        self._managers: dict[tuple[Proxy | None, str], urllib3.PoolManager] = {}
-        self._guard = threading.Lock()
-        self._connections: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
 
     def request(
         self,
@@ -159,12 +143,7 @@ class Transport:
     def abort(self) -> None:
         """End all waiting and reading in other threads."""
         self._stopped.set()
-        if self._process != os.getpid():
-            return  # forked: the connections are the parent's
-        with self._guard:
-            connections = list(self._connections)
-        for connection in connections:
-            _hang_up(connection)
+        self._pool.hang_up()
 
     def rearm(self) -> None:
         """Work again after an `abort`."""
@@ -172,14 +151,7 @@ class Transport:
 
     def close(self) -> None:
         """Close all connections."""
-        with self._guard:
-            managers, self._managers = list(self._managers.values()), {}
-        for manager in managers:
-            for key in manager.pools.keys():  # noqa: SIM118 - this container has no __iter__
-                pool = manager.pools.get(key)
-                if pool is not None:
-                    pool.close()
-            manager.clear()
+        self._pool.close()
 
     def notice(self, text: str) -> None:
         """Something that the user is to know, though the work goes on; told and logged once."""
@@ -236,87 +208,65 @@ class Transport:
         self.check()
         scheme, host = split(url).scheme, place_of(url)
         proxy = proxy_for(scheme, host, self.access)
-        by = proxy.host if proxy is not None else ""
-        sent = {"User-Agent": self.access.agent, **headers}
+        route = Route(scheme, host, proxy, self._certificates(host) if scheme == HTTPS else "")
+        target = target_of(url)
+        sent = {"Host": host, "Accept-Encoding": "identity", "User-Agent": self.access.agent}
+        sent |= headers
         if body is not None:
             sent["Content-Length"] = str(body.size)
-        exchange = Exchange(host, target_of(url), self._clock)
-        self._wire.carry(exchange)
+        if proxy is not None and route.passed_on:
+            target = f"{scheme}://{host}{target}"
+            if proxy.login:
+                sent["Proxy-Authorization"] = proxy.login
+        exchange = Exchange(host, self._clock)
         try:
-            response = self._manager(proxy, host).request(
-                method, f"{scheme}://{host}/", headers=sent,
-                body=body.pieces() if body is not None else None,
-                redirect=False, retries=False, preload_content=False, decode_content=False,
-                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
-            )  # fmt: skip
-        except LocationParseError:
-            raise RegistryError(f"invalid address {quote(f'{scheme}://{host}')}") from None
-        except (HTTPError, OSError, ValueError) as error:
+            connection, incoming = self._asked(route, Request(method, target, sent, body), exchange)
+        except OSError as error:
             self.check()
-            raise failure(host, error, by) from None
-        answer = Answer(method, url, response, exchange, self.check)
+            raise failure(host, error) from None
+
+        def done() -> None:
+            if incoming.frees:
+                self._pool.give_back(route, connection)
+            else:
+                self._pool.drop(connection)
+
+        answer = Answer(url, incoming, exchange, self.check, done)
         if proxy is not None and answer.status == PROXY_LOGIN:
             answer.close()
-            raise refused_by_proxy(by, host, PROXY_LOGIN)
+            raise refused_by_proxy(proxy.host, host, PROXY_LOGIN)
         return answer
 
-    def _manager(self, proxy: Proxy | None, host: str) -> urllib3.PoolManager:
-        if self._process != os.getpid():
-            self._disconnect()  # forked: two cannot speak through one connection
-        folder = next(
-            filter(os.path.isdir, (os.path.join(b, host) for b in self.access.certificates)), ""
-        )
-        with self._guard:
-            manager = self._managers.get((proxy, folder))
-            if manager is None:
-                manager = _new_manager(proxy, folder)
-                manager.pool_classes_by_scheme = {
-                    HTTP: self._wire.pool(HTTP_POOL),
-                    HTTPS: self._wire.pool(HTTPS_POOL),
-                }
-                self._managers[proxy, folder] = manager
-        return manager
+    def _asked(
+        self, route: Route, request: Request, exchange: Exchange
+    ) -> tuple[Connection, Incoming]:
+        """Ask over a connection that is open, or over a new one; again where the open one is not.
 
-    def _note_connection(self, connection: HTTPConnection) -> None:
-        with self._guard:
-            self._connections.add(connection)
-
-
-def _hang_up(connection: HTTPConnection) -> None:
-    """Let whoever waits for bytes of a connection see its end now."""
-    try:
-        if connection.sock is not None:
-            # The plain socket's own shutdown: a TLS socket's would take its state from the reader.
-            socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
-    except OSError:
-        pass  # it is closed already
-
-
-def _new_manager(proxy: Proxy | None, folder: str) -> urllib3.PoolManager:
-    context = ssl.create_default_context()  # honours SSL_CERT_FILE and SSL_CERT_DIR
-    if folder:
+        A server may close a connection that has been idle in the moment in which it is used.
+        """
+        connection = self._pool.take(route)
         try:
-            _add_certificates(context, folder)
-        except (OSError, ssl.SSLError) as error:
-            raise RegistryError(
-                f"cannot use the certificates in {quote(folder)}: {error}"
-            ) from None
-    if proxy is None:
-        return urllib3.PoolManager(maxsize=CONNECTIONS, ssl_context=context)
-    return urllib3.ProxyManager(
-        proxy.url, maxsize=CONNECTIONS, ssl_context=context,
-        proxy_headers={"Proxy-Authorization": proxy.login} if proxy.login else {},
-    )  # fmt: skip
+            return connection, connection.ask(request, exchange)
+        except OSError as error:
+            self._pool.drop(connection)
+            stale = connection.is_used and not isinstance(error, TimeoutError)
+            if not stale or request.method not in _TWICE or request.body is not None:
+                raise
+            self.check()
+        except BaseException:
+            self._pool.drop(connection)
+            raise
+        connection = self._pool.take(route, fresh=True)
+        try:
+            return connection, connection.ask(request, exchange)
+        except BaseException:
+            self._pool.drop(connection)
+            raise
 
-
-def _add_certificates(context: ssl.SSLContext, folder: str) -> None:
-    """Docker's folder of one registry: *.crt are authorities, NAME.cert and NAME.key a client."""
-    for name in sorted(os.listdir(folder)):
-        path = os.path.join(folder, name)
-        if name.endswith(".crt"):
-            context.load_verify_locations(cafile=path)
-        elif name.endswith(".cert"):
-            context.load_cert_chain(path, path.removesuffix(".cert") + ".key")
+    def _certificates(self, host: str) -> str:
+        """Docker's folder of certificates for a host; empty where there is none."""
+        folders = (os.path.join(base, host) for base in self.access.certificates)
+        return next(filter(os.path.isdir, folders), "")
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ User and password stand percent-encoded in its address, as curl and Go read them
 
 from __future__ import annotations
 
-import base64
+import binascii
 import re
 from urllib.parse import unquote_to_bytes
 
@@ -14,7 +14,7 @@ from casstore.registry.access import Access
 from casstore.registry.address import HTTP, HTTPS, is_direct
 from casstore.startup.value import Value
 
-_HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.%]+\])(?::(\d{1,5}))?", re.ASCII)
+_HOST = r"(?:[\w.-]+|\[[0-9A-Fa-f:.%]+\])(?::(\d{1,5}))?"
 _SOCKS = frozenset(("socks", "socks4", "socks4a", "socks5", "socks5h"))
 
 
@@ -50,7 +50,7 @@ def proxy_for(scheme: str, host: str, access: Access) -> Proxy | None:
     authority, *path = re.split(r"[/?#]", rest, maxsplit=1)
     user_info, _, where = authority.rpartition("@")
     setting = f"{scheme.upper()}_PROXY"
-    found = _HOST.fullmatch(where)
+    found = re.fullmatch(_HOST, where, re.ASCII)
     # A slash in the password ends the address too early: what follows has the real host.
     if found is None or not 0 < int(found[1] or 1) < 1 << 16 or "@" in "".join(path):
         raise RegistryError(
@@ -71,4 +71,4 @@ def _login(user_info: str) -> str:
         return ""
     user, _, password = user_info.partition(":")
     plain = unquote_to_bytes(user) + b":" + unquote_to_bytes(password)
-    return "Basic " + base64.b64encode(plain).decode("ascii")
+    return "Basic " + binascii.b2a_base64(plain, newline=False).decode("ascii")

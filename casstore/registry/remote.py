@@ -7,7 +7,6 @@ digest says is checked for documents here, for blobs by who reads them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
 from urllib.parse import quote as percent
 from urllib.parse import urlencode
 
@@ -27,13 +26,20 @@ from casstore.registry.address import (
     resolve,
     target_of,
 )
-from casstore.registry.answer import Answer
-from casstore.registry.auth import Authorizer, Scopes, Unauthorized
-from casstore.registry.credentials import Login
+from casstore.registry.auth import Authorizer, Unauthorized
 from casstore.registry.documents import decoded, json_object, reason
 from casstore.registry.failures import BrokenConnection, NoTls, Unreachable
-from casstore.registry.http import ATTEMPTS, Body, Transport
-from casstore.registry.links import parse_links
+from casstore.registry.http import ATTEMPTS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from casstore.registry.answer import Answer
+    from casstore.registry.auth import Scopes
+    from casstore.registry.connection import Body
+    from casstore.registry.credentials import Login
+    from casstore.registry.http import Transport
 
 MAX_TAGS = 100_000
 MAX_PAGES = 1000
@@ -44,7 +50,7 @@ MANIFEST_TYPES = (
     mediatype.DOCKER_LIST,
     mediatype.DOCKER_MANIFEST,
 )
-_RANGE = re.compile(r"bytes (\d{1,18})-\d{0,18}/(?:\d{1,18}|\*)")
+_RANGE = r"bytes (\d{1,18})-\d{0,18}/(?:\d{1,18}|\*)"
 _NO_RANGE = frozenset((206, 400, 405, 416, 501))  # the request, or its answer, cannot be used
 _HIDDEN = frozenset((400, 401, 403, 404))
 # What servers send that do not care what a manifest is.
@@ -299,7 +305,7 @@ class Repository:
 
 
 def _begins_at(answer: Answer, offset: int) -> bool:
-    given = _RANGE.fullmatch(answer.header("Content-Range").strip().lower())
+    given = re.fullmatch(_RANGE, answer.header("Content-Range").strip().lower())
     return given is not None and int(given[1]) == offset
 
 
@@ -325,6 +331,8 @@ def _media_type(told: str, data: bytes, digest: Digest, expect: str) -> str:
 
 
 def _next_page(answer: Answer, page: str) -> str:
+    from casstore.registry.links import parse_links
+
     for link in parse_links(answer.headers("Link")):
         if "next" in link.relations:
             url = resolve(page, link.target)

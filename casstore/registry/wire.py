@@ -1,31 +1,21 @@
-"""Connections on which no server can hold a command, and which send an address as it was given.
+"""Bytes that come from a server, within limits that no server can stretch.
 
-http.client and urllib3 bound the wait for the next byte alone. So a server that sends one byte now
-and then, of a header, of one `100 Continue` after the other, of what surrounds a chunk, holds its
-reader for ever. Here an answer is read through a meter: its head has a deadline, its body a least
-rate (or, for a document, a deadline), and what surrounds the body a size.
-
-urllib3 also normalizes what it sends: `%2f` becomes `%2F`. A signed address must arrive as it was
-signed, so the target of a request goes past it.
+A socket bounds the wait for the next byte alone. So a server that sends one byte now and then, of a
+header, of one `100 Continue` after the other, of what surrounds a chunk, would hold its reader for
+ever. Here an answer is read through a meter: its head has a deadline, its body a least rate (or,
+for a document, a deadline), and what surrounds the body a size.
 """
 
 from __future__ import annotations
 
-import http.client
-import io
-import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-
 from casstore.errors import RegistryError
-from casstore.registry.failures import BrokenConnection
+from casstore.registry.failures import BrokenConnection, Closed
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
+    from collections.abc import Callable
 
-    from urllib3.connection import HTTPConnection
+    from casstore.registry.tlsintls import AnySocket
 
 READ_SECONDS = 60.0  # for the next bytes; to send one piece of a body
 HEAD_SECONDS = 120.0  # for a whole head, and all the heads that come before it
@@ -34,14 +24,15 @@ DRAIN_SECONDS = 5.0  # for the rest of a body that nobody wants, to keep its con
 SLOW_SECONDS, SLOW_BYTES = 60.0, 60_000  # a body that brings less in such a time has stopped
 MAX_FRAMING = 1 << 20  # bytes of heads, chunk lines and trailers, besides what MAX_RATIO allows
 MAX_RATIO = 16  # bytes that are received for each byte of a body, in small chunks say
+MAX_LINE = 64 << 10  # of a head, or around a chunk
+_LINES = 16 << 10  # bytes that are asked for where a line is read
 
 
 class Exchange:
-    """One request with its answer: what is sent, and the limits of what is read at the moment."""
+    """One request with its answer: the limits of what is read at the moment."""
 
-    def __init__(self, host: str, target: str, clock: Callable[[], float]) -> None:
+    def __init__(self, host: str, clock: Callable[[], float]) -> None:
         self.host = host
-        self.target = target  # path and query
         self._clock = clock
         self._until: float | None = None
         self._late = ""
@@ -97,87 +88,52 @@ class Exchange:
         return self._clock()
 
 
-class Meter(io.RawIOBase):
-    """The bytes of one answer, each read within the limits of its exchange."""
+class Wire:
+    """What comes over one socket, answer after answer, each within the limits of its exchange."""
 
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket, exchange: Exchange) -> None:
-        self._raw, self._sock, self._exchange = raw, sock, exchange
+    def __init__(self, sock: AnySocket) -> None:
+        self._sock = sock
+        self._pending = b""  # received, and not handed on
 
-    def readable(self) -> bool:
-        return True
+    @property
+    def is_empty(self) -> bool:
+        """Whether all that has come has been handed on."""
+        return not self._pending
 
-    def readinto(self, buffer: Any) -> int | None:
-        exchange = self._exchange
+    def line(self, exchange: Exchange) -> bytes:
+        """One line, without its end.
+
+        Raises:
+            Closed: the connection ended before the line did, or the line does not end.
+            RegistryError, TimeoutError: beyond a limit.
+        """
+        parts = [self._pending]
+        size = 0
+        while b"\n" not in parts[-1]:
+            size += len(parts[-1])
+            more = self._receive(_LINES, exchange) if size <= MAX_LINE else b""
+            if not more:
+                raise Closed
+            parts.append(more)
+        line, _, self._pending = b"".join(parts).partition(b"\n")
+        return line.removesuffix(b"\r")
+
+    def some(self, size: int, exchange: Exchange) -> bytes:
+        """At least one byte, and at most `size`; none where the connection has ended."""
+        if not self._pending:
+            return self._receive(size, exchange)
+        data, self._pending = self._pending[:size], self._pending[size:]
+        return data
+
+    def _receive(self, size: int, exchange: Exchange) -> bytes:
         patience = exchange.patience()
         if patience != self._sock.gettimeout():
             self._sock.settimeout(patience)
         since = exchange.now()
         try:
-            count: int | None = self._raw.readinto(buffer)
+            data = self._sock.recv(size)
         except TimeoutError:
             exchange.patience()  # says it better, if it was the deadline
             raise
-        exchange.read(count or 0, exchange.now() - since)
-        return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _Response(http.client.HTTPResponse):
-    """An answer that is read through a meter: also the answer of a proxy to CONNECT."""
-
-    def __init__(self, sock: socket.socket, *args: Any, exchange: Exchange, **more: Any) -> None:
-        super().__init__(sock, *args, **more)
-        exchange.head()
-        raw = self.fp.detach()
-        self.fp = io.BufferedReader(Meter(raw, sock, exchange))
-
-
-class Wire:
-    """Makes the kinds of connections that one Transport uses, and hands each its exchange."""
-
-    def __init__(self, connected: Callable[[HTTPConnection], None]) -> None:
-        """`connected` hears of each connection."""
-        self._connected = connected
-        self._thread = threading.local()
-
-    def carry(self, exchange: Exchange) -> None:
-        """What this thread asks for next is this exchange."""
-        self._thread.exchange = exchange
-
-    def pool(self, base: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
-        """A kind of pool, of HTTP or HTTPS connections."""
-        wire = self
-        kind: Any = base.ConnectionCls
-
-        def connect(connection: HTTPConnection) -> None:
-            kind.connect(connection)
-            wire._connected(connection)
-
-        def putrequest(connection: HTTPConnection, method: str, url: str, **more: Any) -> None:
-            # Asked for is the root of the host (behind a proxy, as an absolute address).
-            kind.putrequest(connection, method, url[:-1] + wire._exchange().target, **more)
-
-        def send(connection: HTTPConnection, data: Any) -> None:
-            if connection.sock is not None:
-                connection.sock.settimeout(READ_SECONDS)
-            kind.send(connection, data)
-
-        def response(sock: socket.socket, *args: Any, **more: Any) -> _Response:
-            return _Response(sock, *args, exchange=wire._exchange(), **more)
-
-        own = {
-            "connect": connect, "putrequest": putrequest, "send": send,
-            "response_class": staticmethod(response),
-        }  # fmt: skip
-        metered = type(kind.__name__, (kind,), own)
-        return type(base.__name__, (base,), {"ConnectionCls": metered})
-
-    def _exchange(self) -> Exchange:
-        exchange: Exchange = self._thread.exchange
-        return exchange
-
-
-HTTP_POOL, HTTPS_POOL = HTTPConnectionPool, HTTPSConnectionPool
+        exchange.read(len(data), exchange.now() - since)
+        return data

@@ -44,7 +44,6 @@ ONLY_IN = {
         "registry/documents.py",  # an answer that a proxy has packed
     ),
     "cryptography": ("trust/", "crypt/"),
-    "urllib3": ("registry/",),
     "pytest": ("pytest_plugin/",),
     "argparse": ("cli/",),
 }

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from casstore.registry.access import Access
 from casstore.registry.answer import Answer
-from casstore.registry.http import Body, Transport
+from casstore.registry.connection import Body
+from casstore.registry.http import Transport
 
 
 class Elsewhere(Transport):

@@ -6,6 +6,7 @@ import http.client
 import http.server
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -97,6 +98,7 @@ class Proxy:
 
     def __init__(self, upstream: str | None = None) -> None:
         self.seen: list[Request] = []
+        self.bodies: list[bytes] = []
         self.connections = 0
         self.rules: list[Rule] = []
         self.upstream = upstream
@@ -145,6 +147,7 @@ class Proxy:
         headers = {key.lower(): value for key, value in handler.headers.items()}
         request = Request(handler.command, handler.path, headers)
         self.seen.append(request)
+        self.bodies.append(body)
 
         def ask() -> Reply:
             return self._pass_on(request, body)
@@ -228,3 +231,76 @@ class Dripper:
                     time.sleep(self._pause)
             except OSError:
                 pass  # the client has had enough
+
+
+class RawServer:
+    """A server on the loopback that does with each connection what `serve` does; TLS by `context`.
+
+    `heads` has the heads of the requests that `serve` has read with `head`.
+    """
+
+    def __init__(
+        self, serve: Callable[[RawServer, socket.socket], None], *,
+        context: ssl.SSLContext | None = None, address: str = "127.0.0.1",
+    ) -> None:  # fmt: skip
+        self.heads: list[bytes] = []
+        self.connections = 0
+        self._serve, self._context = serve, context
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._listener = socket.create_server((address, 0), family=family)
+        self.port: int = self._listener.getsockname()[1]
+        self.host = f"localhost:{self.port}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def stop(self) -> None:
+        self._listener.close()
+
+    def head(self, connection: socket.socket) -> bytes:
+        """Read a request up to its body; nothing where the client has gone."""
+        data = b""
+        while not data.endswith(b"\r\n\r\n"):
+            piece = connection.recv(1)
+            if not piece:
+                return b""
+            data += piece
+        self.heads.append(data)
+        return data
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        try:
+            if self._context is not None:
+                connection = self._context.wrap_socket(connection, server_side=True)
+            with connection:
+                self._serve(self, connection)
+        except OSError:
+            pass  # the client has had enough
+
+
+def pass_through(one: socket.socket, other: socket.socket) -> None:
+    """Let two sockets talk to each other until one of them ends."""
+
+    def copy(source: socket.socket, target: socket.socket) -> None:
+        try:
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+        except OSError:
+            pass  # it has ended
+        for sock in (source, target):
+            try:
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            except OSError:
+                pass  # it has ended
+
+    back = threading.Thread(target=copy, args=(other, one), daemon=True)
+    back.start()
+    copy(one, other)
+    back.join()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,10 @@ from casstore.registry.address import resolve, target_of
 from casstore.registry.http import Transport
 from casstore.registry.links import Link, parse_links
 from casstore.registry.proxies import proxy_for
-from tests.registry.servers import Dripper, Proxy, Reply
+from casstore.store import Store
+from tests.registry.conftest import filled
+from tests.registry.servers import Ask, Dripper, Proxy, Reply, Request
+from tests.transfer.building import Layout
 
 SIGNED = [
     "/b/sha256%3Aabc?Expires=1&Signature=a%2bb%2fc%3d",
@@ -24,6 +28,10 @@ SIGNED = [
     "/b;v=1?x;y",
     "/?sig=%E2%82%AC",
     "/b?sig=100%",
+    '/b?sig="<x>\\y',
+    "/b?a=%zz&b=%&c=+&d=%2B&&=",
+    "/b??/?:@//c",
+    "/%C3%A9%c3%a9?%C3%A9",
 ]
 
 
@@ -51,6 +59,27 @@ def test_it_does_so_through_a_proxy(target: str, alone: Proxy) -> None:
     transport.close()
 
     assert alone.seen[-1].path == f"http://storage.example{target}"
+
+
+@pytest.mark.parametrize("target", SIGNED[:-1])
+def test_an_upload_goes_where_it_was_told_to(
+    target: str, alone: Proxy, store: Store, transport: Transport, tmp_path: Path
+) -> None:
+    layout = Layout()
+    layout.publish(layout.image("x"), f"{alone.host}/a/b:1")
+    filled(store, layout, tmp_path)
+
+    def answer(request: Request, ask: Ask) -> Reply:
+        if request.method == "POST":
+            return Reply(202, {"Location": f"http://{alone.host}{target}"}, b"")
+        return Reply(201 if request.method == "PUT" else 404, {}, b"")
+
+    alone.rule(answer)
+    store.push(f"{alone.host}/a/b:1", via=transport)
+
+    puts = [one.path for one in alone.seen if one.method == "PUT" and "/manifests/" not in one.path]
+    joint = "" if target.endswith(("?", "&")) else "&" if "?" in target else "?"
+    assert {put.partition(f"{joint}digest=sha256%3A")[0] for put in puts} == {target}
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from casstore import (
 )
 from casstore.model.storage import Disk
 from casstore.registry.answer import Answer
-from casstore.registry.http import Body
+from casstore.registry.connection import Body
 from tests.typing.verbs import returned
 
 
