@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 from casstore.errors import NotFound, Refused, RegistryError, UsageError
+from casstore.model import mediatype
 from casstore.model.descriptor import LAYER, Descriptor
 from casstore.model.digest import sha256
 from casstore.model.manifest import Manifest, parse_document
@@ -14,7 +15,7 @@ from casstore.queries.inspection import documents_of
 from casstore.registry.http import ATTEMPTS
 from casstore.registry.referrers import add_to_list, fallback_tag
 from casstore.registry.remote import Registry, Repository
-from casstore.registry.send import FOREIGN, Bundle, send
+from casstore.registry.send import EXISTS, FOREIGN, Bundle, send
 from casstore.results.exchange import PushedTag
 
 TYPE_CHECKING = False
@@ -117,6 +118,10 @@ class Push:
         tag = name.tag or ""
         if grows(name):
             top = self._send_growing(bundle, tag, blobs)
+        elif self._remote.names(tag, top):
+            # A registry takes a manifest when it has all that the manifest names, and keeps it.
+            for leaf in bundle.leaves.values():
+                told(leaf, FOREIGN if mediatype.is_foreign(leaf.media_type) else EXISTS)
         else:
             elsewhere = self._elsewhere(bundle)
             send(

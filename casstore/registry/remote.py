@@ -230,6 +230,12 @@ class Repository:
         media_type = _media_type(told_type, data, digest, expect)
         return Descriptor(media_type, digest, len(data)), data
 
+    def names(self, reference: str, top: Descriptor) -> bool:
+        """Whether a tag or digest names exactly this here; no where it cannot be asked."""
+        answer = self.request("HEAD", f"manifests/{reference}", self.push, headers=self.accept)
+        answer.close()
+        return answer.status == 200 and answer.header("Docker-Content-Digest") == top.digest
+
     def blob(self, descriptor: Descriptor, offset: int = 0) -> Answer:
         """Ask for a blob, from `offset` on where the server knows how. Raises as `manifest`.
 

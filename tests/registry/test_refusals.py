@@ -183,6 +183,38 @@ def test_a_push_needs_no_head(
     assert comes_back(to_push, new_store)
 
 
+@pytest.mark.parametrize("told", [{}, {"Docker-Content-Digest": "sha256:" + "0" * 64}])
+def test_a_tag_that_may_name_something_else_is_pushed(
+    told: dict[str, str], to_push: str, proxy: Proxy, store: Store
+) -> None:
+    store.push(to_push)
+    proxy.seen.clear()
+    proxy.rule(lambda request, ask: Reply(200, told, b"") if is_asked_for(request) else None)
+    store.push(to_push)
+
+    assert [one.method for one in proxy.seen if "/manifests/" in one.path] == ["HEAD", "PUT"]
+
+
+def is_asked_for(request: Request) -> bool:
+    return request.method == "HEAD" and "/manifests/" in request.path
+
+
+def test_where_a_tag_has_moved_it_is_pushed_again(
+    to_push: str, proxy: Proxy, store: Store, new_store: NewStore, tmp_path: Path
+) -> None:
+    store.push(to_push)
+    other = new_store()
+    layout = Layout()
+    layout.publish(layout.image("y"), to_push)
+    other.load(layout.write(str(tmp_path / "other")))
+    other.push(to_push)
+    store.push(to_push)
+    last = new_store()
+    last.pull(to_push)
+
+    assert last.get(to_push).id == store.get(to_push).id
+
+
 # Ranges
 
 CONTENT = bytes(range(256)) * 2000

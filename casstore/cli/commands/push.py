@@ -30,7 +30,8 @@ HELP = Command(
     ),
     description="""\
 Manifests, indexes and blobs go out byte for byte, so the digest stays. What the registry has is not
-sent again; what another of its repositories has is mounted from there. Every blob is verified while
+sent again, and nothing is asked but the tag where that names the image already; what another of its
+repositories has is mounted from there. Every blob is verified while
 it is sent. The digest reference that an image has in the registry is recorded.
 
 Tags of signatures and attestations (sha256-<hex>.sig, .att) are not overwritten: what others have
