@@ -28,8 +28,9 @@ from casstore.model.reference import parse_target
 from casstore.model.signatures import go_json
 from casstore.rules.resolve import resolve
 from casstore.transfer.counted import CountedReader
-from casstore.transfer.keptlayers import KeepJob, keep_layers
+from casstore.transfer.keptlayers import keep_layers
 from casstore.transfer.stagedtree import StagedTree
+from casstore.transfer.verification import KeepJob
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from casstore.ports.ingest import Intake
     from casstore.progress import Progress, Task
     from casstore.registry.remote import Repository
-    from casstore.transfer.keptlayers import KeepJob
+    from casstore.transfer.verification import KeepJob
 
     Told = Callable[[Descriptor, str], None]  # a blob, and one of the words below
 
@@ -211,7 +211,7 @@ class _Walk:
 
     def job(self, wanted: _Wanted) -> KeepJob:
         """How to get a blob."""
-        from casstore.transfer.keptlayers import KeepJob
+        from casstore.transfer.verification import KeepJob
 
         descriptor, diff_id, position, opaque = wanted
         return KeepJob(

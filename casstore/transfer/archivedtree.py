@@ -23,8 +23,9 @@ from casstore.model.platform import shown
 from casstore.model.record import ImageRecord
 from casstore.model.state import LayerRecord
 from casstore.transfer.imagebatch import ImageBatch
-from casstore.transfer.keptlayers import KeepJob, keep_layers
+from casstore.transfer.keptlayers import keep_layers
 from casstore.transfer.membername import NoSuchMember
+from casstore.transfer.verification import KeepJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

@@ -17,10 +17,10 @@ from casstore.ports.ingest import Intake
 from casstore.transfer.compress import Compression, LayerJob
 from casstore.transfer.fullreads import AT_ONCE, read_into
 from casstore.transfer.gzipstream import deflated
-from casstore.transfer.keptlayers import check_diff_id
 from casstore.transfer.layerstream import is_plain, open_uncompressed
 from casstore.transfer.outputlimit import Limit, layer_limit
 from casstore.transfer.piecework import PIECE, Codec, LayerWork, Packer, Pipeline, pool_width
+from casstore.transfer.verification import check_diff_id
 
 ZSTD_TYPE = "application/vnd.oci.image.layer.v1.tar+zstd"
 GZIP_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"

@@ -27,6 +27,7 @@ from casstore.transfer.zstdstream import ZstdStream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import IO
 
     from casstore.transfer.gzipstream import Inflater
@@ -86,16 +87,32 @@ def open_uncompressed(
         Refused: by the constructor and every read: truncated, corrupt, junk at the end, or
             "exceeds the limit".
     """
+    return cast("IO[bytes]", _reader(stream, compressed_size, limit, padded=padded))
+
+
+def plain_pieces(
+    stream: IO[bytes], *, compressed_size: int | None = None, limit: Limit | None = None
+) -> Iterator[bytes]:
+    """The same bytes as they come, which saves a copy or two; none of the pieces is empty.
+
+    They have at most 1 MiB. `stream` may be closed at the end.
+    """
+    return _reader(stream, compressed_size, limit).pieces()
+
+
+def _reader(
+    stream: IO[bytes], compressed_size: int | None, limit: Limit | None, *, padded: bool = False
+) -> _Plain | _Decompressed:
     limit = limit or layer_limit(None)
     head = read_fully(stream, HEAD_SIZE)
     kind = compression_of(head)
     if kind == NONE:
-        return cast("IO[bytes]", _Plain(stream, head, limit))
+        return _Plain(stream, head, limit)
     if compressed_size is None:
         compressed_size = remaining(stream, len(head))
     source = _Source(stream, head, padded=padded)
     decoder: _Decoder = ZstdStream(source) if kind == ZSTD else _Members(kind, source)
-    return cast("IO[bytes]", _Decompressed(decoder, source, compressed_size, limit))
+    return _Decompressed(decoder, source, compressed_size, limit)
 
 
 def is_plain(stream: IO[bytes]) -> bool:
@@ -114,6 +131,15 @@ class _Plain(io.RawIOBase):
 
     def readable(self) -> bool:
         return True
+
+    def pieces(self) -> Iterator[bytes]:
+        """What is left; the first piece is what was looked at."""
+        piece, self._head = self._head, b""
+        while piece or (piece := self._stream.read(_OUTPUT)):
+            self._total += len(piece)
+            self._limit.check(self._total, self._total)
+            yield piece
+            piece = b""
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         if self._head:
@@ -199,17 +225,31 @@ class _Decompressed(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def pieces(self) -> Iterator[bytes]:
+        """All of it, without a copy, unless the decoder gives little at a time."""
+        parts, size = list[bytes](), 0
+        while piece := self._next():
+            parts.append(piece)
+            size += len(piece)
+            if size >= _ENOUGH:
+                yield parts[0] if len(parts) == 1 else b"".join(parts)
+                parts, size = [], 0
+        if parts:
+            yield b"".join(parts)
+
+    def _next(self) -> bytes:
+        data = self._decoder.decode(_OUTPUT)
+        self._total += len(data)
+        self._limit.check(self._total, self._source.taken if self._size is None else self._size)
+        return data
+
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         filled, wanted = 0, min(len(buffer), _ENOUGH)
         while filled < wanted:
             if not self._ready:
-                data = self._decoder.decode(_OUTPUT)
-                if not data:
+                self._ready = memoryview(self._next())
+                if not self._ready:
                     break
-                self._total += len(data)
-                size = self._source.taken if self._size is None else self._size
-                self._limit.check(self._total, size)
-                self._ready = memoryview(data)
             count = min(len(self._ready), len(buffer) - filled)
             buffer[filled : filled + count] = self._ready[:count]
             self._ready = self._ready[count:]

@@ -16,11 +16,11 @@ from typing import IO, TYPE_CHECKING, cast
 from casstore.errors import Damaged, Refused, Unsupported
 from casstore.model.state import LayerRecord
 from casstore.transfer.fullreads import read_fully
-from casstore.transfer.keptlayers import ENCRYPTED
-from casstore.transfer.layerstream import ZSTD, compression_of, open_uncompressed
+from casstore.transfer.layerstream import ZSTD, compression_of, plain_pieces
 from casstore.transfer.outputlimit import NO_LIMIT
 from casstore.transfer.piecework import MAX_WIDTH, cores
-from casstore.transfer.sidehash import PlainHash, SideHash
+from casstore.transfer.sidethread import PlainBytes, SideThread
+from casstore.transfer.verification import ENCRYPTED
 from casstore.transfer.zstdframes import FrameHeader, FrameTracker
 from casstore.transfer.zstdstream import FrameDecompressor
 
@@ -58,7 +58,9 @@ class FramedReader(io.RawIOBase):
         self._file = file
         self._record = record
         self._threads = record.diff_size > INLINE
-        self._hash = SideHash() if self._threads else PlainHash()
+        self._plain = PlainBytes()
+        self._size = 0  # bytes given to be hashed
+        self._side = SideThread(lambda: self._threads)
         self._frames: _Frames | None = None
         self._width = width or min(cores(), MAX_WIDTH)
         self._pieces = self._verified()
@@ -86,7 +88,7 @@ class FramedReader(io.RawIOBase):
         if not self.closed:
             if self._frames is not None:
                 self._frames.close()
-            self._hash.close()
+            self._side.close()
             self._file.close()
         super().close()
 
@@ -94,13 +96,15 @@ class FramedReader(io.RawIOBase):
         record = self._record
         try:
             for piece in self._decompressed():
-                self._hash.update(piece)
-                if self._hash.size > record.diff_size:
+                self._size += len(piece)
+                if self._size > record.diff_size:
                     break
+                self._side.do(self._plain.add, piece)
                 yield piece
         except Refused as error:
             raise Damaged(f"blob {record.digest} is damaged: {error}") from None
-        if self._hash.size > record.diff_size or self._hash.finish() != record.diff_id:
+        self._side.finish()
+        if self._size > record.diff_size or self._plain.diff_id != record.diff_id:
             raise Damaged(f"blob {record.digest} is damaged: it is not layer {record.diff_id}")
 
     def _decompressed(self) -> Iterator[bytes]:
@@ -111,7 +115,7 @@ class FramedReader(io.RawIOBase):
         if self._threads and compression_of(head) == ZSTD:
             self._frames = _Frames(rest, self._width)
             return self._frames.pieces()
-        return _read_all(open_uncompressed(rest, limit=NO_LIMIT))
+        return plain_pieces(rest, limit=NO_LIMIT)
 
 
 def _read_all(stream: IO[bytes]) -> Iterator[bytes]:
@@ -158,7 +162,7 @@ class _Frames:
             else:
                 while self._waiting:
                     yield from self._next()
-                yield from _read_all(work)
+                yield from work
         while self._waiting:
             yield from self._next()
 
@@ -170,8 +174,8 @@ class _Frames:
         if data:
             yield data
 
-    def _split(self) -> Iterator[bytes | IO[bytes]]:
-        """Whole frames; from the first that is too large for one call on, a stream of the rest."""
+    def _split(self) -> Iterator[bytes | Iterator[bytes]]:
+        """Whole frames; from the first too large for one call on, the plain bytes of the rest."""
         tracker, parts = FrameTracker(), list[memoryview]()
         while chunk := self._file.read(_READ):
             view = memoryview(chunk)
@@ -183,7 +187,7 @@ class _Frames:
                     parts.append(part)
                     if (header and not _fits(header)) or tracker.length > 2 * MAX_FRAME:
                         rest = _Chained(b"".join((*parts, view)), self._file)
-                        yield open_uncompressed(cast("IO[bytes]", rest), limit=NO_LIMIT)
+                        yield plain_pieces(cast("IO[bytes]", rest), limit=NO_LIMIT)
                         return
                 if tracker.done:
                     if header and not header.skippable:

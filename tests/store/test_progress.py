@@ -31,7 +31,7 @@ from casstore.flows import save as saving
 from casstore.gc import garbage
 from casstore.gc import run as running
 from casstore.progress import Progress, Task
-from casstore.transfer import blobplaces, keptlayers
+from casstore.transfer import blobplaces, verification
 from casstore.trust.keys import public_pem
 from tests.architecture.sources import ROOT
 from tests.store.test_encrypting import private
@@ -96,7 +96,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def _at_every_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls come as often as anything is counted; threads are used for small files, too."""
     monkeypatch.setattr("casstore.progress.INTERVAL", 0.0)
-    monkeypatch.setattr(keptlayers, "SMALL", 0)
+    monkeypatch.setattr(verification, "SMALL", 0)
     monkeypatch.setattr(blobplaces, "SMALL", 0)
 
 

@@ -5,6 +5,7 @@ import gzip
 import io
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import IO
 
 import pytest
@@ -12,14 +13,15 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from casstore.errors import Refused
+from casstore.errors import Refused, StorageError
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
-from casstore.transfer import outputlimit
-from casstore.transfer.keptlayers import KeepJob, describe_layer, keep_layers
+from casstore.transfer import outputlimit, verification
+from casstore.transfer.keptlayers import describe_layer, keep_layers
 from casstore.transfer.layerstream import NONE, compression_of
+from casstore.transfer.verification import KeepJob
 from tests.transfer.building import OCI_LAYER, tar_of
-from tests.transfer.memoryintake import MemoryIntake
+from tests.transfer.memoryintake import MemoryDraft, MemoryIntake
 from tests.transfer.noise import noise
 
 SMALL = tar_of({"a": b"small"})
@@ -272,3 +274,71 @@ def test_one_blob_is_described_without_an_intake() -> None:
 
     assert record.diff_id == sha256(SMALL) and record.file_bytes == 5
     assert stream.closed
+
+
+def threads_that_wrote(jobs: list[KeepJob], width: int, cores: int) -> set[str]:
+    """Names of the threads that wrote the drafts, without their numbers."""
+    names: set[str] = set()
+
+    write = MemoryDraft.write
+
+    def noted(draft: MemoryDraft, data: bytes | memoryview) -> int:
+        names.add(threading.current_thread().name.partition("_")[0])
+        return write(draft, data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MemoryDraft, "write", noted)
+        patch.setattr(verification, "cores", lambda: cores)
+        keep_layers(jobs, MemoryIntake(), width=width)
+    return names
+
+
+def test_a_layer_alone_is_hashed_and_written_by_a_second_thread() -> None:
+    one = [job(gzip.compress(LARGE), sha256(LARGE))]
+
+    assert threads_that_wrote(one, width=2, cores=2) == {"casstore-side"}
+
+
+def test_a_layer_on_the_only_core_has_one_thread() -> None:
+    one = [job(gzip.compress(LARGE), sha256(LARGE))]
+
+    assert threads_that_wrote(one, width=1, cores=1) == {"casstore-keep"}
+
+
+def test_layers_that_keep_all_cores_busy_have_a_thread_each() -> None:
+    met = threading.Barrier(2)
+
+    class Meeting(io.BytesIO):
+        """Both layers are in work before the first of them is read, and until both were."""
+
+        ended = False
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            if not self.tell():
+                met.wait(30)
+            data = super().read(size)
+            if not data and not self.ended:
+                self.ended = True
+                met.wait(30)
+            return data
+
+    blobs = [gzip.compress(noise(size), 1) for size in (300_000, 300_001)]
+    jobs = [job(blob, None)._replace(open=partial(Meeting, blob)) for blob in blobs]
+
+    assert threads_that_wrote(jobs, width=2, cores=2) == {"casstore-keep"}
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_an_error_while_a_draft_is_written_ends_the_load(
+    cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verification, "cores", lambda: cores)
+    intake = MemoryIntake()
+
+    def full(draft: MemoryDraft, data: bytes | memoryview) -> int:
+        raise StorageError("disk full")
+
+    monkeypatch.setattr(MemoryDraft, "write", full)
+    with pytest.raises(StorageError, match="disk full"):
+        keep_layers([job(gzip.compress(LARGE), sha256(LARGE))], intake)
+    assert intake.untidy == []
