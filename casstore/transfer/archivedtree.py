@@ -196,7 +196,8 @@ class _FirstWalk:
                 raise missing(descriptor)
             return (lambda: intake.open(digest)), True
         check_size(descriptor, archive.size(name))
-        path = archive.path(name) if self._link else None
+        # What the store has already is known, and need not be read to verify a link.
+        path = archive.path(name) if self._link and intake.has(digest) is None else None
         if path is not None and intake.adopt(path, digest, descriptor.size):
             return (lambda: intake.open(digest)), True
         return (lambda: archive.open(name)), False

@@ -225,6 +225,27 @@ def test_links_are_taken_and_still_verified(tmp_path: object) -> None:
         read_images(path, FakeIntake(links=True), compression=DEFAULT, link=True)
 
 
+def test_what_is_there_already_is_neither_linked_nor_read_again(tmp_path: object) -> None:
+    layout, intake = Layout(), FakeIntake(links=True)
+    layout.publish(layout.image("a"), "app:1")
+    path = layout.write(os.path.join(str(tmp_path), "layout"))
+    intake.commit(read_images(path, intake, compression=DEFAULT, link=True))
+    intake.adopted.clear()
+    layout.publish(layout.image("a", "new"), "app:2")
+    path = layout.write(os.path.join(str(tmp_path), "larger"))
+    with open(os.path.join(path, "blobs/sha256", gzip_of("a").hex), "r+b") as file:
+        file.write(b"\0")  # who reads it notices
+
+    arrivals = read_images(path, intake, compression=DEFAULT, link=True)
+
+    assert intake.adopted == [gzip_of("new")]
+    assert [len(arrival.image.layers) for arrival in arrivals] == [1, 2]
+
+
+def gzip_of(name: str) -> Digest:
+    return sha256(gzip.compress(layer(name), mtime=0))
+
+
 def test_without_leave_nothing_is_linked(tmp_path: object) -> None:
     layout, intake = Layout(), FakeIntake(links=True)
     layout.publish(layout.image("a"), "app:1")
