@@ -60,7 +60,9 @@ class Casstore(Tool):
 
     name = "casstore"
 
-    def __init__(self, python: str, store: Path) -> None:
+    def __init__(self, python: str, store: Path, name: str = name) -> None:
+        self.name = name
+        self.python = python
         script = Path(python).with_name("casstore")  # `python -m` takes a millisecond or two more
         self.start = [str(script)] if script.exists() else [python, "-m", "casstore"]
         self.store = store
@@ -76,6 +78,15 @@ class Casstore(Tool):
 
     def reset(self) -> None:
         shutil.rmtree(self.store, ignore_errors=True)
+
+    def grow(self, images: int) -> None:
+        """Make it a store of so many images of ten blobs each, quickly."""
+        self.reset()
+        beside = Path(self.python).parents[2] / "source" / "tools" / "largestore"
+        script = beside if beside.exists() else Path(__file__).parents[1] / "largestore"
+        words = ["--images", str(images), "--layers-per-image", "8", str(self.store)]
+        run([self.python, str(script), *words])
+        os.sync()
 
 
 class Docker(Tool):

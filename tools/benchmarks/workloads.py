@@ -51,15 +51,22 @@ class Bench:
     megabytes: int
     sizes: tuple[int, ...]  # of stores, in images
     seed: int
+    before: tuple[str, str] = ("", "")  # an earlier revision, and an interpreter that has it
     _made: dict[str, Path] = field(default_factory=dict)
 
     def casstore(self, name: str) -> Casstore:
         """Casstore on a store of that name in the folder."""
         return Casstore(self.python, self.folder / f"store-{name}")
 
+    def both(self, name: str) -> list[Casstore]:
+        """Casstore, and as it was before where that is asked for; each with a store of its own."""
+        revision, python = self.before
+        earlier = Casstore(python, self.folder / f"store-{name}-before", f"casstore {revision}")
+        return [self.casstore(name), *([earlier] if python else [])]
+
     def all(self, name: str) -> list[Tool]:
         """Casstore and the peers."""
-        return [self.casstore(name), *self.tools.values()]
+        return [*self.both(name), *self.tools.values()]
 
     def archive(self, name: str, make: Callable[[Path], object]) -> Path:
         """An archive made once."""
@@ -207,7 +214,7 @@ def scale(bench: Bench) -> Iterator[Row]:
     extra = bench.archive("extra", lambda path: archives.one_small(path, "extra"))
     for size in bench.sizes:
         own = bench.casstore(f"scale-{size}")
-        grown(bench, own.store, size)
+        own.grow(size)
         tools: list[Tool] = [own]
         for peer, most in (("docker", 1000), ("podman", 300)):
             tool = bench.tools.get(peer)
@@ -295,7 +302,7 @@ def listing(bench: Bench) -> Iterator[Row]:
     """Images -q of 10 000 images beside docker, whose load of them takes a minute or more."""
     size = 10_000
     own = bench.casstore("listing")
-    grown(bench, own.store, size)
+    own.grow(size)
     tools: list[Tool] = [own]
     if "docker" in bench.tools:
         docker = bench.tools["docker"]
@@ -308,14 +315,6 @@ def listing(bench: Bench) -> Iterator[Row]:
         max(5, bench.long_runs),
     )
     own.reset()
-
-
-def grown(bench: Bench, store: Path, images: int) -> None:
-    """A store of so many images of ten blobs each, made quickly."""
-    shutil.rmtree(store, ignore_errors=True)
-    script = Path(__file__).resolve().parent.parent / "largestore"
-    run([bench.python, str(script), "--images", str(images), "--layers-per-image", "8", str(store)])
-    os.sync()
 
 
 def load(bench: Bench) -> Iterator[Row]:
@@ -409,9 +408,10 @@ def deep(bench: Bench) -> Iterator[Row]:
 
 def gc(bench: Bench) -> Iterator[Row]:
     """Gc of 10 000 dead blobs of 100 000; and with nothing to do; beside umoci."""
-    own = bench.casstore("gc")
-    grown(bench, own.store, 9_000)
-    blobs = own.store / "blobs" / "sha256"
+    own, *earlier = bench.both("gc")
+    for tool in (own, *earlier):
+        tool.grow(9_000)
+    count = sum(1 for _ in os.scandir(own.store / "blobs" / "sha256"))
     layout = bench.folder / "gc-layout"
     shutil.rmtree(layout, ignore_errors=True)
     run(["cp", "-al", str(own.store), str(layout)])
@@ -425,21 +425,21 @@ def gc(bench: Bench) -> Iterator[Row]:
 
     def spoil(folder: Path) -> Callable[[], None]:
         def prepare() -> None:
-            run(["cp", "-r", f"{dead}/.", str(folder)])
+            run(["cp", "-r", f"{dead}/.", str(folder / "blobs" / "sha256")])
             os.sync()
 
         return prepare
 
-    contenders = [own.contender("gc", before=spoil(blobs))]
-    idle = [own.contender("gc", before=os.sync)]
+    contenders = [tool.contender("gc", before=spoil(tool.store)) for tool in (own, *earlier)]
+    idle = [tool.contender("gc", before=os.sync) for tool in (own, *earlier)]
     if "umoci" in bench.programs:
         words = ["umoci", "gc", "--layout", str(layout)]
-        contenders.append(Contender("umoci", words, spoil(layout / "blobs" / "sha256")))
+        contenders.append(Contender("umoci", words, spoil(layout)))
         idle.append(Contender("umoci", words, os.sync))
-    count = sum(1 for _ in os.scandir(blobs))
     yield from compare(f"gc of 10000 dead beside {count} blobs", contenders, bench.long_runs)
     yield from compare("gc, nothing to do", idle, bench.long_runs)
-    own.reset()
+    for tool in (own, *earlier):
+        tool.reset()
     shutil.rmtree(layout)
     shutil.rmtree(dead)
 
