@@ -33,7 +33,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from casstore.gc.policyfile import BadPolicy, parse_policy
-    from casstore.gc.run import PlanOutdated, Stop, Stopped
+    from casstore.gc.run import PlanOutdated
+    from casstore.gc.stop import Stop, Stopped
     from casstore.model.amount import Space
     from casstore.model.digest import Digest
     from casstore.model.findings import CheckResult, Finding
@@ -148,7 +149,8 @@ __all__ = [
 _ELSEWHERE = {
     "change.leases": "Lease",
     "gc.policyfile": "BadPolicy parse_policy",
-    "gc.run": "PlanOutdated Stop Stopped",
+    "gc.run": "PlanOutdated",
+    "gc.stop": "Stop Stopped",
     "model.amount": "Space",
     "model.parameters": "Key Several StrPath Tell",
     "model.digest": "Digest",

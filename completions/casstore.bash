@@ -30,7 +30,7 @@ _casstore_options() {
         'login') echo '--help --password-stdin --plain-http --username -u' ;;
         'logout') echo '--help' ;;
         'pin') echo '--help' ;;
-        'prune') echo '--all -a --dry-run --filter --force -f --format --help --keep' ;;
+        'prune') echo '--all -a --dry-run --filter --force -f --format --help --keep --progress' ;;
         'publish') echo '--help --mode' ;;
         'pull') echo '--all-platforms --all-tags -a --help --max-layer-size --plain-http --platform --policy --progress --quiet -q --referrers' ;;
         'push') echo '--all-tags -a --help --plain-http --progress --quiet -q --referrers' ;;
@@ -120,6 +120,7 @@ _casstore_value() {
         'prune --filter') echo 'nothing' ;;
         'prune --format') echo 'words json' ;;
         'prune --keep') echo 'nothing' ;;
+        'prune --progress') echo 'words auto plain none json tty' ;;
         'publish --mode') echo 'words always on-demand' ;;
         'pull --platform') echo 'nothing' ;;
         'pull --policy') echo 'file' ;;

@@ -185,6 +185,7 @@ complete -c casstore -n '__fish_seen_subcommand_from prune' -l force -s f -d 'Do
 complete -c casstore -n '__fish_seen_subcommand_from prune' -l format -r -f -a 'json' -d '\'json\': one JSON object a line'
 complete -c casstore -n '__fish_seen_subcommand_from prune' -l help -d 'Print usage'
 complete -c casstore -n '__fish_seen_subcommand_from prune' -l keep -r -f -d 'How long the trash keeps what goes, as 30m, 24h or 7d; 0 for'
+complete -c casstore -n '__fish_seen_subcommand_from prune' -l progress -r -f -a 'auto plain none json tty' -d 'How progress is shown on stderr: auto (a bar, on a terminal), plain'
 complete -c casstore -n '__fish_seen_subcommand_from publish' -l help -d 'Print usage'
 complete -c casstore -n '__fish_seen_subcommand_from publish' -l mode -r -f -a 'always on-demand' -d '\'always\':    every change keeps index.json up to date (as in a new store)'
 complete -c casstore -n '__fish_seen_subcommand_from pull' -l all-platforms -d 'Take an index with all its platforms'

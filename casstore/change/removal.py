@@ -1,24 +1,26 @@
-"""rmi and prune: each argument is planned on what the last one left, and all are one change."""
+"""rmi, and a turn of prune: each argument is planned on what the last one left, in one change."""
 
 from __future__ import annotations
 
 from casstore.clock import current_time, end_of
 from casstore.errors import CasstoreError, Conflict, NotFound, quote
 from casstore.model.keys import SETTING, TRASH_KEEP
-from casstore.model.removal import Outcome, PruneResult, RemovalResult
+from casstore.model.removal import Outcome, RemovalResult
 from casstore.rules.removal import plan_removal, without_freeing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections import deque
+    from collections.abc import Callable, Sequence
 
     from casstore.change.commit import Change
     from casstore.change.rehearsal import Rehearsal
     from casstore.model.digest import Digest
-    from casstore.model.removal import RemovalPlan
+    from casstore.model.removal import RemovalPlan, Removed
     from casstore.ports.edits import Bin
     from casstore.ports.view import View
     from casstore.rules.filters import Filters
+    from casstore.rules.retention import Candidate
 
 _NO_TIME = -(1 << 63)
 _MANY = 10  # removals, from which on it pays to look what the store has at all
@@ -95,33 +97,47 @@ class _Bin:
         return plan, entry
 
 
-def prune_images(
-    change: Change | Rehearsal, *, everything: bool, filters: Sequence[str], keep: int | None
-) -> PruneResult:
-    """Remove what retention picks, skipping what is in use; see `Store.prune`. `keep` is in ns."""
-    from casstore.model.removedlines import RemovedLines
-    from casstore.rules.filters import BadFilter
-    from casstore.rules.retention import prune_arguments
+def remove_candidates(
+    change: Change | Rehearsal,
+    candidates: deque[Candidate],
+    *,
+    keep: int | None,
+    is_over: Callable[[], bool],
+) -> tuple[list[Removed], int]:
+    """Remove what prune has chosen, and commit; see `Store.prune`.
 
-    view = change.index
-    chosen = parsed_filters(view, filters, numeric=True)
-    if chosen.dangling is False:
-        # Docker takes it for -a and empties the store
-        raise BadFilter("Invalid filter 'dangling=[false]': use -a to remove all images")
+    Args:
+        change: the change, with the lock held, or what stands for it in a dry run.
+        candidates: loses those that it has come to.
+        keep: ns for which the trash keeps what goes; by default as the setting says.
+        is_over: asked after each candidate; the rest is left then.
+
+    Returns:
+        What went, and the bytes on disk that it freed. Left out is what is in use, and what is not
+        any more what was chosen.
+    """
+    from casstore.rules.retention import is_unchanged
+
+    index = change.index
     bin_ = _Bin(change, keep)
-    removed = RemovedLines()
+    removed: list[Removed] = []
     freed = 0
-    view.expect_many()
-    for argument in list(prune_arguments(view, chosen, everything=everything)):
-        try:
-            plan = plan_removal(view, argument)
-        except (Conflict, NotFound):
-            continue
-        plan, _ = bin_.carry_out(plan)
-        removed.extend(plan.lines)
-        freed += plan.freed
+    index.expect_many()
+    while candidates:
+        candidate = candidates.popleft()
+        arguments = candidate.arguments if is_unchanged(index, candidate) else ()
+        for argument in arguments:
+            try:
+                plan = plan_removal(index, argument)
+            except (Conflict, NotFound):
+                continue
+            plan, _ = bin_.carry_out(plan)
+            removed += plan.lines
+            freed += plan.freed
+        if is_over():
+            break
     change.commit()
-    return PruneResult(removed, removed.file_bytes, freed, tuple(change.warnings))
+    return removed, freed
 
 
 def parsed_filters(

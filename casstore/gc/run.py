@@ -17,6 +17,7 @@ from casstore.clock import current_time
 from casstore.errors import CasstoreError, Conflict, Locked, quote, warn
 from casstore.gc.facts import figures, read_facts
 from casstore.gc.garbage import PAUSE, collect_garbage
+from casstore.gc.stop import Stopped
 from casstore.model.keys import GENERATION
 from casstore.results.upkeep import Collected, CollectionResult
 from casstore.rules.collection import (
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from casstore.change.commit import Change
     from casstore.gc.garbage import Turn
+    from casstore.gc.stop import Stop
     from casstore.model.digest import Digest
     from casstore.model.removal import RemovalPlan
     from casstore.model.snapshot import Snapshot
@@ -58,27 +60,6 @@ _NOT_YET = "the run ended before it"
 
 class PlanOutdated(CasstoreError):
     """The store is not any more what a saved plan was made for."""
-
-
-class Stopped(KeyboardInterrupt):
-    """Asked to stop while no turn was under way."""
-
-
-class Stop:
-    """Whether somebody asked the run to end; set from a signal handler."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self.in_turn = False
-
-    def __repr__(self) -> str:
-        return f"<casstore.Stop, {'asked' if self.asked else 'not asked'} for>"
-
-    def ask(self, number: int) -> None:
-        """End after the image in hand; raises Stopped (with the signal) where there is none."""
-        self.asked = True
-        if not self.in_turn:
-            raise Stopped(number)
 
 
 class Access(Value):

@@ -64,3 +64,6 @@ class PruneResult(Value):
     reclaimed: int  # file bytes of the freed layers, as Docker counts them
     freed: int  # bytes on disk
     warnings: tuple[str, ...] = ()
+    turns: int = 1  # each a durable change of its own, with the lock free in between
+    error: CasstoreError | None = None  # what ended it early; what is in `removed` went before
+    stopped: bool = False  # it was asked to end, and ended early

@@ -6,27 +6,45 @@ Source: dockerd's ImagesPrune, as recorded. Its order over images is random; our
 from __future__ import annotations
 
 from casstore.rules.dangling import is_dangling
+from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from casstore.model.digest import Digest
     from casstore.model.reference import Reference
-    from casstore.ports.view import ListingView
+    from casstore.ports.view import ListingView, View
     from casstore.rules.filters import Filters
 
 
-def prune_arguments(view: ListingView, filters: Filters, *, everything: bool) -> Iterator[str]:
-    """The IMAGE arguments that prune removes one after the other, none by force.
+class Candidate(Value):
+    """An image that prune removes, if it is still what it was when it was chosen."""
+
+    image: Digest
+    names: tuple[Reference, ...]  # all that it has
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What prune removes one after the other: each reference in full, or else the ID.
+
+        dockerd removes references in the order of their text here; it decides which of a leased
+        image's names is the last and stays.
+        """
+        return tuple(sorted(self.names)) or (self.image.hex,)
+
+
+def prune_candidates(
+    view: ListingView, filters: Filters, *, everything: bool
+) -> Iterator[Candidate]:
+    """The images that prune removes, none by force.
 
     Args:
-        view: the store; the lock is held.
+        view: the store.
         filters: images that they do not accept are spared.
         everything: `-a`: not only dangling images.
 
-    Yields:
-        A reference in full, or the hex ID of an image that has none. Conflicts are the caller's to
-        skip: an image that a lease or a child holds stays.
+    Conflicts are the caller's to skip: an image that a lease or a child holds stays.
     """
     names_of = view.all_references()
     parents = view.all_parents()
@@ -42,13 +60,16 @@ def prune_arguments(view: ListingView, filters: Filters, *, everything: bool) ->
             continue
         if filters.patterns and not filters.names(names):
             continue
-        if not names:
-            yield facts.id.hex
-        else:
-            yield from _by_text(names)
+        yield Candidate(facts.id, tuple(names))
 
 
-def _by_text(names: list[Reference]) -> list[Reference]:
-    # dockerd removes references in the order of their text here; it decides which of a leased
-    # image's names is the last and stays
-    return sorted(names)
+def is_unchanged(view: View, candidate: Candidate) -> bool:
+    """Whether a candidate is what it was: as for gc, a new name is a reason to stay.
+
+    What has become its child or a lease on it is a conflict, and an image without a name can have
+    become one that refers to another, which came after it.
+    """
+    if not view.has_image(candidate.image):
+        return False
+    names = tuple(one.name for one in view.references_of(candidate.image))
+    return names == candidate.names and (bool(names) or not view.refers(candidate.image))

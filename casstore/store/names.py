@@ -6,6 +6,7 @@ from casstore.clock import current_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from casstore.gc.stop import Stop
     from casstore.model.parameters import Several
     from casstore.model.removal import PruneResult, RemovalResult
     from casstore.store.session import Session
@@ -97,24 +98,35 @@ class Names:
         filters: Several[str] = (),
         dry_run: bool = False,
         keep: float | None = None,
+        stop: Stop | None = None,
     ) -> PruneResult:
         """Remove dangling images (with `all`: every image), skipping what is in use.
+
+        Which ones is decided at the beginning. They go in short turns, each a durable change of its
+        own; what others name, lease or build on meanwhile, stays.
 
         Args:
             all: not only dangling images.
             filters: `until=`, `label=`, `label!=`, `reference=` and the other filters of images.
             dry_run: change nothing, return what would happen.
             keep: as for `remove`.
+            stop: lets a signal handler end the run, or a callback of `progress`.
+
+        Raises:
+            BadFilter: a filter does not exist, or does not take its value.
+            Stopped: a signal handler has ended it before it removed an image.
         """
-        from casstore.change.removal import prune_images
+        from casstore.gc.prune import Choice, Prune, rehearsed
+        from casstore.gc.stop import Stop
         from casstore.model.arguments import several
 
-        filters = several(filters, "filters")
+        session = self._session
         kept = None if keep is None else int(keep * 1e9)
-        return self._session.attempt(
-            lambda change: prune_images(change, everything=all, filters=filters, keep=kept),
-            dry_run=dry_run,
-        )
+        choice = Choice(everything=all, filters=several(filters, "filters"), keep=kept)
+        if dry_run:
+            return session.rehearse(lambda rehearsal: rehearsed(rehearsal, choice))
+        prune = Prune(choice, session.change_that_frees, stop or Stop())
+        return session.reported(lambda progress: prune.run(session.view, progress))
 
     def use(self, *images: str) -> None:
         """Say that images are in use now, for policies that go by the last use. Raises NotFound."""

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from casstore.gc.run import Stop
+    from casstore.gc.stop import Stop
     from casstore.model.findings import CheckResult
     from casstore.model.parameters import Several, StrPath
     from casstore.results.upkeep import CollectionResult, GcResult
@@ -71,7 +71,8 @@ class Upkeep:
             Stopped: a signal handler has ended it before it removed an image.
         """
         from casstore.gc.policyfile import policy_rules
-        from casstore.gc.run import Access, Stop, collect
+        from casstore.gc.run import Access, collect
+        from casstore.gc.stop import Stop
 
         rules = policy_rules(policy, now=current_time())
         turn = self._session.rehearse if dry_run else self._session.change_that_frees

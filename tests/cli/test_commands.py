@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from casstore.errors import Damaged, InvalidReference, NotAStore, NotFound
+from casstore.errors import Damaged, InvalidReference, Locked, NotAStore, NotFound
+from casstore.gc.stop import Stop
 from casstore.model.digest import Digest
 from casstore.model.findings import CheckResult, Finding
 from casstore.model.removal import PruneResult
@@ -250,13 +251,27 @@ def test_prune_with_force_does_not_ask(run: Run, store: FakeStore) -> None:
         "Total reclaimed space: 0 B\n",
         "",
     )
-    assert store.calls == [
-        (
-            "prune",
-            (),
-            {"all": True, "filters": ("label!=keep", "until=1h"), "dry_run": False, "keep": None},
-        )
-    ]
+    ((_, _, options),) = store.calls
+    assert isinstance(options.pop("stop"), Stop)
+    assert options == {
+        "all": True, "filters": ("label!=keep", "until=1h"), "dry_run": False, "keep": None
+    }  # fmt: skip
+
+
+def test_prune_says_that_it_took_several_turns(run: Run, store: FakeStore) -> None:
+    store.will(Store.prune).give(PRUNED._replace(turns=3))
+    assert run("prune", "-f").err == "Removed in 3 turns, each a change of its own\n"
+    store.will(Store.prune).give(PRUNED._replace(turns=3))
+    assert json.loads(run("prune", "-f", "--format", "json").out.splitlines()[-1])["Turns"] == 3
+
+
+def test_prune_says_what_ended_it_and_what_went_before(run: Run, store: FakeStore) -> None:
+    locked = Locked("the store is locked")
+    store.will(Store.prune).give(PRUNED._replace(error=locked))
+    status, out, err = run("prune", "-f")
+    assert status == Locked.exit_code
+    assert out.endswith("Total reclaimed space: 8 B\n")
+    assert err == "Error: the store is locked; what is listed above was removed before\n"
 
 
 def test_a_dry_run_of_prune_never_asks(run: Run, store: FakeStore) -> None:

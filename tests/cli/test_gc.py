@@ -178,6 +178,43 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+SLOW_PRUNE = """
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may ignore it
+from casstore.change import removal
+from casstore.rules import retention
+unchanged = retention.is_unchanged
+def slowly(view, candidate):
+    print("in hand", file=sys.stderr, flush=True)
+    time.sleep(1)
+    return unchanged(view, candidate)
+retention.is_unchanged = slowly
+from casstore.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_prune_after_the_image_in_hand_with_its_report(
+    path: str, number: signal.Signals
+) -> None:
+    had = names(path)
+    run = subprocess.Popen(
+        [sys.executable, "-c", SLOW_PRUNE, "--store", path, "prune", "-af"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert run.stderr is not None
+    assert run.stderr.readline() == "in hand\n"
+    run.send_signal(number)
+    out, err = run.communicate(timeout=60)
+
+    assert run.returncode == 128 + number
+    assert err == "Stopped before the end\n"
+    untagged = [line[10:] for line in out.splitlines() if line.startswith("untagged: ")]
+    assert len(untagged) == 1
+    assert sorted(names(path) + untagged) == sorted(had)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_after_the_image_in_hand_with_its_report(
     path: str, number: signal.Signals

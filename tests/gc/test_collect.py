@@ -18,7 +18,8 @@ from casstore.errors import Refused
 from casstore.gc import run as running
 from casstore.gc.planfile import read_plan, save_plan
 from casstore.gc.policyfile import policy_rules
-from casstore.gc.run import PlanOutdated, Stop
+from casstore.gc.run import PlanOutdated
+from casstore.gc.stop import Stop
 from casstore.model.digest import Digest, sha256
 from casstore.model.removal import RemovalPlan
 from casstore.results.upkeep import CollectionResult

@@ -7,7 +7,7 @@ import pytest
 from casstore.model.digest import Digest
 from casstore.rules.dangling import is_dangling_in
 from casstore.rules.filters import parse_filters
-from casstore.rules.retention import prune_arguments
+from casstore.rules.retention import prune_candidates
 from tests.rules.test_collection import snapshot_of
 from tests.rules.world import World, digest_of
 
@@ -55,5 +55,6 @@ def test_prune_chooses_the_dangling_images(world: World) -> None:
     nameless = world.image("nameless")
     everyone = parse_filters((), now=0, created_of=lambda _: 0)
 
-    assert list(prune_arguments(world, everyone, everything=False)) == [nameless.hex]
+    (chosen,) = prune_candidates(world, everyone, everything=False)
+    assert chosen.arguments == (nameless.hex,)
     assert dangling(world) == [nameless]

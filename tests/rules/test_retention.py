@@ -6,7 +6,7 @@ import pytest
 
 from casstore.errors import Conflict
 from casstore.rules.filters import parse_filters
-from casstore.rules.retention import prune_arguments
+from casstore.rules.retention import prune_candidates
 from tests.rules.world import World, digest_of
 
 DIGEST = digest_of("a manifest")
@@ -19,7 +19,8 @@ def world() -> World:
 
 def chosen(world: World, *filters: str, everything: bool = False) -> list[str]:
     parsed = parse_filters(filters, now=100 * 10**9, created_of=lambda _: 0)
-    return list(prune_arguments(world, parsed, everything=everything))
+    candidates = prune_candidates(world, parsed, everything=everything)
+    return [argument for candidate in candidates for argument in candidate.arguments]
 
 
 def pruned(world: World, *filters: str, everything: bool = False) -> list[str]:

@@ -241,6 +241,9 @@ def of_prune_result(result: PruneResult) -> None:
     assert_type(result.reclaimed, int)
     assert_type(result.removed, Sequence[Removed])
     assert_type(result.warnings, tuple[str, ...])
+    assert_type(result.turns, int)
+    assert_type(result.error, CasstoreError | None)
+    assert_type(result.stopped, bool)
 
 
 def of_pull_result(result: PullResult) -> None:

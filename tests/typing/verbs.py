@@ -136,7 +136,10 @@ def of_names(store: Store) -> None:
         ),
         RemovalResult,
     )
-    assert_type(store.prune(all=True, filters=["label=a"], dry_run=True, keep=1.0), PruneResult)
+    assert_type(
+        store.prune(all=True, filters=["label=a"], dry_run=True, keep=1.0, stop=Stop()),
+        PruneResult,
+    )
     assert_type(returned(store.use, "a:1", "b:1"), None)
 
 

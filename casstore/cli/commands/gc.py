@@ -18,13 +18,11 @@ from casstore.cli.options import (
 )
 from casstore.cli.progress import AUTO, PROGRESS, Show
 from casstore.cli.render import size
+from casstore.cli.signals import Signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Self
-
     from casstore.cli.app import App
-    from casstore.gc.run import Stop
     from casstore.results.upkeep import CollectionResult, StoreFigures
     from casstore.rules.collection import CollectionPlan
     from casstore.rules.policy import Rule
@@ -144,7 +142,7 @@ def _run_policy(args: Args, app: App, given: dict[str, object]) -> int:
     from casstore.cli.collection import json_report, text_report
     from casstore.gc.planfile import read_plan, save_plan
     from casstore.gc.policyfile import BadPolicy
-    from casstore.gc.run import Stop
+    from casstore.gc.stop import Stop
 
     target, source = args.text("save-plan"), args.text("plan")
     dry_run = args.flag("dry-run") or target is not None
@@ -162,7 +160,7 @@ def _run_policy(args: Args, app: App, given: dict[str, object]) -> int:
         return error.exit_code
     _be_nice(args)
     stop = Stop()
-    with _Signals(stop) as signals, Show(app, args.text("progress") or AUTO):
+    with Signals(stop) as signals, Show(app, args.text("progress") or AUTO):
         result = app.store.collect(
             rules,
             dry_run=dry_run,
@@ -170,7 +168,7 @@ def _run_policy(args: Args, app: App, given: dict[str, object]) -> int:
             empty_trash=args.flag("empty-trash"),
             stop=stop,
         )
-    status = _status(result, signals.number)
+    status = _status(result, signals)
     if args.text("metrics") is not None and not dry_run:
         removed = sum(len(one.deleted) for one in result.removed)
         _write_metrics(
@@ -196,10 +194,10 @@ def _run_policy(args: Args, app: App, given: dict[str, object]) -> int:
     return status
 
 
-def _status(result: CollectionResult, signal: int) -> int:
+def _status(result: CollectionResult, signals: Signals) -> int:
     from casstore.errors import Locked
 
-    ended = {"locked": Locked.exit_code, "outdated": 1, "stopped": 128 + signal}
+    ended = {"locked": Locked.exit_code, "outdated": 1, "stopped": signals.status}
     return ended.get(result.ended, 0 if result.reached else NOT_REACHED)
 
 
@@ -266,31 +264,3 @@ def _be_nice(args: Args) -> None:
         os.nice(int(text))
     except OSError:
         pass  # nice already
-
-
-class _Signals:
-    """Lets SIGTERM, SIGINT and SIGHUP end a run after the image in hand; one signal is enough."""
-
-    def __init__(self, stop: Stop) -> None:
-        self._stop = stop
-        self._before: dict[int, Any] = {}
-        self.number = 0
-
-    def __enter__(self) -> Self:
-        import signal
-
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                self._before[number] = signal.signal(number, self._ask)
-        return self
-
-    def __exit__(self, kind: object, value: object, trace: object) -> None:
-        import signal
-
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, _frame: object) -> None:
-        if not self.number:
-            self.number = number
-            self._stop.ask(number)
