@@ -78,7 +78,7 @@ def collect_garbage(
     size += first.freed
     orphans: list[tuple[Digest, int]] = []
     view = look()
-    for file in disk.blobs.strangers(view.all_blob_names()):
+    for file in disk.blobs.strangers(view.digests()):
         if file.digest is None:
             findings.append(f"foreign file in blobs/sha256: {quote(file.name)}")
         else:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from casstore.rules.retention import Candidate
 
 # Beside it a turn has its commit, its index.json and the unlinking of some blobs.
-SECONDS_A_TURN = 0.25
+SECONDS_A_TURN = 0.4
 
 
 class Choice:

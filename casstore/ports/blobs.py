@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from casstore.model.digest import Digest
     from casstore.model.state import LayerRecord
     from casstore.model.storage import StoredFile
+    from casstore.ports.view import Digests
 
 
 class Blobs(Protocol):
@@ -72,8 +73,8 @@ class Blobs(Protocol):
     def walk(self) -> Iterator[StoredFile]:
         """Everything that is where blobs are, in no order; what is no blob has no digest."""
 
-    def strangers(self, known: Iterable[str]) -> Iterator[StoredFile]:
-        """As `walk`, less those whose hex digits are in `known`: these are not looked at."""
+    def strangers(self, known: Digests) -> Iterator[StoredFile]:
+        """As `walk`, less the blobs in `known`: these are not looked at."""
 
 
 class StoredBlobs(Protocol):

@@ -33,6 +33,16 @@ if TYPE_CHECKING:
     from casstore.model.trashed import KeptEntry
 
 
+class Digests(Protocol):
+    """Digests, 32 bytes each, in no order; each time that they are gone through they are read."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """One after the other."""
+
+
 class StoreView(Protocol):
     """The store at one moment; it stays true for as long as the lock is held."""
 
@@ -220,8 +230,8 @@ class View(ListingView, Protocol):
     def all_blobs(self) -> Iterator[BlobState]:
         """Every blob that the index knows."""
 
-    def all_blob_names(self) -> Iterator[str]:
-        """The hex digits of every blob that the index knows."""
+    def digests(self) -> Digests:
+        """The digest of every blob that the index knows, looked up whenever it is asked."""
 
     def all_edges(self) -> Iterator[tuple[Digest, Digest]]:
         """Document and what it needs, each document's in document order."""

@@ -67,6 +67,6 @@ def test_a_walk_comes_to_every_blob(backend: Backend) -> None:
 def test_strangers_are_those_that_are_not_known(backend: Backend) -> None:
     image = with_an_image(backend)
 
-    strangers = [file.digest for file in backend.blobs.strangers([image.top.digest.hex])]
+    strangers = [file.digest for file in backend.blobs.strangers([image.top.digest.raw])]
 
     assert strangers == [sha256(TAR)]

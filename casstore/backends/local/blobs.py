@@ -20,14 +20,19 @@ from casstore.startup import length_hint
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from typing import BinaryIO
+    from typing import BinaryIO, TypeVar
 
     from casstore.errors import CasstoreError
     from casstore.model.storage import StoredFile
+    from casstore.ports.view import Digests
+
+    T = TypeVar("T")
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 DOCUMENT_LIMIT = 4 << 20
 _AT_ONCE = 8192  # names of a discard that are in memory
+_TOGETHER = 8192  # names or digests that are compared at a time
+_FEW = 250_000  # names that may be in memory: 30 MB
 # By so many unlinks is the disk judged, and seconds for one from which on it makes them wait.
 _SAMPLE = 16
 _WAITING = 50e-6
@@ -221,21 +226,39 @@ class BlobDirectory:
             return [f"{digest} is a directory that is not empty; fsck --repair puts it aside"]
         return []
 
-    def strangers(self, known: Iterable[str]) -> Iterator[StoredFile]:
-        """As `walk`, less the files whose hex digits are in `known`: these are not looked at."""
+    def strangers(self, known: Digests) -> Iterator[StoredFile]:
+        """As `walk`, less the blobs in `known`: their files are not looked at."""
         from casstore.model.storage import stored_file
 
         try:
-            names = set(os.listdir(self.directory))
+            names = self._unknown(known)
         except FileNotFoundError:
             return  # no blob ever came, and an empty directory is easily lost
-        names.difference_update(known)
         for name in sorted(names):
             try:
                 status = os.lstat(os.path.join(self.directory, name))
             except FileNotFoundError:
                 continue  # an rmi beside us took it
             yield stored_file(name, status)
+
+    def _unknown(self, known: Digests) -> set[str]:
+        """The names in the directory less those of the blobs in `known`."""
+        from casstore.backends.local.sameblobs import xor_of_digests, xor_of_names
+
+        count, all_names = len(known), None
+        if count <= _FEW:
+            all_names = os.listdir(self.directory)  # half the time of scandir
+        if all_names is None or len(all_names) == count:
+            listed = self._listed() if all_names is None else _in_parts(iter(all_names))
+            if xor_of_names(listed) == xor_of_digests(_in_parts(iter(known))):
+                return set()
+        names = set(os.listdir(self.directory) if all_names is None else all_names)
+        names.difference_update(map(bytes.hex, known))
+        return names
+
+    def _listed(self) -> Iterator[list[str]]:
+        with os.scandir(self.directory) as entries:
+            yield from _in_parts(entry.name for entry in entries)
 
     def walk(self) -> Iterator[StoredFile]:
         """Each entry of the directory: its name, its digest if it has the form, its status."""
@@ -258,3 +281,8 @@ def _cannot_open(error: OSError, digest: Digest) -> CasstoreError:
     if error.errno in _NO_FILE:
         return Damaged(f"blob {digest} is not a regular file")
     return durable.storage_error(error, f"cannot read blob {digest}")
+
+
+def _in_parts(items: Iterator[T]) -> Iterator[list[T]]:
+    while some := list(islice(items, _TOGETHER)):
+        yield some

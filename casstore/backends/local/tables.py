@@ -320,7 +320,8 @@ LISTINGS = {
     " ORDER BY image.id, blob.id",
     "all_published_names": PUBLISHED_NAMES.format(""),
     "all_published_nameless": PUBLISHED_NAMELESS.format(""),
-    "all_blob_names": "SELECT digest FROM blob",  # from the index alone
+    "count_blobs": "SELECT count(*) FROM blob",
+    "digests": "SELECT digest FROM blob",  # from the index of that column alone
     "all_blobs": _STATE.format("blob", "1 ORDER BY blob.id"),
     "all_pins": "SELECT image.digest FROM pin JOIN image ON image.id = pin.image",
     "all_edges": "SELECT document.digest, blob.digest FROM edge"

@@ -66,6 +66,22 @@ class _Snapshot:
             self._connection.execute("ROLLBACK")
 
 
+class _Digests:
+    """The digests of all blobs that the index knows."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __len__(self) -> int:
+        return int(self._connection.execute(LISTINGS["count_blobs"]).fetchone()[0])
+
+    def __iter__(self) -> Iterator[bytes]:
+        rows = self._connection.execute(LISTINGS["digests"])
+        # A call of Python's for each thousand: these may be a million, and small.
+        some = iter(lambda: rows.fetchmany(1000), [])
+        return chain.from_iterable(chain.from_iterable(some))
+
+
 class LocalView:
     """Look-ups in an open casstore.db; the rules' `StoreView` and a little more."""
 
@@ -281,10 +297,8 @@ class LocalView:
         rows = self.connection.execute(LISTINGS["all_referrers"])
         return {Digest.of_bytes(row[0]) for row in rows}
 
-    def all_blob_names(self) -> Iterator[str]:
-        """The hex digits of every blob that the index knows."""
-        rows = self.connection.execute(LISTINGS["all_blob_names"])
-        return map(bytes.hex, chain.from_iterable(rows))  # SQLite's hex() takes a third more
+    def digests(self) -> _Digests:
+        return _Digests(self.connection)
 
     def all_blobs(self) -> Iterator[BlobState]:
         """Every blob that the index knows."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from casstore.model.digest import Digest
-    from casstore.ports.view import View
+    from casstore.ports.view import Digests, View
 
 
 class MemoryBlobs:
@@ -83,8 +83,8 @@ class MemoryBlobs:
             ]
         )
 
-    def strangers(self, known: Iterable[str]) -> Iterator[StoredFile]:
-        names = set(known)
+    def strangers(self, known: Digests) -> Iterator[StoredFile]:
+        names = set(map(bytes.hex, known))
         return iter([file for file in self.walk() if file.name not in names])
 
 

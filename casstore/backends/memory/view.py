@@ -259,8 +259,8 @@ class MemoryView:
     def all_blobs(self) -> Iterator[BlobState]:
         return iter([self._state(blob) for blob in self._tables.blobs])
 
-    def all_blob_names(self) -> Iterator[str]:
-        return iter([blob.hex for blob in self._tables.blobs])
+    def digests(self) -> list[bytes]:
+        return [blob.raw for blob in self._tables.blobs]
 
     def all_edges(self) -> Iterator[tuple[Digest, Digest]]:
         blobs = self._tables.blobs

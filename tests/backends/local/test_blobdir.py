@@ -86,7 +86,7 @@ def test_strangers_are_the_files_whose_names_are_not_known(blobs: BlobDirectory)
         Path(blobs.directory, name).write_bytes(DATA)
 
     found = {
-        file.name: (file.digest, file.size) for file in blobs.strangers({DIGEST.hex, "f" * 64})
+        file.name: (file.digest, file.size) for file in blobs.strangers([DIGEST.raw, b"\xff" * 32])
     }
 
     assert found == {
