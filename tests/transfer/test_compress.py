@@ -4,7 +4,9 @@ import gzip
 import io
 import shutil
 import subprocess
+import sys
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -147,6 +149,30 @@ def test_a_gzip_blob_is_one_member_without_a_time(size: int) -> None:
     blob = intake.blobs[record.digest]
     assert gzip.decompress(blob) == data
     assert blob[3:8] == bytes(5)
+
+
+ORDINARY_ZLIB = sys.platform == "linux" and "ng" not in zlib.ZLIB_RUNTIME_VERSION
+GZIP_DIGESTS = {
+    1: "cfdd295b2163",
+    6: "02ed1bb27038",
+    9: "946d3bc5b474",
+}
+
+
+@pytest.mark.skipif(not ORDINARY_ZLIB, reason="another library deflates in zlib's place")
+@pytest.mark.parametrize("level", list(GZIP_DIGESTS))
+@pytest.mark.parametrize("isal", ["installed", "missing"])
+def test_a_gzip_blob_is_the_same_on_every_machine_with_isal_or_without(
+    level: int, isal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if isal == "missing":
+        monkeypatch.setitem(sys.modules, "isal", None)
+    words = b"".join(b"line %d of %d\n" % (number, number % 97) for number in range(20_000))
+    data = tar_of({"words": words, "noise": noise(50_000)})
+
+    (record,) = pack_layers([job(data)], MemoryIntake(), Compression("gzip", level))
+
+    assert record.digest.short == GZIP_DIGESTS[level]
 
 
 @pytest.mark.skipif(shutil.which("zstd") is None, reason="no zstd on this machine")
