@@ -6,8 +6,8 @@ before what packs them (layerpacker.py) would be imported.
 
 The same layer and the same `Compression` give the same blob, whatever the machine's cores: zstd
 blobs are one frame for every 4 MiB (with its content size, without a check sum: the blob has a
-digest), gzip blobs are one member of 4 MiB blocks without a time stamp, deflated by zlib. ISA-L would
-be much faster, but a digest would tell who has it installed, and who wants speed has zstd.
+digest), gzip blobs are one member of 4 MiB blocks without a time stamp, deflated by zlib. ISA-L
+would be much faster, but a digest would tell who has it, and who wants speed has zstd.
 """
 
 from __future__ import annotations

@@ -50,6 +50,7 @@ TARGETS = (
     Target("save of it", "podman", "wall", 1 / 8),
     Target("load of 100 layers", "docker", "wall", 1 / 15),
     Target("load of 100 layers", "skopeo oci gzip", "wall", 1 / 4),
+    Target("load of gzip layers", "ISA-L and two sha256", "cpu", 1.15),
     Target("gc of 10000 dead", "umoci", "wall", 0.15),
     Target("gc, nothing to do", "umoci", "wall", 0.05),
     Target("prune of 200", "docker", "wall", 0.25),
