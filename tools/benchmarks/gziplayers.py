@@ -46,7 +46,7 @@ def gziplayers(bench: Bench) -> Iterator[Row]:
     layout, archive = _made(bench)
     size = sum(path.stat().st_size for path in (layout / "blobs" / "sha256").iterdir())
     label = f"load of gzip layers, {size / 1e6:.0f} MB in "
-    own = bench.casstore("gzip")
+    tools = bench.both("gzip")
     bare = []
     try:
         run([bench.python, "-c", "import isal"])
@@ -58,7 +58,10 @@ def gziplayers(bench: Bench) -> Iterator[Row]:
         ("a layout", layout, "oci"),
         ("an archive", archive, "oci-archive"),
     ):
-        contenders = [own.contender("load", "-q", "-i", str(path), before=_without(own.store))]
+        contenders = [
+            tool.contender("load", "-q", "-i", str(path), before=_without(tool.store))
+            for tool in tools
+        ]
         if "skopeo" in bench.programs:
             copied = bench.folder / "copied"
             words = [
@@ -71,11 +74,13 @@ def gziplayers(bench: Bench) -> Iterator[Row]:
             ]
             contenders.append(Contender("skopeo to oci", words, _without(copied)))
         yield from compare(label + what, [*contenders, *bare], bench.long_runs)
-    again = own.contender("load", "-q", str(layout), before=os.sync)
-    link = own.contender("load", "-q", "--link", str(layout), before=os.sync)
-    link = Contender("casstore --link", link.words, link.before)
-    yield from compare("the same layout again", [again, link], bench.long_runs)
-    for path in (own.store, layout, bench.folder / "copied"):
+    again = []
+    for tool in tools:
+        plain = tool.contender("load", "-q", str(layout), before=os.sync)
+        words = tool.words("load", "-q", "--link", str(layout))
+        again += [plain, Contender(f"{tool.name} --link", words, os.sync)]
+    yield from compare("the same layout again", again, bench.long_runs)
+    for path in (*(tool.store for tool in tools), layout, bench.folder / "copied"):
         shutil.rmtree(path, ignore_errors=True)
     archive.unlink()
 
