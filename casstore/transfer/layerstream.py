@@ -51,6 +51,7 @@ _GZIP_OUTPUT = 256 << 10  # ISA-L is a tenth faster where what comes out stays i
 _ENOUGH = 64 << 10  # what a read gives at least, where there is as much: members may be tiny
 # A member gets little to begin with, then more: what it leaves is copied, and members may be tiny.
 _FIRST_STEP = 4 << 10
+_ROOM = 16  # for what comes out, times that: ISA-L allocates all of it
 _NOTHING = memoryview(b"")
 
 
@@ -294,7 +295,6 @@ class _Members:
             self._errors = (lzma.LZMAError, *self._errors)
 
     def decode(self, size: int) -> bytes:
-        size = min(size, self._most)
         while True:
             if self._inflater is None:
                 if not self._next_member():
@@ -303,13 +303,13 @@ class _Members:
                 self._inflater = _inflater(self._kind)
                 self._drained = True
                 self._step = _FIRST_STEP
-            chunk = _NOTHING
+            chunk, room = _NOTHING, min(size, self._most, _ROOM * self._step)
             if self._drained:
                 chunk = self._source.next()[: self._step]
                 self._source.take(len(chunk))
                 self._step = min(2 * self._step, _INPUT)
             try:
-                data = self._inflater.decompress(chunk, size)
+                data = self._inflater.decompress(chunk, room)
             except self._errors as error:
                 raise self._refusal(error) from None
             if self._inflater.eof:
@@ -318,7 +318,7 @@ class _Members:
             elif not chunk and self._drained and not data:
                 raise self._truncated()
             else:
-                self._drained = len(data) < size
+                self._drained = len(data) < room
             if data:
                 self._pieces.output += len(data)
                 return data

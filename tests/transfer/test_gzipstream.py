@@ -326,6 +326,22 @@ def test_a_bomb_is_refused_before_it_is_unpacked(
     assert "exceeds the limit of" in str(outcome(library, bomb))
 
 
+def test_room_for_what_comes_out_grows_with_the_member(monkeypatch: pytest.MonkeyPatch) -> None:
+    rooms: list[int] = []
+
+    class Noted(ZlibInflater):
+        def decompress(self, data: bytes | memoryview, max_length: int, /) -> bytes:
+            rooms.append(max_length)
+            return super().decompress(data, max_length)
+
+    monkeypatch.setattr(gzipstream, "_chosen", Noted)
+    small, large = member(b"small"), member(noise(600_000))
+
+    assert len(open_uncompressed(io.BytesIO(small * 3 + large + small)).read()) == 600_020
+    assert [room >> 10 for room in (*rooms[:4], rooms[-1])] == [64, 128, 64, 64, 64]
+    assert max(rooms) == 256 << 10
+
+
 def test_isal_is_used_where_it_is_installed_and_zlib_where_it_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
