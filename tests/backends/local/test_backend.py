@@ -7,7 +7,6 @@ import pickle
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -31,7 +30,7 @@ def backend(tmp_path: Path) -> Iterator[LocalBackend]:
 def test_what_is_used_and_free_is_as_df_counts_it(
     backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    status = SimpleNamespace(f_frsize=512, f_bsize=4096, f_blocks=1000, f_bfree=300, f_bavail=250)
+    status = os.statvfs_result((4096, 512, 1000, 300, 250, 0, 0, 0, 0, 255))
     monkeypatch.setattr(os, "statvfs", lambda path: status if path == backend.where else None)
 
     space = backend.space()

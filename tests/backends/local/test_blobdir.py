@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
+from operator import length_hint
 from pathlib import Path
 from typing import Any
 
@@ -297,7 +298,7 @@ def test_many_go_side_by_side_where_the_disk_makes_each_wait(
     sides: list[int] = []
 
     def side_by_side(work: Callable[[Iterator[str]], None], names: Iterator[str]) -> None:
-        sides.append(names.__length_hint__())  # type: ignore[attr-defined]
+        sides.append(length_hint(names))
         work(names)
 
     monkeypatch.setattr("casstore.files.parallel.side_by_side", side_by_side)
@@ -314,7 +315,7 @@ def test_how_the_disk_is_is_remembered(
     sides: list[int] = []
 
     def side_by_side(work: Callable[[Iterator[str]], None], names: Iterator[str]) -> None:
-        sides.append(names.__length_hint__())  # type: ignore[attr-defined]
+        sides.append(length_hint(names))
         work(names)
 
     monkeypatch.setattr("casstore.files.parallel.side_by_side", side_by_side)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -89,7 +90,9 @@ def spliced(
 
 
 @given(HISTORY)
-def test_it_is_what_makes_the_list_before_the_list_after(history: list[list[tuple]]) -> None:  # type: ignore[type-arg]
+def test_it_is_what_makes_the_list_before_the_list_after(
+    history: list[list[tuple[Any, ...]]],
+) -> None:
     with opened() as index:
         for change in history:
             before = all_of(index)

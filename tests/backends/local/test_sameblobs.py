@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import operator
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -76,3 +78,44 @@ def test_where_nothing_is_strange_no_file_is_looked_at(
 
     monkeypatch.setattr(os, "lstat", refuse)
     assert list(blobs.strangers(DIGESTS)) == []
+
+
+@pytest.mark.parametrize(
+    ("few", "known", "steps"),
+    [
+        (1000, DIGESTS, ["listdir", "xor"]),
+        (1000, DIGESTS[1:], ["listdir"]),
+        (1000, [*DIGESTS[1:], b"\7" * 32], ["listdir", "xor"]),
+        (len(DIGESTS), DIGESTS, ["listdir", "xor"]),
+        (len(DIGESTS) - 1, DIGESTS, ["scandir", "xor"]),
+        (0, DIGESTS[1:], ["scandir", "xor", "listdir"]),
+    ],
+    ids=["few", "few, another count", "few, others", "just few", "many", "many, others"],
+)
+def test_no_more_is_read_than_the_answer_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int, known: list[bytes], steps: list[str]
+) -> None:
+    blobs = BlobDirectory(str(tmp_path))
+    os.makedirs(blobs.directory)
+    for one in DIGESTS:
+        Path(blobs.directory, one.hex()).touch()
+    taken: list[str] = []
+
+    def noted(what: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: object) -> Any:
+            taken.append(what)
+            return function(*arguments)
+
+        return call
+
+    monkeypatch.setattr(blobs_, "_FEW", few)
+    monkeypatch.setattr(os, "listdir", noted("listdir", os.listdir))
+    monkeypatch.setattr(os, "scandir", noted("scandir", os.scandir))
+    monkeypatch.setattr(
+        "casstore.backends.local.sameblobs.xor_of_digests", noted("xor", xor_of_digests)
+    )
+
+    found = [file.name for file in blobs.strangers(known)]
+
+    assert taken == steps
+    assert found == sorted({one.hex() for one in DIGESTS} - {one.hex() for one in known})
