@@ -48,6 +48,7 @@ MAX_PADDING = 64 << 20  # zeros behind compressed data
 _INPUT = 128 << 10
 _OUTPUT = 1 << 20
 _GZIP_OUTPUT = 256 << 10  # ISA-L is a tenth faster where what comes out stays in the core's cache
+_FEW = 16 << 10  # bytes that are worth to be joined with others
 _ENOUGH = 64 << 10  # what a read gives at least, where there is as much: members may be tiny
 # A member gets little to begin with, then more: what it leaves is copied, and members may be tiny.
 _FIRST_STEP = 4 << 10
@@ -232,8 +233,12 @@ class _Decompressed(io.RawIOBase):
         while piece := self._next():
             parts.append(piece)
             size += len(piece)
-            if size >= _ENOUGH:
-                yield parts[0] if len(parts) == 1 else b"".join(parts)
+            if size >= _FEW:
+                if len(parts) > 1 and len(piece) >= _FEW:
+                    yield b"".join(parts[:-1])
+                    yield piece
+                else:
+                    yield b"".join(parts)
                 parts, size = [], 0
         if parts:
             yield b"".join(parts)

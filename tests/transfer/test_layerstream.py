@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from casstore.errors import Refused
 from casstore.transfer import layerstream, outputlimit
-from casstore.transfer.layerstream import compression_of, open_uncompressed
+from casstore.transfer.layerstream import compression_of, open_uncompressed, plain_pieces
 from casstore.transfer.outputlimit import layer_limit
 from tests.transfer.noise import noise
 from tests.transfer.streams import Pipe
@@ -95,6 +95,42 @@ def test_a_member_behind_one_of_much_output_begins_where_it_should() -> None:
     zeros, rest = bytes(32 << 20), noise(300_000)
 
     assert plain(gzip.compress(zeros) + gzip.compress(rest)) == zeros + rest
+
+
+@every_kind
+def test_pieces_are_not_empty_and_small_ones_come_together(kind: str) -> None:
+    parts = [b"x" * 10] * 50 + [noise(100_000)] + [b"y" * 5] * 20
+    data = b"".join(COMPRESSORS[kind](part) for part in parts)
+
+    pieces = list(plain_pieces(io.BytesIO(data)))
+
+    assert b"".join(pieces) == b"".join(parts)
+    assert all(pieces) and len(pieces) < 10
+
+
+def test_pieces_of_a_plain_stream_are_what_is_read_of_it() -> None:
+    assert b"".join(plain_pieces(read_alone(TEXT, 1000))) == TEXT
+    assert list(plain_pieces(io.BytesIO(b""))) == []
+
+
+def test_a_large_piece_is_not_copied_to_join_it_with_what_came_before() -> None:
+    large: list[bytes] = []
+
+    class Decoder:
+        """What gives a little, then much."""
+
+        def __init__(self) -> None:
+            self._given = [b"few", noise(100_000), b"more", b""]
+
+        def decode(self, _: int) -> bytes:
+            large.append(self._given.pop(0))
+            return large[-1]
+
+    source = layerstream._Source(io.BytesIO(), b"", padded=False)
+    stream = layerstream._Decompressed(Decoder(), source, 1000, layer_limit(None))
+
+    first, second, third = stream.pieces()
+    assert (first, third) == (b"few", b"more") and second is large[1]
 
 
 @every_kind
