@@ -26,18 +26,22 @@ _NEEDED = "expected a size such as 8GiB or 300GB"
 
 def limit_layers(args: Args, store: Store) -> None:
     """Tell the store what the option says, or else the environment."""
+    size = layer_limit_given(args)
+    if size is not None:
+        store.max_layer_size = size
+
+
+def layer_limit_given(args: Args) -> int | None:
+    """What the option says, or else the environment; None where neither does."""
     from casstore.model.amount import parse_size
 
     given = args.text(MAX_LAYER_SIZE.name)
     text = given if given is not None else os.environ.get(VARIABLE)
     if not text and given is None:
-        return
+        return None
     size = parse_size(text or "")
     if size is not None:
-        store.max_layer_size = size
-    elif given is not None:
+        return size
+    if given is not None:
         raise invalid_value(args.command, MAX_LAYER_SIZE, given, _NEEDED)
-    else:
-        raise WrongUsage(
-            f"invalid value {quote(text or '')} of ${VARIABLE}: {_NEEDED}", args.command
-        )
+    raise WrongUsage(f"invalid value {quote(text or '')} of ${VARIABLE}: {_NEEDED}", args.command)

@@ -26,7 +26,8 @@ from casstore.model.manifest import Manifest, build_manifest, parse_document
 from casstore.model.mediatype import OCI_LAYER, OCI_MANIFEST, is_layer
 from casstore.model.state import LayerRecord
 from casstore.ports.blobs import StoredBlobs
-from casstore.transfer.ocilayout_out import BLOBS, OCI_LAYOUT, index_json
+from casstore.transfer.layoutlist import BLOBS, LAYOUT
+from casstore.transfer.ocilayout_out import index_json
 from casstore.transfer.saved import SavedImage
 from casstore.transfer.tarout import Member
 
@@ -80,7 +81,7 @@ def _layout(
         manifests[digest] = data
         tops.append(image._replace(top=Descriptor(OCI_MANIFEST, digest, len(data))))
     return [
-        Member("oci-layout", OCI_LAYOUT),
+        Member("oci-layout", LAYOUT),
         Member("index.json", index_json(tops)),
         *(Member(f"{BLOBS}/{digest.hex}", data) for digest, data in manifests.items()),
     ]

@@ -60,6 +60,11 @@ class Format(Value):
         words = (word.partition("=") for word in self.told.split())
         return [(name, head) for name, _, head in words]
 
+    @property
+    def is_open(self) -> bool:
+        """Whether its blobs lie each by itself, so that some can be taken out, and others added."""
+        return self.shape == FOLDER and self.holds == MANIFESTS
+
     def reader(self) -> Reader:
         """The module that reads it."""
         return cast("Reader", _module(self.module))

@@ -70,7 +70,7 @@ def arrivals_of(
         stem: what the layout is called.
         notices: gets a line for each name that cannot be used.
     """
-    repository = _repository(stem)
+    repository = repository_of(stem)
     found: list[Arrival] = []
     for entry in entries:
         record = records.get(entry.descriptor)
@@ -100,7 +100,7 @@ def arrivals_of(
     return list(merged.values())
 
 
-def _repository(stem: str | None) -> str | None:
+def repository_of(stem: str | None) -> str | None:
     """The repository that bare tags are tags of, if the layout has a name that can be one."""
     if not stem:
         return None

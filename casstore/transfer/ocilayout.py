@@ -11,25 +11,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from casstore.errors import Refused, quote
-from casstore.model import document
 from casstore.model.descriptor import Descriptor
-from casstore.model.digest import Digest
-from casstore.model.document import MAX_DOCUMENT, MAX_INDEX_JSON, Fields
+from casstore.model.document import MAX_INDEX_JSON
 from casstore.model.imagetree import is_document
 from casstore.model.manifest import INDEX_JSON, OCI_LAYOUT, parse_index_json
 from casstore.model.record import Arrival
-from casstore.model.shape import Keys
 from casstore.transfer import hybrid
 from casstore.transfer.archivedtree import is_in, stage_trees
 from casstore.transfer.dockerarchive import MANIFEST_JSON, read_items, read_manifest_json
+from casstore.transfer.layoutlist import blob_name, check_layout_version
 from casstore.transfer.layoutnames import arrivals_of
 
 if TYPE_CHECKING:
     from casstore.transfer.archive import Archive
     from casstore.transfer.formats import Loading
-
-LAYOUT_VERSION = "1.0.0"
-LAYOUT_FILE = Keys({}, "imageLayoutVersion")
 
 
 def read(archive: Archive, loading: Loading) -> list[Arrival]:
@@ -56,22 +51,6 @@ def read(archive: Archive, loading: Loading) -> list[Arrival]:
     records = stage_trees(tops, archive, loading, lambda blob: blob_name(blob.digest))
     arrivals = arrivals_of(index.manifests, records, archive.stem, loading.notices)
     return hybrid.merged(archive, arrivals, items, intake, loading.compression)
-
-
-def check_layout_version(archive: Archive) -> None:
-    """Refuse a layout of another version than 1.0.0."""
-    data = archive.read(OCI_LAYOUT, MAX_DOCUMENT)
-    fields = Fields(document.read(data, OCI_LAYOUT, LAYOUT_FILE), OCI_LAYOUT)
-    version = fields.text("imageLayoutVersion")
-    if version != LAYOUT_VERSION:
-        raise Refused(
-            f"{OCI_LAYOUT} has the version {quote(version)}, only {LAYOUT_VERSION} is known"
-        )
-
-
-def blob_name(digest: Digest) -> str:
-    """Where a layout has the blob."""
-    return f"blobs/sha256/{digest.hex}"
 
 
 def _has_other(top: Descriptor, archive: Archive, loading: Loading) -> bool:

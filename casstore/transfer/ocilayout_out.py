@@ -15,6 +15,7 @@ from casstore.model import mediatype
 from casstore.model.keys import CONTAINERD_NAME, PARENT, REF_NAME
 from casstore.ports.blobs import StoredBlobs
 from casstore.transfer.directoryfiles import DirectoryFiles
+from casstore.transfer.layoutlist import BLOBS, LAYOUT
 from casstore.transfer.saved import SavedImage
 from casstore.transfer.savedtree import blobs_under
 from casstore.transfer.tarout import Member
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from casstore.progress import Task
 
 
-OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
-BLOBS = "blobs/sha256"
 LAST = "oci-layout"  # it says that a directory is a layout
 
 
@@ -35,7 +34,7 @@ def members(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Member]:
         Damaged: a document is missing or is not its digest.
     """
     return [
-        Member("oci-layout", OCI_LAYOUT),
+        Member("oci-layout", LAYOUT),
         Member("index.json", index_json(images)),
         Member("blobs/"),
         Member(BLOBS + "/"),
@@ -66,7 +65,7 @@ def write(
         for blob in tree:
             out.blob(f"{BLOBS}/{blob.digest.hex}", blob)
         out.file("index.json", index_json(images))
-        out.file("oci-layout", OCI_LAYOUT)
+        out.file("oci-layout", LAYOUT)
 
 
 def index_json(images: Sequence[SavedImage]) -> bytes:

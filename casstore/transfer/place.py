@@ -30,6 +30,12 @@ class Place(Value):
     reference: str  # of an image in a file or directory; empty: the only one
 
     @property
+    def is_layout(self) -> bool:
+        """Whether it is a directory to which blobs can be added one by one."""
+        others = self.transport in (STORE, REGISTRY)
+        return not others and format_of(self.transport).is_open
+
+    @property
     def where(self) -> str:
         """`path` as a string."""
         from casstore.model.arguments import path_of

@@ -55,8 +55,7 @@ def test_no_other_room_imports_a_format_s_own_module() -> None:
         module.path for module in modules() if module.room != "transfer" and module.imports() & own
     }
 
-    # It takes blobs out of a layout one by one, by their digests.
-    assert users == {"backends/local/care/repairsource.py"}
+    assert users == set()
 
 
 def test_names_and_transports_are_of_one_format_each() -> None:

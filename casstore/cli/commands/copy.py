@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 from casstore.cli.commands.load import COMPRESSION
-from casstore.cli.layersize import MAX_LAYER_SIZE, limit_layers
+from casstore.cli.layersize import MAX_LAYER_SIZE, layer_limit_given, limit_layers
 from casstore.cli.options import OF_A_CHANGE, TEXT, Args, Command, Option
 from casstore.cli.prose import filled, listed
 from casstore.cli.registries import PLAIN_HTTP, transport
@@ -12,6 +14,9 @@ from casstore.transfer.formats import FOLDER, FORMATS, IMAGES, MANIFESTS, ONE
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.cli.app import App
+    from casstore.model.digest import Digest
+    from casstore.registry.http import Transport
+    from casstore.transfer.place import Place
 
 _BEHIND = {IMAGES: "[:NAME]", MANIFESTS: "[:REF]", ONE: ""}
 _ALSO = {IMAGES: ", or :@N for the image at position N in it, from 0"}
@@ -27,7 +32,10 @@ _PLACES = filled(
 _WITHOUT = listed([form.transport for form in FORMATS if form.holds == IMAGES])
 _BYTES = filled(
     "Manifests and blobs are copied byte for byte, so that the digest stays; "
-    f"{_WITHOUT} has no place for them. A directory that is written must be empty, or not be there."
+    f"{_WITHOUT} has no place for them. Between registries and layouts each blob goes straight, "
+    "and only where it lacks; its digest and size are verified, what is in a layer is not. To a "
+    "layout that is there an image is added: what others wrote in it stays, and REF moves from "
+    "what had it. Every other directory that is written must be empty, or not be there."
 )
 HELP = Command(
     name="copy",
@@ -49,7 +57,7 @@ HELP = Command(
     most=2,
     exits=(
         (0, "the image is there; its digest is printed"),
-        (1, "it could not be copied; the destination is as it was"),
+        (1, "it could not be copied; what the destination names is as it was"),
         *OF_A_CHANGE,
     ),
     description=f"""\
@@ -63,42 +71,67 @@ HELP = Command(
 def run(args: Args, app: App) -> int:
     """Copy, and print the digest of what was copied."""
     from casstore.store.copies import check_ends
-    from casstore.transfer.place import STORE, parse_place
+    from casstore.transfer.place import REGISTRY, parse_place
 
     source, target = (parse_place(text) for text in args.positional)
     check_ends(source, target)
-    platform, whole = args.text("platform"), args.flag("all")
-    compression = args.text("compression") or ""
-    if whole and platform:
+    if args.flag("all") and args.text("platform"):
         raise args.wrong("platform", "--all copies every platform")
-    with transport(args, app) as via:
-        if target.transport == STORE:
-            limit_layers(args, app.store)
-            digest = app.store.copy_in(
-                source,
-                target.where,
-                platform=platform,
-                whole=whole,
-                compression=compression,
-                via=via,
-            )
-        elif source.transport == STORE:
-            digest = app.store.copy_out(
-                source.where, target, platform=platform, whole=whole, via=via
-            )
-        else:
-            import tempfile
-
-            from casstore.store import Store
-
-            with tempfile.TemporaryDirectory(prefix="casstore-") as folder, Store(folder) as hub:
-                limit_layers(args, hub)
-                hub.copy_in(
-                    source, _HUB, platform=platform, whole=whole, compression=compression, via=via
-                )
-                digest = hub.copy_out(_HUB, target, whole=True, via=via)
+    if REGISTRY in (source.transport, target.transport):
+        with transport(args, app) as via:
+            digest = _copied(args, app, source, target, via)
+    else:
+        digest = _copied(args, app, source, target, None)
     app.out(digest)
     return 0
+
+
+def _copied(args: Args, app: App, source: Place, target: Place, via: Transport | None) -> Digest:
+    from casstore.transfer.place import STORE
+
+    platform, whole = args.text("platform"), args.flag("all")
+    compression = args.text("compression") or ""
+    if target.transport == STORE:
+        limit_layers(args, app.store)
+        return app.store.copy_in(
+            source,
+            target.where,
+            platform=platform,
+            whole=whole,
+            compression=compression,
+            via=via,
+        )
+    if source.transport == STORE:
+        return app.store.copy_out(source.where, target, platform=platform, whole=whole, via=via)
+
+    from casstore.flows.copy import copy_straight
+    from casstore.model.platform import of_machine, parse_platform
+    from casstore.transfer.compress import parse_compression
+
+    # A mistake in an option is one wherever the copy goes.
+    parse_compression(compression)
+    layer_limit_given(args)
+    wanted = parse_platform(platform) if platform else of_machine(os.uname().machine)
+    straight = copy_straight(source, target, via, None if whole else wanted)
+    return straight or _through_a_store(args, source, target, via)
+
+
+def _through_a_store(args: Args, source: Place, target: Place, via: Transport | None) -> Digest:
+    import tempfile
+
+    from casstore.store import Store
+
+    with tempfile.TemporaryDirectory(prefix="casstore-") as folder, Store(folder) as hub:
+        limit_layers(args, hub)
+        hub.copy_in(
+            source,
+            _HUB,
+            platform=args.text("platform"),
+            whole=args.flag("all"),
+            compression=args.text("compression") or "",
+            via=via,
+        )
+        return hub.copy_out(_HUB, target, whole=True, via=via)
 
 
 _HUB = "copied:latest"

@@ -30,7 +30,7 @@ from casstore.model.manifest import Index, parse_document
 from casstore.transfer.archive import open_archive
 from casstore.transfer.compress import parse_compression
 from casstore.transfer.formats import MANIFESTS
-from casstore.transfer.ocilayout import blob_name
+from casstore.transfer.layoutlist import blob_name
 from casstore.transfer.source import fitting, read_images
 
 if TYPE_CHECKING:
