@@ -61,8 +61,10 @@ class Bench:
     def both(self, name: str) -> list[Casstore]:
         """Casstore, and as it was before where that is asked for; each with a store of its own."""
         revision, python = self.before
+        if not python:
+            return [self.casstore(name)]
         earlier = Casstore(python, self.folder / f"store-{name}-before", f"casstore {revision}")
-        return [self.casstore(name), *([earlier] if python else [])]
+        return [self.casstore(name), earlier]
 
     def all(self, name: str) -> list[Tool]:
         """Casstore and the peers."""
