@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Pull and push against docker-registry on this machine, beside skopeo, podman and docker.
+"""Pull, push and copy against docker-registry on this machine, beside skopeo, podman and docker.
 
 All pull the same gzip layers. skopeo stores the blobs as they come; casstore also decompresses each
-layer, to hold it against its diff ID; podman and docker unpack it into files.
+layer, to hold it against its diff ID; podman and docker unpack it into files. A copy of either
+decompresses nothing, but skopeo 1.9 does what it takes from a layout.
 
     tools/benchmarks/registry.py [MEGABYTES [RUNS]]     run by itself, with this interpreter
 """
@@ -38,21 +39,25 @@ http: {{addr: "127.0.0.1:{port}"}}
 
 
 def registry(bench: Bench) -> Iterator[Row]:
-    """Pull of real files, again, and of 100 layers; push. Nothing where there is no registry."""
+    """Pull of real files, again, and of 100 layers; push; copies. Nothing without a registry."""
     program = shutil.which("docker-registry")
     if program is None:
         return
     folder = bench.folder / "registry"
-    process, host = _started(program, folder)
+    other = bench.folder / "registry-2"
+    running = [_started(program, one) for one in (folder, other)]
+    (_, host), (_, second) = running
     try:
-        yield from _rows(bench, folder, host)
+        yield from _rows(bench, folder, host, second)
     finally:
-        process.kill()
-        process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+        for process, _ in running:
+            process.kill()
+            process.wait()
+        for one in folder, other:
+            shutil.rmtree(one, ignore_errors=True)
 
 
-def _rows(bench: Bench, folder: Path, host: str) -> Iterator[Row]:
+def _rows(bench: Bench, folder: Path, host: str, second: str) -> Iterator[Row]:
     source = bench.casstore("registry-source")
     deep = bench.archive("deep", archives.deep)
     for archive, name in (bench.real(), "real"), (deep, "deep"):
@@ -70,6 +75,9 @@ def _rows(bench: Bench, folder: Path, host: str) -> Iterator[Row]:
     ]
     yield from compare("pull of the same again", again, bench.runs)
     yield from compare("pull of 100 layers", _pulls(bench, host, "deep"), bench.long_runs)
+    push = Contender("casstore", source.words("push", "-q", f"{host}/bench/deep:1"), os.sync)
+    yield from compare("push of 100 layers again", [push], bench.runs)
+    yield from _copies(bench, source, host, second)
     yield from compare("push", _pushes(bench, source, host), bench.long_runs)
     for tool in (source, *tools):
         tool.reset()
@@ -102,6 +110,45 @@ def _pulls(bench: Bench, host: str, name: str) -> list[Contender]:
                  f"docker://{host}/bench/{name}:1", f"oci:{layout}:1"]  # fmt: skip
         contenders.append(Contender("skopeo to oci", words, clean))
     return contenders
+
+
+def _copies(bench: Bench, source: Tool, host: str, second: str) -> Iterator[Row]:
+    """100 layers between registries and layouts, and each the same again."""
+    image, layout = f"docker://{host}/bench/deep:1", bench.folder / "copy-source"
+    run(_copy(source, image, f"oci:{layout}:1"))
+    for way, origin, target in (
+        ("a registry to a layout", image, "oci:{out}:1"),
+        ("a layout to a layout", f"oci:{layout}:1", "oci:{out}:1"),
+        ("a layout to a registry", f"oci:{layout}:1", f"docker://{second}/{{who}}/deep:1"),
+        ("a registry to a registry", image, f"docker://{second}/{{who}}/deep:1"),
+    ):
+        fresh, again = [], []
+        for who in ("casstore", "skopeo"):
+            if who != "casstore" and who not in bench.programs:
+                continue
+            out = bench.folder / f"copied-{who}"
+            words = _copy(source if who == "casstore" else None, origin, target.format(
+                out=out, who=who))  # fmt: skip
+            repositories = "registry-2/storage/docker/registry/v2/repositories"
+
+            def clean(ways: tuple[Path, ...] = (out, bench.folder / repositories / who)) -> None:
+                for one in ways:
+                    shutil.rmtree(one, ignore_errors=True)
+                os.sync()
+
+            fresh.append(Contender(who, words, clean))
+            again.append(Contender(who, words, os.sync))
+        yield from compare(f"copy of 100 layers from {way}", fresh, bench.long_runs)
+        yield from compare(f"copy from {way} again", again, bench.runs)
+    shutil.rmtree(layout, ignore_errors=True)
+
+
+def _copy(casstore: Tool | None, origin: str, target: str) -> list[str]:
+    """The command of casstore, or else of skopeo."""
+    if casstore is not None:
+        return casstore.words("copy", origin, target)
+    return ["skopeo", "copy", "-q", "--insecure-policy", "--src-tls-verify=false",
+            "--dest-tls-verify=false", origin, target]  # fmt: skip
 
 
 def _pushes(bench: Bench, source: Tool, host: str) -> list[Contender]:
