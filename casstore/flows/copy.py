@@ -71,8 +71,6 @@ def copy_straight(
 def _to_registry(
     source: Place, name: Name, transport: Transport, platform: Platform | None
 ) -> Digest | None:
-    from casstore.registry.send import Bundle, send
-
     origin = _origin(source, transport)
     if origin is None:
         return None
@@ -80,6 +78,8 @@ def _to_registry(
     remote, tag = _repository(name, transport), name.reference.tag or ""
     if remote.names(tag, top):
         return top.digest
+    from casstore.registry.send import Bundle, send  # brings threads: not for a copy of nothing
+
     tree = CopiedTree(top, origin)
     _note_platform(tree, origin, platform)
     elsewhere: dict[Digest, str] = {}

@@ -11,9 +11,6 @@ writes them for cosign.
 from __future__ import annotations
 
 import binascii
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 from casstore.errors import Refused
 from casstore.model import mediatype
@@ -22,6 +19,11 @@ from casstore.model.digest import Digest, sha256
 from casstore.model.manifest import Entry, Manifest, parse_manifest
 from casstore.model.reference import Reference, subject_of
 from casstore.startup.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 SIGNATURE = "dev.cosignproject.cosign/signature"  # annotation: base64
 REFERRER_TYPE = "application/vnd.dev.cosign.artifact.sig.v1+json"
@@ -133,6 +135,8 @@ def _growing(data: bytes) -> dict[str, Any] | None:
     kinds = {entry.descriptor.media_type for entry in manifest.layers}
     if manifest.subject is not None or not kinds <= {SIMPLE_SIGNING, ENVELOPE}:
         return None
+    import json
+
     document: dict[str, Any] = json.loads(data)
     return document
 
@@ -149,6 +153,8 @@ def base64_of(data: bytes) -> str:
 
 def go_json(value: object) -> bytes:
     """JSON as Go's json.Marshal writes it, for what is ordered already."""
+    import json
+
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
