@@ -20,8 +20,9 @@ def main() -> NoReturn:
     """Run the command line and leave the process.
 
     It leaves by `os._exit`: everything is flushed and durable by then, and taking the interpreter
-    down would cost a millisecond or two more. The store is closed before: `run` has dropped it, so
-    SQLite has brought its log back into casstore.db, which a read-only copy can be read from.
+    down would cost a millisecond or two more. The store is not closed either, so that SQLite's log
+    stays for the next command: to bring it back into casstore.db, remove it and make it again would
+    be four waits for the disk (FORMAT.md, "The log").
 
     A request to end (SIGINT, SIGTERM, SIGHUP) is an exception, so that what was begun is taken back
     and its temporary files are removed, also beside the output of a save.
@@ -34,7 +35,7 @@ def main() -> NoReturn:
         install_finder()
         from casstore.cli.main import main as run
 
-        status = run(sys.argv[1:])
+        status = run(sys.argv[1:], ends=True)
         _ignore_signals()
     except KeyboardInterrupt as end:  # while the modules were loading
         status = 128 + (end.args[0] if end.args else _signal.SIGINT)

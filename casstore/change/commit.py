@@ -4,12 +4,15 @@
     1 stage and flush, no lock                 1 take the lock, plan
     2 take the lock, rename to digests         2 one durable transaction  == no way back
     3 one durable transaction  == committed    3 publish index.json
-    4 publish index.json                       4 unlink the doomed blobs
+    4 publish index.json                       4 unlink the doomed blobs, and forget them
 
 A stop before the transaction leaves the state before, and files that nobody names. A stop after it
 leaves the state after, and work that the next change finishes before its own: doomed files are
 unlinked, a stale index.json is written, staging of dead processes is removed. A blob is unlinked
 only when neither the database nor a durable index.json names it.
+
+That index.json has its new name is flushed before anything is unlinked, or else when the lock is
+free again: nobody who takes the lock relies on it.
 
 A store can be set to publish on demand. Step 3 and 4 then withdraw index.json, unless it is
 withdrawn already: it names nothing, so it names nothing that is gone.
@@ -42,7 +45,6 @@ if TYPE_CHECKING:
 # What is left is for the next; who made it comes back for it, in turns (store/session.py).
 UNLINKING = 0.25
 AT_ONCE = 20_000  # blobs that are looked up at a time to be unlinked: 0.25 s of a quick disk
-MANY = 10_000  # blobs that would cost the next change too much to look for again
 
 
 class LeasedMeanwhile(Conflict):
@@ -57,8 +59,17 @@ class Change:
     gc takes the rest.
     """
 
-    def __init__(self, backend: Backend, lock: WritersLock, now: int) -> None:
-        """`lock` is held; leaving the context releases it. `now` is in nanoseconds."""
+    def __init__(
+        self, backend: Backend, lock: WritersLock, now: int, late: list[str] | None = None
+    ) -> None:
+        """Begin a change.
+
+        Args:
+            backend: of the store.
+            lock: held; leaving the context releases it.
+            now: in nanoseconds.
+            late: gets what goes wrong after the lock was released, which is not in `warnings`.
+        """
         self._backend = backend
         # Made, and so imported, now: with no descriptor left an import fails, and after the commit
         # nothing must.
@@ -70,6 +81,8 @@ class Change:
         self._committed = False
         self._ingest: Ingest | None = None  # whose blobs have their names already
         self._on_demand = False
+        self._unflushed = False  # index.json has its name, which a power cut may still take
+        self._late = late if late is not None else []
         self.warnings: list[str] = []
         self.is_unfinished = False  # after the commit: there are doomed blobs still
 
@@ -118,6 +131,18 @@ class Change:
         finally:
             self._reserve.restore()
             self._lock.release()
+        try:
+            self._flush()
+        except OSError as error:
+            text = str(durable.storage_error(error, "cannot make index.json durable"))
+            self._late.append(f"{text}; the next change will")
+            warn(self._late[-1:])
+
+    def _flush(self) -> None:
+        """Make durable that index.json is published."""
+        unflushed, self._unflushed = self._unflushed, False
+        if unflushed:
+            self._published.flush()
 
     def _take_back(self) -> None:
         """Remove the blobs that got their names for nothing: a full disk needs the space."""
@@ -134,6 +159,8 @@ class Change:
         generation = self.index.meta(GENERATION)
         self._on_demand = self.index.meta(SETTING + PUBLISH) == ON_DEMAND
         stale = self._published.generation() != generation
+        if stale and self._on_demand:
+            stale = not self._published.is_withdrawn()
         doomed = self.index.has_doomed()
         if stale or doomed:
             # Who committed it may have died before it was on the disk: nothing follows from a
@@ -143,6 +170,7 @@ class Change:
             # First of all: until it is published anew, index.json may name doomed blobs.
             self._publish((), (), generation)
         if doomed:
+            self._flush()
             gone, _ = self._unlink_some()
             self.index.forget_doomed(gone[-1])
         self._backend.clear_leftovers()
@@ -155,6 +183,7 @@ class Change:
     def _publish(self, edits: Edits, added: Sequence[Published], generation: int) -> None:
         """Bring index.json from the generation before to this one."""
         published, reserve = self._published, self._reserve
+        self._unflushed = not self._on_demand
         try:
             if self._on_demand:
                 published.withdraw()
@@ -177,6 +206,7 @@ class Change:
         generation = self.index.meta(GENERATION)
         if anew or self._published.generation() != generation:
             self._published.write(self.index.all_published(), generation)
+            self._published.flush()
         if self.index.meta(SETTING + PUBLISH) != ON_DEMAND:
             self._published.forget_last()
 
@@ -205,14 +235,17 @@ class Change:
                 self._publish(edits, added, generation)
                 if self._on_demand:
                     self._published.note(generation)
-            doing = "remove the blobs that nothing needs any more"
-            gone, self.is_unfinished = self._unlink_some() if doomed else ((), False)
+            gone: Sequence[Digest] = ()
+            if doomed:
+                self._flush()
+                doing = "remove the blobs that nothing needs any more"
+                gone, self.is_unfinished = self._unlink_some()
         except OSError as error:
             self._leave_to_next(durable.storage_error(error, f"cannot {doing}"))
         except CasstoreError as error:
             self._leave_to_next(StorageError(f"cannot {doing}: {error}"))
         else:
-            if self.is_unfinished or (len(gone) >= MANY and not self.warnings):
+            if gone and (self.is_unfinished or not self.warnings):
                 self._forget_doomed(gone[-1])
 
     def _look_at_leases(self) -> None:
@@ -239,10 +272,11 @@ class Change:
         self.warnings.append(f"{error}; the next change will")
 
     def _forget_doomed(self, last: Digest) -> None:
-        """Do what else the next change does: so many would cost it too much to look for again."""
+        """Do what else the next change does, which would flush first what is flushed already.
+
+        It need not last: what is forgotten in vain is looked for again.
+        """
         try:
-            self.index.begin()
-            self.index.forget_doomed(last)
-            self.index.commit()
+            self.index.forget_unlinked(last)
         except CasstoreError:
             self.index.rollback()

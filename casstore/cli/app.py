@@ -59,9 +59,13 @@ class App:
             self._store = store_of(session, Store)
         return self._store
 
-    def close(self) -> None:
-        """Close the store, if a command has used it."""
-        if self._store is not None:
+    def close(self, *, leave: bool) -> None:
+        """Close the store, if a command has used it; or leave it to the end of the process."""
+        if self._store is None:
+            return
+        if leave:
+            self._store.session.leave()
+        else:
             self._store.close()
 
     def tell(self) -> None:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from casstore.cli.options import Args
     from casstore.store import Store
 
+    OpenStore = Callable[[str, float], Store]
+
 INTERNAL_ERROR = 70
 SIGNALLED = 128
 INTERRUPTED = SIGNALLED + 2
@@ -155,11 +157,14 @@ GLOBAL = Command(
 )
 
 
-def main(words: Sequence[str], open_store: Callable[[str, float], Store] | None = None) -> int:
-    """Run one command and return its exit status. All output is flushed."""
+def main(words: Sequence[str], open_store: OpenStore | None = None, *, ends: bool = False) -> int:
+    """Run one command and return its exit status. All output is flushed.
+
+    `ends`: so does the process after this, by `os._exit`, and the store is left to that.
+    """
     _prepare_streams()
     try:
-        status = _run(words, open_store)
+        status = _run(words, open_store, ends=ends)
         sys.stdout.flush()
     except WrongUsage as error:
         for line in error.lines():
@@ -232,7 +237,7 @@ def global_help() -> str:
     return "\n".join(lines)
 
 
-def _run(words: Sequence[str], open_store: Callable[[str, float], Store] | None) -> int:
+def _run(words: Sequence[str], open_store: OpenStore | None, *, ends: bool) -> int:
     options = parse(GLOBAL, words)
     if options is None:
         sys.stdout.write(global_help() + "\n")
@@ -253,13 +258,19 @@ def _run(words: Sequence[str], open_store: Callable[[str, float], Store] | None)
     app.command = name
     module = load_command(name)
     subcommands = getattr(module, "SUBCOMMANDS", None)
+    done = False
     try:
         if subcommands is not None:
-            return _run_subcommand(module.HELP, subcommands, rest, app)
-        return _run_command(module.HELP, module.run, rest, app)
+            status = _run_subcommand(module.HELP, subcommands, rest, app)
+        else:
+            status = _run_command(module.HELP, module.run, rest, app)
+        done = True
     finally:
         app.tell()
-        app.close()  # not by its finalizer, which would swallow an interruption
+        # Not by its finalizer, which would swallow an interruption. One that failed has perhaps
+        # written much into SQLite's log for nothing, on a full disk: that goes when it is closed.
+        app.close(leave=done and ends)
+    return status
 
 
 def _run_command(

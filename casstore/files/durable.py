@@ -128,6 +128,11 @@ def _sync_each(descriptors: Iterable[int], failed: list[OSError]) -> None:
         failed.append(error)
 
 
+def sync_data(descriptor: int) -> None:
+    """Make the content of an open file durable, and of what is told of it only its size."""
+    os.fdatasync(descriptor)
+
+
 def sync_tree(root: str) -> None:
     """Make a directory, its name, and all files and directories below it durable."""
     for folder, _, files in os.walk(root):
@@ -146,13 +151,18 @@ def publish(moves: Iterable[tuple[str, str]], directory: str) -> None:
         sync_directory(directory)
 
 
-def replace_file(target: str, staging: str, mode: int = 0o644) -> _Replacement:
+def replace_file(
+    target: str, staging: str, mode: int = 0o644, *, named: bool = True
+) -> _Replacement:
     """Write a new version of `target`: use as a context manager that yields a binary file.
 
     The content is written to `staging` (same file system), flushed, renamed over `target`, and
     the directory flushed; on an exception the staging file is removed and `target` is untouched.
+
+    Without `named` the directory is left to the caller to flush: until then a power cut may bring
+    the old version back.
     """
-    return _Replacement(target, staging, mode)
+    return _Replacement(target, staging, mode, named=named)
 
 
 def replace_output(target: str, mode: int = 0o644) -> _Replacement:
@@ -166,8 +176,8 @@ def replace_output(target: str, mode: int = 0o644) -> _Replacement:
 
 
 class _Replacement:
-    def __init__(self, target: str, staging: str, mode: int) -> None:
-        self._target, self._staging = target, staging
+    def __init__(self, target: str, staging: str, mode: int, *, named: bool = True) -> None:
+        self._target, self._staging, self._flush_name = target, staging, named
         descriptor = self._open(mode)
         self.file = open(descriptor, "w+b")  # noqa: SIM115 - its life is that of this object
         share_with_group(descriptor, target)
@@ -190,7 +200,8 @@ class _Replacement:
                 self.file.flush()
                 os.fsync(self.file.fileno())
                 self._install()
-                sync_directory(os.path.dirname(self._target) or ".")
+                if self._flush_name:
+                    sync_directory(os.path.dirname(self._target) or ".")
                 return
         except BaseException:  # an interruption too
             self._abandon()
@@ -364,15 +375,6 @@ def share(source: str, target: str) -> bool:
     return True
 
 
-def copy_file(source: str, target: str) -> None:
-    """Copy the bytes of `source` into a new file (a reflink where the file system can)."""
-    with open(source, "rb") as from_file, open(target, "xb") as to_file:
-        if _reflink(to_file.fileno(), from_file.fileno()):
-            return
-        while piece := from_file.read(_COPY):
-            to_file.write(piece)
-
-
 def copy_part(source: int, start: int, stop: int, target: BinaryIO) -> None:
     """Append bytes `start` to `stop` of the descriptor `source` to `target`.
 
@@ -387,14 +389,3 @@ def copy_part(source: int, start: int, stop: int, target: BinaryIO) -> None:
             raise OSError(errno.EIO, "the file has become shorter")
         target.write(buffer[:count])
         start += count
-
-
-def _reflink(target: int, source: int) -> bool:
-    import fcntl
-
-    ficlone = 0x40049409  # linux/fs.h FICLONE
-    try:
-        fcntl.ioctl(target, ficlone, source)
-    except OSError:
-        return False
-    return True

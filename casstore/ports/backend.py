@@ -113,7 +113,10 @@ class Backend(Protocol):
         """Let the next look be of the store itself, where the last was of a copy."""
 
     def make_durable(self) -> None:
-        """Make durable what others have committed and this process sees; the lock is held."""
+        """Make durable what others have committed and published, and this process sees.
+
+        The lock is held.
+        """
 
     def clear_leftovers(self) -> None:
         """Remove the staging of processes that ended, if there is any; the lock is held."""
@@ -127,6 +130,12 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Close what is open, with the views in use; the backend can be used again."""
+
+    def leave(self) -> None:
+        """Before the process ends: leave what is open to its end, where that is cheaper.
+
+        What is committed is durable. The backend can be used again.
+        """
 
     def another(self) -> Self:
         """The same store for another thread, which opens it for itself."""

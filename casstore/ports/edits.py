@@ -73,6 +73,9 @@ class Edits(View, Protocol):
     def rollback(self) -> None:
         """Undo everything since `begin`."""
 
+    def forget_unlinked(self, last: Digest) -> None:
+        """`forget_doomed` in a transaction of its own, which a power cut may take back."""
+
     # Images and names
 
     def admit(self, image: ImageRecord) -> None:

@@ -41,8 +41,11 @@ class PublishedIndex(Protocol):
     def forget_last(self) -> None:
         """Remove what `withdraw` kept."""
 
+    def flush(self) -> None:
+        """Make what was published last durable. No lock is needed."""
+
     def write(self, rows: Iterable[Published], generation: int) -> None:
-        """Publish a whole new version; durable on return."""
+        """Publish a whole new version; until `flush` a power cut may bring the old one back."""
 
     def splice(
         self,
@@ -50,7 +53,7 @@ class PublishedIndex(Protocol):
         added: Sequence[Published],
         generation: int,
     ) -> bool:
-        """Publish a version that differs by a few records; durable on return.
+        """Publish a version that differs by a few records; as `write`.
 
         Args:
             edits: each old record with the one to put in its place, or None to cut it.

@@ -105,6 +105,10 @@ class Session:
         """Close what is open; the session can be used again."""
         self.backend.close()
 
+    def leave(self) -> None:
+        """As `close`, before the process ends by `os._exit`: what that does is left to it."""
+        self.backend.leave()
+
     def notice(self, texts: Sequence[str]) -> None:
         """Note what the user should know, and log it."""
         self.notices += texts
@@ -128,7 +132,7 @@ class Session:
         lock = self.locked()
         try:
             self.notice(self.backend.prepare(create=create))
-            return Change(self.backend, lock, current_time())
+            return Change(self.backend, lock, current_time(), self.notices)
         except BaseException:
             lock.release()
             raise

@@ -152,6 +152,9 @@ class RecordedList(NothingPublished):
             self._of.shown = generation
         return self._of.fits
 
+    def flush(self) -> None:
+        self._of.do("flush")
+
     def write(self, rows: Iterable[Published], generation: int) -> None:
         self._of.do(f"write {generation}")
         self._of.shown = generation

@@ -14,7 +14,7 @@ from casstore.model.digest import sha256
 from casstore.model.keys import GENERATION, ON_DEMAND, PUBLISH, SETTING
 from casstore.model.lease import HardLease
 from casstore.model.published import Published
-from tests.change.doubles import Brought, Edited, Recorded, change_of
+from tests.change.doubles import Brought, Edited, Recorded, RecordedLock, change_of
 
 IMAGE, OTHER = sha256(b"image"), sha256(b"other")
 BLOBS = [sha256(bytes([n])) for n in range(3)]
@@ -25,6 +25,7 @@ EDITS: Edited = ([(ENTRY, None)], [ENTRY])
 FULL = OSError(errno.ENOSPC, "full")
 BEGUN = ["begin", "clear_leftovers"]
 ENDED = ["restore", "release"]
+FORGOTTEN = ["begin", "forget", "commit"]
 
 
 @pytest.fixture
@@ -46,14 +47,14 @@ def test_an_addition_is_committed_and_then_published(backend: Recorded) -> None:
     backend.edited = ADDED
     committed(backend)
 
-    assert backend.happened == [*BEGUN, "commit", "splice 8", *ENDED]
+    assert backend.happened == [*BEGUN, "commit", "splice 8", *ENDED, "flush"]
 
 
 def test_what_only_cuts_from_the_list_is_published_in_place_too(backend: Recorded) -> None:
     backend.edited = CUT
     committed(backend)
 
-    assert backend.happened == [*BEGUN, "shut", "commit", "open", "splice 8", *ENDED]
+    assert backend.happened == [*BEGUN, "shut", "commit", "open", "splice 8", *ENDED, "flush"]
 
 
 def test_a_removal_is_committed_behind_a_shut_door_published_and_unlinked(
@@ -64,7 +65,9 @@ def test_a_removal_is_committed_behind_a_shut_door_published_and_unlinked(
         backend.doomed_blobs = list(BLOBS)
         change.commit()
 
-    assert backend.happened == [*BEGUN, "shut", "commit", "open", "splice 8", "unlink 3", *ENDED]
+    assert backend.happened == [
+        *BEGUN, "shut", "commit", "open", "splice 8", "flush", "unlink 3", *FORGOTTEN, *ENDED,
+    ]  # fmt: skip
     assert not change.is_unfinished
 
 
@@ -73,7 +76,9 @@ def test_what_dooms_blobs_and_shows_nowhere_is_not_published(backend: Recorded) 
         backend.doomed_blobs = list(BLOBS)
         change.commit()
 
-    assert backend.happened == [*BEGUN, "shut", "commit", "open", "unlink 3", *ENDED]
+    assert backend.happened == [
+        *BEGUN, "shut", "commit", "open", "unlink 3", *FORGOTTEN, *ENDED,
+    ]  # fmt: skip
 
 
 def test_a_change_that_shows_nowhere_keeps_the_generation(backend: Recorded) -> None:
@@ -97,7 +102,7 @@ def test_where_it_cannot_be_changed_in_place_the_list_is_written_whole(
     backend.edited, backend.fits = edited, fits
     committed(backend)
 
-    assert backend.happened == [*BEGUN, "shut", "commit", "open", "write 8", *ENDED]
+    assert backend.happened == [*BEGUN, "shut", "commit", "open", "write 8", *ENDED, "flush"]
 
 
 def test_a_store_that_publishes_on_demand_withdraws_its_list_and_notes_the_generation(
@@ -128,7 +133,7 @@ def test_a_list_that_is_behind_is_written_first_of_all(backend: Recorded) -> Non
     committed(backend)
 
     assert backend.happened == [
-        "begin", "make_durable", "write 7", "clear_leftovers", "commit", *ENDED,
+        "begin", "make_durable", "write 7", "clear_leftovers", "commit", *ENDED, "flush",
     ]  # fmt: skip
 
 
@@ -139,7 +144,9 @@ def test_blobs_that_a_change_has_left_are_unlinked_after_the_list_is_right(
     backend.doomed_blobs = list(BLOBS)
     committed(backend)
 
-    assert backend.happened[:5] == ["begin", "make_durable", "write 7", "unlink 3", "forget"]
+    assert backend.happened[:6] == [
+        "begin", "make_durable", "write 7", "flush", "unlink 3", "forget",
+    ]  # fmt: skip
 
 
 def test_blobs_are_unlinked_where_the_list_is_right_already(backend: Recorded) -> None:
@@ -183,7 +190,8 @@ def test_a_change_that_cannot_begin_gives_the_lock_back(backend: Recorded, actio
     with pytest.raises(Damaged), change_of(backend):
         pass
 
-    assert backend.happened[-1] == "release"
+    assert backend.happened[-1] == ("flush" if action == "clear_leftovers" else "release")
+    assert "release" in backend.happened[-2:]
     assert ("rollback" in backend.happened) is (action != "hard_leases")
 
 
@@ -310,7 +318,7 @@ def test_a_full_disk_gives_up_the_reserve_and_writes_the_list_again(backend: Rec
     backend.fails["splice"] = FULL
 
     assert committed(backend).warnings == []
-    assert backend.happened[-5:] == ["splice 8", "give_up", "write 8", *ENDED]
+    assert backend.happened[-6:] == ["splice 8", "give_up", "write 8", *ENDED, "flush"]
 
 
 def test_a_full_disk_gives_up_the_reserve_and_withdraws_the_list_again(backend: Recorded) -> None:
@@ -374,7 +382,7 @@ def test_where_the_time_is_over_the_change_is_unfinished_and_what_is_done_is_for
         change.commit()
 
     assert change.is_unfinished
-    assert backend.happened[-6:] == ["unlink 3", "begin", "forget", "commit", *ENDED]
+    assert backend.happened[-6:] == ["unlink 3", *FORGOTTEN, *ENDED]
     assert backend.doomed_blobs == BLOBS[2:]
 
 
@@ -390,22 +398,7 @@ def test_as_many_as_are_looked_up_at_once_may_not_be_all(
     assert change.is_unfinished
 
 
-@pytest.mark.parametrize(("many", "forgotten"), [(3, True), (4, False)])
-def test_only_many_blobs_are_forgotten_at_once_where_all_are_gone(
-    backend: Recorded, monkeypatch: pytest.MonkeyPatch, many: int, *, forgotten: bool
-) -> None:
-    monkeypatch.setattr(commit, "MANY", many)
-    with change_of(backend) as change:
-        backend.doomed_blobs = list(BLOBS)
-        change.commit()
-
-    assert ("forget" in backend.happened) is forgotten
-
-
-def test_many_blobs_are_looked_at_again_where_something_went_wrong_with_one(
-    backend: Recorded, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(commit, "MANY", 3)
+def test_blobs_are_looked_at_again_where_something_went_wrong_with_one(backend: Recorded) -> None:
     backend.problems = ["a problem"]
     with change_of(backend) as change:
         backend.doomed_blobs = list(BLOBS)
@@ -425,6 +418,45 @@ def test_forgetting_that_fails_is_rolled_back_and_left_to_the_next(backend: Reco
     assert change.warnings == []
 
 
+# When index.json has its name for good
+
+
+def test_where_that_cannot_be_flushed_nothing_is_unlinked(backend: Recorded) -> None:
+    backend.edited = EDITS
+    backend.fails["flush"] = OSError(errno.EIO, "broken")
+    with change_of(backend) as change:
+        backend.doomed_blobs = list(BLOBS)
+        change.commit()
+
+    (warning,) = change.warnings
+    assert warning.startswith("cannot publish index.json: ")
+    assert backend.happened[-3:] == ["flush", *ENDED]
+
+
+def test_where_it_cannot_be_flushed_when_the_lock_is_free_that_is_told_late(
+    backend: Recorded,
+) -> None:
+    backend.edited = ADDED
+    backend.fails["flush"] = OSError(errno.EIO, "broken")
+    late: list[str] = []
+    with Change(backend, RecordedLock(backend), 1000, late) as change:
+        change.commit()
+
+    assert change.warnings == []
+    assert late == ["cannot make index.json durable: input/output error; the next change will"]
+
+
+def test_a_list_that_is_withdrawn_in_a_store_that_publishes_on_demand_is_not_stale(
+    backend: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend.table[SETTING + PUBLISH] = ON_DEMAND
+    backend.shown = None
+    monkeypatch.setattr(backend.published, "is_withdrawn", lambda: True)
+    committed(backend)
+
+    assert backend.happened == [*BEGUN, "commit", *ENDED]
+
+
 # Publishing on its own
 
 
@@ -440,7 +472,7 @@ def test_the_list_is_published_where_it_is_behind_or_to_be_made_anew(
         backend.happened.clear()
         change.publish(anew=anew)
 
-        assert backend.happened == (["write 7"] if written else [])
+        assert backend.happened == (["write 7", "flush"] if written else [])
 
 
 def test_a_store_that_publishes_always_needs_no_copy_of_what_was_withdrawn(

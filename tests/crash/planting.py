@@ -32,12 +32,18 @@ UNSYNCED = (
         '            connection.execute("PRAGMA synchronous = NORMAL")',
         # Elsewhere index.json shows that a commit was lost, and the database is made anew from it.
         "rmi in a store published on demand"),
+    Bug("a log that is there without fsync at each commit", "backends/local/log.py",
+        "            durable.sync_data(self._descriptor)\n", "            pass\n",
+        "rmi after a command in a store published on demand"),
+    Bug("blobs are unlinked before index.json has its name for good", "change/commit.py",
+        "            if doomed:\n                self._flush()\n", "            if doomed:\n",
+        "rmi after a command"),
     Bug("a new directory without fsync of its parent", "backends/local/care/repair.py",
         "durable.sync_directory(disk.root)", "pass", "fsck --repair of a blob"),
     Bug("a log that stays while its database goes", "backends/local/creation.py",
         'for extra in ("", *_DATABASE_EXTRAS):\n            if os.path.lexists(store.database',
         'for extra in ("",):\n            if os.path.lexists(store.database',
-        "fsck --rebuild after a kill"),
+        "fsck --rebuild after a command"),
 )  # fmt: skip
 EXCHANGED = (
     Bug("an upgrade is not one transaction", "backends/local/schema.py",
@@ -53,8 +59,8 @@ EXCHANGED = (
         "        first, known = self.commit, self.index.known_among\n"
         "        self.commit = lambda: (first(), ingest.publish(known))\n", "load beside"),
     Bug("index.json is written in place", "files/durable.py",
-        "self._target, self._staging = target, staging",
-        "self._target = self._staging = staging = target", "tag"),
+        "self._target, self._staging, self._flush_name = target, staging, named",
+        "self._target = self._staging = staging = target; self._flush_name = named", "tag"),
     Bug("the database of a copy by links is written in place", "backends/local/openindex.py",
         "separate_database(store)\n", "pass\n", "rmi beside a copy by links"),
 )  # fmt: skip

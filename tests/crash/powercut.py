@@ -331,10 +331,12 @@ def _key(tree: Tree, exited: int) -> bytes:
     return state.digest()
 
 
-def _killed(first: str, then: str) -> Callable[[Path], PowerCut]:
-    """At its third fdatasync, that of the log; the first two are of the log's head and its name."""
-    at = "fdatasync:signal=SIGKILL:when=3"
-    return lambda folder: PowerCut(named(first), folder, then=[then], killed_at=at)
+def _killed(
+    first: str, then: str, *, at: str = "fdatasync", when: int = 3
+) -> Callable[[Path], PowerCut]:
+    """At a call of a name; by default at that of a new log, whose head and name come first."""
+    killed_at = f"{at}:signal=SIGKILL:when={when}"
+    return lambda folder: PowerCut(named(first), folder, then=[then], killed_at=killed_at)
 
 
 # Commands that follow each other: what the first has not synced is pending still when the second
@@ -349,6 +351,24 @@ SEQUENCES: dict[str, Callable[[Path], PowerCut]] = {
         named("rmi"), folder, then=["fsck --rebuild", "gc"]
     ),
     "save, save again": lambda folder: PowerCut(named("save"), folder, then=["save -o OUT base:1"]),
+    "rmi killed at the flush of a log that was there, tag": _killed(
+        "rmi after a command", "tag base:1 new:1", at="fdatasync", when=1
+    ),
+    "tag killed at the flush of a log that was there, rmi": _killed(
+        "tag after a command", "rmi other:2", at="fdatasync", when=1
+    ),
+    "trash empty killed at the flush of a log that was there, tag": _killed(
+        "trash empty after a command", "tag base:1 new:1", at="fdatasync", when=1
+    ),
+    "rmi killed before index.json has its name for good, tag": _killed(
+        "rmi after a command", "tag base:1 new:1", at="fsync", when=2
+    ),
+    "tag killed before index.json has its name for good, rmi": _killed(
+        "tag after a command", "rmi other:2 app:1", at="fsync", when=2
+    ),
+    "rmi, tag, rmi": lambda folder: PowerCut(
+        named("rmi of a name after a command"), folder, then=["tag app:1 new:1", "rmi app:1 new:1"]
+    ),
     "rmi killed at its commit, tag": _killed("rmi", "tag base:1 new:1"),
     "rmi killed at its commit, rmi -f": _killed("rmi", "rmi -f other:2 app:1"),
     "load killed at its commit, gc": _killed("load beside", "gc"),

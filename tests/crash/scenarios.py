@@ -219,8 +219,12 @@ def _expired(store: Store) -> None:
 
 
 def _log_left(store: Store) -> None:
-    """SQLite's log holds the last change, as after a kill: it is not in the database yet."""
+    """SQLite's log holds the last change, as after any command: it is not in the database yet."""
     _chain(store)
+    _leave_log(store)
+
+
+def _leave_log(store: Store) -> None:
     store.close()
     root = Path(store.path)
     with closing(sqlite3.connect(root / "casstore.db")) as connection:
@@ -231,6 +235,14 @@ def _log_left(store: Store) -> None:
         database = (root / "casstore.db").read_bytes()
     (root / "casstore.db").write_bytes(database)
     (root / "casstore.db-wal").write_bytes(log)
+
+
+def _with_log(prepare: Callable[[Store], None]) -> Callable[[Store], None]:
+    def prepared(store: Store) -> None:
+        prepare(store)
+        _leave_log(store)
+
+    return prepared
 
 
 def _pinned(store: Store) -> None:
@@ -258,7 +270,15 @@ SCENARIOS = (
     Scenario("rmi of one of two forms", "rmi base:1", _two_forms),
     Scenario("tag", "tag app:1 new:1", _chain),
     Scenario("tag that moves", "tag base:1 other:2", _chain),
-    Scenario("tag after a kill", "tag app:1 new:1", _log_left),
+    Scenario("tag after a command", "tag app:1 new:1", _log_left),
+    Scenario("tag that moves after a command", "tag base:1 other:2", _log_left),
+    Scenario("load after a command", "load -i A/fork.tar", _log_left),
+    Scenario("rmi after a command", "rmi other:2 app:1", _log_left),
+    Scenario("rmi of a name after a command", "rmi other:2", _log_left),
+    Scenario("prune of all after a command", "prune -af", _log_left),
+    Scenario("gc after a command", "gc", _with_log(_garbage)),
+    Scenario("lease add after a command", "lease add keep app:1", _log_left),
+    Scenario("trash empty after a command", "trash empty", _with_log(_trashed)),
     Scenario("tag beside a copy by links", "tag app:1 new:1", _log_left, linked=True),
     Scenario("rmi beside a copy by links", "rmi other:2 app:1", _chain, linked=True),
     Scenario("rmi", "rmi other:2 app:1", _chain),
@@ -273,6 +293,8 @@ SCENARIOS = (
     Scenario("prune --dry-run", "prune -a --dry-run", _dangling),
     Scenario("gc --dry-run", "gc --dry-run", _garbage),
     Scenario("rmi in a store published on demand", "rmi other:2 app:1", _on_demand),
+    Scenario("rmi after a command in a store published on demand", "rmi other:2 app:1",
+             _with_log(_on_demand)),
     Scenario("publish", "publish", _withdrawn),
     Scenario("publish always", "publish --mode always", _withdrawn),
     Scenario("prune", "prune -f", _dangling),
@@ -294,7 +316,7 @@ SCENARIOS = (
     Scenario("fsck --repair-from", "fsck --repair-from A/chain.tar", _corrupt_layer,
              damaged=frozenset({"blob-corrupt", "blob-missing"})),
     Scenario("fsck --rebuild", "fsck --rebuild", _chain),
-    Scenario("fsck --rebuild after a kill", "fsck --rebuild", _log_left),
+    Scenario("fsck --rebuild after a command", "fsck --rebuild", _log_left),
     Scenario("rmi without its database", "rmi app:1", _corrupt_database),
     Scenario("rmi into the trash", "rmi --keep 24h other:2 app:1", _chain),
     Scenario("prune into the trash", "prune -af --keep 24h", _dangling),

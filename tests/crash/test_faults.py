@@ -52,7 +52,7 @@ def test_an_error_of_sqlite_s_reading_is_not_an_internal_error(tmp_path: Path) -
 
 @needs_strace
 def test_a_commit_that_could_not_be_flushed_is_not_found_again_in_the_log(tmp_path: Path) -> None:
-    bench = Bench(named("tag after a kill"), tmp_path / "bench")
+    bench = Bench(named("tag after a command"), tmp_path / "bench")
     fault = Fault(Point("fdatasync", 1), "EIO", forever=True)  # that of the commit: there is a log
 
     assert bench.failed(fault) == ""

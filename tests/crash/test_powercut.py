@@ -24,7 +24,7 @@ SAMPLE = 6
 COMMANDS = (
     "load into nothing", "load beside", "tag that moves", "rmi", "prune of all", "import",
     "save of a large image", "save to a layout", "fsck --repair of a blob",
-    "fsck --rebuild after a kill", "rmi without its database", "restore in a store of version 3",
+    "fsck --rebuild after a command", "rmi without its database", "restore in a store of version 3",
 )  # fmt: skip
 
 

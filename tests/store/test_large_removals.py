@@ -77,11 +77,7 @@ def test_a_prune_of_many_tells_and_leaves_what_single_removals_would(
     assert left == other
 
 
-def test_a_removal_of_many_leaves_no_list_to_the_next_change(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(commit, "MANY", 10)
-
+def test_a_removal_of_many_leaves_no_list_to_the_next_change(path: Path) -> None:
     with Store(path) as store:
         store.prune(all=True)
 

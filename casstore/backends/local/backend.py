@@ -156,6 +156,10 @@ class LocalBackend:
         if self._index is not None:
             self._index.close()
 
+    def leave(self) -> None:
+        if self._index is not None:
+            self._index.leave()
+
     def another(self) -> LocalBackend:
         return LocalBackend(self.where)
 

@@ -152,6 +152,10 @@ def separate_database(store: LocalStore) -> None:
         StorageError: it may not be changed.
     """
     try:
+        _forget(store.database + "-shm")  # it may be the other's; SQLite makes it from the log
+    except OSError as error:
+        raise durable.storage_error(error, "cannot copy casstore.db") from None
+    try:
         held = _hold(store)
     except Damaged:
         held = _hold(store)  # what could not be read this once is damage for SQLite, too
@@ -201,16 +205,17 @@ def _hold(store: LocalStore) -> Connection:
 
     While it is open, no process that closes the database is the last to do so: that one puts the
     log into it and removes the log, by its name, which by then may be that of the new database's.
-    Once the file has moved, SQLite sees that, and leaves logs alone.
+    Nor does this connection, which only reads.
     """
     store.connect_as_is().close()  # or SQLite might remove the log of what it cannot use
-    return store.connect(writable=True)
+    return store.connect_to_hold()
 
 
 def finish(store: LocalStore) -> None:
     """Write `index.json` and `oci-layout` where they are missing; the lock is held."""
     if not os.path.exists(store.layout.path):
         store.layout.write((), 0)
+        store.layout.flush()
     marker = os.path.join(store.root, "oci-layout")
     if not os.path.exists(marker):
         # Whoever made the directories may have died before their names were on the disk.

@@ -143,17 +143,18 @@ class LocalStore:
             raise NotAStore(f"{quote(self.root)} is no OCI image layout of version 1.0.0")
 
     def sync_database(self) -> None:
-        """Make durable what other processes have committed and this one sees.
+        """Make durable what other processes have committed and published, and this one sees.
 
-        That is in SQLite's log; what is in casstore.db itself was synced before the log went.
-        (To open and close casstore.db here would drop SQLite's locks: POSIX locks are the
-        process's.)
+        That is in SQLite's log, and in the names of the store's directory; what is in casstore.db
+        itself was synced before the log went. (To open and close casstore.db here would drop
+        SQLite's locks: POSIX locks are the process's.)
         """
         from casstore.files import durable
 
         log = self.database + "-wal"
         if os.path.exists(log):
             durable.sync_files([log])
+        durable.sync_directory(self.root)
 
     def identity(self) -> tuple[int, int] | None:
         """Which file the database is (device, inode); None if there is none."""
@@ -164,8 +165,12 @@ class LocalStore:
         return status.st_dev, status.st_ino
 
     def is_shared(self) -> bool:
-        """Whether the database or its log has a second name: in a copy by hard links."""
-        for path in (self.database, self.database + "-wal"):
+        """Whether the database, its log or the log's index has a second name.
+
+        That is in a copy by hard links, or in a backup that links what has not changed since the
+        one before: there each has a log of its own, which must not come into the database of all.
+        """
+        for path in (self.database, self.database + "-wal", self.database + "-shm"):
             try:
                 if os.lstat(path).st_nlink > 1:
                     return True
@@ -211,7 +216,7 @@ class LocalStore:
 
         Raises Damaged where it is missing or no database of ours.
         """
-        if self.is_writable():
+        if self.is_writable() and not self.is_shared():  # who closes it brings the log into it
             try:
                 return self.connect(writable=True), True
             except StorageError:
@@ -228,6 +233,15 @@ class LocalStore:
         if not os.path.exists(self.database):
             raise Damaged("casstore.db is missing")
         return schema.connect_as_is(self.database)
+
+    def connect_to_hold(self) -> Connection:
+        """Open the tag index for reading, so that no other process is the last to close it.
+
+        Raises as `connect`.
+        """
+        from casstore.backends.local import schema
+
+        return schema.connect_to_hold(self.database)
 
     def check_not_newer(self) -> None:
         """Refuse a database that a newer casstore made, before anything is put in its place.

@@ -6,6 +6,7 @@ count is not zero is refused here, whatever a plan says.
 
 from __future__ import annotations
 
+from casstore.backends.local.log import Log
 from casstore.backends.local.removals import LEAVING, RemovalIndex
 from casstore.backends.local.schema import forget_commit
 from casstore.backends.local.tables import (
@@ -24,6 +25,7 @@ from casstore.model.digest import Digest
 from casstore.model.published import Published
 from casstore.model.reference import Reference, subject_of
 from casstore.model.state import LayerRecord, StoredImage, stored
+from casstore.startup.parts import cached_property
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,6 +68,10 @@ EDITS = {
     "drop_expired": "DELETE FROM lease WHERE expires <= ?",
 }
 
+# Bytes of SQLite's log from which on a change brings it back into the database. The first process
+# that opens the database reads the log whole: this much costs it a millisecond.
+LOG_LIMIT = 1 << 20
+
 # Images whose records a change can tell from those before: with more, and 10 MB of them, it is
 # cheaper to write index.json whole.
 MOST_TOLD = 10_000
@@ -79,9 +85,15 @@ class LocalEdits(RemovalIndex):
     _too_many: bool  # more images are touched than are told
     _edits = EDITS
 
+    @cached_property
+    def _log(self) -> Log:
+        return Log(self.connection)
+
     def begin(self) -> None:
         """Start the write transaction, or go on with the one begun; the store lock is held."""
         if not self.connection.in_transaction:
+            if self._log.is_lasting():
+                self._log.leave_unflushed()
             self.connection.execute("BEGIN IMMEDIATE")
         self._touched, self._ages, self._too_many = {}, None, False
         self._admitted.clear()
@@ -90,18 +102,50 @@ class LocalEdits(RemovalIndex):
         """Make the transaction durable: the point of no return."""
         self.settle()
         self._let_go()
+        self._log.open()
+        try:
+            self._commit()
+        finally:
+            self._log.close()
+        self._end_of_many()
+        self._shorten_log()
+
+    def _commit(self) -> None:
         try:
             self.connection.execute("COMMIT")
         except CasstoreError:
             self.rollback()
             forget_commit(self.connection)
             raise
-        self._end_of_many()
+        self._log.flush()
+
+    def _shorten_log(self) -> None:
+        """Bring back a log that has grown long; the commit stands, whatever becomes of this.
+
+        To have it emptied is what counts: how much of a log has been brought back is known to those
+        who have the database open, and to nobody after the last of them.
+        """
+        try:
+            if self._log.size() >= LOG_LIMIT:
+                self.compact()
+        except CasstoreError:
+            pass  # the next change tries again
 
     def rollback(self) -> None:
         """Take everything since `begin` back."""
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
+            self._log.flush_again()
+
+    def forget_unlinked(self, last: Digest) -> None:
+        """Take blobs off the list of the doomed, in a transaction that is not flushed."""
+        self._log.leave_unflushed()
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            self.forget_doomed(last)
+            self.connection.execute("COMMIT")
+        finally:
+            self._log.flush_again()
 
     # What other tools see
 

@@ -22,6 +22,7 @@ from casstore.backends.local.locks import Token
 from casstore.backends.lookups import PinningLookups
 from casstore.errors import Damaged, Refused, StorageError
 from casstore.files import durable
+from casstore.files.filecopy import copy_file
 from casstore.files.placedfile import start_writeback
 from casstore.files.trees import remove_tree
 from casstore.model.digest import Digest, sha256
@@ -86,7 +87,7 @@ class Ingest(PinningLookups):
         source, target = self._blobs.path(digest), self._path(digest.hex)
         try:
             if not durable.share(source, target):
-                durable.copy_file(source, target)
+                copy_file(source, target)
         except (FileNotFoundError, IsADirectoryError):
             return False  # an rmi was quicker, or it is damaged: the load brings it anew
         if os.lstat(target).st_size != size:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from casstore.backends.local.schema import Connection
 
 
+_left: list[Connection] = []  # by a process that is about to end
 # Open indexes, by their id: a forked child leaves their databases to its parent.
 _open: dict[int, ref[OpenIndex]] = {}
 _close_inherited: Callable[[], None] | None = None  # of a child whose parent had some open
@@ -54,6 +55,17 @@ class OpenIndex:
         _open.pop(id(self), None)
         if connection is not None:
             connection.close()
+
+    def leave(self) -> None:
+        """Leave the connection to the end of this process, which is near: the log stays.
+
+        To close it would bring SQLite's log back into the database and remove it, and the next
+        command would make it again: four waits for the disk.
+        """
+        connection, self._open = self._open, None
+        _open.pop(id(self), None)
+        if connection is not None:
+            _left.append(connection)
 
     def __del__(self) -> None:
         _open.pop(id(self), None)

@@ -164,7 +164,9 @@ class LayoutFile:
             return
         self.forget_last()
         if os.path.exists(self.path) and not durable.share(self.path, self.last):
-            durable.copy_file(self.path, self.last)
+            from casstore.files.filecopy import copy_file
+
+            copy_file(self.path, self.last)
             durable.sync_files([self.last])
         with durable.replace_file(self.path, self._staging) as new:
             new.file.write(_WITHDRAWN)
@@ -195,9 +197,13 @@ class LayoutFile:
         except FileNotFoundError:
             pass
 
+    def flush(self) -> None:
+        """Make durable that the version last published has the name."""
+        durable.sync_directory(os.path.dirname(self.path))
+
     def write(self, rows: Iterable[Published], generation: int) -> None:
-        """Publish a whole new version."""
-        with durable.replace_file(self.path, self._staging) as new:
+        """Publish a whole new version; `flush` makes it last."""
+        with durable.replace_file(self.path, self._staging, named=False) as new:
             new.file.write(_HEAD)
             batch: list[bytes] = []
             separator = b""
@@ -225,7 +231,7 @@ class LayoutFile:
         added: Sequence[Published],
         generation: int,
     ) -> bool:
-        """Publish a version that differs by a few records.
+        """Publish a version that differs by a few records; `flush` makes it last.
 
         Args:
             edits: each old record with the one to put in its place, or None to cut it.
@@ -241,7 +247,7 @@ class LayoutFile:
             places = _places(old, end, edits)
             if places is None:
                 return False
-            with durable.replace_file(self.path, self._staging) as new:
+            with durable.replace_file(self.path, self._staging, named=False) as new:
                 new.file.write(_HEAD)
                 separator = b""
                 for piece in _pieces(places, end, added):

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
-    "FORMAT_VERSION", "Connection", "Error", "connect", "connect_as_is", "create",
-    "database_error", "fill", "forget_commit", "has_uncounted", "in_memory", "is_current",
-    "memory", "open_for_reading",
+    "FORMAT_VERSION", "Connection", "Error", "connect", "connect_alone", "connect_as_is",
+    "connect_to_hold", "create", "database_error", "fill", "forget_commit", "has_uncounted",
+    "in_memory", "is_current", "memory", "open_for_reading",
 ]  # fmt: skip
 
 APPLICATION_ID = 0x43415353  # "CASS"
@@ -78,6 +78,7 @@ class Connection(sqlite3.Connection):
     """
 
     path: str | None = None
+    unflushed_from: int | None = None  # rows changed before the transaction that casstore flushes
 
     def told(self, error: BaseException) -> BaseException:
         """What an error of SQLite's is to casstore."""
@@ -156,7 +157,19 @@ def connect_as_is(path: str) -> Connection:
         logged = os.stat(path + "-wal").st_size
     except FileNotFoundError:
         logged = 0
-    return _connected(open_for_reading if logged else _open_alone, path)
+    return _connected(open_for_reading if logged else connect_alone, path)
+
+
+def connect_to_hold(path: str) -> Connection:
+    """Open a database that others share, for reading, and so that SQLite counts this process.
+
+    Unlike one that may write, this connection does not bring the log into the database when it is
+    the last to be closed: the log of one copy would come into the database of all. Raises as
+    `connect`.
+    """
+    connection = _connected(lambda path: _open(path, "ro"), path)
+    connection.path = path
+    return connection
 
 
 def _connected(
@@ -253,13 +266,18 @@ def database_error(error: Error, path: str) -> Exception:
     return told(error, path)
 
 
-def _open_alone(path: str) -> Connection:
+def connect_alone(path: str) -> Connection:
+    """Open casstore.db as if it had no log; nobody may write to it meanwhile."""
     return _open(path, "ro&immutable=1")
 
 
 def open_for_reading(path: str) -> Connection:
-    """Read beside a writer where its shared memory is there to be seen, else from a copy."""
-    if os.path.exists(path + "-shm"):
+    """Read beside a writer where its shared memory is there to be seen, else from a copy.
+
+    From a copy too where the shared memory has a second name: that of another copy of the store,
+    whose log is not this one's.
+    """
+    if _is_alone(path + "-shm"):
         connection = _open(path, "ro")
         try:
             connection.execute("PRAGMA user_version").fetchone()
@@ -270,6 +288,13 @@ def open_for_reading(path: str) -> Connection:
     from casstore.backends.local.snapshot import open_snapshot
 
     return open_snapshot(path)
+
+
+def _is_alone(path: str) -> bool:
+    try:
+        return os.stat(path).st_nlink == 1
+    except OSError:
+        return False
 
 
 def _open(path: str, mode: str = "rw") -> Connection:

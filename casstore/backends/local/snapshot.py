@@ -81,6 +81,33 @@ def private_copy(connection: schema.Connection) -> schema.Connection:
     return copy
 
 
+def undo_last(connection: schema.Connection) -> None:
+    """Take back the last transaction of the log, which could not be flushed.
+
+    The database gets the content that it had before, by another transaction that is not flushed
+    either. And as a page that could not be written counts as written to the kernel, what is in the
+    log of the first one is written again: the next flush must not leave it out, and find its own
+    transaction behind a gap.
+
+    Raises:
+        StorageError, OSError: not even that can be written.
+    """
+    path = connection.path or ""
+    log = _read(path + "-wal")
+    start, stop = _last_transaction(log)
+    with open(path + "-wal", "r+b", buffering=0) as file:
+        file.seek(start)
+        file.write(log[start:stop])
+    alone = schema.connect_alone(path)
+    copy = schema.in_memory()
+    try:
+        copy.deserialize(_applied(alone.serialize(), log[:start]))
+        copy.backup(connection)
+    finally:
+        copy.close()
+        alone.close()
+
+
 def copy_to(connection: schema.Connection, path: str) -> None:
     """Write the database as a connection sees it to a new file, complete when this returns."""
     copy = schema.in_memory(path)
@@ -113,6 +140,16 @@ def _read(path: str) -> bytes:
         raise Damaged("casstore.db is missing; the next change rebuilds it") from None
     with open(descriptor, "rb", buffering=0) as file:
         return file.read()
+
+
+def _last_transaction(log: bytes) -> tuple[int, int]:
+    """Where the last whole transaction is in the log."""
+    start = stop = at = _WAL_HEADER
+    for _, page, size in _frames(log):
+        at += _FRAME_HEADER + len(page)
+        if size:
+            start, stop = stop, at
+    return start, stop
 
 
 def _applied(data: bytes, log: bytes) -> bytes:

@@ -73,6 +73,9 @@ class MemoryBackend:
     def close(self) -> None:
         """Nothing: the store lasts as long as the object."""
 
+    def leave(self) -> None:
+        """Nothing: the store ends with its process."""
+
     def lock(self, timeout: float, command: str) -> MemoryLock:
         return MemoryLock(self._lock, timeout)
 
@@ -255,6 +258,9 @@ class NothingPublished:
 
     def forget_last(self) -> None:
         """Nothing was withdrawn."""
+
+    def flush(self) -> None:
+        """There is nothing that lasts."""
 
     def write(self, rows: Iterable[Published], generation: int) -> None:
         """Nobody else looks."""

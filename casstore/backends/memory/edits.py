@@ -63,6 +63,11 @@ class MemoryEdits(MemoryView):
     def rollback(self) -> None:
         self._own = None
 
+    def forget_unlinked(self, last: Digest) -> None:
+        self.begin()
+        self.forget_doomed(last)
+        self.commit()
+
     # Images and names
 
     def admit(self, image: ImageRecord) -> None:

@@ -12,6 +12,7 @@ from casstore.backends.local.directory import LocalStore
 from casstore.backends.local.published import LAYOUT
 from casstore.errors import NotAStore, quote
 from casstore.files import durable
+from casstore.files.filecopy import copy_file
 from casstore.files.strangers import is_systems
 
 TYPE_CHECKING = False
@@ -29,7 +30,7 @@ def clone_store(disk: LocalStore, index: LocalEdits, path: str) -> None:
         for state in index.all_blobs():
             source, target = disk.blobs.path(state.digest), copy.blobs.path(state.digest)
             if not durable.share(source, target):
-                durable.copy_file(source, target)
+                copy_file(source, target)
         # A rollback leaves the change's own recovery out of the copy: it has its own.
         index.rollback()
         with open(copy.database, "xb") as file:

@@ -43,6 +43,8 @@ _RIGHTS = (
     ("oci-layout", _READ),
     (INDEX_JSON, _READ),
     ("casstore.db", _WRITE),
+    ("casstore.db-wal", _WRITE),
+    ("casstore.db-shm", _WRITE),
     (_LOCK, _WRITE),
 )
 

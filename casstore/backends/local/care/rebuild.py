@@ -103,6 +103,7 @@ def _publish_pending(disk: LocalStore) -> None:
             return
         if not database_problems(connection, 1):
             disk.layout.write(index.all_published(), generation)
+            disk.layout.flush()
     except schema.Error:
         return  # not even SQLite finds its way in it
     except (KeyError, TypeError):

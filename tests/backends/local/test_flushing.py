@@ -1,0 +1,218 @@
+"""A change flushes SQLite's log itself; what cannot be flushed is taken back, and leaves no gap."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from casstore import Store
+from casstore.backends.local import schema, snapshot
+from casstore.backends.local.edits import LocalEdits
+from casstore.backends.local.log import Log
+from casstore.backends.local.snapshot import open_snapshot, undo_last
+from casstore.errors import StorageError
+from casstore.files import durable
+from tests.backends.local.behind import view_of
+from tests.transfer.building import docker_archive, layer
+
+ARCHIVE = docker_archive({"layers": [layer("a")], "tags": ["a:1"]})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A store whose log has been there for long."""
+    with Store(tmp_path / "store") as store:
+        store.load(io.BytesIO(ARCHIVE))
+        store.tag("a:1", "b:1")
+        yield store
+
+
+def names(store: Store) -> list[str]:
+    return sorted(name.familiar for image in store.images() for name in image.names)
+
+
+@pytest.fixture
+def flushed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that casstore's own flushes are of, by name."""
+    found: list[str] = []
+    real = durable.sync_data
+
+    def note(descriptor: int) -> None:
+        found.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        real(descriptor)
+
+    monkeypatch.setattr(durable, "sync_data", note)
+    return found
+
+
+def test_a_commit_flushes_the_log_once(store: Store, flushed: list[str]) -> None:
+    store.tag("a:1", "c:1")
+
+    assert flushed == ["casstore.db-wal"]
+
+
+def test_a_commit_of_nothing_flushes_nothing(store: Store, flushed: list[str]) -> None:
+    store.tag("a:1", "b:1")
+    store.remove(["nosuch:1"], force=True)
+
+    assert flushed == []
+
+
+def test_a_transaction_that_another_has_begun_is_flushed_too(
+    store: Store, flushed: list[str]
+) -> None:
+    with store.session.change() as change:
+        again = LocalEdits(view_of(store).connection, now=0, hard={})
+        change.index.set_meta("one", 1)
+        again.begin()
+        again.commit()
+
+    assert flushed == ["casstore.db-wal"]
+
+
+def test_a_log_that_is_new_is_left_to_sqlite(store: Store, flushed: list[str]) -> None:
+    store.close()
+    store.tag("a:1", "c:1")
+
+    assert flushed == []
+
+
+def test_a_log_with_nothing_but_a_head_has_no_name_for_good(tmp_path: Path) -> None:
+    connection = schema.in_memory()
+    connection.path = str(tmp_path / "db")
+    log = Log(connection)
+    for size, lasting in ((0, False), (32, False), (33, True)):
+        (tmp_path / "db-wal").write_bytes(bytes(size))
+        assert log.is_lasting() is lasting
+    (tmp_path / "db-wal").unlink()
+    assert not log.is_lasting()
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, times: int = 1) -> None:
+    """Let so many flushes of the log fail."""
+    errors = [OSError(errno.EIO, "broken")] * times
+    real = durable.sync_data
+
+    def fail(descriptor: int) -> None:
+        if errors:
+            raise errors.pop()
+        real(descriptor)
+
+    monkeypatch.setattr(durable, "sync_data", fail)
+
+
+def test_what_cannot_be_flushed_is_taken_back_for_all_who_look(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = Path(store.path, "index.json").read_bytes()
+    with Store(store.path) as beside:
+        assert names(beside) == ["a:1", "b:1"]
+        failing(monkeypatch)
+        with pytest.raises(StorageError, match="cannot write the index: input/output error"):
+            store.remove(["a:1"])
+
+        assert names(store) == names(beside) == ["a:1", "b:1"]
+    assert Path(store.path, "index.json").read_bytes() == published
+    assert store.check().findings == ()
+    store.tag("a:1", "c:1")
+    assert names(store) == ["a:1", "b:1", "c:1"]
+    assert store.check().findings == ()
+
+
+def test_a_log_that_cannot_be_opened_to_be_flushed_is_not_written(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = os.path.getsize(f"{store.path}/casstore.db-wal")
+    real = os.open
+
+    def none_left(path: str, flags: int, mode: int = 0o777, **how: Any) -> int:
+        if path.endswith("-wal"):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(path, flags, mode, **how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", none_left)
+        with pytest.raises(StorageError, match="too many open files"):
+            store.tag("a:1", "c:1")
+
+    assert os.path.getsize(f"{store.path}/casstore.db-wal") == size
+    assert names(store) == ["a:1", "b:1"]
+
+
+def test_the_lock_and_the_next_change_are_free_when_it_was_taken_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch)
+    with pytest.raises(StorageError):
+        store.pin("a:1")
+    with Store(store.path, lock_timeout=0.0) as other:
+        other.remove(["b:1"])
+
+    assert names(store) == ["a:1"]
+    assert view_of(store).all_pins() == frozenset()
+
+
+def test_what_could_not_be_flushed_is_written_again_and_leaves_no_gap(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"{store.path}/casstore.db-wal"
+    before = os.path.getsize(path)
+    written: list[tuple[int, int]] = []
+
+    class Watched(io.FileIO):
+        def write(self, data: Any) -> int:
+            written.append((self.tell(), self.tell() + len(data)))
+            return super().write(data)
+
+    def watch(name: str | int, mode: str, **how: Any) -> IO[bytes] | Watched:
+        return Watched(path, "r+") if (name, mode) == (path, "r+b") else open(name, mode, **how)
+
+    failing(monkeypatch)
+    monkeypatch.setattr(snapshot, "open", watch, raising=False)
+    with pytest.raises(StorageError):
+        store.tag("a:1", "c:1")
+
+    ((start, stop),) = written
+    assert start == before
+    assert (stop - before) % 4120 == 0
+    assert stop > before
+
+
+def test_where_it_cannot_be_taken_back_the_next_change_makes_it_durable_first(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("casstore.backends.local.snapshot.undo_last", broken)
+        failing(patched)
+        with pytest.raises(StorageError):
+            store.tag("a:1", "c:1")
+    flushed: list[list[str]] = []
+    monkeypatch.setattr(durable, "sync_files", lambda paths: flushed.append(list(paths)))
+    store.tag("a:1", "d:1")
+
+    assert flushed == [[f"{store.path}/casstore.db-wal"]]
+    assert names(store) == ["a:1", "b:1", "c:1", "d:1"]
+    assert store.check().findings == ()
+
+
+def test_a_log_without_its_last_transaction_is_what_was_there_before(
+    store: Store, tmp_path: Path
+) -> None:
+    before = shutil.copy(f"{store.path}/casstore.db", tmp_path / "before")
+    shutil.copy(f"{store.path}/casstore.db-wal", f"{before}-wal")
+    store.tag("a:1", "c:1")
+    undo_last(view_of(store).connection)
+
+    after = open_snapshot(f"{store.path}/casstore.db")
+    expected = open_snapshot(str(before))
+    assert list(after.iterdump()) == list(expected.iterdump())
