@@ -6,6 +6,8 @@ file of zeros under a name that promises a hash.
 
 No other module flushes, renames or links (SQLite does its own, inside its file). The crash tests
 stop the process between any two of the calls made here.
+
+Below a directory that is volatile, as a test's store is, nothing is flushed: all else is the same.
 """
 
 from __future__ import annotations
@@ -40,6 +42,27 @@ _SAMPLE = 8
 _WAITING = 50e-6
 
 
+_volatile: set[str] = set()  # directories
+
+
+def make_volatile(directory: str) -> None:
+    """From here on this process flushes nothing below a directory, given by its absolute path."""
+    _volatile.add(directory)
+
+
+def is_volatile(path: str) -> bool:
+    """Whether what is at `path` need not survive a power cut."""
+    if not _volatile:
+        return False
+    path = os.path.abspath(path)
+    while path not in _volatile:
+        above = os.path.dirname(path)
+        if above == path:
+            return False
+        path = above
+    return True
+
+
 def is_full(error: OSError) -> bool:
     """Whether there is no space left, or no more than a quota allows."""
     return error.errno in _FULL
@@ -59,11 +82,19 @@ def reason_of(error: OSError) -> str:
 
 def sync_directory(path: str) -> None:
     """Make the names in a directory durable."""
+    if is_volatile(path):
+        return
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_name(path: str) -> None:
+    """Make durable that there is a file or directory of that name."""
+    if not is_volatile(path):
+        sync_directory(os.path.dirname(path) or "/")
 
 
 def make_directories(path: str) -> None:
@@ -90,6 +121,8 @@ def sync_files(paths: Iterable[str]) -> None:
     descriptors: list[int] = []
     try:
         for path in paths:
+            if is_volatile(path):
+                continue
             descriptors.append(os.open(path, os.O_RDONLY))
             if len(descriptors) >= 256:  # stay far below the limit on open files
                 _flush(descriptors)
@@ -198,7 +231,8 @@ class _Replacement:
         try:
             if kind is None:
                 self.file.flush()
-                os.fsync(self.file.fileno())
+                if not is_volatile(self._target):
+                    os.fsync(self.file.fileno())
                 self._install()
                 if self._flush_name:
                     sync_directory(os.path.dirname(self._target) or ".")
@@ -313,37 +347,6 @@ def _give_to_owner(descriptor: int, above: os.stat_result) -> None:
             os.fchown(descriptor, above.st_uid, -1)
         except OSError:
             pass  # in a container without that capability, say
-
-
-def create_file(path: str, data: bytes, mode: int) -> None:
-    """Write a new file whole, durably, and never over one that is there.
-
-    It appears under its name with all its content and with `mode`, or not at all; on a file system
-    without hard links a crash can leave it short.
-
-    Raises:
-        FileExistsError: there is something at `path`.
-    """
-    staging = f"{path}.{os.getpid()}-{os.urandom(4).hex()}.part"
-    _write_new(staging, data, mode)
-    try:
-        if not share(staging, path):
-            _write_new(path, data, mode)
-    finally:
-        os.unlink(staging)
-    sync_directory(os.path.dirname(path) or ".")
-
-
-def _write_new(path: str, data: bytes, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-    except BaseException:
-        os.unlink(path)
-        raise
 
 
 def move_aside(path: str, aside: str) -> None:

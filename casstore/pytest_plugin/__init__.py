@@ -10,6 +10,9 @@
     casstore_image_factory   a function: build a tiny image into it, the same bytes every time
     casstore_session_store   one store for the whole session (of each xdist worker)
 
+A test's store waits for the disk never: a power cut may damage it, and nothing else does. A test of
+what survives a power cut is marked `casstore_durable`.
+
 A test marked `casstore_in_memory` has its store in memory, for a tenth of the time: it has no
 files, and no other process sees it.
 
@@ -69,6 +72,10 @@ UNCHECKED_MARK = (
     " no file in it is shared with other tests, and it is not checked at the end"
 )
 
+DURABLE_MARK = (
+    "casstore_durable: the test's casstore_store is flushed to the disk as any other store;"
+    " by default it never waits for the disk"
+)
 IN_MEMORY_MARK = (
     "casstore_in_memory: the test's casstore_store is kept in memory, for a tenth of the time;"
     " it has no files, and no other process sees it"
@@ -77,7 +84,7 @@ IN_MEMORY_MARK = (
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers."""
-    for mark in (IMAGE_MARK, UNCHECKED_MARK, IN_MEMORY_MARK):
+    for mark in (IMAGE_MARK, UNCHECKED_MARK, IN_MEMORY_MARK, DURABLE_MARK):
         config.addinivalue_line("markers", mark)
 
 
@@ -108,7 +115,8 @@ def casstore_store(request: pytest.FixtureRequest, _casstore_cache: Cache) -> It
         made = _casstore_cache.new_store_in_memory(sources)
     else:
         path = str(request.getfixturevalue("tmp_path") / "casstore")
-        made = _casstore_cache.new_store(path, sources, private=unchecked)
+        volatile = request.node.get_closest_marker("casstore_durable") is None
+        made = _casstore_cache.new_store(path, sources, private=unchecked, volatile=volatile)
     with made as store:
         yield store
         if not unchecked:

@@ -48,13 +48,27 @@ class Cache:
         self._private: set[str] = set()  # stores that share nothing
         self._in_memory: dict[tuple[object, ...], Store] = {}  # to be copied, by what is in them
 
-    def new_store(self, path: str, sources: Sequence[str] = (), *, private: bool = False) -> Store:
-        """A new store at `path` that holds `sources`; `private`: sharing no file with others."""
+    def new_store(
+        self,
+        path: str,
+        sources: Sequence[str] = (),
+        *,
+        private: bool = False,
+        volatile: bool = True,
+    ) -> Store:
+        """A new store at `path` that holds `sources`.
+
+        Args:
+            path: where nothing is, or an empty directory.
+            sources: archives and layouts.
+            private: it shares no file with others.
+            volatile: nothing in it is flushed.
+        """
         first, others = (sources[0], sources[1:]) if sources else (None, ())
         entry, _ = self._entry(first)
-        with Store(_store(entry)) as origin:
+        store = Store(path, volatile=volatile)
+        with _of_cache(entry) as origin:
             origin.clone(path)
-        store = Store(path)
         if private:
             self._private.add(store.path)
         self._note_sharing(store, entry)
@@ -76,7 +90,7 @@ class Cache:
     def load(self, store: Store, source: str) -> Sequence[Image]:
         """Load `source` into `store`, by way of the cache; its images in load order."""
         entry, images = self._entry(source)
-        with Store(_store(entry)) as origin:
+        with _of_cache(entry) as origin:
             copy_images(origin, store)
         self._note_sharing(store, entry)
         return [store.get(image) for image in images]
@@ -150,7 +164,7 @@ def _copied(path: str, folder: str, key: str, source: str | None) -> list[str]:
 
 
 def _loaded(path: str, source: str | None) -> list[str]:
-    with Store(path) as store:
+    with Store(path, volatile=True) as store:
         make_empty(store)
         images = () if source is None else store.load(source).images
     return [image.id for image in images]
@@ -188,6 +202,10 @@ def _identity(source: str) -> tuple[object, ...]:
     there = sorted(filter(os.path.exists, lists)) or [path]
     statuses = map(os.stat, there)
     return (path, *((status.st_size, status.st_mtime_ns) for status in statuses))
+
+
+def _of_cache(entry: str) -> Store:
+    return Store(_store(entry), volatile=True)
 
 
 def _store(entry: str) -> str:

@@ -85,6 +85,7 @@ class Store(_Verbs):
         command: str = "",
         max_layer_size: int | None = None,
         progress: ProgressCallback | None = None,
+        volatile: bool = False,
     ) -> None:
         """Name a store; nothing is opened yet. `load` and `import_image` make it if need be.
 
@@ -97,6 +98,9 @@ class Store(_Verbs):
             progress: called with how far long methods are, in the thread that called them. What it
                 raises ends the method, which then raises it; an image that was on its way in, or a
                 file on its way out, is not there then. It must not use this object itself.
+            volatile: for tests: wait for the disk never. A power cut may damage the store or lose
+                what is in it; nothing else does. It holds for this process, whoever else in it has
+                a Store of the same directory.
 
         Raises:
             UsageError: no path is given, and there is no home directory for one.
@@ -110,7 +114,7 @@ class Store(_Verbs):
         from casstore.model.arguments import path_of
 
         self.session = Session.of_directory(
-            path_of(path), lock_timeout=lock_timeout, command=command
+            path_of(path), lock_timeout=lock_timeout, command=command, volatile=volatile
         )
         self.session.max_layer_size = max_layer_size
         self.progress = progress

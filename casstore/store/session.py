@@ -67,11 +67,15 @@ class Session:
         lock_timeout: float = LOCK_TIMEOUT,
         command: str = "",
         cautious: bool = True,
+        volatile: bool = False,
     ) -> Self:
-        """The session of a store in a directory of this machine."""
+        """The session of a store in a directory of this machine.
+
+        `volatile`: nothing in it is flushed, by whatever this process does with it.
+        """
         from casstore.backends.local.backend import LocalBackend
 
-        backend = LocalBackend(path)
+        backend = LocalBackend(path, volatile=volatile)
         return cls(backend, lock_timeout=lock_timeout, command=command, cautious=cautious)
 
     @classmethod

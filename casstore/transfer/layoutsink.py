@@ -19,6 +19,7 @@ import stat
 
 from casstore.errors import Refused, quote
 from casstore.files import durable
+from casstore.files.newfile import create_file
 from casstore.files.placedfile import start_writeback
 from casstore.files.strangers import is_systems
 from casstore.files.trees import remove_tree
@@ -187,7 +188,7 @@ class LayoutSink:
         for name, data in (OCI_LAYOUT, LAYOUT), (INDEX_JSON, encoded(EMPTY)):
             path = os.path.join(self._path, name)
             if not os.path.lexists(path):
-                durable.create_file(path, data, 0o644)
+                create_file(path, data, 0o644)
                 self._made.append(path)
         for path in (os.path.dirname(self._blobs), self._blobs):
             if not os.path.isdir(path):

@@ -63,7 +63,9 @@ def told(what: str, how: str) -> None:
 
 
 def of_a_store(store: Store) -> None:
-    with Store(Path("images"), lock_timeout=1.0, command="c", max_layer_size=1) as other:
+    with Store(
+        Path("images"), lock_timeout=1.0, command="c", max_layer_size=1, volatile=True
+    ) as other:
         assert_type(other, Store)
     assert_type(Store("images", progress=lambda _: None), Store)
     assert_type(Store.in_memory(), Store)

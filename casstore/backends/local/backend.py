@@ -35,8 +35,9 @@ def _no_room() -> bool:
 class LocalBackend:
     """A directory, and the connection to its index. The ports say what each method promises."""
 
-    def __init__(self, path: str) -> None:
-        self.directory = LocalStore(path)
+    def __init__(self, path: str, *, volatile: bool = False) -> None:
+        """`volatile`: this process flushes nothing in it, from here on."""
+        self.directory = LocalStore(path, volatile=volatile)
         self.where = self.directory.root
         self._index: OpenIndex | None = None
 
@@ -161,10 +162,10 @@ class LocalBackend:
             self._index.leave()
 
     def another(self) -> LocalBackend:
-        return LocalBackend(self.where)
+        return LocalBackend(self.where, volatile=self.directory.volatile)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return LocalBackend, (self.where,)
+        return _unpickled, (self.where, self.directory.volatile)
 
     # Staging and leases
 
@@ -250,3 +251,7 @@ class LocalBackend:
 
         assert isinstance(index, LocalEdits)
         clone_store(self.directory, index, path)
+
+
+def _unpickled(path: str, volatile: bool) -> LocalBackend:  # noqa: FBT001 - of a tuple
+    return LocalBackend(path, volatile=volatile)

@@ -67,7 +67,7 @@ def create(store: LocalStore) -> None:
                 pass  # another process was quicker
         make_directories(store)
         if fresh:
-            durable.sync_directory(os.path.dirname(store.root) or "/")
+            durable.sync_name(store.root)
     except OSError as error:
         raise durable.storage_error(error, f"cannot make a store at {quote(store.root)}") from None
 
@@ -87,7 +87,7 @@ def make_directories(store: LocalStore) -> None:
     """Make the directories of the store, durably, where they are missing. Raises OSError."""
     for path in (os.path.dirname(store.blobs.directory), store.blobs.directory, store.ingest):
         if durable.make_directory(path):
-            durable.sync_directory(os.path.dirname(path))
+            durable.sync_name(path)
 
 
 def make_database(store: LocalStore) -> None:
@@ -95,7 +95,7 @@ def make_database(store: LocalStore) -> None:
     from casstore.backends.local import schema
 
     try:
-        schema.create(staging_database(store))
+        schema.create(staging_database(store), volatile=store.volatile)
         install_database(store, staging_database(store, clear=False))
     except schema.Error as error:
         raise schema.database_error(error, store.database) from None
@@ -220,6 +220,6 @@ def finish(store: LocalStore) -> None:
     if not os.path.exists(marker):
         # Whoever made the directories may have died before their names were on the disk.
         for directory in (store.root, store.blobs.directory):
-            durable.sync_directory(os.path.dirname(directory))
+            durable.sync_name(directory)
         with durable.replace_file(marker, os.path.join(store.ingest, "oci-layout")) as new:
             new.file.write(LAYOUT)

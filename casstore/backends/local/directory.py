@@ -37,12 +37,18 @@ TRUST_POLICY = "trust-policy.json"  # a person puts it there; casstore only read
 class LocalStore:
     """The parts of a store's directory. What a look has no use for is not even imported for it."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, volatile: bool = False) -> None:
+        """`volatile`: this process flushes nothing in it, from here on."""
+        self.volatile = volatile
         self.root = os.path.abspath(root)
         self.ingest = os.path.join(self.root, "ingest")
         self.database = os.path.join(self.root, "casstore.db")
         self.policy = os.path.join(self.root, TRUST_POLICY)
         self.lock = os.path.join(self.root, "casstore.lock")
+        if volatile:
+            from casstore.files.durable import make_volatile
+
+            make_volatile(self.root)
 
     @cached_property
     def blobs(self) -> BlobDirectory:
@@ -188,10 +194,14 @@ class LocalStore:
         if not os.path.exists(self.database):
             raise Damaged("casstore.db is missing; the next change rebuilds it")
         try:
-            return schema.connect(self.database, writable=writable, upgrade=upgrade)
+            return schema.connect(
+                self.database, writable=writable, upgrade=upgrade, volatile=self.volatile
+            )
         except Damaged:
             # What could not be read this once is damage for SQLite, too.
-            return schema.connect(self.database, writable=writable, upgrade=upgrade)
+            return schema.connect(
+                self.database, writable=writable, upgrade=upgrade, volatile=self.volatile
+            )
 
     def check_readable(self) -> None:
         """Read the files of the tag index: SQLite tells no damage from a disk that fails.

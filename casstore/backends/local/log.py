@@ -40,17 +40,18 @@ class Log:
 
     def is_lasting(self) -> bool:
         """Whether it has its name for good: whoever writes the first transaction sees to that."""
-        return self.size() > _HEADER
+        return self.size() > _HEADER and self._connection.flushing != "OFF"
 
     def leave_unflushed(self) -> None:
         """From here on a commit does not flush the log; what empties it flushes it, as ever."""
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.unflushed_from = self._connection.total_changes
+        if self._connection.flushing != "OFF":
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.unflushed_from = self._connection.total_changes
 
     def flush_again(self) -> None:
         """From here on a commit flushes it, as usual."""
         self._connection.unflushed_from = None
-        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute(f"PRAGMA synchronous = {self._connection.flushing}")
 
     def open(self) -> None:
         """Open it before a commit after which it must be flushed. Raises StorageError."""

@@ -78,6 +78,7 @@ class Connection(sqlite3.Connection):
     """
 
     path: str | None = None
+    flushing = "FULL"  # what SQLite flushes at a commit: "OFF" in a store that is volatile
     unflushed_from: int | None = None  # rows changed before the transaction that casstore flushes
 
     def told(self, error: BaseException) -> BaseException:
@@ -108,12 +109,12 @@ class Connection(sqlite3.Connection):
             return  # it was never opened
 
 
-def create(path: str) -> None:
+def create(path: str, *, volatile: bool = False) -> None:
     """Make an empty database at `path`, complete when this returns (not yet durable by name)."""
     connection = sqlite3.connect(path, isolation_level=None, factory=Connection)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA synchronous = {'OFF' if volatile else 'FULL'}")
         fill(connection)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
@@ -129,20 +130,23 @@ def fill(connection: Connection) -> None:
     )
 
 
-def connect(path: str, *, writable: bool, upgrade: bool = False) -> Connection:
+def connect(
+    path: str, *, writable: bool, upgrade: bool = False, volatile: bool = False
+) -> Connection:
     """Open the database at `path`, which must exist.
 
     Args:
         writable: False opens it for reading only.
         upgrade: bring an older version up to this one, for good; the store lock is held. Without
             it, the connection to an older version is good for reading only.
+        volatile: nothing is flushed.
 
     Raises:
         NotAStore: it was made by a newer casstore.
         Damaged: it is not a casstore database, or SQLite cannot read it.
     """
     how = _open if writable else open_for_reading
-    connection = _connected(how, path, writable=writable, upgrade=upgrade)
+    connection = _connected(how, path, writable=writable, upgrade=upgrade, volatile=volatile)
     connection.path = path  # from here on its errors are casstore's
     return connection
 
@@ -173,13 +177,20 @@ def connect_to_hold(path: str) -> Connection:
 
 
 def _connected(
-    how: Callable[[str], Connection], path: str, *, writable: bool = False, upgrade: bool = False
+    how: Callable[[str], Connection],
+    path: str,
+    *,
+    writable: bool = False,
+    upgrade: bool = False,
+    volatile: bool = False,
 ) -> Connection:
     connection: Connection | None = None
     try:
         connection = how(path)
         if writable:
-            connection.execute("PRAGMA synchronous = FULL")
+            if volatile:
+                connection.flushing = "OFF"
+            connection.execute(f"PRAGMA synchronous = {connection.flushing}")
         version = _checked_version(connection, path)
         if version < FORMAT_VERSION and upgrade:
             from casstore.backends.local.migrations import upgrade_from
@@ -238,7 +249,7 @@ def forget_commit(connection: Connection) -> None:
         if connection.in_transaction:  # nothing can be written at all
             connection.execute("ROLLBACK")
     finally:
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA synchronous = {connection.flushing}")
 
 
 def memory() -> Connection:

@@ -67,7 +67,7 @@ PUBLIC = Command(
 
 def generate(args: Args, app: App) -> int:
     """Make a pair of files, or neither."""
-    from casstore.files.durable import create_file
+    from casstore.files.newfile import create_file
     from casstore.trust.keys import generate_pair
 
     prefix = args.text("output-key-prefix") or ""

@@ -12,6 +12,7 @@ from typing import IO
 import pytest
 
 from casstore.files import durable
+from casstore.files.newfile import create_file
 
 
 def test_a_replaced_file_has_the_new_content_and_leaves_no_staging(tmp_path: Path) -> None:
@@ -151,7 +152,7 @@ def test_a_new_file_has_its_mode_and_leaves_nothing_beside_it(
 ) -> None:
     if not links:
         monkeypatch.setattr(durable, "share", lambda _source, _target: False)
-    durable.create_file(str(tmp_path / "key"), b"secret", 0o600)
+    create_file(str(tmp_path / "key"), b"secret", 0o600)
 
     assert os.listdir(tmp_path) == ["key"]
     assert (tmp_path / "key").read_bytes() == b"secret"
@@ -170,7 +171,7 @@ def test_a_new_file_never_replaces_what_is_there(
     else:
         (tmp_path / "key").write_bytes(b"precious")
     with pytest.raises(FileExistsError):
-        durable.create_file(str(tmp_path / "key"), b"secret", 0o600)
+        create_file(str(tmp_path / "key"), b"secret", 0o600)
 
     assert os.listdir(tmp_path) == ["key"]
     assert dangling or (tmp_path / "key").read_bytes() == b"precious"

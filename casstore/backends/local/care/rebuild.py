@@ -70,7 +70,7 @@ def rebuild_database(disk: LocalStore, *, leave_out: bool = False) -> tuple[list
     staging = making.staging_database(disk)
     try:
         _publish_pending(disk)
-        schema.create(staging)
+        schema.create(staging, volatile=disk.volatile)
         connection = schema.connect(staging, writable=True)
         try:
             write_unlogged(connection)
