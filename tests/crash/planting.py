@@ -28,7 +28,7 @@ UNSYNCED = (
     Bug("index.json without fsync of its data", "files/durable.py",
         "os.fsync(self.file.fileno())", "pass", "tag"),
     Bug("SQLite without fsync at each commit", "backends/local/schema.py",
-        '            connection.execute("PRAGMA synchronous = FULL")',
+        '            connection.execute(f"PRAGMA synchronous = {connection.flushing}")',
         '            connection.execute("PRAGMA synchronous = NORMAL")',
         # Elsewhere index.json shows that a commit was lost, and the database is made anew from it.
         "rmi in a store published on demand"),
