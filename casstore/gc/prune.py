@@ -86,7 +86,7 @@ class Prune:
         Raises:
             CasstoreError: nothing is removed. What goes wrong later is in the result.
         """
-        self._turn(lambda change: change.commit())  # takes in what other tools have written
+        self._turn(_begin)
         candidates = self._choice.candidates(look())
         task, total = None, len(candidates)
         if progress is not None:
@@ -136,3 +136,9 @@ class Prune:
         self._warnings += warnings
         self._stop.in_turn = False
         return left
+
+
+def _begin(change: Change) -> None:
+    """Take in what other tools have written, and let go of what has expired in the trash."""
+    change.index.drop_expired_trash(change.now)
+    change.commit()

@@ -57,6 +57,8 @@ class Connector:
             OSError: the server cannot be reached.
             RegistryError: the proxy cannot be, or refuses; certificates cannot be used.
         """
+        if route.scheme == HTTPS:
+            self._context(route.certificates)  # what is wrong with them is said before all else
         proxy = route.proxy
         if proxy is None:
             return Connection(self._reached(route.scheme, route.host, route.certificates))
@@ -100,13 +102,17 @@ class Connector:
             raise refused_by_proxy(proxy.host, route.host, answer.status, answer.words)
         connection.sock.settimeout(CONNECT_SECONDS)
 
+    def _context(self, certificates: str) -> ssl.SSLContext:
+        context = self._contexts.get(certificates)
+        if context is None:
+            context = self._contexts[certificates] = _new_context(certificates)
+        return context
+
     def _secured(self, sock: AnySocket, name: str, certificates: str) -> AnySocket:
         """TLS over a socket, which is closed where it fails."""
         import ssl
 
-        context = self._contexts.get(certificates)
-        if context is None:
-            context = self._contexts[certificates] = _new_context(certificates)
+        context = self._context(certificates)
         if isinstance(sock, ssl.SSLSocket) or not isinstance(sock, socket.socket):
             from casstore.registry.tlsintls import TlsInTls
 
