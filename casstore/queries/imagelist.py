@@ -42,10 +42,10 @@ def list_images(view: View, filters: Filters | None, *, everything: bool) -> Ite
         else:
             visible = dangling is None and (everything or not (children or view.refers(facts.id)))
         if visible and (by_facts is None or by_facts.accepts(facts)):
-            image, parent, created, size, labels = facts
-            yield ImageSummary._make(
-                (image, names, parent, created, size, own_size, children, labels, pinned)
-            )
+            yield ImageSummary(
+                facts.id, names, facts.parent, facts.created, facts.size, own_size, children,
+                facts.labels, pinned,
+            )  # fmt: skip
 
 
 def get_image(view: View, argument: str) -> Image:
