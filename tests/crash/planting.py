@@ -62,7 +62,7 @@ EXCHANGED = (
         "self._target, self._staging, self._flush_name = target, staging, named",
         "self._target = self._staging = staging = target; self._flush_name = named", "tag"),
     Bug("the database of a copy by links is written in place", "backends/local/openindex.py",
-        "separate_database(store)\n", "pass\n", "rmi beside a copy by links"),
+        "separate_database(store)\n", "pass\n", "tag beside a copy by links"),
 )  # fmt: skip
 
 

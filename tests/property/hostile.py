@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from casstore.registry import answer, http, wire
+from casstore.registry import answer, connection, http, routes, wire
 from tests.property import trees
 from tests.property.inputs import KINDS, seeds
 from tests.property.mutation import bitten, document_of, garbled, reworded
@@ -66,8 +66,8 @@ def pull(victim: Victim, chance: Random) -> None:
     try:
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(http, "LONGEST_WAIT", 0.01)
-            patched.setattr(http, "CONNECT_SECONDS", 2.0)
-            for module in (http, wire):
+            patched.setattr(routes, "CONNECT_SECONDS", 2.0)
+            for module in (connection, wire):
                 patched.setattr(module, "READ_SECONDS", 2.0)
             patched.setattr(answer, "DOCUMENT_SECONDS", 9.0)
             victim.changes()  # what a pull has fetched stays for the next one

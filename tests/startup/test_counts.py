@@ -52,7 +52,7 @@ COSTS = {
 
 
 def words_of(command: str) -> list[str]:
-    return command.replace("ARCHIVE", str(ARCHIVES / "single.tar")).split()
+    return [word.replace("ARCHIVE", str(ARCHIVES / "single.tar")) for word in command.split()]
 
 
 @pytest.fixture(scope="module")

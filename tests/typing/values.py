@@ -55,6 +55,7 @@ def of_a_reference(reference: Reference) -> None:
 
 def of_a_place(place: Place) -> None:
     assert_type(parse_place("oci:layout:a"), Place)
+    assert_type(place.is_layout, bool)
     assert_type(place.transport, str)
     assert_type(place.path, StrPath)
     assert_type(place.reference, str)
