@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from casstore.backends.local import edits, schema
@@ -89,6 +89,7 @@ def spliced(
     return rows
 
 
+@settings(deadline=None)
 @given(HISTORY)
 def test_it_is_what_makes_the_list_before_the_list_after(
     history: list[list[tuple[Any, ...]]],

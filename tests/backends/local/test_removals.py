@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from casstore.backends.local import removals, schema
@@ -75,6 +75,7 @@ def doomed(index: LocalEdits) -> list[str]:
 
 
 @pytest.mark.parametrize("at_once", [0, 3, removals._AT_ONCE])
+@settings(deadline=None)
 @given(arguments=st.lists(st.sampled_from(ARGUMENTS)), force=st.booleans(), more=MORE)
 def test_what_is_removed_in_a_row_is_what_is_removed_one_by_one(
     at_once: int, arguments: list[str], more: dict[str, bool], *, force: bool
