@@ -128,6 +128,7 @@ class _Removal:
         self._kept: list[tuple[Digest, Digest]] = []
         self._counts: dict[Digest, int] = {}
         self._freed = 0
+        self._built_on: set[Digest] = set()  # artifacts that stay for their children alone
 
     def plan(self) -> RemovalPlan:
         return RemovalPlan(
@@ -187,7 +188,7 @@ class _Removal:
     ) -> Conflict | None:
         """The first reason not to delete an image: children, hard lease, names, pin, soft lease."""
         said = f"cannot delete image {self._argument} because it"
-        if any(child not in self._delete for child in self._view.children_of(image)):
+        if self._has_children(image):
             return Conflict(f"{said} has dependent child images", forceable=False)
         leases = self._view.leases_on(image)
         if leases and leases[0].hard:
@@ -238,27 +239,37 @@ class _Removal:
         self._lines.append(Removed(DELETED, image.hex, image, "image", documents, 0))
         self._report_layers(image, freed)
         self._drop_referrers(freed)
+        if self._built_on:
+            parent = self._view.parent_of(image)
+            if parent in self._built_on:
+                self._drop_if_lost(parent)
 
     def _drop_referrers(self, freed: Iterable[BlobState]) -> None:
         """Delete the artifacts that refer to freed manifests and to nothing that is left."""
         for state in freed:
-            if state.kind not in (MANIFEST, INDEX):
-                continue
-            for artifact in self._view.referrers_of(state.digest):
-                if artifact in self._delete or not self._has_lost_its_subject(artifact):
-                    continue
-                for one in self._view.references_of(artifact):
-                    if one.name not in self._untag:  # it may be what the removal began with
-                        self._untagged(one.name, one.name.familiar)
-                self._drop(artifact)
+            if state.kind in (MANIFEST, INDEX):
+                for artifact in self._view.referrers_of(state.digest):
+                    self._drop_if_lost(artifact)
 
-    def _has_lost_its_subject(self, artifact: Digest) -> bool:
+    def _drop_if_lost(self, artifact: Digest) -> None:
+        """Delete an artifact if its subjects are gone and nothing else holds it."""
+        if artifact in self._delete:
+            return
         if any(subject not in self._free for subject in self._view.subjects_of(artifact)):
-            return False
+            return
         names = [one.name for one in self._view.references_of(artifact)]
-        names = [name for name in names if name not in self._untag]
-        own = names_of_its_own(names)
-        return not own and self._conflict(artifact, names=(), force=False) is None
+        names = [name for name in names if name not in self._untag]  # with which it all began
+        if names_of_its_own(names):
+            return
+        if self._has_children(artifact):
+            self._built_on.add(artifact)  # which may go as artifacts of what goes after
+        elif self._conflict(artifact, names=(), force=False) is None:
+            for name in names:
+                self._untagged(name, name.familiar)
+            self._drop(artifact)
+
+    def _has_children(self, image: Digest) -> bool:
+        return any(child not in self._delete for child in self._view.children_of(image))
 
     def _report_layers(self, image: Digest, freed: Iterable[BlobState]) -> None:
         for state in freed:

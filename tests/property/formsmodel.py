@@ -75,6 +75,7 @@ class Model:
         self._lost: dict[tuple[Digest, Digest], None] = {}  # lost a name in this change
         self.untagged: list[tuple[Reference, Digest, Digest]] = []  # of one removal, in order
         self.deleted: list[Digest] = []
+        self._before: set[Digest] = set()  # blobs when the removal began
 
     def copy(self) -> Model:
         documents, self.documents = self.documents, {}
@@ -155,6 +156,7 @@ class Model:
             names = self.names_of(image)
             named = {self.names[name][1] for name in names}
             if names and top not in named and top in self.held[image] and top not in spared:
+                self._before = self.blobs()
                 self._give_up(image, [top])
         self.tidy()
 
@@ -175,7 +177,7 @@ class Model:
         held = image in self.pins or image in self.hard.values() or image in self.soft.values()
         if held and not force and is_single(names):
             raise Conflict
-        self.untagged, self.deleted = [], []
+        self.untagged, self.deleted, self._before = [], [], self.blobs()
         siblings = [n for n in names if n.repository == name.repository and n != name]
         going = [name]
         if name.tag is not None and not any(n.tag for n in siblings):
@@ -198,7 +200,7 @@ class Model:
         named = bool(names) and not is_single(names)
         if self._conflict(image, named=named, force=force) is not None:
             raise Conflict
-        self.untagged, self.deleted = [], []
+        self.untagged, self.deleted, self._before = [], [], self.blobs()
         for one in names:
             self._untag(one)
         self._delete(image, prune=prune)
@@ -229,22 +231,23 @@ class Model:
             self._drop(image)
 
     def _drop(self, image: Digest) -> None:
-        before = self.blobs()
         self.deleted.append(image)
         del self.held[image], self.parents[image]
         self.pins.discard(image)
         self.soft = {name: own for name, own in self.soft.items() if own != image}
-        self._after(before)
+        self._after()
 
     def _give_up(self, image: Digest, tops: list[Digest]) -> None:
         for top in tops:
-            before = self.blobs()
             self.held[image].remove(top)
-            self._after(before)
+            self._after()
 
-    def _after(self, before: set[Digest]) -> None:
-        """What referred to documents that have gone, and to nothing that is left, goes too."""
-        for blob in sorted(before - self.blobs()):
+    def _after(self) -> None:
+        """What referred to documents that have gone, and to nothing that is left, goes too.
+
+        Whatever goes may have been all that kept another: each drop looks at all again.
+        """
+        for blob in sorted(self._before - self.blobs()):
             for artifact in self.referrers(blob) if blob in self.documents else ():
                 if artifact not in self.held or self.subjects_of(artifact):
                     continue

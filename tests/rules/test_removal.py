@@ -617,6 +617,30 @@ def test_an_artifact_that_a_lease_holds_stays() -> None:
     assert world.has_image(signature)
 
 
+@pytest.mark.parametrize("built_first", [False, True])
+def test_artifacts_that_are_built_on_each_other_go_whichever_is_looked_at_first(
+    *, built_first: bool
+) -> None:
+    world, app, signature = signed()
+    if built_first:
+        other = world.image("base", subject=app)
+        world.facts[signature] = world.facts[signature]._replace(parent=other)
+    else:
+        other = world.image("on it", subject=app, parent=signature)
+    world.remove("app:1")
+
+    assert not world.has_image(signature) and not world.has_image(other)
+
+
+def test_an_artifact_that_another_image_is_built_on_stays() -> None:
+    world, app, signature = signed()
+    world.image("artifact on it", subject=app, parent=signature)
+    world.image("child", tags="child:1", parent=signature)
+    world.remove("app:1")
+
+    assert world.has_image(signature)
+
+
 def test_an_artifact_of_two_subjects_goes_with_the_last() -> None:
     world, _, signature = signed()
     other = world.image("other", tags="other:1")
