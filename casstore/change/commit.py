@@ -11,8 +11,8 @@ leaves the state after, and work that the next change finishes before its own: d
 unlinked, a stale index.json is written, staging of dead processes is removed. A blob is unlinked
 only when neither the database nor a durable index.json names it.
 
-That index.json has its new name is flushed before anything is unlinked, or else when the lock is
-free again: nobody who takes the lock relies on it.
+The new name of index.json is flushed before anything is unlinked. If there is nothing to unlink, it
+is flushed after the lock is released: no later holder of the lock depends on it.
 
 A store can be set to publish on demand. Step 3 and 4 then withdraw index.json, unless it is
 withdrawn already: it names nothing, so it names nothing that is gone.
@@ -68,7 +68,7 @@ class Change:
             backend: of the store.
             lock: held; leaving the context releases it.
             now: in nanoseconds.
-            late: gets what goes wrong after the lock was released, which is not in `warnings`.
+            late: collects problems from after the lock is released, which `warnings` lacks.
         """
         self._backend = backend
         # Made, and so imported, now: with no descriptor left an import fails, and after the commit

@@ -19,9 +19,8 @@ from hashlib import sha256
 from casstore.errors import Refused, quote
 from casstore.files import durable
 from casstore.files.strangers import is_systems
-from casstore.files.trees import remove_tree
+from casstore.files.trees import DIRECTORY, remove_dead, remove_tree
 
-_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ELSEWHERE = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))  # no directory can be made there
 _LIST = ".casstore-parts"  # in what is made inside: names, each ended by a NUL
 
@@ -66,7 +65,7 @@ class OutputDirectory:
             self._staging = os.path.join(self._path, name)
             os.mkdir(self._staging)
         try:
-            self._descriptor = os.open(self._staging, _OPEN)
+            self._descriptor = os.open(self._staging, DIRECTORY)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if there:
                 self._be_like(os.stat(self._path))
@@ -143,19 +142,11 @@ class OutputDirectory:
             return
         for name in names:
             path = os.path.join(directory, name)
-            try:
-                descriptor = os.open(path, _OPEN)
-            except OSError:
-                continue
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if directory == self._path:
-                    self._remove_parts(path, self._dead_parts(path, os.fstat(descriptor).st_uid))
-                remove_tree(path)
-            except OSError:
-                pass  # it is being written
-            finally:
-                os.close(descriptor)
+
+            def remove_parts(descriptor: int, path: str = path) -> None:
+                self._remove_parts(path, self._dead_parts(path, os.fstat(descriptor).st_uid))
+
+            remove_dead(path, remove_parts if directory == self._path else None)
 
     def _dead_parts(self, staging: str, owner: int) -> list[str]:
         """The parts that a process which was killed had written down before it moved the first.

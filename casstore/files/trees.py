@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 from casstore.errors import quote
 from casstore.files import durable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def remove_tree(path: str) -> tuple[int, int]:
@@ -29,3 +36,25 @@ def remove_tree(path: str) -> tuple[int, int]:
     except OSError as error:
         raise durable.storage_error(error, f"cannot remove {quote(path)}") from None
     return 1, status.st_size if status.st_nlink == 1 else 0
+
+
+def remove_dead(path: str, before: Callable[[int], object] | None = None) -> None:
+    """Remove a staging directory, unless the process that writes it is alive and has it locked.
+
+    Args:
+        path: the directory; a link is left alone.
+        before: called with its descriptor while it is locked, before it goes.
+    """
+    try:
+        descriptor = os.open(path, DIRECTORY)
+    except OSError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if before is not None:
+            before(descriptor)
+        remove_tree(path)
+    except OSError:
+        pass  # it is being written
+    finally:
+        os.close(descriptor)

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from casstore.errors import Damaged, NotFound, Refused
 from casstore.model.digest import sha256
-from casstore.model.imagetree import check_digest, check_size, is_document
+from casstore.model.imagetree import check_digest, check_size, is_document, manifest_for
 from casstore.model.manifest import Manifest, parse_document
 from casstore.model.reference import parse_name
 from casstore.startup.typed import cast
-from casstore.transfer.copiedtree import CopiedTree, chosen
+from casstore.transfer.copiedtree import CopiedTree, read_verified
 from casstore.transfer.place import REGISTRY
 
 TYPE_CHECKING = False
@@ -50,7 +50,7 @@ def copy_straight(
 
     Raises:
         NotFound: no such image, or none for the platform.
-        Refused: the source is not what it should be; the target is there, and is no layout.
+        Refused: the source is malformed, or the target exists and is not a layout.
         RegistryError, StorageError: the target does not take it; what it named is as it was.
     """
     if target.is_layout:
@@ -74,7 +74,7 @@ def _to_registry(
     origin = _origin(source, transport)
     if origin is None:
         return None
-    top = origin.top if platform is None else chosen(origin.top, origin, platform)
+    top = _top_of(origin, origin, platform)
     remote, tag = _repository(name, transport), name.reference.tag or ""
     if remote.names(tag, top):
         return top.digest
@@ -92,6 +92,15 @@ def _to_registry(
     return top.digest
 
 
+def _top_of(
+    origin: _RemoteSource | LayoutSource, source: BlobSource, platform: Platform | None
+) -> Descriptor:
+    """What is copied: all that the name means, or what an index of it has for a platform."""
+    if platform is None:
+        return origin.top
+    return manifest_for(origin.top, platform, lambda index: read_verified(index, source))
+
+
 def _to_layout(
     source: Place, target: Place, transport: Transport | None, platform: Platform | None
 ) -> Digest | None:
@@ -104,7 +113,7 @@ def _to_layout(
     if origin is None:
         return None
     nearest = _Nearest(sink, origin)
-    top = origin.top if platform is None else chosen(origin.top, nearest, platform)
+    top = _top_of(origin, nearest, platform)
     tree = CopiedTree(top, nearest)
     _note_platform(tree, origin, platform, sink)
     documents = [one for one in tree.documents.values() if sink.document(one) is None]

@@ -26,23 +26,25 @@ What is what:
 
 from __future__ import annotations
 
-from casstore.errors import Refused
+from casstore.errors import NotFound, Refused
 from casstore.model import mediatype
 from casstore.model.descriptor import CONFIG, INDEX, LAYER, MANIFEST, OTHER, Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT
 from casstore.model.imageconfig import ImageConfig, check_rootfs, parse_config
 from casstore.model.labels import Labels
-from casstore.model.manifest import Index, Manifest, parse_document, unknown_type
+from casstore.model.manifest import Index, Manifest, choose, parse_document, unknown_type
 from casstore.model.record import BlobRecord, ImageRecord
 from casstore.model.state import LayerRecord
 from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Protocol
 
     from casstore.model.manifest import Entry
+    from casstore.model.platform import Platform
 
     class TreeReader(Protocol):
         """Where `read_tree` gets its bytes from."""
@@ -337,3 +339,33 @@ def _of_foreign(entry: Entry, refusal: Refused) -> Refused:
             f"{refusal} (a foreign layer, to be fetched from elsewhere: nothing is fetched)"
         )
     return refusal
+
+
+def manifest_for(
+    top: Descriptor, platform: Platform, read: Callable[[Descriptor], bytes]
+) -> Descriptor:
+    """The manifest for a platform: `top` itself, unless it is an index.
+
+    Args:
+        top: a manifest or an index, which may have indexes in it.
+        platform: what it has to run on, as `choose` has it.
+        read: the bytes of an index.
+
+    Raises:
+        NotFound: the index has none for the platform.
+        Refused: an index is wrong, or they are nested too deep.
+    """
+    for _ in range(MAX_INDEX_DEPTH):
+        if not mediatype.is_index(top.media_type):
+            return top
+        document = parse_document(read(top), top)
+        assert isinstance(document, Index)
+        entry = choose(document.manifests, platform)
+        if entry is None:
+            from casstore.model.platform import shown
+
+            raise NotFound(
+                f"no matching manifest for {shown(platform)} in the manifest list entries"
+            )
+        top = entry.descriptor
+    raise Refused(f"indexes are nested more than {MAX_INDEX_DEPTH} deep")

@@ -27,7 +27,7 @@ _REFUSED_EARLY = (BrokenPipeError, ConnectionResetError)
 
 
 class Body(Protocol):
-    """What a request sends: told twice, it starts anew."""
+    """The body of a request. Each call of `pieces` starts again from the beginning."""
 
     size: int
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from casstore.errors import NotFound, Refused
 from casstore.model import mediatype
 from casstore.model.digest import sha256
-from casstore.model.imagetree import check_digest, check_size, read_tree
-from casstore.model.manifest import Index, Manifest, choose, parse_document
-from casstore.model.platform import shown
+from casstore.model.imagetree import check_digest, check_size, manifest_for, read_tree
+from casstore.model.manifest import Index, parse_document
 from casstore.model.state import LayerRecord
 from casstore.startup.typed import cast
 from casstore.startup.value import Value
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     Told = Callable[[Descriptor, str], None]  # a blob, and one of the words below
 
 WIDTH = 4  # blobs at a time; docker has 3, podman 6
-MAX_CHOICES = 8  # indexes within indexes until a platform's manifest is found
 
 PULLING = "Pulling"
 PRESENT, FETCHING, FETCHED = "Already exists", "Pulling fs layer", "Download complete"  # Docker's
@@ -49,17 +47,15 @@ def choose_manifest(
         NotFound: the index has none for the platform.
         Refused: a document is wrong.
     """
-    for _ in range(MAX_CHOICES):
-        document = parse_document(data, top)
-        if isinstance(document, Manifest):
-            return top, data
-        entry = choose(document.manifests, platform)
-        if entry is None:
-            raise NotFound(
-                f"no matching manifest for {shown(platform)} in the manifest list entries"
-            )
-        top, data = _child(repository, entry.descriptor)
-    raise Refused(f"indexes are nested more than {MAX_CHOICES} deep")
+    read = {top: data}
+
+    def document_of(descriptor: Descriptor) -> bytes:
+        if descriptor not in read:
+            read[descriptor] = _child(repository, descriptor)[1]
+        return read[descriptor]
+
+    chosen = manifest_for(top, platform, document_of)
+    return chosen, document_of(chosen)
 
 
 def fetch_tree(
@@ -156,7 +152,7 @@ def _stage_document(repository: Repository, intake: Intake, descriptor: Descript
 
 
 class _Wanted(Value):
-    """A blob of a tree that is no document."""
+    """A blob that is neither a manifest nor an index."""
 
     descriptor: Descriptor
     diff_id: Digest | None

@@ -54,7 +54,7 @@ class TlsInTls:
                 piece = piece[self._carried(lambda: self._tls.write(piece)) :]  # noqa: B023
 
     def _carried(self, act: Callable[[], T]) -> T:
-        """Do it, with what goes to the other side and comes from there for it."""
+        """Call `act` until it succeeds, passing bytes both ways for it."""
         while True:
             try:
                 result = act()

@@ -243,22 +243,10 @@ def _is_count(text: str) -> bool:
 
 def _for_platform(ingest: Ingest, image: ImageRecord, platform: Platform) -> ImageRecord:
     """The image itself, or the one for a platform where it is an index."""
-    from casstore.model import mediatype
-    from casstore.model.imagetree import read_tree
-    from casstore.model.manifest import Index, choose, parse_document
-    from casstore.model.platform import shown
+    from casstore.model.imagetree import manifest_for, read_tree
     from casstore.transfer.stagedtree import StagedTree
 
-    top = image.top
-    while mediatype.is_index(top.media_type):
-        document = parse_document(ingest.read(top.digest), top)
-        assert isinstance(document, Index)
-        entry = choose(document.manifests, platform)
-        if entry is None:
-            raise NotFound(
-                f"no matching manifest for {shown(platform)} in the manifest list entries"
-            )
-        top = entry.descriptor
+    top = manifest_for(image.top, platform, lambda index: ingest.read(index.digest))
     if top == image.top:
         return image
     return read_tree(top, StagedTree(ingest, {layer.digest: layer for layer in image.layers}))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 
-from casstore.errors import NotFound, Refused
+from casstore.errors import Refused
 from casstore.model import mediatype
 from casstore.model.digest import sha256
 from casstore.model.document import MAX_DOCUMENT
@@ -19,7 +19,7 @@ from casstore.model.imagetree import (
     check_size,
     missing,
 )
-from casstore.model.manifest import Index, choose, parse_document, unknown_type
+from casstore.model.manifest import Index, parse_document, unknown_type
 from casstore.startup.typed import Protocol
 
 TYPE_CHECKING = False
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
-    from casstore.model.platform import Platform
     from casstore.model.state import LayerRecord
 
 MAX_HELD = 256 << 20  # bytes of manifests and indexes that one copy keeps in memory
@@ -42,29 +41,6 @@ class BlobSource(Protocol):
 
     def open(self, descriptor: Descriptor) -> IO[bytes]:
         """A blob, for a reader that verifies it."""
-
-
-def chosen(top: Descriptor, source: BlobSource, platform: Platform) -> Descriptor:
-    """The manifest for a platform: `top` itself, unless it is an index.
-
-    Raises:
-        NotFound: the index has none for the platform.
-        Refused: a document is missing, or wrong.
-    """
-    for _ in range(MAX_INDEX_DEPTH):
-        if not mediatype.is_index(top.media_type):
-            return top
-        document = parse_document(read_verified(top, source), top)
-        assert isinstance(document, Index)
-        entry = choose(document.manifests, platform)
-        if entry is None:
-            from casstore.model.platform import shown
-
-            raise NotFound(
-                f"no matching manifest for {shown(platform)} in the manifest list entries"
-            )
-        top = entry.descriptor
-    raise Refused(f"indexes are nested more than {MAX_INDEX_DEPTH} deep")
 
 
 def read_verified(descriptor: Descriptor, source: BlobSource) -> bytes:

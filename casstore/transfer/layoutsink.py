@@ -22,7 +22,7 @@ from casstore.files import durable
 from casstore.files.newfile import create_file
 from casstore.files.placedfile import start_writeback
 from casstore.files.strangers import is_systems
-from casstore.files.trees import remove_tree
+from casstore.files.trees import DIRECTORY, remove_dead, remove_tree
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT, MAX_INDEX_JSON
 from casstore.model.imagetree import check_digest, check_size
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
 _DATABASE = "casstore.db"  # a store is a layout, and more
 _STAGING = ".casstore-copy-"
-_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_LOCKS = frozenset((errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL))
 _PIECE = 256 << 10
 
@@ -62,7 +61,7 @@ class LayoutSink:
     """
 
     def __init__(self, path: str) -> None:
-        """Raises Refused: what is there is no layout, nor an empty directory."""
+        """Raises Refused: `path` is neither a layout nor an empty directory."""
         self._shown, self._path = path, os.path.realpath(path)
         self._blobs = os.path.join(self._path, BLOBS)
         self._staging, self._descriptor = "", -1
@@ -178,7 +177,7 @@ class LayoutSink:
             staging = os.path.join(self._path, f"{_STAGING}{os.urandom(6).hex()}.part")
             os.mkdir(staging)
             self._staging = staging
-            self._descriptor = os.open(staging, _OPEN)
+            self._descriptor = os.open(staging, DIRECTORY)
             _locked(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         finally:
             os.close(lock)
@@ -197,7 +196,7 @@ class LayoutSink:
 
     def _lock(self) -> int:
         """The layout's directory, locked until it is closed."""
-        lock = os.open(self._path, _OPEN)
+        lock = os.open(self._path, DIRECTORY)
         try:
             _locked(lock, fcntl.LOCK_EX)
         except BaseException:
@@ -311,20 +310,8 @@ class LayoutSink:
         for name in os.listdir(self._path):
             if _is_begun(name):
                 os.unlink(os.path.join(self._path, name))
-            if not name.startswith(_STAGING):
-                continue
-            path = os.path.join(self._path, name)
-            try:
-                descriptor = os.open(path, _OPEN)
-            except OSError:
-                continue
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                remove_tree(path)
-            except OSError:
-                pass  # it is being written
-            finally:
-                os.close(descriptor)
+            if name.startswith(_STAGING):
+                remove_dead(os.path.join(self._path, name))
 
     def _unmake(self, *, all_of_it: bool = True) -> None:
         """Remove the place to write to; and what was made for nothing, if nobody else is here."""

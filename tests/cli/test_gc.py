@@ -194,22 +194,28 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+def stopped_by(number: signal.Signals, program: str, *words: str) -> tuple[int, str, str]:
+    """Send the signal while the first image is in hand: status, output and errors."""
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *words],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as run:  # fmt: skip
+        assert run.stderr is not None
+        assert run.stderr.readline() == "in hand\n"
+        run.send_signal(number)
+        out, err = run.communicate(timeout=60)
+        return run.returncode, out, err
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_prune_after_the_image_in_hand_with_its_report(
     path: str, number: signal.Signals
 ) -> None:
     had = names(path)
-    run = subprocess.Popen(
-        [sys.executable, "-c", SLOW_PRUNE, "--store", path, "prune", "-af"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert run.stderr is not None
-    assert run.stderr.readline() == "in hand\n"
-    run.send_signal(number)
-    out, err = run.communicate(timeout=60)
 
-    assert run.returncode == 128 + number
-    assert err == "Stopped before the end\n"
+    status, out, err = stopped_by(number, SLOW_PRUNE, "--store", path, "prune", "-af")
+
+    assert (status, err) == (128 + number, "Stopped before the end\n")
     untagged = [line[10:] for line in out.splitlines() if line.startswith("untagged: ")]
     assert len(untagged) == 1
     assert sorted(names(path) + untagged) == sorted(had)
@@ -219,18 +225,11 @@ def test_a_signal_ends_prune_after_the_image_in_hand_with_its_report(
 def test_a_signal_ends_it_after_the_image_in_hand_with_its_report(
     path: str, number: signal.Signals
 ) -> None:
-    run = subprocess.Popen(
-        [sys.executable, "-c", SLOW, "--store", path, "gc", "--keep", "0", "--min-age", "0s",
-         "--format", "json"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert run.stderr is not None
-    assert run.stderr.readline() == "in hand\n"
-    run.send_signal(number)
-    out, err = run.communicate(timeout=60)
+    words = ("--store", path, "gc", "--keep", "0", "--min-age", "0s", "--format", "json")
 
-    assert run.returncode == 128 + number
-    assert err == "Stopped before the end of the plan\n"
+    status, out, err = stopped_by(number, SLOW, *words)
+
+    assert (status, err) == (128 + number, "Stopped before the end of the plan\n")
     report = json.loads(out)
     assert (report["ended"], len(report["removed"])) == ("stopped", 1)
     assert names(path) == ["app:1000", "app:3000"]

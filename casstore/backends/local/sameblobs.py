@@ -17,7 +17,7 @@ _HEX, _BITS = 64, 256  # of a digest
 
 
 def xor_of_names(names: Iterable[Sequence[str]]) -> tuple[int, int] | None:
-    """How many names there are and the XOR of them all; None if one is no digest's."""
+    """The number of names and the XOR of all of them; None if any is not a digest."""
     count = total = 0
     for some in names:
         packed = _packed(some)
