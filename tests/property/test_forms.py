@@ -480,11 +480,10 @@ class Forms(RuleBasedStateMachine):
         names = {image: self.model.names_of(image) for image in self.model.held}
         for image in sorted(self.model.held):
             own = names[image]
-            if image in parents and not (everything and own):
-                continue
-            if image in referring and not own:
-                continue
-            if own and not (everything or not any(name.tag for name in own)):
+            is_dangling = not (
+                image in parents or image in referring or any(name.tag for name in own)
+            )
+            if not (is_dangling or (everything and own)):
                 continue
             arguments: list[Reference | Digest] = [*sorted(own)] or [image]
             for argument in arguments:
