@@ -186,8 +186,10 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    from casstore.startup.hints import resolvable
+
     where = (module for module, names in _ELSEWHERE.items() if name in names.split())
-    return getattr(import_module(f"{__name__}.{next(where, 'errors')}"), name)
+    return resolvable(getattr(import_module(f"{__name__}.{next(where, 'errors')}"), name))
 
 
 def __dir__() -> list[str]:

@@ -1,20 +1,14 @@
-"""What the signatures of the public interface show, down to the fields of what they show.
-
-Annotations are names under `if TYPE_CHECKING:`, so they are looked up as a type checker does: in
-their module, with that block carried out.
-"""
+"""What the signatures of the public interface show, down to the fields of what they show."""
 
 from __future__ import annotations
 
-import ast
 import inspect
 from collections.abc import Iterator
-from functools import cache
-from importlib import import_module
 from typing import Any, get_args, get_origin, get_type_hints
 
 import casstore
 from casstore import Store
+from casstore.startup.hints import resolvable
 
 # Public names that stand for several types at once, and are none themselves.
 ALIASES = {"Key", "Several", "StrPath", "Tell"}
@@ -24,45 +18,6 @@ _HANDLES = {"Lease", "ProgressCallback", "Stop"}
 _MADE = {"Store", "Stop", "Transport"}
 
 GROUPS: dict[str, Any] = {"leases": Store.leases, "trash": Store.trash, "settings": Store.settings}
-
-
-@cache
-def namespace(module: str) -> dict[str, Any]:
-    """The names of a module as a type checker sees them."""
-    where = import_module(module)
-    names = dict(vars(where))
-    for node in ast.parse(inspect.getsource(where)).body:
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            for one in node.body:
-                if isinstance(one, ast.ImportFrom) and str(one.module).startswith("casstore"):
-                    names |= _imported(one)
-                else:
-                    exec(compile(ast.Module([one], []), module, "exec"), names)  # noqa: S102
-    return names
-
-
-def _imported(node: ast.ImportFrom) -> dict[str, Any]:
-    """What an import brings, which may itself stand under `if TYPE_CHECKING:` where it is from."""
-    where = str(node.module)
-    there = vars(import_module(where))
-    return {
-        alias.asname or alias.name: (
-            there[alias.name] if alias.name in there else namespace(where)[alias.name]
-        )
-        for alias in node.names
-    }
-
-
-def hints(of: Any) -> dict[str, Any]:
-    """The types of a function's parameters and result, or of a class's own fields."""
-    if isinstance(of, type):
-        fields: dict[str, Any] = {}
-        for kind in reversed(of.__mro__):
-            if kind.__module__.startswith("casstore"):
-                fields |= get_type_hints(kind, namespace(kind.__module__))
-        return fields
-    function = inspect.unwrap(getattr(of, "__func__", of))
-    return get_type_hints(function, namespace(function.__module__))
 
 
 def public_members(kind: type) -> Iterator[tuple[str, Any]]:
@@ -101,22 +56,23 @@ def shown_types() -> dict[type, str]:
                 if kind in found or kind in of_aliases:
                     continue
                 found[kind] = f"{where}({name})" if name != "return" else where
+                resolvable(kind)  # which need not be public, nor come through the front door
                 if issubclass(kind, tuple):
-                    look(kind.__name__, hints(kind))
+                    look(kind.__name__, get_type_hints(kind))
                 for member, function in public_members(kind):
                     if function.__module__.partition(".")[0] != "casstore":
                         continue  # of str or tuple
                     is_property = isinstance(inspect.getattr_static(kind, member), property)
                     if is_property or member == "__init__" or kind.__name__ in _HANDLES:
-                        look(f"{kind.__name__}.{member}", hints(function))
+                        look(f"{kind.__name__}.{member}", get_type_hints(function))
 
     for group, owner in {"": Store, **GROUPS}.items():
         if group:
             found[owner] = f"Store.{group}"
         for name, function in public_members(owner):
-            look(f"{owner.__name__}.{name}", hints(function))
+            look(f"{owner.__name__}.{name}", get_type_hints(function))
     for name in casstore.__all__:
         public = getattr(casstore, name)
         if inspect.isfunction(public):
-            look(name, hints(public))
+            look(name, get_type_hints(public))
     return found

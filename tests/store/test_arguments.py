@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -21,7 +21,6 @@ from casstore import Place, Refused, RegistryError, Store, UsageError
 from casstore.cli.main import main
 from casstore.registry.credentials import find_login
 from casstore.trust.keys import generate_pair
-from tests.architecture.signatures import hints as all_hints
 from tests.store.test_store import ARCHIVE
 
 OWNERS: dict[Any, str] = {
@@ -198,7 +197,7 @@ def test_a_path_may_be_a_string_unless_it_is_that_of_a_key() -> None:
     found = {
         f"{name}({parameter})": set(kinds_of_path(hint))
         for name, function in FUNCTIONS.items()
-        for parameter, hint in all_hints(function).items()
+        for parameter, hint in get_type_hints(function).items()
     }
     paths = {where: kinds for where, kinds in found.items() if kinds}
 

@@ -7,13 +7,13 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import pytest
 
 from casstore import Image, LeaseInfo, Refused, Store
 from casstore.model.datetimes import datetime_of
-from tests.architecture.signatures import hints, shown_types
+from tests.architecture.signatures import shown_types
 from tests.architecture.sources import ROOT
 from tests.transfer.building import config_of, docker_archive, layer
 
@@ -124,13 +124,13 @@ def test_every_time_of_a_public_result_can_be_had_as_a_datetime() -> None:
         (kind, name): hint
         for kind in shown_types()
         if issubclass(kind, tuple)
-        for name, hint in hints(kind).items()
+        for name, hint in get_type_hints(kind).items()
         if name in TIMES and int in (hint, *get_args(hint))
     }
 
     assert {(Image, "created"), (LeaseInfo, "expires")} < fields.keys()
     for (kind, name), hint in fields.items():
-        told = hints(getattr(kind, f"{name}_at").fget)["return"]
+        told = get_type_hints(getattr(kind, f"{name}_at").fget)["return"]
         assert set(get_args(told) or (told,)) == {
             datetime if one is int else one for one in get_args(hint) or (hint,)
         }
