@@ -12,8 +12,7 @@ import stat
 from casstore.errors import Refused, quote
 from casstore.startup.typed import cast
 from casstore.transfer.counted import CountedFile
-from casstore.transfer.membername import NoSuchMember, cannot_open, safe_name
-from casstore.transfer.tarstream import MAX_MEMBERS
+from casstore.transfer.membername import MAX_MEMBERS, NoSuchMember, cannot_open, safe_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,6 +11,8 @@ import errno
 
 from casstore.errors import NotFound, Refused, StorageError, printable, quote
 
+MAX_MEMBERS = 100_000  # of an archive, whether it is a tar or a directory
+
 
 class NoSuchMember(Refused):
     """An archive has no member of a name that is asked for."""

@@ -12,7 +12,7 @@ import io
 from casstore.errors import Refused, quote
 from casstore.startup.typed import Protocol, cast
 from casstore.transfer import tarstream
-from casstore.transfer.membername import NoSuchMember, parts_of, safe_name
+from casstore.transfer.membername import MAX_MEMBERS, NoSuchMember, parts_of, safe_name
 from casstore.transfer.tarstream import FileBytes, Member
 
 TYPE_CHECKING = False
@@ -90,8 +90,8 @@ class TarArchive:
         self.close()
 
     def _add(self, member: Member) -> None:
-        if len(self._members) >= tarstream.MAX_MEMBERS:
-            raise Refused(f"the archive exceeds the limit of {tarstream.MAX_MEMBERS} members")
+        if len(self._members) >= MAX_MEMBERS:
+            raise Refused(f"the archive exceeds the limit of {MAX_MEMBERS} members")
         name = member.name
         if (
             name.startswith(("./", "/"))

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import io
 import os
-from threading import Lock
 from zlib import adler32
 
 from casstore.errors import Refused, quote
+from casstore.startup import allocate_lock
 from casstore.startup.typed import Protocol
 from casstore.startup.value import Value
+from casstore.transfer.membername import MAX_MEMBERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from casstore.progress import Task
 
 BLOCK = 512
-MAX_MEMBERS = 100_000
 MAX_EXTENDED = 1 << 20
 MAX_ALL_EXTENDED = 64 << 20  # bytes of all extended headers together
 MAX_RECORDS = 1_000_000  # of all pax headers together: ten for each member
@@ -80,7 +80,7 @@ class FileBytes:
         self._task = task  # counts what is read
         self._base = base
         self._fd = descriptor_of(file)
-        self._turn = Lock()
+        self._turn = allocate_lock()
         self.length = file.seek(0, os.SEEK_END) - base
         self._window = b""
         self._window_at = 0

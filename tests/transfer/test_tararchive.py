@@ -6,7 +6,7 @@ import tarfile
 import pytest
 
 from casstore.errors import Refused
-from casstore.transfer import tarstream
+from casstore.transfer import tararchive
 from casstore.transfer.tararchive import TarArchive
 from tests.transfer.building import member, tar_of, tar_of_members
 
@@ -143,7 +143,7 @@ def test_a_member_that_comes_twice_and_differs_is_refused(
 
 
 def test_too_many_members_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tarstream, "MAX_MEMBERS", 10)
+    monkeypatch.setattr(tararchive, "MAX_MEMBERS", 10)
 
     with pytest.raises(Refused, match="limit of 10 members"):
         TarArchive(io.BytesIO(tar_of({str(n): b"" for n in range(11)})), "a", "a")

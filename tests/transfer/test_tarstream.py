@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from casstore.errors import CasstoreError, Refused
 from casstore.transfer import tarstream
+from casstore.transfer.membername import MAX_MEMBERS
 from casstore.transfer.tarstream import FileBytes, Member, PassingBytes, members
 from tests.transfer.building import member, tar_of, tar_of_members
 
@@ -253,5 +254,5 @@ def test_no_more_pax_records_are_read_than_their_limit_in_all(
 
 
 def test_a_member_for_each_of_the_most_members_may_have_ten_records() -> None:
-    assert tarstream.MAX_RECORDS >= 10 * tarstream.MAX_MEMBERS
-    assert tarstream.MAX_ALL_EXTENDED >= 600 * tarstream.MAX_MEMBERS
+    assert tarstream.MAX_RECORDS >= 10 * MAX_MEMBERS
+    assert tarstream.MAX_ALL_EXTENDED >= 600 * MAX_MEMBERS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from casstore.cli.commands.load import COMPRESSION
+from casstore.cli.compression import COMPRESSION
 from casstore.cli.layersize import MAX_LAYER_SIZE, layer_limit_given, limit_layers
 from casstore.cli.options import OF_A_CHANGE, TEXT, Args, Command, Option
 from casstore.cli.prose import filled, listed

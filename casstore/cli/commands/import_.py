@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from casstore.cli.commands.load import COMPRESSION, standard_input
+from casstore.cli.commands.load import standard_input
+from casstore.cli.compression import COMPRESSION
 from casstore.cli.layersize import MAX_LAYER_SIZE, limit_layers
 from casstore.cli.options import LIST, OF_A_CHANGE, TEXT, Args, Command, Option
 from casstore.cli.progress import AUTO, PROGRESS, Show

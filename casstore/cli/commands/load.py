@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from casstore.cli.compression import COMPRESSION
 from casstore.cli.keyinput import POLICY
 from casstore.cli.layersize import MAX_LAYER_SIZE, limit_layers
 from casstore.cli.options import OF_A_CHANGE, TEXT, Args, Command, Option
@@ -17,14 +18,6 @@ if TYPE_CHECKING:
     from casstore.cli.app import App
     from casstore.results.exchange import LoadedImage
 
-COMPRESSION = Option(
-    "compression",
-    "How layers that arrive uncompressed are stored:\nzstd[:LEVEL], gzip or none (default zstd)",
-    kind=TEXT,
-    value="method",
-    default="zstd",
-    own=True,
-)
 _TRANSPORTS = [
     f"{form.transport} (a directory)" if form.shape == FOLDER else form.transport
     for form in FORMATS
