@@ -1,8 +1,8 @@
-"""prune, in short turns beside everybody else who uses the store.
+"""prune, in short turns, so that other commands can use the store in between.
 
-Which images go is decided once, by a look that takes no lock. They are removed in turns: the lock
-is held for about SECONDS_A_TURN, and each turn is one durable change. A small prune is one turn.
-Since the store may have changed since the look, each image is held against it before it goes.
+The images are chosen once, without the lock. They are removed in turns: each holds the lock for
+about SECONDS_A_TURN and is one durable change. A small prune is one turn. The store may change
+after the choice, so each image is checked again before it goes.
 """
 
 from __future__ import annotations
