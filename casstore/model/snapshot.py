@@ -118,8 +118,8 @@ class Snapshot:
         return self.facts[image]
 
     def _state(self, digest: Digest) -> BlobState:
-        digest, kind, size, file_bytes, _ = self._blobs[digest]
-        return BlobState(digest, kind, size, file_bytes, self._counts[digest])
+        digest, kind, size, file_bytes, _, state = self._blobs[digest]
+        return BlobState(digest, kind, size, file_bytes, self._counts[digest], state)
 
     # What it holds
 

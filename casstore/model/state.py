@@ -95,6 +95,13 @@ class Naming:
             del self._by_manifest[manifest]
 
 
+# What is known of a layer. Its digest and size are always verified; what only decompressing it can
+# tell may be put off until the layer is first read.
+PROMISED = 0  # the diff ID is what the config says; `file_bytes` are the bytes as stored
+SETTLED = 1  # it was read, or came with all of it verified
+BROKEN = 2  # it was read, and does not decompress to its end; the rest is as while it was promised
+
+
 class BlobState(Value):
     """A blob as the index counts it."""
 
@@ -103,10 +110,11 @@ class BlobState(Value):
     size: int  # bytes as stored
     file_bytes: int  # of a layer: bytes of its regular files; 0 for all else
     refcount: int  # edges to it, and images that hold it
+    state: int = SETTLED  # of a layer: PROMISED, SETTLED or BROKEN
 
 
 class LayerRecord(Value):
-    """A layer blob, with what only decompressing it can tell."""
+    """A layer blob, with what only decompressing it can tell, or what is promised of that."""
 
     digest: Digest  # of the blob as stored
     size: int  # bytes as stored
@@ -114,6 +122,7 @@ class LayerRecord(Value):
     diff_id: Digest  # of the uncompressed tar
     diff_size: int  # bytes of the uncompressed tar
     file_bytes: int  # sum of its regular files' sizes, a hard link counted once: Docker's SIZE
+    state: int = SETTLED  # PROMISED, SETTLED or BROKEN
 
 
 class LeaseOn(Value):
@@ -179,3 +188,4 @@ class Listed(Value):
     own_size: int  # bytes that it adds to its parent
     children: int
     pinned: bool
+    settled: bool = True  # whether all of its layers are SETTLED

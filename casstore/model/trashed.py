@@ -9,6 +9,8 @@ from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
     from casstore.model.reference import Reference
@@ -48,3 +50,17 @@ class KeptEntry(Value):
     removed: int  # ns
     expires: int  # ns
     images: tuple[KeptImage, ...]  # the one removed, then the parents that went with it
+
+
+def resized(entry: KeptEntry, sizes: Mapping[Digest, int]) -> KeptEntry:
+    """The entry with other sizes (file bytes of all layers) of some of its images."""
+    images = list(entry.images)
+    for at, image in enumerate(images):
+        size = sizes.get(image.id)
+        if size is not None:
+            records = [
+                record._replace(size=size, kept=record.kept and record.kept._replace(size=size))
+                for record in image.records
+            ]
+            images[at] = image._replace(records=tuple(records))
+    return entry._replace(images=tuple(images))

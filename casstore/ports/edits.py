@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from casstore.model.record import ImageRecord
     from casstore.model.reference import Reference
     from casstore.model.removal import RemovalPlan
+    from casstore.model.state import LayerRecord
     from casstore.model.trashed import KeptEntry
 
 
@@ -108,6 +109,13 @@ class Edits(View, Protocol):
 
     def link_parent(self, child: Digest, parent: Digest) -> None:
         """Record the parent of an image; both are in the store."""
+
+    def record_layers(self, found: Iterable[LayerRecord]) -> None:
+        """Write what reading layers has found, and the sizes of the images that follow from it.
+
+        A layer that is settled, or that has gone meanwhile, stays as it is. The sizes of images in
+        the trash follow too.
+        """
 
     def set_pin(self, image: Digest, *, pinned: bool) -> None:
         """Pin an image that is in the store, or unpin it; harmless where it is so already."""

@@ -204,7 +204,7 @@ class View(ListingView, Protocol):
         """The layer with this blob digest."""
 
     def layer_with_diff_id(self, diff_id: Digest) -> LayerRecord | None:
-        """A layer with this diff ID; the smallest where several compressions are stored."""
+        """A settled layer with this diff ID; the smallest where several compressions are stored."""
 
     def needs_and_layers_of(self, blob: Digest) -> list[tuple[Digest, LayerRecord | None]]:
         """What a document needs, in document order, each with the layer that it is."""
@@ -238,6 +238,9 @@ class View(ListingView, Protocol):
 
     def all_layers(self) -> Iterator[LayerRecord]:
         """Every layer that the index knows."""
+
+    def unsettled_layers(self) -> Iterator[LayerRecord]:
+        """Layers that are not settled (promised or broken), in the order in which they came."""
 
     def doomed(self) -> Iterator[Digest]:
         """Blobs that left the index and whose bytes may still be there, by digest."""

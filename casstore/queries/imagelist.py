@@ -25,7 +25,7 @@ def list_images(view: View, filters: Filters | None, *, everything: bool) -> Ite
     dangling = filters.dangling if filters is not None else None
     by_name = filters if filters is not None and filters.patterns else None
     by_facts = filters if filters is not None and not filters.everything else None
-    for facts, all_names, own_size, children, pinned in view.listed_images():
+    for facts, all_names, own_size, children, pinned, settled in view.listed_images():
         names = all_names
         if by_name is not None:
             names = by_name.names(all_names)
@@ -44,7 +44,7 @@ def list_images(view: View, filters: Filters | None, *, everything: bool) -> Ite
         if visible and (by_facts is None or by_facts.accepts(facts)):
             yield ImageSummary(
                 facts.id, names, facts.parent, facts.created, facts.size, own_size, children,
-                facts.labels, pinned,
+                facts.labels, pinned, settled,
             )  # fmt: skip
 
 

@@ -34,6 +34,9 @@ class ImageSummary(Value):
     children: int
     labels: tuple[tuple[str, str], ...]
     pinned: bool = False
+    # Whether every layer was read, so that its files were counted. Of one that was not, the bytes
+    # as stored are in the sizes.
+    settled: bool = True
 
     @property
     def created_at(self) -> datetime | None:

@@ -12,7 +12,7 @@ from casstore.files import durable
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT
 from casstore.model.mediatype import is_encrypted
-from casstore.model.state import LayerRecord
+from casstore.model.state import PROMISED, SETTLED, LayerRecord
 from casstore.transfer.keptlayers import describe_layer
 from casstore.transfer.layerstream import HEAD_SIZE, NONE, compression_of
 from casstore.transfer.layertar import LayerScanner
@@ -74,7 +74,8 @@ class StoredTree:
                     raise refusal from None
                 # Missing or damaged: the image keeps its place and its name, fsck tells of this.
                 self.unverified += 1
-                record = LayerRecord(digest, descriptor.size, descriptor.media_type, diff_id, 0, 0)
+                size, kind = descriptor.size, descriptor.media_type
+                record = LayerRecord(digest, size, kind, diff_id, 0, size, PROMISED)
         if len(self._layers) >= _KEPT:
             self._layers.clear()
         self._layers[digest] = record
@@ -100,7 +101,8 @@ class StoredTree:
             return None
         scanner = LayerScanner()
         scanner.feed(data)
-        return LayerRecord._make((digest, size, media_type, digest, size, scanner.file_bytes))
+        values = digest, size, media_type, digest, size, scanner.file_bytes, SETTLED
+        return LayerRecord._make(values)
 
     def leaf(self, descriptor: Descriptor) -> None:
         self.unverified += 1

@@ -9,7 +9,7 @@ from casstore.model.digest import Digest, sha256
 from casstore.model.labels import Labels
 from casstore.model.record import BlobRecord, ImageRecord
 from casstore.model.reference import Reference, parse_name
-from casstore.model.state import LayerRecord
+from casstore.model.state import SETTLED, LayerRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,12 +38,14 @@ def image(
     created: int | None = 0,
     labels: Sequence[tuple[str, str]] = (),
     subject: Digest | None = None,
+    state: int = SETTLED,
 ) -> ImageRecord:
     """An image of some layers, bottom first, in one of its forms: `zstd`, say, or `gzip`.
 
     Its ID stands for `name` alone; manifest and layer blobs are those of the form, while a layer's
-    diff ID is the same in each.
+    diff ID is the same in each. Layers of another `state` than SETTLED have their sizes as stored.
     """
+    files = FILE_BYTES if state == SETTLED else SIZES[LAYER]
     own = digest_of(name)
     diff_ids = [digest_of(f"tar of {layer}") for layer in layers.split()]
     stack = [digest_of(f"{form} {layer}") for layer in layers.split()]
@@ -57,10 +59,10 @@ def image(
             *(BlobRecord(one, SIZES[LAYER], LAYER, ()) for one in dict.fromkeys(stack)),
         ),
         tuple(
-            LayerRecord(blob, SIZES[LAYER], LAYER_TYPE, diff_id, 5000, FILE_BYTES)
+            LayerRecord(blob, SIZES[LAYER], LAYER_TYPE, diff_id, 5000, files, state)
             for blob, diff_id in dict(zip(stack, diff_ids, strict=True)).items()
         ),
-        created, Labels(labels), "linux", "amd64", "", FILE_BYTES * len(stack), subject,
+        created, Labels(labels), "linux", "amd64", "", files * len(stack), subject,
     )  # fmt: skip
 
 

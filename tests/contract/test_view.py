@@ -203,9 +203,9 @@ def test_a_list_tells_what_an_image_has_beyond_its_parent(backend: Backend) -> N
     listed = {one[0].id: one[1:] for one in backend.view(NOW).listed_images()}
 
     assert listed == {
-        base.id: ((), 7, 2, False),
-        child.id: ((name_of("child:1"),), 7, 0, False),
-        twin.id: ((), 0, 0, True),
+        base.id: ((), 7, 2, False, True),
+        child.id: ((name_of("child:1"),), 7, 0, False, True),
+        twin.id: ((), 0, 0, True, True),
     }
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from casstore import Store
 
 STORES = Path(__file__).parents[2] / "fixtures" / "stores"
-VERSIONS = (1, 2, 3)
+VERSIONS = (1, 2, 3, 4)
 OLDER = tuple(version for version in VERSIONS if version < FORMAT_VERSION)
 
 

@@ -173,6 +173,7 @@ def of_image_summary(summary: ImageSummary) -> None:
     assert_type(summary.own_size, int)
     assert_type(summary.parent, Digest | None)
     assert_type(summary.pinned, bool)
+    assert_type(summary.settled, bool)
     assert_type(summary.size, int)
 
 

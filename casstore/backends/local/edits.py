@@ -17,7 +17,6 @@ from casstore.backends.local.tables import (
     WRITTEN,
     Rows,
     encode_labels,
-    unless_there,
 )
 from casstore.errors import CasstoreError, NotFound
 from casstore.model.descriptor import LAYER, Descriptor
@@ -29,7 +28,7 @@ from casstore.startup.parts import cached_property
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from casstore.model.record import ImageRecord
@@ -46,7 +45,14 @@ EDITS = {
     "id_of_blob": "SELECT id FROM blob WHERE digest = ?",
     "add_blob": "INSERT INTO blob (digest, size, kind) VALUES (?, ?, ?)",
     "add_edge": "INSERT INTO edge (parent, position, child) VALUES (?, ?, ?)",
-    "add_layer": unless_there(NEW_LAYER.statement),
+    # What is known already stays, unless it is a promise and this is more.
+    "add_layer": f"{NEW_LAYER.statement} ON CONFLICT (blob) DO UPDATE SET diff_id ="
+    " excluded.diff_id, diff_size = excluded.diff_size, file_bytes = excluded.file_bytes,"
+    " state = excluded.state WHERE state != 1 AND excluded.state = 1",
+    "record_layer": "UPDATE layer SET diff_id = ?, diff_size = ?, file_bytes = ?, state = ?"
+    " WHERE blob = (SELECT id FROM blob WHERE digest = ?) AND state != 1",
+    "resize_image": "UPDATE image SET size = ? WHERE digest = ?",
+    "resize_trashed": "UPDATE trash_image SET size = ? WHERE digest = ?",
     "add_image": NEW_IMAGE.statement,
     "grow_image": "UPDATE image SET size = max(size, ?) WHERE id = ?",
     "add_holding": "INSERT OR IGNORE INTO holding (image, manifest, media_type) VALUES (?, ?, ?)",
@@ -206,12 +212,14 @@ class LocalEdits(RemovalIndex):
         layers = {layer.digest: layer for layer in image.layers}
         ids: dict[Digest, int] = {}
         fuller: list[tuple[Digest, Sequence[Digest]]] = []  # documents and what they need
+        settled: set[Digest] = set()  # layers that were a promise before
         for blob in image.blobs:
             known = self._admitted.get(blob.digest)
             if known is not None:  # by an image before this one
                 ids[blob.digest] = known
                 continue
             known = self._id("id_of_blob", blob.digest)
+            was_there = known is not None
             if known is None:
                 known = self._do(
                     "add_blob", blob.digest.raw, blob.size, KINDS.index(blob.kind)
@@ -228,7 +236,9 @@ class LocalEdits(RemovalIndex):
                     fuller.append((blob.digest, blob.children if whole else had + new))
             ids[blob.digest] = known
             if blob.kind == LAYER and blob.digest in layers:
-                self._do("add_layer", *layer_row(known, layers[blob.digest]))
+                added = self._do("add_layer", *layer_row(known, layers[blob.digest]))
+                if was_there and added.rowcount:
+                    settled.add(blob.digest)
                 self._admitted[blob.digest] = known
         for digest, children in fuller:
             self.connection.executemany(
@@ -243,6 +253,32 @@ class LocalEdits(RemovalIndex):
         self._do("add_holding", own, ids[image.top.digest], image.top.media_type)
         if image.subject is not None:
             self._do("add_subject", ids[image.top.digest], image.subject.raw)
+        self.resize_images(settled)
+
+    def record_layers(self, found: Iterable[LayerRecord]) -> None:
+        """Write what reading layers has found, where nothing better is known of them."""
+        self.resize_images(
+            [
+                layer.digest
+                for layer in found
+                if self._do(
+                    "record_layer", layer.diff_id.raw, layer.diff_size, layer.file_bytes,
+                    layer.state, layer.digest.raw,
+                ).rowcount
+            ]
+        )  # fmt: skip
+
+    def resize_images(self, layers: Collection[Digest]) -> None:
+        """Give the images with some layers, and those in the trash, the size that follows."""
+        if not layers:
+            return
+        from casstore.backends.imagesizes import sizes_over
+
+        sizes, trashed = sizes_over(self, layers)
+        for size, image in sizes:
+            self._do("resize_image", size, image.raw)
+        for size, image in trashed:
+            self._do("resize_trashed", size, image.raw)
 
     def _row_of(self, blob: Digest, ids: Mapping[Digest, int]) -> int | None:
         return ids[blob] if blob in ids else self._id("id_of_blob", blob)

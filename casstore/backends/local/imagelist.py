@@ -28,12 +28,19 @@ _REFERS = (
     "EXISTS (SELECT 1 FROM holding JOIN subject ON subject.manifest = holding.manifest"
     " JOIN blob ON blob.digest = subject.digest WHERE holding.image = image.id)"
 )
+# One look at the layers that are not settled, of which there are mostly none. CROSS JOIN keeps the
+# order: else SQLite, which knows no numbers, goes through all edges.
+_UNSETTLED = (
+    "(WITH RECURSIVE above (id) AS (SELECT blob FROM layer WHERE state != 1"
+    " UNION SELECT edge.parent FROM above CROSS JOIN edge ON edge.child = above.id)"
+    " SELECT holding.image FROM above CROSS JOIN holding ON holding.manifest = above.id)"
+)
 # LIMIT -1: else SQLite makes one query of the two, and sorts whole rows.
 # ruff: noqa: S608 - all parts are constants
 ROWS = {
     "listed_images": f"SELECT {FACTS},"
     " image.size, parent.size, (SELECT count(*) FROM image AS child WHERE child.parent = image.id),"
-    " image.id IN pin,"
+    f" image.id IN pin, image.id NOT IN {_UNSETTLED},"
     " (SELECT group_concat(name, char(10)) FROM reference WHERE reference.image = image.id)"
     f" FROM (SELECT image.id AS own FROM image{_ORDER} LIMIT -1)"
     " JOIN image ON image.id = own LEFT JOIN image AS parent ON parent.id = image.parent",
@@ -53,11 +60,11 @@ def listed_images(view: LocalView) -> Iterator[Listed]:
     view.connection.execute("PRAGMA temp_store = MEMORY")  # /tmp may be full
     for row in view.connection.execute(ROWS["listed_images"]):
         one = facts(row[:_FACTS])
-        size, below, children, pinned, text = row[_FACTS:]
+        size, below, children, pinned, settled, text = row[_FACTS:]
         # rows of one image come in the order of their ids out of SQLite's index, which has both
         names = tuple(map(Reference, text.split("\n"))) if text is not None else ()
         own = max(size - below, 0) if below is not None else size
-        yield Listed._make((one, names, own, children, bool(pinned)))
+        yield Listed._make((one, names, own, children, bool(pinned), bool(settled)))
 
 
 def refers(view: LocalView, image: Digest) -> bool:

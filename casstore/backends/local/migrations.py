@@ -34,6 +34,7 @@ KEYS = {
 INDEXES = {
     "edge_child": "edge (child)",
     "layer_diff_id": "layer (diff_id)",
+    "layer_unsettled": "layer (blob) WHERE state != 1",
     "image_parent": "image (parent) WHERE parent IS NOT NULL",
     "holding_manifest": "holding (manifest)",
     "reference_image": "reference (image)",

@@ -81,6 +81,7 @@ TABLES = {
         "diff_id": "BLOB NOT NULL",
         "diff_size": "INTEGER NOT NULL",
         "file_bytes": "INTEGER NOT NULL",
+        "state": "INTEGER NOT NULL DEFAULT 1",
     },
     "image": _IMAGE,
     "holding": _HOLDING,
@@ -113,6 +114,7 @@ LATER = {
     2: ("pin", "subject", "trash", "trash_image", "trash_holding", "trash_name"),
     3: ("uncounted",),
     4: ("image.arrived",),
+    5: ("layer.state",),
 }
 FORMAT_VERSION = max(LATER)
 # What the trash keeps of a table, in one of its own: a column of the one is a column of the other.
@@ -212,7 +214,9 @@ FACTS = fields(ImageFacts, "image", id="image.digest", parent="parent.digest")
 LAYER = fields(
     LayerRecord, "layer", digest="blob.digest", size="blob.size", media_type="layer.compression"
 )
-STATE = fields(BlobState, "blob", file_bytes="ifnull(layer.file_bytes, 0)")
+STATE = fields(
+    BlobState, "blob", file_bytes="ifnull(layer.file_bytes, 0)", state="ifnull(layer.state, 1)"
+)
 TOP = fields(Descriptor, "blob", media_type="holding.media_type")
 
 _UNLABELLED = fields(ImageFacts, "image", id="image.digest", parent="parent.digest", labels="NULL")
@@ -272,7 +276,8 @@ STATEMENTS = {
     "blob_size": "SELECT size FROM blob WHERE digest = ?",
     "layer": _LAYER.format("blob JOIN layer ON layer.blob = blob.id WHERE blob.digest = ?"),
     "layer_with_diff_id": _LAYER.format(
-        "layer JOIN blob ON blob.id = layer.blob WHERE diff_id = ? ORDER BY blob.size LIMIT 1"
+        "layer JOIN blob ON blob.id = layer.blob WHERE diff_id = ? AND state = 1"
+        " ORDER BY blob.size LIMIT 1"
     ),
     "tops_of": f"SELECT {TOP} FROM image"
     " JOIN holding ON holding.image = image.id JOIN blob ON blob.id = holding.manifest"
@@ -328,6 +333,9 @@ LISTINGS = {
     " JOIN blob AS document ON document.id = edge.parent JOIN blob ON blob.id = edge.child"
     " ORDER BY edge.parent, edge.position",
     "all_layers": _LAYER.format("layer JOIN blob ON blob.id = layer.blob ORDER BY blob.id"),
+    "unsettled_layers": _LAYER.format(
+        "layer JOIN blob ON blob.id = layer.blob WHERE layer.state != 1 ORDER BY blob.id"
+    ),
     "all_leases": "SELECT lease.name, image.digest, lease.expires FROM lease"
     " JOIN image ON image.id = lease.image ORDER BY lease.name",
     "all_referrers": "SELECT image.digest FROM subject JOIN blob ON blob.digest = subject.digest"

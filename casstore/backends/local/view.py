@@ -320,10 +320,11 @@ class LocalView:
 
     def all_layers(self) -> Iterator[LayerRecord]:
         """Every layer that the index knows."""
-        for row in self.connection.execute(LISTINGS["all_layers"]):
-            layer = _layer(row)
-            assert layer is not None
-            yield layer
+        return map(_layer_of, self.connection.execute(LISTINGS["all_layers"]))
+
+    def unsettled_layers(self) -> Iterator[LayerRecord]:
+        """Layers that are not settled, in the order in which they came."""
+        return map(_layer_of, self.connection.execute(LISTINGS["unsettled_layers"]))
 
     def all_leases(self) -> list[tuple[str, Digest, int | None]]:
         """Soft leases: name, image, expiry (ns); expired ones too."""
@@ -387,8 +388,10 @@ def descriptor(row: Sequence[Any]) -> Descriptor:
 
 
 def _layer(row: Sequence[Any] | None) -> LayerRecord | None:
-    if row is None:
-        return None
+    return _layer_of(row) if row is not None else None
+
+
+def _layer_of(row: Sequence[Any]) -> LayerRecord:
     values = [*row]
     values[_LAYER] = Digest.of_bytes(values[_LAYER])
     values[_DIFF_ID] = Digest.of_bytes(values[_DIFF_ID])

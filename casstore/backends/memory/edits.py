@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from casstore.backends.imagesizes import sizes_over
 from casstore.backends.memory.tables import BlobRow, ImageRow, NameRow, Tables
 from casstore.backends.memory.view import MemoryTrash, MemoryView
 from casstore.errors import Damaged, NotFound
 from casstore.model.published import Published
 from casstore.model.reference import Reference, subject_of
-from casstore.model.state import stored
-from casstore.model.trashed import KeptEntry, KeptImage, KeptName, form_of
+from casstore.model.state import SETTLED, stored
+from casstore.model.trashed import KeptEntry, KeptImage, KeptName, form_of, resized
 from casstore.rules.removal import plan_unnamed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
     from casstore.model.record import ImageRecord
     from casstore.model.removal import RemovalPlan
+    from casstore.model.state import LayerRecord
 
 EXPIRED_AT_ONCE = 16  # entries of the trash
 
@@ -74,6 +76,7 @@ class MemoryEdits(MemoryView):
         tables = self.edited()
         layers = {layer.digest: layer for layer in image.layers}
         fuller = False
+        settled: set[Digest] = set()  # layers that were a promise before
         for blob in image.blobs:
             row = tables.blobs.get(blob.digest)
             if row is None:
@@ -89,8 +92,10 @@ class MemoryEdits(MemoryView):
                 self._set_children(blob.digest, blob.children if whole else (*row.children, *new))
                 fuller = True
             layer = layers.get(blob.digest)
-            if layer is not None and row.layer is None:
+            had = row.layer.state if row.layer is not None else None
+            if layer is not None and (had is None or had != SETTLED == layer.state):
                 tables.blobs[blob.digest] = row._replace(layer=layer)
+                settled.add(blob.digest)
         own = tables.images.get(image.id)
         if own is None:
             own = ImageRow(stored(image), ())
@@ -101,6 +106,29 @@ class MemoryEdits(MemoryView):
         self._hold(image.id, image.top)
         if image.subject is not None:
             self._add_subject(image.top.digest, image.subject)
+        self._resize_images(settled)
+
+    def record_layers(self, found: Iterable[LayerRecord]) -> None:
+        tables, written = self.edited(), []
+        for layer in found:
+            row = tables.blobs.get(layer.digest)
+            if row is not None and row.layer is not None and row.layer.state != SETTLED:
+                tables.blobs[layer.digest] = row._replace(layer=layer)
+                written.append(layer.digest)
+        self._resize_images(written)
+
+    def _resize_images(self, layers: Collection[Digest]) -> None:
+        """Give the images with some layers, and those in the trash, the size that follows."""
+        if not layers:
+            return
+        tables = self.edited()
+        sizes, trashed = sizes_over(self, layers)
+        for size, image in sizes:
+            row = tables.images[image]
+            tables.images[image] = row._replace(stored=row.stored._replace(size=size))
+        of_trashed = {image: size for size, image in trashed}
+        for number, entry in tables.trash.items():
+            tables.trash[number] = resized(entry, of_trashed)
 
     def _set_children(self, blob: Digest, children: Iterable[Digest]) -> None:
         tables = self.edited()

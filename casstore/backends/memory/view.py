@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from casstore.model.descriptor import LAYER, Descriptor
 from casstore.model.snapshot import Snapshot
 from casstore.model.state import (
+    SETTLED,
     Attached,
     BlobState,
     ImageFacts,
@@ -175,11 +176,18 @@ class MemoryView:
         sizes = {one.id: one.size for one in facts}
         children = [one.parent for one in facts]
         pins = self._tables.pins
+        unsettled = {
+            image
+            for layer in self.unsettled_layers()
+            for image in self.images_needing(layer.digest)
+        }
         for one in facts:
             below = sizes[one.parent] if one.parent is not None else None
             own = max(one.size - below, 0) if below is not None else one.size
             attached = tuple(names.get(one.id, ()))
-            yield Listed(one, attached, own, children.count(one.id), one.id in pins)
+            yield Listed(
+                one, attached, own, children.count(one.id), one.id in pins, one.id not in unsettled
+            )
 
     def listed_ids(self, *, digits: int, everything: bool) -> Iterator[list[str]] | None:
         return None  # all images are in memory: the whole list is as quick
@@ -191,8 +199,10 @@ class MemoryView:
 
     def _state(self, blob: Digest) -> BlobState:
         row = self._tables.blobs[blob]
-        files = row.layer.file_bytes if row.layer is not None else 0
-        return BlobState(blob, row.kind, row.size, files, self._tables.holders[blob])
+        files, state = 0, SETTLED
+        if row.layer is not None:
+            files, state = row.layer.file_bytes, row.layer.state
+        return BlobState(blob, row.kind, row.size, files, self._tables.holders[blob], state)
 
     def manifests_of(self, image: Digest) -> Sequence[BlobState]:
         return [self._state(top.digest) for top in self.tops_of(image)]
@@ -221,7 +231,7 @@ class MemoryView:
         return row.layer if row is not None else None
 
     def layer_with_diff_id(self, diff_id: Digest) -> LayerRecord | None:
-        fitting = [one for one in self.all_layers() if one.diff_id == diff_id]
+        fitting = [o for o in self.all_layers() if o.diff_id == diff_id and o.state == SETTLED]
         return min(fitting, key=lambda one: one.size, default=None)
 
     def holders_of(self, manifest: Digest) -> list[Digest]:
@@ -269,6 +279,9 @@ class MemoryView:
     def all_layers(self) -> Iterator[LayerRecord]:
         rows = self._tables.blobs.values()
         return iter([row.layer for row in rows if row.kind == LAYER and row.layer is not None])
+
+    def unsettled_layers(self) -> Iterator[LayerRecord]:
+        return (layer for layer in self.all_layers() if layer.state != SETTLED)
 
     def doomed(self) -> Iterator[Digest]:
         return iter(sorted(self._tables.doomed))

@@ -102,4 +102,5 @@ def test_a_list_reads_images_once_and_looks_the_rest_up(name: str) -> None:
         plan = view.connection.execute(f"EXPLAIN QUERY PLAN {ROWS[name]}", values).fetchall()
 
     scans = [step[3] for step in plan if step[3].startswith("SCAN")]
-    assert [step.split()[1] for step in scans if "subquery" not in step] == ["image"]
+    small = ("subquery", "above", "layer USING INDEX layer_unsettled")
+    assert [one.split()[1] for one in scans if not any(word in one for word in small)] == ["image"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from casstore.backends.local.edits import LocalEdits
 from casstore.errors import CasstoreError, StorageError
-from casstore.model.descriptor import CONFIG, INDEX, LAYER, MANIFEST, Descriptor
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
 
 TYPE_CHECKING = False
@@ -113,41 +113,4 @@ def _write(index: LocalEdits, counted: list[Counted]) -> None:
         if file_bytes is not None and known is not None and known.file_bytes != file_bytes:
             do("UPDATE layer SET file_bytes = ? WHERE blob = ?", (file_bytes, number))
             larger.add(digest)
-    tops: dict[Digest, Digest] = {}
-    kept: dict[Digest, Digest] = {}
-    for document in _above(index, larger):
-        for image in index.holders_of(document):
-            tops[image] = index.tops_of(image)[0].digest
-        for image, _, _ in index.trash_of(document):
-            kept[image] = document
-    for image, top in tops.items():
-        do("UPDATE image SET size = ? WHERE digest = ?", (_size(index, top), image.raw))
-    for image, top in kept.items():
-        do("UPDATE trash_image SET size = ? WHERE digest = ?", (_size(index, top), image.raw))
-
-
-def _above(view: LocalView, blobs: Iterable[Digest]) -> list[Digest]:
-    """The manifests and indexes that need any of the blobs."""
-    found = dict.fromkeys(blobs)
-    ahead = list(found)
-    while ahead:
-        for document in view.needed_by(ahead.pop()):
-            if document not in found:
-                found[document] = None
-                ahead.append(document)
-    return list(found)
-
-
-def _size(view: LocalView, top: Digest) -> int:
-    """File bytes of all layers of an image, each as often as it stands there."""
-    documents, size = [top], 0
-    for document in documents:
-        needs = view.needs_of(document)
-        documents += [
-            need.digest
-            for need in needs
-            if need.kind in (INDEX, MANIFEST) and need.digest not in documents
-        ]
-        if any(need.kind == CONFIG for need in needs):
-            size += sum(need.file_bytes for need in needs if need.kind == LAYER)
-    return size
+    index.resize_images(larger)
