@@ -34,12 +34,12 @@ class Checks(Protocol):
             progress: is told of the bytes of blobs that are read.
 
         Raises:
-            NotAStore: a newer casstore made it.
+            NotAStore: there is no store, or a newer casstore made it.
             StorageError, Locked: it cannot be read, which does not mean that it is damaged.
         """
 
     def repair(self, change: Changing, *, content: bool) -> tuple[list[str], bool]:
-        """Bring the index in order, and put corrupt blobs aside, as part of a change.
+        """Bring the index in order, and put corrupt blobs aside, by a change that it commits.
 
         Returns:
             A line for each thing mended; and whether the index says other than the blobs do, all of
@@ -58,6 +58,9 @@ class Checks(Protocol):
 
         Returns:
             A line for each blob put back, and one for each thing that is in doubt.
+
+        Raises:
+            UsageError: a store that is kept in this way is not mended.
         """
 
     def rebuild(
@@ -71,6 +74,9 @@ class Checks(Protocol):
 
         Returns:
             What is to be told, and whether all content was verified.
+
+        Raises:
+            UsageError: a store that is kept in this way has nothing to be rebuilt from.
         """
 
     def give_rights_back(self) -> list[str]:

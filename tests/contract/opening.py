@@ -26,10 +26,14 @@ BACKENDS: dict[str, Callable[[Path], Backend]] = {
 
 @contextmanager
 def changing(
-    backend: Backend, *, now: int = NOW, hard: Mapping[Digest, Sequence[str]] | None = None
+    backend: Backend,
+    *,
+    now: int = NOW,
+    hard: Mapping[Digest, Sequence[str]] | None = None,
+    timeout: float = 5,
 ) -> Iterator[Edits]:
     """One change: the lock, and a transaction that is rolled back unless it is committed."""
-    lock = backend.lock(5, "a test")
+    lock = backend.lock(timeout, "a test")
     lock.acquire()
     try:
         backend.prepare(create=not backend.exists())

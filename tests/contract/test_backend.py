@@ -1,4 +1,4 @@
-"""Opening a store, its lock, its leases, and when its images were used."""
+"""Opening a store, rehearsing a change of it, and what it says of itself."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from casstore.errors import Locked, NotAStore
+from casstore.backends.local.backend import LocalBackend
+from casstore.errors import CasstoreError, NotAStore
 from tests.contract.opening import BACKENDS, NOW, changing
 from tests.contract.records import digest_of
+from tests.contract.test_ingest import another_ingest, with_an_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from casstore.ports.backend import Backend
-
-IMAGE, OTHER = digest_of("image"), digest_of("other")
 
 
 @pytest.mark.parametrize("make", BACKENDS.values(), ids=BACKENDS)
@@ -52,62 +52,148 @@ def test_making_a_store_again_is_harmless(backend: Backend) -> None:
     assert backend.view(NOW).meta("setting.x") == "1"
 
 
-def test_one_writer_at_a_time_has_the_lock(backend: Backend) -> None:
-    first, second = backend.lock(5, "first"), backend.another().lock(0.05, "second")
-    first.acquire()
+def test_a_rehearsal_sees_its_own_edits_and_nobody_else_does(backend: Backend) -> None:
+    with changing(backend) as edits:
+        edits.set_meta("setting.x", "1")
+        edits.commit()
 
-    with pytest.raises(Locked):
-        second.acquire()
-    first.release()
-    second.acquire()
-    second.release()
+    rehearsal, _ = backend.rehearse(NOW, {})
+    rehearsal.begin()
+    rehearsal.set_meta("setting.x", "2")
 
-
-def test_a_lock_is_waited_for(backend: Backend) -> None:
-    first, second = backend.lock(5, "first"), backend.another().lock(30, "second")
-    first.acquire()
-    threading.Timer(0.1, first.release).start()
-
-    second.acquire()
-    second.release()
+    assert rehearsal.meta("setting.x") == "2"
+    rehearsal.rollback()
+    assert backend.another().view(NOW).meta("setting.x") == "1"
 
 
-def test_releasing_a_lock_twice_is_harmless(backend: Backend) -> None:
-    lock = backend.lock(5, "")
+def test_a_rehearsal_needs_no_lock(backend: Backend) -> None:
+    with changing(backend) as edits:
+        edits.set_meta("setting.x", "1")
+        edits.commit()
+    lock = backend.another().lock(5, "another")
     lock.acquire()
+
+    rehearsal, notices = backend.rehearse(NOW, {digest_of("image"): ["job"]})
+
+    assert (rehearsal.meta("setting.x"), notices) == ("1", [])
     lock.release()
+
+
+def test_a_look_after_a_rehearsal_is_of_the_store(backend: Backend) -> None:
+    with changing(backend) as edits:
+        edits.commit()
+    rehearsal, _ = backend.rehearse(NOW, {})
+    rehearsal.begin()
+    rehearsal.set_meta("setting.x", "1")
+    rehearsal.rollback()
+    with changing(backend.another()) as edits:
+        edits.set_meta("setting.x", "2")
+        edits.commit()
+
+    backend.refresh()
+
+    assert backend.view(NOW).meta("setting.x") == "2"
+
+
+def test_a_view_is_usable_after_the_index_was_let_go(backend: Backend) -> None:
+    with changing(backend) as edits:
+        edits.set_meta("setting.x", "1")
+        edits.commit()
+    view = backend.view(NOW)
+
+    backend.let_go()
+
+    assert view.meta("setting.x") == "1"
+
+
+@pytest.mark.parametrize("end", ["close", "leave", "let_go"])
+def test_a_backend_can_be_used_again_after_its_end(backend: Backend, end: str) -> None:
+    for value in ("1", "2"):
+        with changing(backend) as edits:
+            edits.set_meta("setting.x", value)
+            edits.commit()
+        getattr(backend, end)()
+        getattr(backend, end)()
+
+        assert backend.view(NOW).meta("setting.x") == value
+
+
+def test_another_thread_sees_the_same_store(backend: Backend) -> None:
+    with changing(backend) as edits:
+        edits.set_meta("setting.x", "1")
+        edits.commit()
+    seen = []
+
+    def look() -> None:
+        other = backend.another()
+        seen.append(other.view(NOW).meta("setting.x"))
+        if other is not backend:
+            other.close()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+
+    assert seen == ["1"]
+
+
+def test_a_new_store_can_be_changed_and_has_nothing_to_be_told(backend: Backend) -> None:
+    assert backend.is_writable()
+    assert backend.cautions() == []
+    assert backend.trust_policy() is None
+    with changing(backend) as edits:
+        edits.commit()
+    lock = backend.lock(5, "a test")
+    lock.acquire()
+    assert backend.prepare(create=False) == []
     lock.release()
 
 
-def test_a_hard_lease_is_seen_until_it_is_released(backend: Backend) -> None:
-    hold = backend.hold("mine", "a test", [IMAGE, OTHER])
+def test_a_tidy_store_has_nothing_left_to_do(backend: Backend) -> None:
+    with_an_image(backend)
 
-    (lease,) = backend.another().hard_leases()
-    assert (lease.name, lease.images) == ("mine", (IMAGE, OTHER))
-    hold.release()
-    hold.release()
-    assert backend.another().hard_leases() == []
-
-
-def test_the_last_use_of_an_image_counts(backend: Backend) -> None:
-    backend.uses.note([IMAGE], NOW)
-    backend.uses.note([IMAGE, OTHER], NOW + 10)
-
-    assert backend.uses.read(NOW + 20) == {IMAGE: NOW + 10, OTHER: NOW + 10}
+    unfinished = backend.unfinished()
+    assert unfinished.would_go() == unfinished.gone() == (0, 0, 0)
+    assert backend.old_copies(NOW) == backend.remove_copies([]) == []
+    assert backend.arriving_bytes() == 0
+    lock = backend.lock(5, "a test")
+    lock.acquire()
+    backend.clear_leftovers()
+    assert backend.remove_leftovers() == (0, 0)
+    backend.make_durable()
+    lock.release()
 
 
-def test_uses_since_a_mark_are_those_noted_after_it(backend: Backend) -> None:
-    backend.uses.note([IMAGE], NOW)
-    mark = backend.uses.mark()
-    backend.uses.note([OTHER], NOW + 1)
+def test_what_is_staged_is_nobody_s_leftover(backend: Backend) -> None:
+    with changing(backend) as edits:
+        edits.commit()
+    backend.prepare_ingest()
+    ingest = another_ingest(backend)
+    digest = ingest.add(b"a document")
 
-    assert backend.uses.read(NOW + 2, mark) == {OTHER: NOW + 1}
+    backend.clear_leftovers()
+
+    assert ingest.read(digest) == b"a document"
+    assert ingest.close() == []
 
 
-def test_uses_of_images_that_are_gone_can_be_forgotten(backend: Backend) -> None:
-    for second in range(5000):
-        backend.uses.note([IMAGE, OTHER], NOW + second)
+def test_no_more_is_free_than_there_is(backend: Backend) -> None:
+    disk = backend.space()
 
-    backend.uses.compact([IMAGE], NOW + 5000)
+    assert 0 <= disk.free <= disk.total
+    assert backend.lacking_bytes() >= 0
 
-    assert backend.uses.read(NOW + 5000) == {IMAGE: NOW + 4999}
+
+def test_a_clone_has_the_same_content_or_is_refused(backend: Backend, tmp_path: Path) -> None:
+    image = with_an_image(backend)
+    with changing(backend) as edits:
+        try:
+            backend.clone(str(tmp_path / "a clone"), edits)
+        except CasstoreError:
+            assert not (tmp_path / "a clone").exists()
+            return
+
+    clone = LocalBackend(str(tmp_path / "a clone"))
+    assert clone.view(NOW).has_image(image.id)
+    assert clone.blobs.read(image.top.digest) == backend.blobs.read(image.top.digest)
+    clone.close()

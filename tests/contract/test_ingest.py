@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from casstore.errors import CasstoreError, Damaged, Refused
+from casstore.errors import CasstoreError
 from casstore.model.descriptor import LAYER, MANIFEST, Descriptor
 from casstore.model.digest import sha256
 from casstore.model.labels import Labels
@@ -114,36 +114,6 @@ def test_what_is_given_up_leaves_nothing(backend: Backend, ingest: Ingest) -> No
     assert backend.arriving_bytes() == 0
 
 
-def test_a_draft_of_another_length_than_it_says_is_refused(ingest: Ingest) -> None:
-    draft = ingest.draft()
-    draft.write(TAR)
-
-    with pytest.raises(Refused):
-        draft.seal(sha256(TAR), len(TAR) + 1)
-
-
-def test_a_discarded_draft_is_gone_and_discarding_after_seal_is_harmless(ingest: Ingest) -> None:
-    lost, kept = ingest.draft(), ingest.draft()
-    lost.write(TAR)
-    lost.discard()
-    kept.write(DOCUMENT)
-    kept.seal(sha256(DOCUMENT), len(DOCUMENT))
-    kept.discard()
-
-    assert ingest.has(sha256(TAR)) is None
-    assert ingest.has(sha256(DOCUMENT)) == len(DOCUMENT)
-
-
-def test_staging_a_blob_twice_is_harmless(ingest: Ingest) -> None:
-    assert ingest.add(DOCUMENT) == ingest.add(DOCUMENT)
-
-
-def test_what_is_neither_staged_nor_stored_is_missing(ingest: Ingest) -> None:
-    assert ingest.has(digest_of("nothing")) is None
-    with pytest.raises(Damaged):
-        ingest.open(digest_of("nothing"))
-
-
 def test_a_stored_blob_is_found(backend: Backend) -> None:
     image = with_an_image(backend)
     ingest = another_ingest(backend)
@@ -194,13 +164,6 @@ def test_only_what_is_wanted_is_kept(ingest: Ingest) -> None:
     ingest.keep_only({document})
 
     assert (ingest.has(document), ingest.has(other)) == (len(DOCUMENT), None)
-
-
-def test_scratch_space_can_be_written_and_read(ingest: Ingest) -> None:
-    with ingest.scratch() as file:
-        file.write(TAR)
-        file.seek(0)
-        assert file.read() == TAR
 
 
 def test_two_can_stage_the_same_at_a_time(backend: Backend, ingest: Ingest) -> None:

@@ -1,11 +1,11 @@
-"""An intake and a store of blobs in memory: what `transfer` needs of both, and no more."""
+"""An intake in memory: what `transfer` needs of one, and no more."""
 
 from __future__ import annotations
 
 import io
 from typing import IO
 
-from casstore.errors import Damaged
+from casstore.errors import Damaged, Refused
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.state import LayerRecord
@@ -31,7 +31,8 @@ class MemoryDraft:
 
     def seal(self, digest: Digest, size: int) -> None:
         assert sha256(bytes(self.content)) == digest
-        assert len(self.content) == size
+        if len(self.content) != size:
+            raise Refused(f"blob {digest} has {len(self.content)} bytes, not {size}")
         self.sealed = digest
         self._intake.blobs[digest] = bytes(self.content)
 
@@ -43,7 +44,7 @@ class MemoryDraft:
 
 
 class MemoryIntake:
-    """Intake and StoredBlobs at once."""
+    """An intake that shows what it was given."""
 
     max_layer_size: int | None = None
 
@@ -71,9 +72,6 @@ class MemoryIntake:
 
     def open(self, digest: Digest) -> IO[bytes]:
         return io.BytesIO(self.read(digest))
-
-    def path(self, digest: Digest) -> str:
-        raise NotImplementedError
 
     def add(self, data: bytes) -> Digest:
         digest = sha256(data)

@@ -14,6 +14,7 @@ import fcntl
 import os
 import stat
 
+from casstore.clock import AHEAD
 from casstore.errors import StorageError
 from casstore.files import durable
 from casstore.model.digest import HEX_LENGTH, Digest, is_hex64
@@ -28,8 +29,6 @@ _LINE = HEX_LENGTH + 1 + _TIME_DIGITS  # without its line feed
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _READ = 1 << 20
 _SLACK = 1 << 16  # bytes that the file may have beyond two lines an image
-# A time further ahead of the clock is no time: it would protect its image for ever.
-_AHEAD = 3600 * 10**9
 
 
 class LastUses:
@@ -166,5 +165,5 @@ def _collect(lines: Iterable[bytes], uses: dict[Digest, int], now: int) -> None:
             continue
         at = int(digits)
         image = Digest.of_hex(text)
-        if uses.get(image, -1) < at <= now + _AHEAD:
+        if uses.get(image, -1) < at <= now + AHEAD:
             uses[image] = at

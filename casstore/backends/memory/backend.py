@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from casstore.backends.memory.checks import MemoryChecks
 from casstore.backends.memory.edits import MemoryEdits
 from casstore.backends.memory.tables import Tables
 from casstore.backends.memory.view import MemoryView
+from casstore.clock import AHEAD
 from casstore.errors import Locked, NotAStore, UsageError
 from casstore.model.keys import GENERATION
 from casstore.model.lease import HardLease
@@ -177,15 +179,17 @@ class MemoryLock:
     def __init__(self, lock: threading.Lock, timeout: float) -> None:
         self._lock, self.timeout = lock, timeout
         self._taken = False
+        self._process = 0  # which took it
 
     def acquire(self) -> None:
         if not self._lock.acquire(timeout=max(self.timeout, 0)):
             raise Locked(f"the store is in use: still locked after {self.timeout:g} seconds")
         self._taken = True
+        self._process = os.getpid()
 
     @property
     def is_mine(self) -> bool:
-        return True
+        return self._process == os.getpid()
 
     def release(self) -> None:
         if self._taken:
@@ -225,7 +229,7 @@ class MemoryUses:
     def read(self, now: int, since: tuple[int, int] = (0, 0)) -> dict[Digest, int]:
         found: dict[Digest, int] = {}
         for image, used in self._noted[since[1] :]:
-            if used <= now:
+            if used <= now + AHEAD:
                 found[image] = max(used, found.get(image, 0))
         return found
 

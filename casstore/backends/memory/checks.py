@@ -53,6 +53,7 @@ class MemoryChecks:
         return CheckResult(tuple(findings), blobs, size, tuple(repaired))
 
     def repair(self, change: Changing, *, content: bool) -> tuple[list[str], bool]:
+        change.commit()
         return [], False
 
     def mend_from(

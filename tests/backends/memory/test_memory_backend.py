@@ -13,6 +13,7 @@ import pytest
 from casstore.backends.memory.backend import MemoryBackend, MemoryLock, MemoryUses
 from casstore.backends.memory.blobs import MemoryIngest
 from casstore.backends.memory.edits import MemoryEdits
+from casstore.clock import AHEAD
 from casstore.errors import Damaged, Locked, NotAStore, UsageError
 from casstore.model.descriptor import LAYER, OTHER
 from casstore.model.digest import sha256
@@ -153,7 +154,7 @@ def test_a_lock_that_was_not_taken_takes_none_away(backend: MemoryBackend) -> No
 
 def test_of_several_uses_the_latest_counts_that_is_not_in_the_future() -> None:
     uses = MemoryUses()
-    for at in (7, 5, 9, 11):
+    for at in (7, 5, 9, 9 + 2 * AHEAD):
         uses.note([A.id], at)
     uses.note([B.id], 0)
 

@@ -32,6 +32,7 @@ class LocalChecks:
     ) -> CheckResult:
         from casstore.backends.local.care.fsck import check_store
 
+        self._store.require()
         return check_store(self._store, repaired, content=content, progress=progress)
 
     def repair(self, change: Changing, *, content: bool) -> tuple[list[str], bool]:
