@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PREFIX = "sha256:"
 HEX_LENGTH = 64
 SHORT_LENGTH = 12
+_LENGTH = len(PREFIX) + HEX_LENGTH
 _OWN = "_sha2" if sys.version_info >= (3, 12) else "_sha256"
 _SMALL = 64 << 10  # bytes; above it OpenSSL's speed is worth its import
 _HEX = frozenset("0123456789abcdef")
@@ -34,7 +35,12 @@ class Digest(str):
         Raises:
             Refused: it is anything but `sha256:` and 64 lower-case hex digits.
         """
-        if isinstance(text, str) and text.startswith(PREFIX) and is_hex64(text[len(PREFIX) :]):
+        if (
+            isinstance(text, str)
+            and len(text) == _LENGTH
+            and text.startswith(PREFIX)
+            and _HEX.issuperset(text[len(PREFIX) :])
+        ):
             return cls(text)
         raise Refused(f"invalid digest {quote(text)}")
 
@@ -61,7 +67,7 @@ class Digest(str):
     @property
     def raw(self) -> bytes:
         """The 32 bytes."""
-        return bytes.fromhex(self.hex)
+        return bytes.fromhex(self[len(PREFIX) :])
 
 
 def is_hex64(text: str) -> bool:

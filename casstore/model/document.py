@@ -153,7 +153,7 @@ class Fields:
     def texts(self, key: str) -> list[str]:
         """A list of strings; empty where there is none."""
         value = self.items(key)
-        if not all(isinstance(item, str) for item in value):
+        if value and not all(isinstance(item, str) for item in value):
             raise self.wrong(key, "is not a list of strings")
         return value
 
@@ -169,7 +169,7 @@ class Fields:
     def text_mapping(self, key: str) -> dict[str, str]:
         """An object of strings (annotations, labels); empty where there is none."""
         value = self.mapping(key)
-        if not all(isinstance(item, str) for item in value.values()):
+        if value and not all(isinstance(item, str) for item in value.values()):
             raise self.wrong(key, "is not an object of strings")
         return value
 

@@ -202,12 +202,14 @@ def _history(fields: Fields) -> tuple[HistoryEntry, ...]:
         if created not in times:
             times[created] = _time(entry, "created")
         history.append(
-            HistoryEntry(
-                created=times[created],
-                created_by=entry.text("created_by"),
-                author=entry.text("author"),
-                comment=entry.text("comment"),
-                empty_layer=entry.flag("empty_layer"),
+            HistoryEntry._make(
+                (
+                    times[created],
+                    entry.text("created_by"),
+                    entry.text("author"),
+                    entry.text("comment"),
+                    entry.flag("empty_layer"),
+                )
             )
         )
     return tuple(history)

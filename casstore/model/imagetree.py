@@ -283,9 +283,8 @@ class _Walk:
             return  # an image may have for its config what is a manifest to others
         if len(self._nodes) >= MAX_LEAVES:
             raise Refused(f"an image tree exceeds the limit of {MAX_LEAVES} blobs")
-        self._nodes[descriptor.digest] = BlobRecord(
-            descriptor.digest, descriptor.size, kind, children
-        )
+        _, digest, size = descriptor
+        self._nodes[digest] = BlobRecord._make((digest, size, kind, children))
 
 
 def _diff_ids(manifest: Manifest, config: ImageConfig | None) -> list[Digest | None]:

@@ -221,12 +221,9 @@ def parse_entry(value: object, name: str) -> Entry:
         from casstore.model.platform import Platform  # few documents name one
 
         platform = Platform(given.text("os"), given.text("architecture"), given.text("variant"))
-    return Entry(
-        Descriptor(media_type, digest, size),
-        fields.text_mapping("annotations"),
-        platform,
-        tuple(fields.texts("urls")),
-    )
+    annotations, urls = fields.text_mapping("annotations"), tuple(fields.texts("urls"))
+    descriptor = Descriptor._make((media_type, digest, size))
+    return Entry._make((descriptor, annotations, platform, urls))
 
 
 def build_manifest(

@@ -56,7 +56,8 @@ class Each:
     def __call__(self, value: Any, name: str) -> Any:
         if not isinstance(value, list):
             return value
-        return [self._shape({} if item is None else item, name) for item in value]
+        shape = self._shape
+        return [shape({} if item is None else item, name) for item in value]
 
 
 class Keys:
@@ -64,18 +65,24 @@ class Keys:
 
     def __init__(self, shapes: Mapping[str, Shape] | None = None, /, *plain: str) -> None:
         """`shapes` of what stands at a key; at the keys `plain` stands anything."""
-        self._shapes: dict[str, Shape] = {**dict.fromkeys(plain, anything), **(shapes or {})}
-        self._spelling = {key.casefold(): key for key in self._shapes}
+        self._shapes = dict(shapes or {})
+        self._spelling = {key.casefold(): key for key in (*plain, *self._shapes)}
+        self._keys = frozenset(self._spelling.values())
 
     def __call__(self, value: Any, name: str) -> Any:
         if not isinstance(value, dict):
             return value
-        if not self._shapes.keys() >= value.keys():
+        if not self._keys >= value.keys():
             value = self._spelled(value, name)
-        return {
-            key: self._shapes[key](item, name) if key in self._shapes else item
-            for key, item in value.items()
-        }
+        shaped = value
+        for key, shape in self._shapes.items():
+            if key in value:
+                item = shape(value[key], name)
+                if item is not value[key]:
+                    if shaped is value:
+                        shaped = value.copy()
+                    shaped[key] = item
+        return shaped
 
     def _spelled(self, value: dict[str, Any], name: str) -> dict[str, Any]:
         """`value` with the known keys as they should be spelled."""

@@ -24,13 +24,19 @@ class Checks(Protocol):
     """The checks of one store."""
 
     def check(
-        self, repaired: Sequence[str], *, content: bool, progress: Progress | None = None
+        self,
+        repaired: Sequence[str],
+        *,
+        content: bool,
+        documents: bool = True,
+        progress: Progress | None = None,
     ) -> CheckResult:
         """Hold the index, the published index and every blob against each other.
 
         Args:
             repaired: what was mended before, for the result.
             content: read every blob; otherwise look at sizes only.
+            documents: read each image's documents, and hold the index against them.
             progress: is told of the bytes of blobs that are read.
 
         Raises:

@@ -110,6 +110,7 @@ class Upkeep:
         sources = [path_of(source) for source in several(repair_from, "repair_from", PATHS)]
         session, checks = self._session, self._session.backend.checks
         repaired: list[str] = []
+        documents = True
         if repair and session.backend.exists():
             repaired += checks.give_rights_back()
         session.backend.require()
@@ -119,7 +120,9 @@ class Upkeep:
         if rebuild:
             lines, verified = checks.rebuild(session.change, session.locked)
             repaired += lines
-            content = content and not verified  # once is enough
+            if verified:  # once is enough
+                content = False
+                documents = repair or bool(sources)  # either changes what was read
         if sources:
             mended, doubts = checks.mend_from(session.change, sources, content=content)
             repaired += mended
@@ -132,7 +135,9 @@ class Upkeep:
                 repaired += checks.rebuild(session.change, session.locked)[0]
             repaired += checks.recount(session.view, session.change_that_frees)
         return session.reported(
-            lambda progress: checks.check(repaired, content=content, progress=progress)
+            lambda progress: checks.check(
+                repaired, content=content, documents=documents, progress=progress
+            )
         )
 
     def clone(self, path: StrPath) -> None:

@@ -175,6 +175,25 @@ def test_an_explicit_rebuild_finds_a_bad_blob_in_the_one_time_that_it_reads_it(
     assert (kinds["layer"] in read) is (how != "good")
 
 
+@pytest.mark.parametrize("repair", [False, True])
+def test_documents_that_a_rebuild_has_read_are_read_again_only_after_a_repair(
+    store: Store, monkeypatch: pytest.MonkeyPatch, *, repair: bool
+) -> None:
+    configs = [state.digest for state in store.session.view().all_blobs() if state.kind == "config"]
+    read: list[Digest] = []
+    once = BlobDirectory.content
+
+    def content(self: BlobDirectory, digest: Digest, limit: int) -> bytes | None:
+        read.append(digest)
+        return once(self, digest, limit)
+
+    monkeypatch.setattr(BlobDirectory, "content", content)
+
+    assert not store.check(rebuild=True, repair=repair).findings
+
+    assert [read.count(digest) > 1 for digest in configs] == [repair] * len(configs)
+
+
 @pytest.mark.parametrize("how", ["lost", "rewritten", "garbage", "without names"])
 def test_an_index_json_that_another_tool_spoilt_is_written_again(store: Store, how: str) -> None:
     path = Path(directory_of(store).layout.path)

@@ -25,7 +25,12 @@ class MemoryChecks:
         self._backend = backend
 
     def check(
-        self, repaired: Sequence[str], *, content: bool, progress: Progress | None = None
+        self,
+        repaired: Sequence[str],
+        *,
+        content: bool,
+        documents: bool = True,
+        progress: Progress | None = None,
     ) -> CheckResult:
         view = self._backend.view(0)
         findings, blobs, size = [], 0, 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from itertools import islice
 
 from casstore.backends.local import schema
 from casstore.backends.local.care.checks import (
@@ -28,6 +29,7 @@ from casstore.backends.local.care.ownfiles import (
 from casstore.backends.local.care.rebuild import index_in_memory
 from casstore.backends.local.care.soundness import REBUILD, database_problems
 from casstore.backends.local.leftovers import leftovers
+from casstore.backends.local.tables import BLOBS_AT_ONCE
 from casstore.clock import current_time
 from casstore.errors import Damaged, printable
 from casstore.model.digest import Digest
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from casstore.backends.local.directory import LocalStore
     from casstore.backends.local.view import LocalView
     from casstore.model.descriptor import Descriptor
+    from casstore.model.storage import StoredFile
     from casstore.progress import Progress
 
 MODE = "blob-mode"
@@ -85,6 +88,7 @@ def check_store(
     repaired: Sequence[str],
     *,
     content: bool,
+    documents: bool = True,
     progress: Progress | None = None,
 ) -> CheckResult:
     """Check a store; `repaired` is what was mended before and goes into the result.
@@ -94,7 +98,7 @@ def check_store(
     Raises:
         NotAStore: a newer casstore made it.
     """
-    check = _Check(disk, progress)
+    check = _Check(disk, progress, documents=documents)
     check.run(content=content)
     findings = tuple(sorted(check.findings, key=lambda f: (f.level, f.code, f.object)))
     return CheckResult(findings, check.blobs, check.bytes, tuple(repaired))
@@ -115,8 +119,11 @@ class _Check:
     doubt, and is said when it looks wrong on new snapshots, too (`_look_again`).
     """
 
-    def __init__(self, disk: LocalStore, progress: Progress | None = None) -> None:
+    def __init__(
+        self, disk: LocalStore, progress: Progress | None = None, *, documents: bool = True
+    ) -> None:
         self._disk = disk
+        self._documents = documents
         self._progress = progress
         self.findings: list[Finding] = []
         self._problems: dict[Digest, Problem] = {}  # blobs in doubt
@@ -166,7 +173,8 @@ class _Check:
         try:
             self._database()
             self._files(content=content)
-            self._trees()
+            if self._documents:
+                self._trees()
             self._directory()
             self._look_again(content=content)
             if not self._never_ours:
@@ -280,21 +288,30 @@ class _Check:
             )
 
     def _directory(self) -> None:
-        view, doomed = self._view, set(self._view.doomed())
-        for name, digest, size, file_mode, _ in self._disk.blobs.walk():
-            if digest is None:
-                self._found(NOTE, "blob-name-bad", name, "no digest; not part of the store")
-            elif view.blob_size(digest) is not None:
-                mode = stat.S_IMODE(file_mode)
-                if mode & 0o222 and digest not in self._problems:
-                    self._found(NOTE, MODE, digest, f"mode {mode:04o}: it can be written to")
-            elif stat.S_ISDIR(file_mode):
-                text = "a directory, which no load of this blob can replace; fsck --repair"
-                self._orphans[digest] = Finding(WARN, "blob-not-file", digest, text)
-            else:
-                text = "a crash left it" if digest in doomed else "nothing needs it"
-                text = f"{size} bytes, {text}"
-                self._orphans[digest] = Finding(NOTE, "orphan-blob", digest, text)
+        doomed = set(self._view.doomed())
+        files = self._disk.blobs.walk()
+        while some := list(islice(files, BLOBS_AT_ONCE)):
+            digests = [file.digest for file in some if file.digest is not None]
+            known = self._view.known_among(digests)
+            for file in some:
+                self._file(file, known, doomed)
+
+    def _file(self, file: StoredFile, known: set[Digest], doomed: set[Digest]) -> None:
+        """One file of the directory of blobs."""
+        name, digest, size, file_mode, _ = file
+        if digest is None:
+            self._found(NOTE, "blob-name-bad", name, "no digest; not part of the store")
+        elif digest in known:
+            mode = stat.S_IMODE(file_mode)
+            if mode & 0o222 and digest not in self._problems:
+                self._found(NOTE, MODE, digest, f"mode {mode:04o}: it can be written to")
+        elif stat.S_ISDIR(file_mode):
+            text = "a directory, which no load of this blob can replace; fsck --repair"
+            self._orphans[digest] = Finding(WARN, "blob-not-file", digest, text)
+        else:
+            text = "a crash left it" if digest in doomed else "nothing needs it"
+            text = f"{size} bytes, {text}"
+            self._orphans[digest] = Finding(NOTE, "orphan-blob", digest, text)
 
     def _look_again(self, *, content: bool) -> None:
         """Say what is in doubt, if it looks the same on new snapshots."""

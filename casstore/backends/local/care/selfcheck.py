@@ -28,12 +28,19 @@ class LocalChecks:
         self._store = backend.directory
 
     def check(
-        self, repaired: Sequence[str], *, content: bool, progress: Progress | None = None
+        self,
+        repaired: Sequence[str],
+        *,
+        content: bool,
+        documents: bool = True,
+        progress: Progress | None = None,
     ) -> CheckResult:
         from casstore.backends.local.care.fsck import check_store
 
         self._store.require()
-        return check_store(self._store, repaired, content=content, progress=progress)
+        return check_store(
+            self._store, repaired, content=content, documents=documents, progress=progress
+        )
 
     def repair(self, change: Changing, *, content: bool) -> tuple[list[str], bool]:
         from casstore.backends.local.care.repair import repair_store
