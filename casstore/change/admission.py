@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from casstore.errors import Refused
-from casstore.model.state import arriving
 from casstore.results.exchange import LoadedImage, Renamed
 
 TYPE_CHECKING = False
@@ -22,7 +21,7 @@ def admit_arrivals(index: Edits, arrivals: Sequence[Arrival]) -> tuple[LoadedIma
         Refused: a parent link that would close a cycle.
     """
     for arrival in arrivals:
-        index.admit(arriving(arrival.image, index.now))
+        index.admit(arrival.image.arriving(index.now))
     loaded = []
     for arrival in arrivals:
         renamed, changed = [], []

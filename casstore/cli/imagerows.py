@@ -10,7 +10,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from casstore.cli.commands.images import Row
+    from casstore.results.images import ImageSummary
+
+    Row = tuple[ImageSummary, str, str, str]  # image, repository, tag, digest
 
 HEADERS = {
     "Containers": "CONTAINERS",

@@ -6,6 +6,7 @@ them again from the blobs alone.
 
 from __future__ import annotations
 
+from casstore.model.state import StoredImage
 from casstore.startup.value import Value
 
 TYPE_CHECKING = False
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from casstore.model.digest import Digest
     from casstore.model.labels import Labels
     from casstore.model.reference import Reference
-    from casstore.model.state import LayerRecord, StoredImage
+    from casstore.model.state import LayerRecord
 
 
 class BlobRecord(Value):
@@ -45,6 +46,16 @@ class ImageRecord(Value):
     size: int  # file bytes of all layers, a repeated layer counted each time
     subject: Digest | None = None  # the manifest that `top` refers to; it need not be there
     kept: StoredImage | None = None  # what is to be kept of it, where no document says all of that
+
+    def stored(self) -> StoredImage:
+        """What is kept of it where it is new; parents are linked when all images are in."""
+        if self.kept is not None:
+            return self.kept._replace(parent=None)
+        return StoredImage._make([getattr(self, name, None) for name in StoredImage._fields])
+
+    def arriving(self, at: int | None) -> ImageRecord:
+        """This image as one that the store takes in at that time, or has taken in, in ns."""
+        return self._replace(kept=self.stored()._replace(arrived=at))
 
 
 class Arrival(Value):

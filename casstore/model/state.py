@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from casstore.model.digest import Digest
-    from casstore.model.record import ImageRecord
 
     # By key, how many characters of the value are wanted.
     LabelRoom = Mapping[str, int]
@@ -157,18 +156,6 @@ class StoredImage(Value):
     variant: str
     labels: Iterable[tuple[str, str]]  # sorted by key
     arrived: int | None  # when the store took it in, nanoseconds since 1970; None: nobody knows
-
-
-def stored(image: ImageRecord) -> StoredImage:
-    """What is kept of an image that is new; parents are linked when all images are in."""
-    if image.kept is not None:
-        return image.kept._replace(parent=None)
-    return StoredImage._make([getattr(image, name, None) for name in StoredImage._fields])
-
-
-def arriving(image: ImageRecord, at: int | None) -> ImageRecord:
-    """The image as one that the store takes in at that time, or has taken in, in ns."""
-    return image._replace(kept=stored(image)._replace(arrived=at))
 
 
 def wanted_labels(

@@ -8,7 +8,6 @@ import pytest
 
 from casstore.errors import CasstoreError, NotFound
 from casstore.model.removal import RemovalPlan
-from casstore.model.state import stored
 from casstore.rules.removal import plan_removal
 from tests.contract.opening import NOW, changing
 from tests.contract.records import digest_of, image, index_over, name_of
@@ -145,7 +144,7 @@ def test_an_image_is_kept_with_all_that_its_record_says_of_it(backend: Backend) 
 def test_what_is_to_be_kept_of_an_image_is_kept_whatever_its_documents_say(
     backend: Backend,
 ) -> None:
-    kept = stored(FULL)._replace(size=FULL.size + 1, variant="v9")
+    kept = FULL.stored()._replace(size=FULL.size + 1, variant="v9")
 
     put_all(backend, (FULL._replace(kept=kept._replace(parent=A.id)), ""))
 

@@ -61,7 +61,7 @@ class LocalBackend:
     def checks(self) -> LocalChecks:
         from casstore.backends.local.care.selfcheck import LocalChecks
 
-        return LocalChecks(self)
+        return LocalChecks(self.directory, self.index)
 
     # Opening
 

@@ -23,7 +23,7 @@ from casstore.model.descriptor import LAYER, Descriptor
 from casstore.model.digest import Digest
 from casstore.model.published import Published
 from casstore.model.reference import Reference, subject_of
-from casstore.model.state import LayerRecord, StoredImage, stored
+from casstore.model.state import LayerRecord, StoredImage
 from casstore.startup.parts import cached_property
 
 TYPE_CHECKING = False
@@ -372,7 +372,7 @@ def layer_row(blob: int, layer: LayerRecord) -> tuple[Any, ...]:
 
 def image_row(image: ImageRecord) -> tuple[Any, ...]:
     """The row of an image that is new; parents are linked when all images are in."""
-    return NEW_IMAGE.row(stored(image), image.id.raw, None, encode_labels(image.labels))
+    return NEW_IMAGE.row(image.stored(), image.id.raw, None, encode_labels(image.labels))
 
 
 def _published(row: Any, place: float = 1.0) -> Published:

@@ -20,7 +20,7 @@ from casstore.backends.local.view import blob_state, descriptor, stored_image
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
 from casstore.model.reference import Reference
-from casstore.model.state import StoredImage, stored
+from casstore.model.state import StoredImage
 from casstore.model.trashed import KeptEntry, KeptImage, KeptName, form_of
 
 TYPE_CHECKING = False
@@ -183,7 +183,7 @@ class TrashTables:
         """Write an entry as it is given; the trees of its manifests are in the index."""
         self._do("put_entry", entry.id, entry.removed, entry.expires)
         for image in entry.images:
-            kept = stored(image.records[0])
+            kept = image.records[0].stored()
             parent, labels = image.parent and image.parent.raw, encode_labels(kept.labels)
             row = KEPT_IMAGE.row(kept, entry.id, image.id.raw, parent, labels, image.pinned)
             own = self._do("put_image", *row).lastrowid

@@ -126,7 +126,7 @@ class MemoryBackend:
 
     @property
     def checks(self) -> MemoryChecks:
-        return MemoryChecks(self)
+        return MemoryChecks(lambda: self.view(0), self.blobs)
 
     def begin_ingest(
         self,

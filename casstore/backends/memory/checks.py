@@ -11,7 +11,7 @@ from casstore.model.findings import CheckResult, Finding
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from casstore.backends.memory.backend import MemoryBackend
+    from casstore.backends.memory.blobs import MemoryBlobs
     from casstore.ports.change import Changing
     from casstore.ports.locks import WritersLock
     from casstore.ports.view import View
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class MemoryChecks:
     """Counts against edges, blobs against their digests."""
 
-    def __init__(self, backend: MemoryBackend) -> None:
-        self._backend = backend
+    def __init__(self, look: Callable[[], View], blobs: MemoryBlobs) -> None:
+        self._look, self._blobs = look, blobs
 
     def check(
         self,
@@ -32,7 +32,7 @@ class MemoryChecks:
         documents: bool = True,
         progress: Progress | None = None,
     ) -> CheckResult:
-        view = self._backend.view(0)
+        view = self._look()
         findings, blobs, size = [], 0, 0
         counted = dict.fromkeys((state.digest for state in view.all_blobs()), 0)
         for _, child in view.all_edges():
@@ -47,7 +47,7 @@ class MemoryChecks:
             if counted[digest] != state.refcount:
                 text = f"{state.refcount}, counted {counted[digest]}"
                 findings.append(Finding("error", "refcount-wrong", digest, text))
-            data = self._backend.blobs.content(digest, state.size)
+            data = self._blobs.content(digest, state.size)
             if data is None:
                 findings.append(Finding("error", "blob-missing", digest, "it is not there"))
                 continue

@@ -10,7 +10,7 @@ from casstore.backends.memory.view import MemoryTrash, MemoryView
 from casstore.errors import Damaged, NotFound
 from casstore.model.published import Published
 from casstore.model.reference import Reference, subject_of
-from casstore.model.state import SETTLED, stored
+from casstore.model.state import SETTLED
 from casstore.model.trashed import KeptEntry, KeptImage, KeptName, form_of, resized
 from casstore.rules.removal import plan_unnamed
 
@@ -98,7 +98,7 @@ class MemoryEdits(MemoryView):
                 settled.add(blob.digest)
         own = tables.images.get(image.id)
         if own is None:
-            own = ImageRow(stored(image), ())
+            own = ImageRow(image.stored(), ())
         elif fuller:
             size = max(own.stored.size, image.size)
             own = own._replace(stored=own.stored._replace(size=size))
@@ -258,7 +258,7 @@ class MemoryEdits(MemoryView):
         return self.trash.drop_expired(now, most=most)
 
     def has_doomed(self) -> bool:
-        return bool(self._tables.doomed)
+        return bool(self.tables.doomed)
 
     def forget_doomed(self, last: Digest) -> None:
         tables = self.edited()
@@ -297,7 +297,7 @@ class MemoryEdits(MemoryView):
         return [], []
 
     def all_published(self) -> Iterator[Published]:
-        tables = self._tables
+        tables = self.tables
         for name, row in tables.names.items():
             top = self.top_named(name)
             assert top is not None

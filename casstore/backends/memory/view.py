@@ -44,14 +44,14 @@ class MemoryView:
         self._hard = hard
 
     @property
-    def _tables(self) -> Tables:
+    def tables(self) -> Tables:
         return self._held[-1] if self._held else self._latest()
 
     def snapshot(self) -> AbstractContextManager[None]:
-        return _Still(self._held, self._tables)
+        return _Still(self._held, self.tables)
 
     def with_hard_leases(self, hard: Mapping[Digest, Sequence[str]]) -> MemoryView:
-        still = self._tables
+        still = self.tables
         return MemoryView(lambda: still, now=self.now, hard=hard)
 
     @property
@@ -61,19 +61,19 @@ class MemoryView:
     # Names and images
 
     def image_named(self, name: Reference) -> Digest | None:
-        row = self._tables.names.get(name)
+        row = self.tables.names.get(name)
         return row.image if row is not None else None
 
     def has_image(self, image: Digest) -> bool:
-        return image in self._tables.images
+        return image in self.tables.images
 
     def images_with_prefix(self, prefix: str) -> Sequence[Digest]:
-        return sorted(one for one in self._tables.images if one.hex.startswith(prefix))[:2]
+        return sorted(one for one in self.tables.images if one.hex.startswith(prefix))[:2]
 
     def references_of(self, image: Digest) -> Sequence[Attached]:
         return [
             Attached(name, row.manifest)
-            for name, row in self._tables.names.items()
+            for name, row in self.tables.names.items()
             if row.image == image
         ]
 
@@ -81,23 +81,23 @@ class MemoryView:
         return Naming(self.references_of(image))
 
     def parent_of(self, image: Digest) -> Digest | None:
-        row = self._tables.images.get(image)
+        row = self.tables.images.get(image)
         return row.stored.parent if row is not None else None
 
     def children_of(self, image: Digest) -> Iterator[Digest]:
-        images = self._tables.images
+        images = self.tables.images
         return iter([one for one, row in images.items() if row.stored.parent == image])
 
     def referrers_of(self, manifest: Digest) -> Sequence[Digest]:
-        referring = {of for of, told in self._tables.subjects.items() if manifest in told}
+        referring = {of for of, told in self.tables.subjects.items() if manifest in told}
         return [
             image
-            for image, row in self._tables.images.items()
+            for image, row in self.tables.images.items()
             if any(top.digest in referring for top in row.tops)
         ]
 
     def subjects_of(self, image: Digest) -> Sequence[Digest]:
-        tables = self._tables
+        tables = self.tables
         told = [
             subject
             for top in tables.images[image].tops
@@ -109,73 +109,71 @@ class MemoryView:
         hard = [LeaseOn(name, hard=True) for name in self._hard.get(image, ())]
         soft = [
             LeaseOn(name, hard=False)
-            for name, (held, expires) in sorted(self._tables.leases.items())
+            for name, (held, expires) in sorted(self.tables.leases.items())
             if held == image and (expires is None or expires > self.now)
         ]
         return hard + soft
 
     def is_pinned(self, image: Digest) -> bool:
-        return image in self._tables.pins
+        return image in self.tables.pins
 
     def facts_of(self, image: Digest) -> ImageFacts:
-        return _facts(self._tables.images[image].stored)
+        return _facts(self.tables.images[image].stored)
 
     def stored_image(self, image: Digest) -> StoredImage:
-        return self._tables.images[image].stored
+        return self.tables.images[image].stored
 
     def top_named(self, name: Reference) -> Descriptor | None:
-        row = self._tables.names.get(name)
+        row = self.tables.names.get(name)
         if row is None:
             return None
-        tops = self._tables.images[row.image].tops
+        tops = self.tables.images[row.image].tops
         return next((top for top in tops if top.digest == row.manifest), None)
 
     def tops_of(self, image: Digest) -> list[Descriptor]:
-        row = self._tables.images.get(image)
+        row = self.tables.images.get(image)
         return list(row.tops) if row is not None else []
 
     def last_tagged(self, image: Digest) -> int | None:
-        return max(
-            (r.tagged for r in self._tables.names.values() if r.image == image), default=None
-        )
+        return max((r.tagged for r in self.tables.names.values() if r.image == image), default=None)
 
     def names_between(self, low: str, high: str, most: int) -> list[Reference]:
-        return sorted(name for name in self._tables.names if low <= name < high)[:most]
+        return sorted(name for name in self.tables.names if low <= name < high)[:most]
 
     def all_names(self) -> list[Reference]:
-        return list(self._tables.names)
+        return list(self.tables.names)
 
     def all_references(self) -> dict[Digest, list[Reference]]:
         found: dict[Digest, list[Reference]] = {}
-        for name, row in self._tables.names.items():
+        for name, row in self.tables.names.items():
             found.setdefault(row.image, []).append(name)
         return found
 
     def all_images(self, room: LabelRoom | None = None) -> Sequence[ImageFacts]:
-        rows = self._tables.images.values()
+        rows = self.tables.images.values()
         return sorted((_facts(row.stored, room) for row in rows), key=_newest_first)
 
     def all_parents(self) -> set[Digest]:
-        parents = {row.stored.parent for row in self._tables.images.values()}
+        parents = {row.stored.parent for row in self.tables.images.values()}
         return {parent for parent in parents if parent is not None}
 
     def all_referrers(self) -> set[Digest]:
-        return {image for image in self._tables.images if self.subjects_of(image)}
+        return {image for image in self.tables.images if self.subjects_of(image)}
 
     def all_pins(self) -> set[Digest]:
-        return set(self._tables.pins)
+        return set(self.tables.pins)
 
     def all_leases(self) -> list[tuple[str, Digest, int | None]]:
-        return [(name, *held) for name, held in sorted(self._tables.leases.items())]
+        return [(name, *held) for name, held in sorted(self.tables.leases.items())]
 
     def all_tops(self) -> Iterator[tuple[Digest, Descriptor]]:
-        return iter([(i, top) for i, row in self._tables.images.items() for top in row.tops])
+        return iter([(i, top) for i, row in self.tables.images.items() for top in row.tops])
 
     def listed_images(self) -> Iterator[Listed]:
         names, facts = self.all_references(), self.all_images()
         sizes = {one.id: one.size for one in facts}
         children = [one.parent for one in facts]
-        pins = self._tables.pins
+        pins = self.tables.pins
         unsettled = {
             image
             for layer in self.unsettled_layers()
@@ -198,36 +196,36 @@ class MemoryView:
     # Blobs
 
     def _state(self, blob: Digest) -> BlobState:
-        row = self._tables.blobs[blob]
+        row = self.tables.blobs[blob]
         files, state = 0, SETTLED
         if row.layer is not None:
             files, state = row.layer.file_bytes, row.layer.state
-        return BlobState(blob, row.kind, row.size, files, self._tables.holders[blob], state)
+        return BlobState(blob, row.kind, row.size, files, self.tables.holders[blob], state)
 
     def manifests_of(self, image: Digest) -> Sequence[BlobState]:
         return [self._state(top.digest) for top in self.tops_of(image)]
 
     def needs_of(self, blob: Digest) -> Sequence[BlobState]:
-        row = self._tables.blobs.get(blob)
+        row = self.tables.blobs.get(blob)
         return [self._state(child) for child in row.children] if row is not None else []
 
     def needs_and_layers_of(self, blob: Digest) -> list[tuple[Digest, LayerRecord | None]]:
-        blobs = self._tables.blobs
+        blobs = self.tables.blobs
         row = blobs.get(blob)
         return [(child, blobs[child].layer) for child in row.children] if row is not None else []
 
     def blob_state(self, blob: Digest) -> BlobState | None:
-        return self._state(blob) if blob in self._tables.blobs else None
+        return self._state(blob) if blob in self.tables.blobs else None
 
     def blob_size(self, blob: Digest) -> int | None:
-        row = self._tables.blobs.get(blob)
+        row = self.tables.blobs.get(blob)
         return row.size if row is not None else None
 
     def blobs_with_prefix(self, prefix: str) -> Sequence[Digest]:
-        return sorted(one for one in self._tables.blobs if one.hex.startswith(prefix))[:2]
+        return sorted(one for one in self.tables.blobs if one.hex.startswith(prefix))[:2]
 
     def layer(self, blob: Digest) -> LayerRecord | None:
-        row = self._tables.blobs.get(blob)
+        row = self.tables.blobs.get(blob)
         return row.layer if row is not None else None
 
     def layer_with_diff_id(self, diff_id: Digest) -> LayerRecord | None:
@@ -240,7 +238,7 @@ class MemoryView:
     def needed_by(self, blob: Digest) -> list[Digest]:
         return [
             document
-            for document, row in self._tables.blobs.items()
+            for document, row in self.tables.blobs.items()
             for child in row.children
             if child == blob
         ]
@@ -254,42 +252,42 @@ class MemoryView:
     def trash_of(self, manifest: Digest) -> list[tuple[Digest, int, int]]:
         return [
             (image.id, number, entry.expires)
-            for number, entry in sorted(self._tables.trash.items())
+            for number, entry in sorted(self.tables.trash.items())
             for image in entry.images
             for record in image.records
             if record.top.digest == manifest
         ]
 
     def known_among(self, blobs: Sequence[Digest]) -> set[Digest]:
-        return set(blobs) & self._tables.blobs.keys()
+        return set(blobs) & self.tables.blobs.keys()
 
     def stored_bytes(self) -> int:
-        return sum(row.size for row in self._tables.blobs.values())
+        return sum(row.size for row in self.tables.blobs.values())
 
     def all_blobs(self) -> Iterator[BlobState]:
-        return iter([self._state(blob) for blob in self._tables.blobs])
+        return iter([self._state(blob) for blob in self.tables.blobs])
 
     def digests(self) -> list[bytes]:
-        return [blob.raw for blob in self._tables.blobs]
+        return [blob.raw for blob in self.tables.blobs]
 
     def all_edges(self) -> Iterator[tuple[Digest, Digest]]:
-        blobs = self._tables.blobs
+        blobs = self.tables.blobs
         return iter([(parent, child) for parent, row in blobs.items() for child in row.children])
 
     def all_layers(self) -> Iterator[LayerRecord]:
-        rows = self._tables.blobs.values()
+        rows = self.tables.blobs.values()
         return iter([row.layer for row in rows if row.kind == LAYER and row.layer is not None])
 
     def unsettled_layers(self) -> Iterator[LayerRecord]:
         return (layer for layer in self.all_layers() if layer.state != SETTLED)
 
     def doomed(self) -> Iterator[Digest]:
-        return iter(sorted(self._tables.doomed))
+        return iter(sorted(self.tables.doomed))
 
     # The rest
 
     def meta(self, key: str) -> Any:
-        return self._tables.meta.get(key)
+        return self.tables.meta.get(key)
 
     def whole(
         self,
@@ -297,7 +295,7 @@ class MemoryView:
         now: int,
         room: LabelRoom | None = None,
     ) -> Snapshot:
-        still = self._tables
+        still = self.tables
         view = MemoryView(lambda: still, now=now, hard=hard)
         images = list(still.images)
         return Snapshot(
@@ -318,10 +316,10 @@ class _Still:
     """Holds a view to the tables of one moment."""
 
     def __init__(self, held: list[Tables], tables: Tables) -> None:
-        self._held, self._tables = held, tables
+        self._held, self.tables = held, tables
 
     def __enter__(self) -> None:
-        self._held.append(self._tables)
+        self._held.append(self.tables)
 
     def __exit__(self, kind: object, value: object, trace: object) -> None:
         self._held.pop()
@@ -335,7 +333,7 @@ class MemoryTrash:
 
     @property
     def _entries(self) -> dict[int, KeptEntry]:
-        return self._view._tables.trash  # noqa: SLF001 - two halves of one thing
+        return self._view.tables.trash
 
     def ids(self) -> list[int]:
         return sorted(self._entries, reverse=True)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from casstore.cli.app import App
+    from casstore.cli.imagerows import Row
     from casstore.results.images import ImageSummary
 
 FILTER = Option(
@@ -60,8 +61,6 @@ Fields of a template: .Containers .CreatedAt .CreatedSince .CreatedUnix .Digest 
 .VirtualSize""",
     completes="image",
 )
-
-Row = tuple["ImageSummary", str, str, str]  # image, repository, tag, digest
 
 LEAST_WITH_DIGESTS = (20, 10, 20, 16, 16)
 

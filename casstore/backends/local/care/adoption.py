@@ -29,7 +29,6 @@ from casstore.files import durable, rights
 from casstore.model.digest import Digest
 from casstore.model.imagetree import read_tree
 from casstore.model.keys import GENERATION, INDEX_GENERATION, REF_NAME
-from casstore.model.state import arriving
 from casstore.transfer.keptlayers import describe_layer
 from casstore.transfer.storedtree import StoredTree
 
@@ -197,7 +196,7 @@ def _take(
             else:
                 record = read_tree(top, reader)
                 _make_durable(disk, record)
-                index.admit(arriving(record, index.now))
+                index.admit(record.arriving(index.now))
                 image = record.id
         except (CasstoreError, OSError) as error:
             failed.append(item)

@@ -14,7 +14,6 @@ from casstore.errors import CasstoreError
 from casstore.model.digest import Digest
 from casstore.model.imagetree import read_tree
 from casstore.model.removal import RemovalPlan
-from casstore.model.state import arriving, stored
 from casstore.model.trashed import KeptEntry, KeptImage
 from casstore.rules.settings import SETTINGS, checked, key_of
 
@@ -106,6 +105,6 @@ def _trash(
 
 def _read(image: KeptImage, reader: TreeReader) -> KeptImage:
     records = tuple(
-        arriving(read_tree(one.top, reader), stored(one).arrived) for one in image.records
+        read_tree(one.top, reader).arriving(one.stored().arrived) for one in image.records
     )
     return KeptImage(image.id, records, image.parent, image.pinned, image.names)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from casstore.backends.local.backend import LocalBackend
+    from casstore.backends.local.directory import LocalStore
+    from casstore.backends.local.openindex import OpenIndex
     from casstore.model.findings import CheckResult
     from casstore.ports.change import Changing
     from casstore.ports.locks import WritersLock
@@ -23,9 +24,8 @@ if TYPE_CHECKING:
 class LocalChecks:
     """See ports/checks.py."""
 
-    def __init__(self, backend: LocalBackend) -> None:
-        self._backend = backend
-        self._store = backend.directory
+    def __init__(self, store: LocalStore, index: OpenIndex) -> None:
+        self._store, self._index = store, index
 
     def check(
         self,
@@ -68,7 +68,7 @@ class LocalChecks:
                 one.publish()
         lock = locked()
         try:
-            self._backend.let_go()
+            self._index.let_go()
             if not os.path.lexists(store.layout.path) and not os.path.exists(store.database):
                 from casstore.backends.local.care.salvage import write_salvaged_index
                 from casstore.backends.local.creation import make_directories
@@ -106,7 +106,7 @@ class LocalChecks:
     def require_sound(self) -> None:
         from casstore.backends.local.care.soundness import require_sound
 
-        require_sound(self._backend.index.to_read())
+        require_sound(self._index.to_read())
 
     def recount(self, look: Callable[[], View], turn: Callable[..., Any]) -> list[str]:
         from casstore.backends.local.care.recount import recount, told
