@@ -20,7 +20,7 @@ _PROBE = 32 << 10  # bytes: what SQLite makes of its shared memory, at least
 def told(error: schema.Error, path: str) -> CasstoreError:
     """SQLite's error in casstore's words. SQLite hides causes: look before blaming the file."""
     text = str(error)
-    name = getattr(error, "sqlite_errorname", "") or ""
+    name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return Locked(f"the index {path} stayed locked by another program")
     if name.startswith("SQLITE_READONLY"):

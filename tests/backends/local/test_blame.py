@@ -15,7 +15,7 @@ import pytest
 
 from casstore.backends.local import schema
 from casstore.backends.local.blame import cause, told
-from casstore.errors import Damaged, StorageError
+from casstore.errors import Damaged, Locked, StorageError
 from casstore.store import Store
 from tests.backends.local.filesystem import file_system
 from tests.transfer.building import docker_archive, layer
@@ -28,6 +28,15 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
         assert str(error) == "cannot use the index: no space left on device"
         assert error.full
+
+
+def test_a_file_system_that_counts_no_inodes_is_not_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = file_system(1 << 30, inodes=0, all_inodes=0)
+    monkeypatch.setattr(os, "statvfs", lambda _: status)
+
+    assert not cause(str(tmp_path / "casstore.db"), "disk I/O error").full
 
 
 def test_what_sqlite_calls_damaged_twice_is_damaged(tmp_path: Path) -> None:
@@ -46,8 +55,11 @@ def test_a_link_and_a_file_that_may_not_be_used_are_named(
     path = tmp_path / "casstore.db"
     path.touch()
     Path(f"{path}{part}").touch()
-    monkeypatch.setattr(os, "access", lambda one, _: one != f"{path}{part}")
-    assert str(cause(str(path), "x")) == f"cannot use the index {path}{part}: permission denied"
+    for denied in (os.R_OK, os.W_OK):
+        monkeypatch.setattr(
+            os, "access", lambda one, how, denied=denied: one != f"{path}{part}" or not how & denied
+        )
+        assert str(cause(str(path), "x")) == f"cannot use the index {path}{part}: permission denied"
 
     Path(f"{path}{part}").unlink()
     Path(f"{path}{part}").symlink_to("nowhere")
@@ -60,14 +72,36 @@ def test_a_store_that_can_be_written_is_not_called_read_only(tmp_path: Path) -> 
     error = sqlite3.OperationalError("attempt to write a readonly database")
     error.sqlite_errorname = "SQLITE_READONLY"
 
-    assert "read-only" not in str(told(error, str(path)))
+    assert str(told(error, str(path))) == (
+        f"cannot use the index {path}: attempt to write a readonly database"
+    )
     (tmp_path / "none").mkdir()
     assert "read-only" in str(told(error, str(tmp_path / "none" / "casstore.db")))
 
 
-def test_otherwise_sqlite_has_the_word(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", ["casstore.db", ""])
+def test_a_store_is_read_only_where_the_database_or_its_directory_cannot_be_written(
+    database: str, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    closed = str(Path(database).parent / part)
+    monkeypatch.setattr(os, "access", lambda one, how: one != closed or how != os.W_OK)
+
+    error = schema.database_error(Answer("SQLITE_READONLY"), database)
+
+    assert str(error) == "cannot write the index: the store is read-only"
+
+
+def test_where_nothing_stands_in_the_way_sqlite_has_the_word_and_nothing_stays(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "casstore.db"
+    (tmp_path / "ingest").mkdir()
+    before = len(os.listdir("/proc/self/fd"))
+
     assert str(cause(str(path), "disk I/O error")) == f"cannot use the index {path}: disk I/O error"
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert list(tmp_path.iterdir()) == [tmp_path / "ingest"]
+    assert not any((tmp_path / "ingest").iterdir())
 
 
 def test_the_disk_s_own_error_is_told_where_it_is_met_again(
@@ -84,6 +118,24 @@ def test_the_disk_s_own_error_is_told_where_it_is_met_again(
 
         assert str(error) == f"cannot use the index: {os.strerror(number).lower()}"
         assert error.full == (number in (errno.ENOSPC, errno.EDQUOT))
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(errno.EMFILE, True), (errno.ENOSPC, True), (errno.EOPNOTSUPP, False), (errno.EISDIR, False)],
+)
+def test_that_a_file_system_has_no_unnamed_files_is_no_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, *, said: bool
+) -> None:
+    (tmp_path / "ingest").mkdir()
+
+    def refuse(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", refuse)
+    text = str(cause(str(tmp_path / "casstore.db"), "disk I/O error"))
+
+    assert text.endswith(os.strerror(number).lower() if said else "disk I/O error")
 
 
 class Answer(sqlite3.DatabaseError):
@@ -113,6 +165,26 @@ def test_what_is_damaged_twice_is_damage(database: str) -> None:
 
     assert isinstance(schema.database_error(Answer("SQLITE_CORRUPT"), database), Damaged)
     assert isinstance(schema.database_error(Answer("SQLITE_NOTADB"), database), Damaged)
+
+
+def test_a_database_that_is_gone_when_it_is_read_again_is_damaged(database: str) -> None:
+    os.unlink(database)
+
+    assert isinstance(schema.database_error(Answer("SQLITE_CORRUPT"), database), Damaged)
+
+
+def test_an_index_that_another_program_keeps_locked_is_told_as_such(database: str) -> None:
+    error = schema.database_error(Answer("SQLITE_BUSY"), database)
+
+    assert isinstance(error, Locked)
+    assert str(error) == f"the index {database} stayed locked by another program"
+
+
+def test_what_sqlite_finds_full_is_full(database: str) -> None:
+    error = schema.database_error(Answer("SQLITE_FULL"), database)
+
+    assert isinstance(error, StorageError)
+    assert error.full
 
 
 def test_no_memory_is_no_damage(database: str) -> None:
