@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ import pytest
 
 from casstore.backends.local.backend import LocalBackend
 from casstore.backends.local.openindex import OpenIndex
+from casstore.backends.local.reserve import LOW_SPACE
+from casstore.errors import StorageError
+from tests.backends.local.filesystem import file_system
 from tests.contract.opening import NOW, changing
 from tests.contract.records import image, name_of
 
@@ -36,6 +40,36 @@ def test_what_is_used_and_free_is_as_df_counts_it(
     space = backend.space()
 
     assert (space.total, space.free) == ((700 + 250) * 512, 250 * 512)
+
+
+def test_a_disk_that_is_nearly_full_lacks_what_is_to_be_freed(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for free, lacking in ((LOW_SPACE, 0), (LOW_SPACE - 4096, 4096)):
+        monkeypatch.setattr(os, "statvfs", lambda _, free=free: file_system(free))
+
+        assert backend.lacking_bytes() == lacking
+
+
+def test_what_staging_and_leases_need_is_made_where_it_is_missing(backend: LocalBackend) -> None:
+    os.rmdir(backend.directory.ingest)
+
+    backend.prepare_ingest()
+
+    backend.hold("mine", "a test", [A.id]).release()
+
+
+def test_staging_on_a_full_disk_ends_where_nobody_makes_room(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with (
+        closing(backend.begin_ingest(lambda: backend.view(NOW))) as ingest,
+        pytest.raises(StorageError, match="no space left on device"),
+    ):
+        ingest.try_writing(full)
 
 
 def test_what_arrives_is_what_has_no_other_name(backend: LocalBackend) -> None:
