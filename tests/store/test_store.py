@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from casstore.errors import Conflict, NotAStore, NotFound, UsageError
+from casstore.errors import Conflict, NotAStore, NotFound, StorageError, UsageError
 from casstore.model.digest import sha256
 from casstore.store import Store
 from tests.transfer.building import config_of, docker_archive, layer
@@ -108,6 +109,82 @@ def test_a_clone_is_made_only_into_an_empty_directory(store: Store, tmp_path: Pa
 
     with pytest.raises(NotAStore, match="is not empty"):
         store.clone(str(tmp_path))
+
+
+def test_a_clone_never_takes_the_place_of_another_store(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "taken" / "lost+found").mkdir(parents=True)
+    with Store(tmp_path / "taken") as taken:
+        taken.load(io.BytesIO(docker_archive({"layers": [OTHER], "tags": ["mine:1"]})))
+        before = sorted((tmp_path / "taken").rglob("*"))
+
+        with pytest.raises(NotAStore, match="is not empty"):
+            store.clone(tmp_path / "taken")
+
+        assert sorted((tmp_path / "taken").rglob("*")) == before
+        assert names(taken) == ["mine:1"]
+
+
+def test_what_a_system_makes_in_a_directory_does_not_keep_a_clone_out(
+    store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "clone" / "lost+found").mkdir(parents=True)
+
+    store.clone(tmp_path / "clone")
+
+    with Store(tmp_path / "clone") as clone:
+        assert names(clone) == names(store)
+
+
+def test_a_clone_is_published_as_its_original_is(store: Store, tmp_path: Path) -> None:
+    store.clone(tmp_path / "clone")
+
+    for name in ("index.json", "oci-layout"):
+        assert (tmp_path / "clone" / name).read_bytes() == Path(store.path, name).read_bytes()
+
+
+def test_a_clone_on_another_file_system_has_copies_of_the_blobs(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "link", refuse)
+    store.clone(tmp_path / "clone")
+    monkeypatch.undo()
+
+    with Store(tmp_path / "clone") as clone:
+        assert clone.check(content=True).clean
+        assert disk_bytes(clone) == disk_bytes(store)
+
+
+def test_a_clone_that_finds_no_space_says_so(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "link", refuse)
+
+    with pytest.raises(StorageError, match="^cannot clone to .*: no space left on device$"):
+        store.clone(tmp_path / "clone")
+
+
+def test_the_database_of_a_clone_is_on_the_disk_when_the_clone_is_made(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[tuple[str, int]] = []
+    real = os.fsync
+
+    def note(descriptor: int) -> None:
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        flushed.append((path, os.fstat(descriptor).st_size))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    store.clone(tmp_path / "clone")
+
+    database = tmp_path / "clone" / "casstore.db"
+    assert (str(database), database.stat().st_size) in flushed
 
 
 def test_a_hard_lease_keeps_an_image_until_it_ends(store: Store) -> None:

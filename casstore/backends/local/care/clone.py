@@ -31,8 +31,6 @@ def clone_store(disk: LocalStore, index: LocalEdits, path: str) -> None:
             source, target = disk.blobs.path(state.digest), copy.blobs.path(state.digest)
             if not durable.share(source, target):
                 copy_file(source, target)
-        # A rollback leaves the change's own recovery out of the copy: it has its own.
-        index.rollback()
         with open(copy.database, "xb") as file:
             file.write(index.connection.serialize())
         durable.sync_files([copy.database])
