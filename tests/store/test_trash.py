@@ -16,6 +16,7 @@ from tests.backends.local.behind import directory_of, view_of
 from tests.transfer.building import config_of, docker_archive, layer
 
 BASE, TOP, OTHER = layer("base"), layer("top"), layer("other")
+LATER = layer("later")
 BASE_CONFIG = config_of(BASE)
 TOP_CONFIG = config_of(BASE, TOP)
 CHAIN = docker_archive(
@@ -387,6 +388,8 @@ def test_a_rebuild_carries_the_trash_settings_leases_and_pins_over(store: Store)
 def test_a_rebuild_leaves_out_what_of_the_trash_it_cannot_read(store: Store) -> None:
     remove_app(store)
     store.remove(["other:1"], keep=DAY)
+    store.load(io.BytesIO(docker_archive({"layers": [LATER], "tags": ["later:1"]})))
+    store.remove(["later:1"], keep=DAY)
     kept = _tops(store, 2)
     blobs = store.session.view().all_blobs()
     (manifest,) = {one.digest for one in blobs if one.kind == "manifest" and one.digest in kept}
@@ -395,7 +398,32 @@ def test_a_rebuild_leaves_out_what_of_the_trash_it_cannot_read(store: Store) -> 
     repaired = store.check(rebuild=True).repaired
 
     assert [line for line in repaired if line.startswith("entry 2 of the trash: ")]
-    assert [entry.id for entry in store.trash.list()] == [1]
+    assert [entry.id for entry in store.trash.list()] == [3, 1]
+
+
+def test_a_rebuild_carries_no_setting_over_that_nobody_could_have_set(store: Store) -> None:
+    store.settings.set("trash.keep", "7d")
+    set_behind = "INSERT OR REPLACE INTO meta (key, value) VALUES ('setting.publish', 'sometimes')"
+    view_of(store).connection.execute(set_behind)
+
+    store.check(rebuild=True)
+
+    settings = view_of(store).connection.execute("SELECT key, value FROM meta").fetchall()
+    assert ("setting.trash.keep", "7d") in settings
+    assert "setting.publish" not in dict(settings)
+
+
+def test_a_rebuild_takes_over_what_it_can_of_a_database_without_all_its_tables(
+    store: Store,
+) -> None:
+    store.leases.add("held", "other:1")
+    view_of(store).connection.executescript("DROP TABLE trash_image; DROP TABLE trash")
+
+    store.check(rebuild=True)
+
+    assert [lease.name for lease in store.leases.list()] == ["held"]
+    assert store.trash.list() == []
+    assert store.check().clean
 
 
 def _tops(store: Store, entry: int) -> set[str]:

@@ -71,21 +71,18 @@ def _settings(old: LocalView, index: LocalEdits) -> None:
         try:
             index.set_meta(key_of(name), checked(name, str(value)))
         except CasstoreError:
-            continue  # no value that could have been set
+            pass  # no value that could have been set
 
 
 def _trash(
     old: TrashTables, trash: TrashTables, index: LocalEdits, reader: TreeReader
 ) -> list[str]:
     problems = []
-    for number in reversed(old.ids()):
-        entry = old.entry(number)
-        if entry is None:
-            continue
+    for entry in filter(None, map(old.entry, old.ids())):
         try:
             images = [_read(image, reader) for image in entry.images]
         except CasstoreError as error:
-            problems.append(f"entry {number} of the trash: {error}")
+            problems.append(f"entry {entry.id} of the trash: {error}")
             continue
         only_there = [image.id for image in images if not index.has_image(image.id)]
         of_the_trash = [  # an image that lives on under another manifest lacks them still
@@ -97,7 +94,7 @@ def _trash(
         for image in images:
             for record in image.records:
                 index.admit(record)
-        trash.put(KeptEntry(number, entry.removed, entry.expires, tuple(images)))
+        trash.put(KeptEntry(entry.id, entry.removed, entry.expires, tuple(images)))
         deleted = tuple(dict.fromkeys(only_there))
         index.apply(RemovalPlan((), tuple(of_the_trash), deleted, (), (), 0, ()))
     return problems
