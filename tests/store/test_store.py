@@ -165,8 +165,9 @@ def test_a_clone_that_finds_no_space_says_so(
 
     monkeypatch.setattr(os, "link", refuse)
 
-    with pytest.raises(StorageError, match="^cannot clone to .*: no space left on device$"):
+    with pytest.raises(StorageError, match="cannot clone to") as caught:
         store.clone(tmp_path / "clone")
+    assert caught.value.full
 
 
 def test_the_database_of_a_clone_is_on_the_disk_when_the_clone_is_made(
