@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,41 @@ def test_the_largest_is_read_first(blobs: BlobDirectory, monkeypatch: pytest.Mon
     ContentCheck(blobs, sizes).problems()
 
     assert opened == [digest for digest, _ in sorted(sizes, key=lambda one: -one[1])]
+
+
+@pytest.mark.parametrize(("cores", "count"), [(1, 1), (None, 1), (3, 3), (64, len(SIZES))])
+def test_there_are_as_many_threads_as_cores_and_no_more_than_blobs(
+    blobs: BlobDirectory, monkeypatch: pytest.MonkeyPatch, cores: int | None, count: int
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    go_on = threading.Event()
+    monkeypatch.setattr(content, "content_problem", lambda *_: go_on.wait() and None)
+
+    check = ContentCheck(blobs, [add(blobs, noise(size, seed=size)) for size in SIZES])
+
+    try:
+        assert len(threads()) == count
+        # Python waits at its end for a thread that is no daemon, also where it was interrupted.
+        assert all(x.daemon for x in threading.enumerate() if x.name.startswith("casstore"))
+    finally:
+        go_on.set()
+        check.stop()
+
+
+def test_who_waits_for_a_long_reading_sleeps_meanwhile(
+    blobs: BlobDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    monkeypatch.setattr(content, "content_problem", lambda *_: go_on.wait() and None)
+    monkeypatch.setattr(content, "INTERVAL", 0.02)
+    told: list[object] = []
+    progress = Progress(told.append)
+    check = ContentCheck(blobs, [add(blobs, b"data")], progress.task("Checking", 4))
+    threading.Timer(0.2, go_on.set).start()
+    busy = time.process_time()
+
+    assert check.problems() == {}
+    assert time.process_time() - busy < 0.1
 
 
 def test_what_goes_wrong_in_a_thread_is_told(

@@ -83,7 +83,7 @@ def given_name(annotations: dict[str, str], digest: Digest) -> Reference | None:
     short, full = annotations.get(REF_NAME), annotations.get(CONTAINERD_NAME)
     try:
         name = parse_name(short or full or "")
-        if full and short and parse_name(full).reference.familiar == short:
+        if full and parse_name(full).reference.familiar == short:
             name = parse_name(full)
     except CasstoreError:
         return None
@@ -96,7 +96,7 @@ def written_as(annotations: dict[str, str], name: Reference) -> str | None:
     Other tools look for exactly that: skopeo finds `oci:STORE:web` where that is what it wrote.
     """
     text = annotations.get(REF_NAME)
-    return text if text and text != name.familiar else None
+    return None if text in ("", name.familiar) else text
 
 
 def given_parent(annotations: dict[str, str]) -> Digest | None:
