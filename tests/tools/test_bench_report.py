@@ -28,6 +28,22 @@ def grown(report: ModuleType, **figures: dict[int, float]) -> list[str]:
     return lines
 
 
+def test_a_figure_of_several_runs_says_how_far_they_differ(report: ModuleType) -> None:
+    row = report.Row(
+        "tag", "casstore", 3, 0.02, 1.5, 0, wall_range=(0.0188, 0.0312), cpu_range=(1.25, 1.75)
+    )
+
+    table: str = report.table([row], {}, [])
+
+    assert "| 20.0 ms (18.8 to 31.2) | 1.50 s (1.25 to 1.75) |" in table
+
+
+def test_a_figure_of_one_run_stands_alone(report: ModuleType) -> None:
+    row = report.Row("tag", "casstore", 1, 0.02, 0.0, 0, wall_range=(0.02, 0.02))
+
+    assert "| 1 | 20.0 ms |  |" in report.table([row], {}, [])
+
+
 def test_time_in_proportion_to_the_store_has_a_slope_of_one(report: ModuleType) -> None:
     table = grown(report, df={10: 0.01, 100: 0.1, 1000: 1.0})
 

@@ -62,6 +62,8 @@ class Row:
     cpu: float
     memory: int
     note: str = ""
+    wall_range: tuple[float, float] | None = None  # least and most of the runs
+    cpu_range: tuple[float, float] | None = None
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -126,14 +128,18 @@ def compare(workload: str, contenders: Iterable[Contender], runs: int) -> list[R
     rows = []
     for name, taken in samples.items():
         if taken and name not in failed:
+            wall = [sample.wall for sample in taken]
+            cpu = [sample.cpu for sample in taken]
             rows.append(
                 Row(
                     workload,
                     name,
                     len(taken),
-                    statistics.median(sample.wall for sample in taken),
-                    statistics.median(sample.cpu for sample in taken),
+                    statistics.median(wall),
+                    statistics.median(cpu),
                     max(sample.memory for sample in taken),
+                    wall_range=(min(wall), max(wall)),
+                    cpu_range=(min(cpu), max(cpu)),
                 )
             )
     return rows

@@ -48,6 +48,17 @@ def _time(seconds: float) -> str:
     return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 
+def _figure(median: float, spread: tuple[float, float] | None) -> str:
+    """A median, with the least and the most of the runs where they differ from it."""
+    text = _time(median)
+    if not text or spread is None or spread == (median, median):
+        return text
+    least, most = spread
+    if median < 1:
+        return f"{text} ({least * 1000:.1f} to {most * 1000:.1f})"
+    return f"{text} ({least:.2f} to {most:.2f})"
+
+
 def table(rows: Sequence[Row], facts: Mapping[str, str], versions: Sequence[str]) -> str:
     """Markdown: the machine, the rows, and the targets."""
     lines = [f"{key}: {value}  " for key, value in facts.items()]
@@ -67,7 +78,8 @@ def table(rows: Sequence[Row], facts: Mapping[str, str], versions: Sequence[str]
         title = row.workload if row.workload != last else ""
         last = row.workload
         lines.append(
-            f"| {title} | {row.contender} | {row.runs} | {_time(row.wall)} | {_time(row.cpu)}"
+            f"| {title} | {row.contender} | {row.runs} | {_figure(row.wall, row.wall_range)}"
+            f" | {_figure(row.cpu, row.cpu_range)}"
             f" | {memory} | {ratio} | {row.note} |"
         )
     lines += growth(rows)
