@@ -104,7 +104,9 @@ class Edits(View, Protocol):
         """Let go of the manifests whose names have moved, where nothing names them in the end.
 
         Comes after all that the change gives, at the latest with `commit`: a manifest that loses
-        its name to one image may get another by the next name, in whatever order they come.
+        its name to one image may get another by the next name, in whatever order they come. A
+        manifest stays that lost its name to an artifact of its own: the name is a tag that refers
+        to it, as a signature's does.
         """
 
     def link_parent(self, child: Digest, parent: Digest) -> None:

@@ -249,6 +249,20 @@ def test_a_manifest_whose_name_moves_stays_if_another_name_comes_to_it(backend: 
     assert view.tops_of(A.id) == [A.top, GZIP.top]
 
 
+def test_a_manifest_whose_name_goes_to_an_artifact_of_it_stays_with_that(backend: Backend) -> None:
+    name = name_of(f"one:sha256-{A.top.digest.hex}.sig")
+    put_all(backend, (A, name), (GZIP, "two:1"))
+
+    with changing(backend) as edits:
+        put(edits, B)
+        edits.attach(name, B.id, B.top.digest, tagged=0)
+        edits.commit()
+
+    view = backend.view(NOW)
+    assert view.image_named(name) == B.id
+    assert [top.digest for top in view.manifests_of(A.id)] == [A.top.digest, GZIP.top.digest]
+
+
 def test_an_image_that_loses_its_last_name_keeps_what_it_holds(backend: Backend) -> None:
     put_all(backend, (A, "one:1"))
 

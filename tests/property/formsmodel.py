@@ -141,7 +141,7 @@ class Model:
         if subject is not None:
             self.subjects.add((top, subject))
         old = self.names.get(name)
-        if old is not None and old != (image, top):
+        if old is not None and old != (image, top) and subject != old[1]:
             self._lost[old] = None
         if old is not None and old[0] != image:
             del self.names[name]

@@ -313,16 +313,21 @@ class LocalEdits(RemovalIndex):
                 # Attached again to the same image: nothing moves, but it may name a new manifest.
                 if old_manifest != manifest:
                     self._do("set_manifest", target, key)
-                    self._lost_name[image, old_manifest] = None
+                    self._lose_name(name, image, old_manifest)
                 return None
             self._touch(old_image)
             self._naming.pop(old_image, None)
             self._do("drop_reference", name)
             self._do("drop_written", WRITTEN + name)
-            self._lost_name[old_image, old_manifest] = None
+            self._lose_name(name, old_image, old_manifest)
             moved = old_image
         self._do("add_reference", name, self._id("id_of_image", image), target, tagged)
         return moved
+
+    def _lose_name(self, name: Reference, image: Digest, manifest: Digest) -> None:
+        # What has a tag that refers to this manifest would go with it, as soon as it has come.
+        if subject_of(name) != manifest:
+            self._lost_name[image, manifest] = None
 
     def write_as(self, name: Reference, text: str) -> None:
         """Publish a name that was just attached as another tool has written it."""

@@ -166,13 +166,17 @@ class MemoryEdits(MemoryView):
         if old is not None and old.image == image:
             if old.manifest != manifest:
                 tables.names[name] = old._replace(manifest=manifest)
-                self._lost_name[image, old.manifest] = None
+                self._lose_name(name, old)
             return None
         if old is not None:
             del tables.names[name]
-            self._lost_name[old.image, old.manifest] = None
+            self._lose_name(name, old)
         tables.names[name] = NameRow(image, manifest, tagged)
         return old.image if old is not None else None
+
+    def _lose_name(self, name: Reference, old: NameRow) -> None:
+        if subject_of(name) != old.manifest:  # as in the local backend
+            self._lost_name[old.image, old.manifest] = None
 
     def keep_unnamed(self, image: Digest, manifest: Digest) -> None:
         self._lost_name.pop((image, manifest), None)
