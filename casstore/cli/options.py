@@ -58,6 +58,9 @@ class Option(Value):
 
 
 HELP_OPTION = Option("help", "Print usage")
+# What several commands have.
+NO_TRUNC = Option("no-trunc", "Don't truncate output")
+AS_JSON = Option("format", "'json': one JSON object a line", kind=TEXT, choices=("json",))
 
 
 class Command(Value):

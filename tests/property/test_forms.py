@@ -42,7 +42,7 @@ from casstore.store import Store
 from casstore.store.registries import Registries
 from casstore.transfer.place import parse_place
 from tests.property.formsmodel import Conflict, Model, read_document
-from tests.property.test_history import OWNED
+from tests.property.rawindex import miscounted, strays
 from tests.transfer.building import (
     OCI_CONFIG,
     OCI_LAYER,
@@ -673,19 +673,7 @@ class Forms(RuleBasedStateMachine):
 
     def _every_blob_is_held_and_counted_and_nothing_else_is_there(self) -> None:
         with closing(sqlite3.connect(f"{self.root}/casstore.db")) as database:
-            wrong = database.execute(
-                "SELECT id, refcount FROM blob WHERE refcount !="
-                " (SELECT count(*) FROM edge WHERE child = blob.id)"
-                " + (SELECT count(*) FROM holding WHERE manifest = blob.id)"
-                " + (SELECT count(*) FROM trash_holding WHERE manifest = blob.id)"
-                " OR refcount = 0"
-            ).fetchall()
-            stray = [
-                database.execute(
-                    f"SELECT * FROM {table} WHERE {of} NOT IN {whom}"  # noqa: S608 - OWNED only
-                ).fetchall()
-                for table, of, whom in OWNED
-            ]
+            wrong, stray = miscounted(database), strays(database)
             loose = database.execute(
                 "SELECT name FROM reference WHERE NOT EXISTS (SELECT 1 FROM holding"
                 " WHERE holding.image = reference.image"
@@ -700,7 +688,7 @@ class Forms(RuleBasedStateMachine):
                 )
             }
         assert wrong == []
-        assert stray == [[]] * len(OWNED)
+        assert stray == []
         assert loose == []
         assert known == self.model.blobs()
         assert subjects == self.model.subjects

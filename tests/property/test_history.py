@@ -23,6 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from casstore.errors import CasstoreError
 from casstore.model.digest import Digest, sha256
 from casstore.store import Store
+from tests.property.rawindex import miscounted, strays
 from tests.transfer.building import config_of, docker_archive, layer
 
 LONG = os.environ.get("CASSTORE_LONG") == "1"
@@ -33,23 +34,6 @@ LAYERS = [layer(text) for text in ("one", "two", "three")]
 STACKS: list[tuple[int, ...]] = [(), (0,), (0, 1), (0, 1, 2), (1,), (2, 0, 2)]
 NAMES = ["a:1", "a:2", "b:1", "c:latest"]
 
-# Rows that belong to a row of another table, and go with it.
-BLOBS, STORED_IMAGES = "(SELECT id FROM blob)", "(SELECT id FROM image)"
-OWNED = [
-    ("layer", "blob", "(SELECT id FROM blob WHERE kind = 3)"),
-    ("edge", "parent", BLOBS),
-    ("edge", "child", BLOBS),
-    ("holding", "image", STORED_IMAGES),
-    ("holding", "manifest", BLOBS),
-    ("reference", "image", STORED_IMAGES),
-    ("reference", "manifest", BLOBS),
-    ("lease", "image", STORED_IMAGES),
-    ("trash_image", "trash", "(SELECT id FROM trash)"),
-    ("trash_holding", "image", "(SELECT id FROM trash_image)"),
-    ("trash_holding", "manifest", BLOBS),
-    ("trash_name", "image", "(SELECT id FROM trash_image)"),
-    ("trash_name", "manifest", BLOBS),
-]
 DAY = 86400.0
 
 
@@ -365,22 +349,10 @@ class Histories(RuleBasedStateMachine):
         if not os.path.isdir(self.root):
             return
         with closing(sqlite3.connect(f"{self.root}/casstore.db")) as database:
-            wrong = database.execute(
-                "SELECT id, refcount FROM blob WHERE refcount !="
-                " (SELECT count(*) FROM edge WHERE child = blob.id)"
-                " + (SELECT count(*) FROM holding WHERE manifest = blob.id)"
-                " + (SELECT count(*) FROM trash_holding WHERE manifest = blob.id)"
-                " OR refcount = 0"
-            ).fetchall()
-            stray = [
-                database.execute(
-                    f"SELECT * FROM {table} WHERE {of} NOT IN {whom}"  # noqa: S608 - OWNED only
-                ).fetchall()
-                for table, of, whom in OWNED
-            ]
+            wrong, stray = miscounted(database), strays(database)
             known = {row[0].hex() for row in database.execute("SELECT digest FROM blob")}
         assert wrong == []
-        assert stray == [[]] * len(OWNED)
+        assert stray == []
         assert self._files() == known
 
     @invariant()

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import LIST, LOCKED, NO_STORE, TEXT, WRONG_USAGE, Args, Command, Option
+from casstore.cli.options import (
+    AS_JSON,
+    LIST,
+    LOCKED,
+    NO_STORE,
+    WRONG_USAGE,
+    Args,
+    Command,
+    Option,
+)
 from casstore.cli.progress import AUTO, PROGRESS, Show
 from casstore.errors import CasstoreError, Damaged
 
@@ -15,7 +24,7 @@ HELP = Command(
     arguments="",
     summary="Check the store, and repair it",
     options=(
-        Option("format", "'json': one JSON object a line", kind=TEXT, choices=("json",)),
+        AS_JSON,
         PROGRESS,
         Option("quick", "Do not read the blobs: names, sizes and counts only"),
         Option("rebuild", "Make casstore.db again from index.json and the blobs"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import OF_A_LOOK, TEXT, Args, Command, Option
+from casstore.cli.options import NO_TRUNC, OF_A_LOOK, TEXT, Args, Command, Option
 from casstore.cli.render import SECOND, age, rfc3339, size, table
 from casstore.errors import printable
 
@@ -33,7 +33,7 @@ HELP = Command(
             short="H",
             default="true",
         ),
-        Option("no-trunc", "Don't truncate output"),
+        NO_TRUNC,
         Option("quiet", "Only show image IDs", short="q"),
     ),
     least=1,

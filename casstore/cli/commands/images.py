@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import LIST, OF_A_LOOK, TEXT, Args, Command, Option, invalid_value
+from casstore.cli.options import (
+    LIST,
+    NO_TRUNC,
+    OF_A_LOOK,
+    TEXT,
+    Args,
+    Command,
+    Option,
+    invalid_value,
+)
 from casstore.cli.render import NONE, age, image_size, table, table_lines
 from casstore.model.digest import SHORT_LENGTH
 
@@ -40,7 +49,7 @@ HELP = Command(
             "'TEMPLATE':         Print output using the given Go template",
             kind=TEXT,
         ),
-        Option("no-trunc", "Don't truncate output"),
+        NO_TRUNC,
         Option("quiet", "Only show image IDs", short="q"),
         Option("tree", "Show the platforms of an index below it"),
     ),

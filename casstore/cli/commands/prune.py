@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from casstore.cli.commands.images import checked_filters
 from casstore.cli.commands.rmi import KEEP, keep_seconds
-from casstore.cli.options import LIST, OF_A_CHANGE, TEXT, Args, Command, Option
+from casstore.cli.options import AS_JSON, LIST, OF_A_CHANGE, Args, Command, Option
 from casstore.cli.progress import AUTO, PROGRESS, Show
 from casstore.cli.render import size
 from casstore.cli.signals import Signals
@@ -30,7 +30,7 @@ HELP = Command(
         FILTER,
         Option("force", "Do not prompt for confirmation", short="f"),
         Option("dry-run", "Show what would be removed, and remove nothing; never asks", own=True),
-        Option("format", "'json': one JSON object a line", kind=TEXT, choices=("json",), own=True),
+        AS_JSON._replace(own=True),
         KEEP,
         PROGRESS,
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import OF_A_CHANGE, TEXT, Args, Command, Option
+from casstore.cli.options import AS_JSON, OF_A_CHANGE, TEXT, Args, Command, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,13 +25,7 @@ HELP = Command(
         Option("force", "Force removal of the image", short="f"),
         Option("no-prune", "Do not delete untagged parents"),
         Option("dry-run", "Show what would be removed, and remove nothing", own=True),
-        Option(
-            "format",
-            "'json': one JSON object a line",
-            kind=TEXT,
-            choices=("json",),
-            own=True,
-        ),
+        AS_JSON._replace(own=True),
         KEEP,
         Option("glob", "IMAGE may be a pattern, as 'ci/*:pr-*'", own=True),
         Option("verbose", "Say what still holds a layer that stays", own=True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import OF_A_CHANGE, OF_A_LOOK, TEXT, Args, Command, Option
+from casstore.cli.options import NO_TRUNC, OF_A_CHANGE, OF_A_LOOK, TEXT, Args, Command, Option
 from casstore.cli.render import NONE, SECOND, rfc3339, size, span, table
 from casstore.errors import printable
 
@@ -42,7 +42,7 @@ LS = Command(
             ".SizeBytes",
             kind=TEXT,
         ),
-        Option("no-trunc", "Don't truncate output"),
+        NO_TRUNC,
         Option("quiet", "Only show the numbers of entries", short="q"),
     ),
     most=0,

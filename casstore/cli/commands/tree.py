@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from casstore.cli.options import OF_A_LOOK, TEXT, Args, Command, Option
+from casstore.cli.options import AS_JSON, NO_TRUNC, OF_A_LOOK, TEXT, Args, Command, Option
 from casstore.cli.render import NONE, SECOND, image_size, size
 from casstore.cli.terminal import BOLD, CYAN, DIM, terminal_of
 from casstore.errors import printable
@@ -29,8 +29,8 @@ HELP = Command(
             choices=("layers", "parent"),
             default="layers",
         ),
-        Option("format", "'json': one JSON object a line", kind=TEXT, choices=("json",)),
-        Option("no-trunc", "Don't truncate output"),
+        AS_JSON,
+        NO_TRUNC,
     ),
     most=0,
     exits=((0, "also where there is no image"), *OF_A_LOOK),

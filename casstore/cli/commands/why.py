@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import OF_A_LOOK, TEXT, Args, Command, Option
+from casstore.cli.options import AS_JSON, NO_TRUNC, OF_A_LOOK, Args, Command
 from casstore.cli.render import size
 from casstore.errors import CasstoreError
 
@@ -16,8 +16,8 @@ HELP = Command(
     arguments="IMAGE|DIGEST [IMAGE|DIGEST...]",
     summary="Show everything that keeps an image or a blob",
     options=(
-        Option("format", "'json': one JSON object a line", kind=TEXT, choices=("json",)),
-        Option("no-trunc", "Don't truncate output"),
+        AS_JSON,
+        NO_TRUNC,
     ),
     least=1,
     exits=(
