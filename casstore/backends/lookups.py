@@ -24,47 +24,54 @@ if TYPE_CHECKING:
 class PinningLookups:
     """The part of `ports.ingest.Intake` that looks layers, documents and images up."""
 
-    def __init__(self, view: Callable[[], View]) -> None:
-        """`view` gives the index as it is now."""
-        self._view = view
+    def __init__(
+        self,
+        view: Callable[[], View],
+        has: Callable[[Digest], int | None],
+        open_blob: Callable[[Digest], IO[bytes]],
+    ) -> None:
+        """Look-ups of one ingest, by two methods of its own.
+
+        Args:
+            view: gives the index as it is now.
+            has: the size of a blob that is staged there or stored (and now pinned), else None.
+            open_blob: opens such a blob; raises Damaged if it is gone.
+        """
+        self._view, self._has, self._open = view, has, open_blob
         self._layers: dict[Digest, LayerRecord] = {}  # by diff ID
         self._found: dict[Digest, LayerRecord] = {}  # pinned layers, by blob digest
 
-    def has(self, digest: Digest) -> int | None:
-        """Size of the blob if it is staged here or stored (and now pinned), else None."""
-        raise NotImplementedError
-
-    def open(self, digest: Digest) -> IO[bytes]:
-        """A blob staged here or stored, for reading. Raises Damaged if it is gone."""
-        raise NotImplementedError
-
     def read(self, digest: Digest) -> bytes:
-        with self.open(digest) as file:
+        """A document, verified. Raises Damaged."""
+        with self._open(digest) as file:
             data = file.read()
         if sha256(data) != digest:
             raise Damaged(f"blob {digest} is corrupt: its content has another digest")
         return data
 
     def layer(self, digest: Digest) -> LayerRecord | None:
+        """The layer with this blob digest, pinned."""
         for record in self._layers.values():
             if record.digest == digest:
                 return record
         if digest not in self._found:
             known = self._view().layer(digest)
-            if known is None or self.has(digest) is None:
+            if known is None or self._has(digest) is None:
                 return None
             self._found[digest] = known  # the index may forget it before we commit
         return self._found[digest]
 
     def layer_with_diff_id(self, diff_id: Digest) -> LayerRecord | None:
+        """A layer with this diff ID, staged or pinned."""
         if diff_id not in self._layers:
             known = self._view().layer_with_diff_id(diff_id)
-            if known is None or self.has(known.digest) is None:
+            if known is None or self._has(known.digest) is None:
                 return None
             self._layers[diff_id] = known
         return self._layers[diff_id]
 
     def manifest_of(self, image_id: Digest) -> Descriptor | None:
+        """A manifest of an image in the clear, pinned with all that it needs."""
         for top in self._view().tops_of(image_id):
             # Encrypted layers are kept as other blobs are: that form is nobody's who has the tars.
             readable = all(need.kind != OTHER for need in self._view().needs_of(top.digest))
@@ -75,14 +82,14 @@ class PinningLookups:
     def _pin_tree(self, digest: Digest) -> bool:
         """Pin a manifest or index and all below; False if an rmi was quicker with any of it."""
         needs = self._view().needs_of(digest)
-        return bool(needs) and self.has(digest) is not None and all(map(self._pin_need, needs))
+        return bool(needs) and self._has(digest) is not None and all(map(self._pin_need, needs))
 
     def _pin_need(self, state: BlobState) -> bool:
         if state.kind == LAYER:
             return self.layer(state.digest) is not None
         if state.kind in (INDEX, MANIFEST):
             return self._pin_tree(state.digest)
-        return self.has(state.digest) is not None
+        return self._has(state.digest) is not None
 
     def add_layer(self, record: LayerRecord) -> None:
         """Remember a layer just sealed, so that `layer_with_diff_id` finds it."""

@@ -26,12 +26,8 @@ CONFIGS = frozenset((OCI_CONFIG, DOCKER_CONFIG))
 
 # Manifests of before 2016, and the artifact manifest that never became part of OCI 1.1: known by
 # name so that they can be refused by name.
-SCHEMA1 = frozenset(
-    (
-        "application/vnd.docker.distribution.manifest.v1+json",
-        "application/vnd.docker.distribution.manifest.v1+prettyjws",
-    )
-)
+DOCKER_SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+json"
+SCHEMA1 = frozenset((DOCKER_SCHEMA1, "application/vnd.docker.distribution.manifest.v1+prettyjws"))
 OCI_ARTIFACT_MANIFEST = "application/vnd.oci.artifact.manifest.v1+json"
 
 NONE = "none"

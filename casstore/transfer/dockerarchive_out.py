@@ -22,7 +22,7 @@ from casstore.errors import Damaged, Unsupported
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.imageconfig import is_of_host, parse_config
-from casstore.model.manifest import Manifest, build_manifest, parse_document
+from casstore.model.manifest import INDEX_JSON, OCI_LAYOUT, Manifest, build_manifest, parse_document
 from casstore.model.mediatype import OCI_LAYER, OCI_MANIFEST, is_layer
 from casstore.model.state import LayerRecord
 from casstore.ports.blobs import StoredBlobs
@@ -81,8 +81,8 @@ def _layout(
         manifests[digest] = data
         tops.append(image._replace(top=Descriptor(OCI_MANIFEST, digest, len(data))))
     return [
-        Member("oci-layout", LAYOUT),
-        Member("index.json", index_json(tops)),
+        Member(OCI_LAYOUT, LAYOUT),
+        Member(INDEX_JSON, index_json(tops)),
         *(Member(f"{BLOBS}/{digest.hex}", data) for digest, data in manifests.items()),
     ]
 

@@ -12,6 +12,7 @@ from typing import IO
 
 from casstore.errors import Refused
 from casstore.model.digest import Digest
+from casstore.model.mediatype import OCI_LAYER
 from casstore.model.state import LayerRecord
 from casstore.ports.ingest import Intake
 from casstore.transfer.compress import Compression, LayerJob
@@ -22,15 +23,11 @@ from casstore.transfer.outputlimit import Limit, layer_limit
 from casstore.transfer.piecework import PIECE, Codec, LayerWork, Packer, Pipeline, pool_width
 from casstore.transfer.verification import check_diff_id
 
-ZSTD_TYPE = "application/vnd.oci.image.layer.v1.tar+zstd"
-GZIP_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
-PLAIN_TYPE = "application/vnd.oci.image.layer.v1.tar"
-
 SMALL = 64 << 10  # below this a thread costs more than it saves
 
 
 class _Zstd:
-    media_type = ZSTD_TYPE
+    media_type = OCI_LAYER + "+zstd"
     head = b""
     counts_crc = False
     verbatim = False
@@ -54,7 +51,7 @@ class _Zstd:
 class _Gzip:
     """One gzip member as pigz makes it: blocks deflated apart, each flushed to a whole byte."""
 
-    media_type = GZIP_TYPE
+    media_type = OCI_LAYER + "+gzip"
     counts_crc = True
     verbatim = False
     memory = 300 << 10
@@ -73,7 +70,7 @@ class _Gzip:
 
 
 class _Verbatim:
-    media_type = PLAIN_TYPE
+    media_type = OCI_LAYER
     head = b""
     counts_crc = False
     verbatim = True

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from casstore.model import mediatype
 from casstore.model.keys import CONTAINERD_NAME, PARENT, REF_NAME
+from casstore.model.manifest import INDEX_JSON, OCI_LAYOUT
 from casstore.ports.blobs import StoredBlobs
 from casstore.transfer.directoryfiles import DirectoryFiles
 from casstore.transfer.layoutlist import BLOBS, LAYOUT
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from casstore.progress import Task
 
 
-LAST = "oci-layout"  # it says that a directory is a layout
+LAST = OCI_LAYOUT  # it says that a directory is a layout
 
 
 def members(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Member]:
@@ -34,8 +35,8 @@ def members(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Member]:
         Damaged: a document is missing or is not its digest.
     """
     return [
-        Member("oci-layout", LAYOUT),
-        Member("index.json", index_json(images)),
+        Member(OCI_LAYOUT, LAYOUT),
+        Member(INDEX_JSON, index_json(images)),
         Member("blobs/"),
         Member(BLOBS + "/"),
         *(Member(f"{BLOBS}/{x.digest.hex}", blob=x) for x in blobs_under(images, blobs)),
@@ -64,8 +65,8 @@ def write(
         out.directory(BLOBS)
         for blob in tree:
             out.blob(f"{BLOBS}/{blob.digest.hex}", blob)
-        out.file("index.json", index_json(images))
-        out.file("oci-layout", LAYOUT)
+        out.file(INDEX_JSON, index_json(images))
+        out.file(OCI_LAYOUT, LAYOUT)
 
 
 def index_json(images: Sequence[SavedImage]) -> bytes:

@@ -37,8 +37,6 @@ VERSIONS = ("Directory Transport Version: 1.1", "Directory Transport Version: 1.
 MAX_VERSION = 1024  # bytes
 MAX_TOLD = 3  # signatures that a notice names
 
-_SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+json"
-
 
 def read(archive: Archive, loading: Loading) -> list[Arrival]:
     """Stage the image; see `formats.Reader`.
@@ -89,7 +87,7 @@ def _media_type(data: bytes) -> str:
     if "mediaType" in fields:
         return fields.text("mediaType")
     if fields.values.get("schemaVersion") == 1:
-        return _SCHEMA1
+        return mediatype.DOCKER_SCHEMA1
     if "manifests" in fields:
         return mediatype.OCI_INDEX
     if "config" in fields and fields.fields("config").text("mediaType") == mediatype.DOCKER_CONFIG:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
-from casstore.model import keys
+from casstore.model import keys, mediatype
 from tests.architecture.sources import Module, modules
 
 HOME = "model/keys.py"
@@ -44,6 +44,18 @@ def test_an_annotation_stands_in_one_module() -> None:
 
 def test_a_setting_stands_in_one_module() -> None:
     assert _places(SETTINGS, whole=True) == set()
+
+
+def test_a_media_type_stands_in_one_module() -> None:
+    types = [text for name, text in vars(mediatype).items() if str(text).startswith("application/")]
+    home = "model/mediatype.py"
+    # What every change writes, and every look at a layer tells, has no import to spare for it.
+    quick = ("backends/local/published.py:", "backends/local/view.py:")
+
+    found = {one for one in _places(types, whole=False) if not one.startswith((home, *quick))}
+
+    assert len(types) > 10
+    assert found == set()
 
 
 def test_the_names_differ() -> None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
-class Ingest(PinningLookups):
+class Ingest:
     """The staging directory of one load; the `Intake` that sources write to."""
 
     def __init__(
@@ -50,7 +50,11 @@ class Ingest(PinningLookups):
         max_layer_size: int | None = None,
     ) -> None:
         """`make_room` is called when the disk is full; True if it could free anything."""
-        super().__init__(view)
+        self._view = view
+        found = PinningLookups(view, self.has, self.open)
+        self.read, self.manifest_of = found.read, found.manifest_of
+        self.layer, self.layer_with_diff_id = found.layer, found.layer_with_diff_id
+        self.add_layer, self.layers = found.add_layer, found.layers
         self.max_layer_size = max_layer_size
         self._make_room = make_room
         self._area = os.path.join(root, "ingest")

@@ -88,7 +88,7 @@ class MemoryBlobs:
         return iter([file for file in self.walk() if file.name not in names])
 
 
-class MemoryIngest(PinningLookups):
+class MemoryIngest:
     """The staging of one load, import or pull."""
 
     not_linked = 0  # there are no files
@@ -96,7 +96,11 @@ class MemoryIngest(PinningLookups):
     def __init__(
         self, blobs: MemoryBlobs, view: Callable[[], View], max_layer_size: int | None = None
     ) -> None:
-        super().__init__(view)
+        self._view = view
+        found = PinningLookups(view, self.has, self.open)
+        self.read, self.manifest_of = found.read, found.manifest_of
+        self.layer, self.layer_with_diff_id = found.layer, found.layer_with_diff_id
+        self.add_layer, self.layers = found.add_layer, found.layers
         self._blobs = blobs
         self.max_layer_size = max_layer_size
         self._staged: dict[Digest, bytes] = {}  # new here

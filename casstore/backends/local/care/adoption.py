@@ -226,12 +226,14 @@ def _descends(index: LocalEdits, image: Digest, ancestor: Digest) -> bool:
     return one is not None
 
 
-class _CheckedTree(StoredTree):
+class _CheckedTree:
     """Image trees in the store's own blobs, all of them read and verified but known layers."""
 
     def __init__(self, disk: LocalStore, view: LocalView) -> None:
-        super().__init__(disk.blobs)
-        self._view = view
+        self._blobs, self._view = disk.blobs, view
+        stored = StoredTree(disk.blobs)
+        self.document, self._leaf = stored.document, stored.leaf
+        self._layers: dict[Digest, LayerRecord] = {}
 
     def layer(self, descriptor: Descriptor, diff_id: Digest | None) -> LayerRecord:
         known = self._view.layer(descriptor.digest)
@@ -245,7 +247,7 @@ class _CheckedTree(StoredTree):
     def leaf(self, descriptor: Descriptor) -> None:
         import hashlib
 
-        super().leaf(descriptor)
+        self._leaf(descriptor)
         state = hashlib.sha256()
         with self._blobs.open(descriptor.digest) as file:
             while piece := file.read(_READ):

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from casstore.model.state import LayerRecord
 
 
-class IndexedTree(StoredTree):
+class IndexedTree:
     """A `TreeReader`; the content of layers is checked by its digest, elsewhere."""
 
     def __init__(self, blobs: BlobDirectory, view: LocalView) -> None:
-        super().__init__(blobs)
+        self.document = StoredTree(blobs).document
         self._view = view
         self._top: Digest | None = None
         self._needs: tuple[Digest, ...] = ()

@@ -12,7 +12,7 @@ import time
 
 from casstore.backends.local.care.adoption import unknown_images
 from casstore.backends.local.care.listed import kept_files
-from casstore.backends.local.directory import TRUST_POLICY
+from casstore.backends.local.directory import INDEX_JSON, TRUST_POLICY
 from casstore.backends.local.published import NOTED
 from casstore.backends.local.reserve import NAME as RESERVE
 from casstore.errors import CasstoreError
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 ERROR, WARN, NOTE = "error", "warn", "note"
 QUARANTINE = "quarantine"
-INDEX_JSON = "index.json"
 _LOCK = "casstore.lock"
 _LOOKS, _PAUSE = 10, 0.02  # seconds between two looks at index.json
 _UNSETTLED = frozenset(("index-stale", "index-bad", "db-outdated"))

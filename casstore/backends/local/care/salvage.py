@@ -20,9 +20,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.backends.local.directory import LocalStore
 
-OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-OCI_INDEX = "application/vnd.oci.image.index.v1+json"
-
 
 def write_salvaged_index(disk: LocalStore) -> str:
     """Write an index.json of all images that the blobs make; the lock is held.
@@ -63,7 +60,8 @@ def top_of(digest: Digest, data: bytes) -> Descriptor | None:
     fields = Fields(document.read(data, name, DOCUMENT), name)
     kind = fields.text("mediaType")
     if not kind:
-        kind = OCI_INDEX if "manifests" in fields else OCI_MANIFEST if "layers" in fields else ""
+        shown = (("manifests", mediatype.OCI_INDEX), ("layers", mediatype.OCI_MANIFEST))
+        kind = next((kind for key, kind in shown if key in fields), "")
     if not (mediatype.is_manifest(kind) or mediatype.is_index(kind)):
         return None
     return Descriptor(kind, digest, len(data))
