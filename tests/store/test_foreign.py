@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
 import io
 import json
 import os
@@ -13,10 +15,14 @@ from typing import Any
 
 import pytest
 
-from casstore.errors import Damaged
+from casstore.backends.local.care import adoption
+from casstore.backends.local.edits import LocalEdits
+from casstore.errors import Damaged, StorageError
+from casstore.model.digest import Digest, sha256
+from casstore.model.record import ImageRecord
 from casstore.store import Store
-from tests.backends.local.behind import directory_of
-from tests.transfer.building import Layout, docker_archive, layer
+from tests.backends.local.behind import directory_of, view_of
+from tests.transfer.building import Layout, config_of, docker_archive, layer
 
 ARCHIVE = docker_archive({"layers": [layer("a")], "tags": ["a:1", "a:2"]})
 
@@ -65,6 +71,240 @@ def test_an_image_that_another_tool_added_is_in_the_store_after_the_next_change(
     assert store.check().findings == ()
     store.save(["new:1"], io.BytesIO())
     assert "new:1" in store.notices[0]
+
+
+def test_a_list_with_nothing_new_in_another_form_is_no_news(store: Store) -> None:
+    rewrite(store)
+    store.gc()
+
+    assert store.notices == []
+    assert names(store) == ["a:1", "a:2"]
+
+
+def test_nobody_has_tagged_a_name_that_came_with_another_tool(store: Store) -> None:
+    rewrite(store, foreign_image(store, "new", name="new:1"))
+    store.gc()
+
+    assert not view_of(store).last_tagged(store.get("new:1").id)
+
+
+def test_what_another_tool_wrote_is_on_the_disk_before_the_index_names_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(os.listdir(directory_of(store).blobs.directory))
+    rewrite(store, foreign_image(store, "new", name="new:1"))
+    new = set(os.listdir(directory_of(store).blobs.directory)) - before
+    order: list[str] = []
+    fsync, admit = os.fsync, LocalEdits.admit
+
+    def note(descriptor: int) -> None:
+        order.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    def admitted(edits: LocalEdits, image: ImageRecord) -> None:
+        order.append("admitted")
+        admit(edits, image)
+
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(LocalEdits, "admit", admitted)
+    store.gc()
+
+    flushed = order[: order.index("admitted")]
+    assert len(new) == 3 and new <= set(flushed)
+    assert flushed[-1] == "sha256"  # the directory, where their names are
+
+
+def artifact(store: Store, leaf: bytes, stored: bytes, name: str) -> dict[str, Any]:
+    """An artifact of one blob, put into the store by another tool; and what the blob has in it."""
+    layout = Layout()
+    empty = layout.blob(b"{}", "application/vnd.oci.empty.v1+json")
+    descriptor = layout.blob(leaf, "application/vnd.example.thing")
+    top = layout.manifest(empty, [descriptor])
+    layout.files[f"blobs/sha256/{descriptor['digest'][7:]}"] = stored
+    for path, data in layout.files.items():
+        if path.startswith("blobs/"):
+            (Path(store.path) / path).write_bytes(data)
+    return {**top, "annotations": {"org.opencontainers.image.ref.name": name}}
+
+
+def test_every_byte_of_an_artifact_is_read_before_it_is_taken_in(store: Store) -> None:
+    leaf = bytes(range(256)) * 5000  # more than is read at a time
+    good = artifact(store, leaf, leaf, "good:1")
+    bad = artifact(store, leaf + b"a", leaf + b"b", "bad:1")
+    rewrite(store, good, bad)
+    store.tag("a:1", "b:1")
+
+    assert names(store) == ["a:1", "a:2", "b:1", "good:1"]
+    (kept,) = Path(store.path).glob("index.json.foreign-*")
+    assert json.loads(kept.read_text())["manifests"] == [bad]
+
+
+def test_a_known_layer_that_is_damaged_by_now_is_no_part_of_a_new_image(store: Store) -> None:
+    rewrite(store, foreign_image(store, "shared", "one", name="one:1"))
+    store.gc()
+    second = foreign_image(store, "shared", "two", name="two:1")
+    rewrite(store, second)
+    shared = sha256(gzip.compress(layer("shared"), mtime=0))
+    path = Path(directory_of(store).blobs.path(shared))
+    path.chmod(0o644)
+    os.truncate(path, 10)
+    store.tag("a:1", "b:1")
+
+    assert names(store) == ["a:1", "a:2", "b:1", "one:1"]
+    assert len(list(Path(store.path).glob("index.json.foreign-*"))) == 1
+
+
+def with_parent(descriptor: dict[str, Any], parent: str) -> dict[str, Any]:
+    annotations = {**descriptor.get("annotations", {}), "io.casstore.image.parent": parent}
+    return {**descriptor, "annotations": annotations}
+
+
+def id_of(store: Store, *layers: str) -> Digest:
+    """The ID of the image that `foreign_image` makes of these layers."""
+    return sha256(config_of(*map(layer, layers)))
+
+
+def test_a_new_image_has_the_parent_that_it_came_with_wherever_that_is_listed(
+    store: Store,
+) -> None:
+    child, parent = id_of(store, "one", "two"), id_of(store, "one")
+    known = store.get("a:1").id
+    rewrite(
+        store,
+        with_parent(foreign_image(store, "one", "two", name="child:1"), parent),
+        with_parent(foreign_image(store, "one"), known),
+        with_parent(foreign_image(store, "else", name="else:1"), "sha256:" + "0" * 64),
+    )
+    store.tag("a:1", "b:1")
+
+    view = view_of(store)
+    assert (view.parent_of(child), view.parent_of(parent)) == (parent, known)
+    assert view.parent_of(store.get("else:1").id) is None
+    assert store.check().clean
+
+
+def test_parents_that_lead_in_a_circle_are_linked_as_far_as_they_do_not(store: Store) -> None:
+    first, second, third = (id_of(store, text) for text in ("one", "two", "three"))
+    rewrite(
+        store,
+        with_parent(foreign_image(store, "one"), second),
+        with_parent(foreign_image(store, "two"), third),
+        with_parent(foreign_image(store, "three"), first),
+    )
+    store.tag("a:1", "b:1")
+
+    view = view_of(store)
+    assert [view.parent_of(one) for one in (first, second, third)] == [second, third, None]
+
+
+def test_an_image_that_is_known_keeps_its_parent_whatever_another_tool_says(store: Store) -> None:
+    rewrite(store, foreign_image(store, "one", name="one:1"))
+    store.gc()
+    image = store.get("a:1").id
+    index = json.loads(Path(directory_of(store).layout.path).read_bytes())
+    index["manifests"] = [with_parent(entry, image) for entry in index["manifests"]]
+    index["manifests"].append({**index["manifests"][-1], "annotations": {}})
+    Path(directory_of(store).layout.path).write_text(json.dumps(index))
+    store.tag("a:1", "b:1")
+
+    assert view_of(store).parent_of(store.get("one:1").id) is None
+
+
+def test_an_index_json_that_the_disk_does_not_give_stops_every_change(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rewrite(store, foreign_image(store, "new", name="new:1"))
+
+    def fail(_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(adoption, "read_file", fail)
+
+    with pytest.raises(StorageError, match=r"cannot read index\.json: input/output error; nothing"):
+        store.tag("a:1", "b:1")
+    assert names(store) == ["a:1", "a:2"]
+    monkeypatch.undo()
+    store.gc()
+    assert names(store) == ["a:1", "a:2", "new:1"]
+
+
+def test_where_the_rest_cannot_be_kept_aside_nothing_is_taken_in(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    good = foreign_image(store, "good", name="good:1")
+    rewrite(store, good, spoilt(store))
+    monkeypatch.setattr(adoption, "keep_aside", full)
+    with pytest.raises(StorageError, match=r"cannot take in what is in index\.json: no space"):
+        store.tag("a:1", "b:1")
+
+    assert names(store) == ["a:1", "a:2"]
+    monkeypatch.undo()
+    store.tag("a:1", "b:1")
+    assert names(store) == ["a:1", "a:2", "b:1", "good:1"]
+
+
+# An index.json of our own form, changed by hand
+
+
+def test_a_repair_takes_in_what_is_new_in_it_and_moves_no_name(store: Store) -> None:
+    store.load(io.BytesIO(docker_archive({"layers": [layer("b")], "tags": ["b:1"]})))
+    path = Path(directory_of(store).layout.path)
+    good = path.read_bytes()
+    swapped = good.replace(b"a:1", b"!").replace(b"b:1", b"a:1").replace(b"!", b"b:1")
+    path.write_bytes(swapped)
+    images = [store.get(name).id for name in ("a:1", "b:1")]
+
+    assert store.check(repair=True).repaired == ("index.json written anew",)
+
+    assert path.read_bytes() == good
+    assert [store.get(name).id for name in ("a:1", "b:1")] == images
+
+
+def with_record(store: Store, descriptor: dict[str, Any]) -> None:
+    """Add a record to index.json, in our own form."""
+    path = Path(directory_of(store).layout.path)
+    head, separator, tail = path.read_bytes().partition(b"\n],")
+    path.write_bytes(head + b",\n" + json.dumps(descriptor).encode() + separator + tail)
+
+
+def test_a_repair_tells_what_it_took_in_from_a_changed_list_and_what_it_could_not(
+    store: Store,
+) -> None:
+    with_record(store, foreign_image(store, "new", name="new:1"))
+    with_record(store, spoilt(store))
+
+    repaired = store.check(repair=True).repaired
+
+    (kept,) = Path(store.path).glob("index.json.foreign-*")
+    assert repaired[:2] == ("index.json written anew", "new:1 taken into the store from index.json")
+    assert repaired[2].startswith("what cannot be used (sha256:")
+    assert repaired[2].endswith(f"is kept as {kept.name}")
+    assert names(store) == ["a:1", "a:2", "new:1"]
+
+
+def test_a_repair_keeps_a_list_that_cannot_be_parsed_aside(store: Store) -> None:
+    path = Path(directory_of(store).layout.path)
+    good = path.read_bytes()
+    bad = good.replace(b'"digest"', b'"dig\xffst"', 1)
+    path.write_bytes(bad)
+
+    (line,) = store.check(repair=True).repaired
+
+    (kept,) = Path(store.path).glob("index.json.foreign-*")
+    assert line.startswith("index.json written anew; what was there (")
+    assert line.endswith(f"is kept as {kept.name}")
+    assert (path.read_bytes(), kept.read_bytes()) == (good, bad)
+
+
+def test_a_repair_leaves_a_list_alone_that_is_published_on_demand(store: Store) -> None:
+    store.publish(on_demand=True)
+    store.tag("a:1", "b:1")
+
+    assert store.check(repair=True).repaired == ()
+    assert directory_of(store).layout.is_withdrawn()
 
 
 def test_a_bare_word_is_a_repository(store: Store) -> None:
@@ -179,6 +419,10 @@ def test_what_cannot_be_taken_in_is_kept_aside_and_stops_the_sweep(store: Store)
     assert sorted(os.listdir(directory_of(store).blobs.directory)) == blobs
     (kept,) = Path(store.path).glob("index.json.foreign-*")
     assert json.loads(kept.read_text())["manifests"] == [bad]
+    taken, told = store.notices
+    assert taken == "another tool wrote index.json: good:1 taken into the store"
+    assert "is corrupt" in told or bad["digest"] in told
+    assert f"it is kept as {kept.name}, and gc removes no blob" in told
     assert [f.code for f in store.check().findings if f.level == "warn"] == ["index-kept"]
 
 

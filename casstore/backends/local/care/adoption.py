@@ -11,7 +11,6 @@ back, and a name that it moved is moved only if no change of ours came between.
 from __future__ import annotations
 
 import os
-import stat
 
 from casstore.backends.local.care.listed import (
     given_name,
@@ -116,8 +115,8 @@ def take_differing(disk: LocalStore, index: LocalEdits) -> list[str]:
         A line for each thing that was done; none where it is what was published.
     """
     layout = disk.layout
-    generation = layout.generation()
-    if generation is None or generation != index.meta(GENERATION):
+    generation = index.meta(GENERATION)
+    if layout.generation() != generation:
         return []  # every change sees to that
     if layout.is_current(index.all_published(), generation):
         return []
@@ -258,16 +257,8 @@ class _CheckedTree:
 
 def _make_durable(disk: LocalStore, record: ImageRecord) -> None:
     """Other tools do not flush what they write, and leave it writable."""
-    paths = []
-    for blob in record.blobs:
-        path = disk.blobs.path(blob.digest)
-        try:
-            status = os.lstat(path)
-        except FileNotFoundError:
-            continue  # a platform that is not there
-        if not stat.S_ISREG(status.st_mode):
-            raise Damaged(f"blob {blob.digest} is not a regular file")
+    paths = [disk.blobs.path(blob.digest) for blob in record.blobs]
+    for path in paths:
         rights.protect(path)
-        paths.append(path)
     durable.sync_files(paths)
     durable.sync_directory(disk.blobs.directory)
