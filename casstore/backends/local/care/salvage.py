@@ -30,13 +30,14 @@ def write_salvaged_index(disk: LocalStore) -> str:
     tops: dict[Digest, Descriptor] = {}
     listed: set[Digest] = set()
     for _, digest, size, _, _ in disk.blobs.walk():
-        if digest is None or not 0 < size <= MAX_DOCUMENT:
+        if digest is None or size > MAX_DOCUMENT:
             continue
         try:
-            top = top_of(digest, disk.blobs.read(digest))
+            data = disk.blobs.read(digest)
+            top = top_of(digest, data)
             if top is None:
                 continue
-            parsed = parse_document(disk.blobs.read(digest), top)
+            parsed = parse_document(data, top)
         except CasstoreError:
             continue
         tops[digest] = top
