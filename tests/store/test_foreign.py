@@ -114,11 +114,13 @@ def test_what_another_tool_wrote_is_on_the_disk_before_the_index_names_it(
     assert flushed[-1] == "sha256"  # the directory, where their names are
 
 
-def artifact(store: Store, leaf: bytes, stored: bytes, name: str) -> dict[str, Any]:
+def artifact(
+    store: Store, leaf: bytes, stored: bytes, name: str, **claims: object
+) -> dict[str, Any]:
     """An artifact of one blob, put into the store by another tool; and what the blob has in it."""
     layout = Layout()
     empty = layout.blob(b"{}", "application/vnd.oci.empty.v1+json")
-    descriptor = layout.blob(leaf, "application/vnd.example.thing")
+    descriptor = layout.blob(leaf, "application/vnd.example.thing") | claims
     top = layout.manifest(empty, [descriptor])
     layout.files[f"blobs/sha256/{descriptor['digest'][7:]}"] = stored
     for path, data in layout.files.items():
@@ -131,12 +133,13 @@ def test_every_byte_of_an_artifact_is_read_before_it_is_taken_in(store: Store) -
     leaf = bytes(range(256)) * 5000  # more than is read at a time
     good = artifact(store, leaf, leaf, "good:1")
     bad = artifact(store, leaf + b"a", leaf + b"b", "bad:1")
-    rewrite(store, good, bad)
+    long = artifact(store, leaf, leaf, "long:1", size=len(leaf) + 1)
+    rewrite(store, good, bad, long)
     store.tag("a:1", "b:1")
 
     assert names(store) == ["a:1", "a:2", "b:1", "good:1"]
     (kept,) = Path(store.path).glob("index.json.foreign-*")
-    assert json.loads(kept.read_text())["manifests"] == [bad]
+    assert json.loads(kept.read_text())["manifests"] == [bad, long]
 
 
 def test_a_known_layer_that_is_damaged_by_now_is_no_part_of_a_new_image(store: Store) -> None:
@@ -202,11 +205,13 @@ def test_an_image_that_is_known_keeps_its_parent_whatever_another_tool_says(stor
     store.gc()
     image = store.get("a:1").id
     index = json.loads(Path(directory_of(store).layout.path).read_bytes())
-    index["manifests"] = [with_parent(entry, image) for entry in index["manifests"]]
-    index["manifests"].append({**index["manifests"][-1], "annotations": {}})
+    listed = with_parent(index["manifests"][-1], image)
+    listed["annotations"]["org.opencontainers.image.ref.name"] = "uno:1"
+    index["manifests"].append(listed)
     Path(directory_of(store).layout.path).write_text(json.dumps(index))
     store.tag("a:1", "b:1")
 
+    assert store.get("uno:1").id == store.get("one:1").id
     assert view_of(store).parent_of(store.get("one:1").id) is None
 
 
@@ -473,9 +478,20 @@ def test_adopted_blobs_are_read_only(store: Store) -> None:
 
 
 def test_fsck_says_that_another_tool_wrote_it(store: Store) -> None:
-    rewrite(store, foreign_image(store, "new", name="new:1"))
+    new = foreign_image(store, "new", name="new:1")
+    rewrite(store, new)
 
-    assert [f.code for f in store.check().findings if f.level == "warn"] == ["index-foreign"]
+    (found,) = (finding for finding in store.check().findings if finding.object == "index.json")
+    assert (found.level, found.code) == ("warn", "index-foreign")
+    assert found.text == f"another tool wrote it; the next change takes in {new['digest']}"
+
+
+def test_fsck_calls_a_list_of_another_form_bad_where_it_has_nothing_new(store: Store) -> None:
+    rewrite(store)
+
+    (found,) = store.check().findings
+    assert (found.level, found.code) == ("error", "index-bad")
+    assert found.text == "not as casstore wrote it; the next change writes it again"
 
 
 @pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")

@@ -93,7 +93,7 @@ class ContentCheck:
 
     def stop(self) -> None:
         """Leave what was not begun, and wait for the rest; harmless at the end."""
-        self._error = self._error or InterruptedError()
+        self._error = InterruptedError()
         self._join()
 
     def _join(self) -> None:
