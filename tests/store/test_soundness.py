@@ -13,6 +13,7 @@ import pytest
 from casstore import CasstoreError, Damaged, StorageError, Store
 from casstore.backends.local.care import soundness
 from casstore.backends.local.tables import decode_labels
+from tests.backends.local.behind import blanked
 from tests.transfer.building import docker_archive, layer
 
 ARCHIVE = docker_archive(
@@ -27,21 +28,6 @@ def root(tmp_path: Path) -> Path:
     with Store(str(tmp_path / "store")) as store:
         store.load(io.BytesIO(ARCHIVE))
     return tmp_path / "store"
-
-
-def blanked(root: Path, *names: str) -> None:
-    """Let pages of tables and indexes say that they hold no rows, as flipped bits can."""
-    path = root / "casstore.db"
-    with sqlite3.connect(path) as connection:
-        (size,) = connection.execute("PRAGMA page_size").fetchone()
-        pages = dict(connection.execute("SELECT name, rootpage FROM sqlite_master").fetchall())
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    connection.close()
-    data = bytearray(path.read_bytes())
-    for name in names:
-        start = (pages[name] - 1) * size + 3  # sqlite.org/fileformat2.html, 1.6: number of cells
-        data[start : start + 2] = bytes(2)
-    path.write_bytes(data)
 
 
 def blobs(root: Path) -> set[str]:

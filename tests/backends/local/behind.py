@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
+
 from casstore.backends.local.backend import LocalBackend
 from casstore.backends.local.directory import LocalStore
 from casstore.backends.local.view import LocalView
@@ -20,3 +23,18 @@ def view_of(store: Store) -> LocalView:
     view = store.session.view()
     assert isinstance(view, LocalView)
     return view
+
+
+def blanked(root: Path, *names: str) -> None:
+    """Let pages of tables and indexes say that they hold no rows, as flipped bits can."""
+    path = root / "casstore.db"
+    with sqlite3.connect(path) as connection:
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        pages = dict(connection.execute("SELECT name, rootpage FROM sqlite_master").fetchall())
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    connection.close()
+    data = bytearray(path.read_bytes())
+    for name in names:
+        start = (pages[name] - 1) * size + 3  # sqlite.org/fileformat2.html, 1.6: number of cells
+        data[start : start + 2] = bytes(2)
+    path.write_bytes(data)
