@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from casstore import CasstoreError, Damaged, StorageError, Store
 from casstore.backends.local.care import soundness
+from casstore.backends.local.directory import LocalStore
 from casstore.backends.local.tables import decode_labels
 from tests.backends.local.behind import blanked
 from tests.transfer.building import docker_archive, layer
@@ -36,6 +38,47 @@ def blobs(root: Path) -> set[str]:
 
 def names(store: Store) -> set[str]:
     return {name.familiar for image in store.images() for name in image.names}
+
+
+def scrambled(root: Path) -> None:
+    path = root / "casstore.db"
+    data = path.read_bytes()
+    assert b"CREATE TABLE blob" in data
+    path.write_bytes(data.replace(b"CREATE TABLE blob", b"CREATE TABXE blob"))
+
+
+def unreadable(root: Path) -> None:
+    (root / "casstore.db").write_bytes(b"no database" * 999)
+
+
+@pytest.mark.parametrize(
+    ("damage", "damaged"),
+    [
+        (lambda _: None, False),
+        (lambda root: blanked(root, "edge"), True),
+        (scrambled, True),
+        (unreadable, False),  # it does not open: every change makes it anew
+        (lambda root: (root / "casstore.db").unlink(), False),
+    ],
+    ids=["sound", "rows are missing", "no schema", "no database", "missing"],
+)
+def test_a_database_is_damaged_that_opens_and_is_not_whole(
+    root: Path, damage: Callable[[Path], None], *, damaged: bool
+) -> None:
+    damage(root)
+
+    assert soundness.is_damaged(LocalStore(str(root))) is damaged
+
+
+def test_each_thing_that_sqlite_finds_is_a_line_and_its_headings_are_none(root: Path) -> None:
+    blanked(root, "blob", "sqlite_autoindex_blob_1", "edge")
+
+    with closing(LocalStore(str(root)).connect_as_is()) as connection:
+        lines = soundness.database_problems(connection)
+        first = soundness.database_problems(connection, 1)
+
+    assert len(lines) > 1 and not [line for line in lines if line.startswith("***")]
+    assert first == lines[:1]
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
