@@ -103,12 +103,10 @@ class Ingest:
     # Staging
 
     def open(self, digest: Digest) -> IO[bytes]:
-        known = self._staged.get(digest) or self._pinned.get(digest)
-        if known is None and self.has(digest) is not None:
-            known = self._pinned[digest]
-        if known is None:
+        if self.has(digest) is None:
             raise Damaged(f"blob {digest} is missing")
-        return open(known[0], "rb", buffering=0)
+        path, _ = self._staged.get(digest) or self._pinned[digest]
+        return open(path, "rb", buffering=0)
 
     def add(self, data: bytes) -> Digest:
         digest = sha256(data)
