@@ -130,7 +130,7 @@ def install_database(store: LocalStore, path: str) -> None:
     finally:
         if held is not None:
             held.close()
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         durable.share_with_group(descriptor, store.database)  # SQLite's own files follow it
     finally:
@@ -165,7 +165,7 @@ def separate_database(store: LocalStore) -> None:
     try:
         staging = staging_database(store)
         copy_to(held, staging)
-        descriptor = os.open(staging, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(staging, os.O_RDONLY)
         try:
             durable.share_with_group(descriptor, store.database)
         finally:

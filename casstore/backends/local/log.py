@@ -59,7 +59,7 @@ class Log:
         if before is None or before == self._connection.total_changes:
             return  # SQLite flushes it, or there is nothing to flush
         try:
-            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            self._descriptor = os.open(self._path, os.O_RDONLY)
         except OSError as error:
             raise durable.storage_error(error, "cannot write the index") from None
 
