@@ -193,8 +193,8 @@ def writes(store: LocalStore) -> bool:
     """Whether a look at the index may write, and does so in the database itself."""
     connection, writable = store.connect_to_read()
     with closing(connection):
-        (_, _, path) = connection.execute("PRAGMA database_list").fetchone()
-    assert (path == store.database) is writable  # else it looks at a copy
+        path: str = connection.execute("PRAGMA database_list").fetchone()[2]
+    assert (path == store.database) == writable  # else it looks at a copy
     return writable
 
 
