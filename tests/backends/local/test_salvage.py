@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from casstore.backends.local.care.salvage import OCI_INDEX, top_of, write_salvaged_index
+from casstore.backends.local.care.salvage import top_of, write_salvaged_index
 from casstore.backends.local.directory import LocalStore
 from casstore.errors import Refused
 from casstore.model.digest import sha256
-from tests.transfer.building import OCI_MANIFEST, Layout
+from tests.transfer.building import OCI_INDEX, OCI_MANIFEST, Layout
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
