@@ -53,7 +53,13 @@ if TYPE_CHECKING:
     from casstore.results.space import DiskUsage, DiskUsageRow, Keeper, Kept, TreeRow
     from casstore.results.trash import EmptiedTrash, RestoreResult, TrashEntry
     from casstore.results.trust import Signed, Verified
-    from casstore.results.upkeep import Collected, CollectionResult, GcResult, StoreFigures
+    from casstore.results.upkeep import (
+        Collected,
+        CollectionResult,
+        GcResult,
+        SettleResult,
+        StoreFigures,
+    )
     from casstore.rules.collection import Aim, CollectionPlan, Spared, Step
     from casstore.rules.filters import BadFilter
     from casstore.rules.policy import Goal, Rule
@@ -121,6 +127,7 @@ __all__ = [
     "Rule",
     "SettingValue",
     "Settings",
+    "SettleResult",
     "Several",
     "Signed",
     "Space",
@@ -169,7 +176,7 @@ _ELSEWHERE = {
     "results.space": "DiskUsage DiskUsageRow Keeper Kept TreeRow",
     "results.trash": "EmptiedTrash RestoreResult TrashEntry",
     "results.trust": "Signed Verified",
-    "results.upkeep": "Collected CollectionResult GcResult StoreFigures",
+    "results.upkeep": "Collected CollectionResult GcResult SettleResult StoreFigures",
     "rules.collection": "Aim CollectionPlan Spared Step",
     "rules.filters": "BadFilter",
     "rules.policy": "Goal Rule",

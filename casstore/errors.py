@@ -13,6 +13,8 @@
     ├── BadFilter              1   a filter that does not exist, or a value that it does not take
     ├── (TemplateError)        1   a Go template that does not parse, or fails
     ├── Refused                1   input that is wrong, hostile or past a limit
+    │   ├── (BeyondLimit)      1   of what is compressed: past a limit of what may come out
+    │   ├── (BrokenLayer)      1   a stored layer that does not decompress to its end
     │   └── (NoSuchMember)     1   an archive lacks a file
     ├── Unsupported            1   well formed, but nothing that casstore does
     ├── RegistryError          1   a registry that cannot be reached, refuses or breaks the protocol
@@ -89,6 +91,10 @@ class Conflict(CasstoreError):
 
 class Refused(CasstoreError):
     """Input (an archive, a layout, a document) that is wrong, hostile or beyond a limit."""
+
+
+class BeyondLimit(Refused):
+    """Compressed input that is past a limit, which says nothing of what else is wrong with it."""
 
 
 class Unsupported(CasstoreError):

@@ -8,7 +8,7 @@ _casstore_options() {
         'config ls') echo '--format --help' ;;
         'config set') echo '--help' ;;
         'config unset') echo '--help' ;;
-        'copy') echo '--all -a --compression --help --max-layer-size --plain-http --platform' ;;
+        'copy') echo '--all -a --compression --help --max-layer-size --plain-http --platform --verify' ;;
         'decrypt') echo '--help --key --max-layer-size --password-file' ;;
         'df') echo '--format --help --verbose -v' ;;
         'encrypt') echo '--help --layer --recipient' ;;
@@ -26,13 +26,13 @@ _casstore_options() {
         'lease ls') echo '--format --help --no-trunc --quiet -q' ;;
         'lease rm') echo '--help' ;;
         'lease run') echo '--help' ;;
-        'load') echo '--compression --help --input -i --link --max-layer-size --policy --progress --quiet -q' ;;
+        'load') echo '--compression --help --input -i --link --max-layer-size --policy --progress --quiet -q --verify' ;;
         'login') echo '--help --password-stdin --plain-http --username -u' ;;
         'logout') echo '--help' ;;
         'pin') echo '--help' ;;
         'prune') echo '--all -a --dry-run --filter --force -f --format --help --keep --progress' ;;
         'publish') echo '--help --mode' ;;
-        'pull') echo '--all-platforms --all-tags -a --help --max-layer-size --plain-http --platform --policy --progress --quiet -q --referrers' ;;
+        'pull') echo '--all-platforms --all-tags -a --help --max-layer-size --plain-http --platform --policy --progress --quiet -q --referrers --verify' ;;
         'push') echo '--all-tags -a --help --plain-http --progress --quiet -q --referrers' ;;
         'report') echo '--help --output -o' ;;
         'restore') echo '--as --help' ;;
@@ -57,6 +57,7 @@ _casstore_value() {
         'config ls --format') echo 'nothing' ;;
         'copy --compression') echo 'nothing' ;;
         'copy --max-layer-size') echo 'nothing' ;;
+        'copy --verify') echo 'words all digest' ;;
         'copy --platform') echo 'nothing' ;;
         'decrypt --key') echo 'file' ;;
         'decrypt --password-file') echo 'file' ;;
@@ -115,6 +116,7 @@ _casstore_value() {
         'load --policy') echo 'file' ;;
         'load --progress') echo 'words auto plain none json tty' ;;
         'load --max-layer-size') echo 'nothing' ;;
+        'load --verify') echo 'words all digest' ;;
         'login --username') echo 'nothing' ;;
         'login -u') echo 'nothing' ;;
         'prune --filter') echo 'nothing' ;;
@@ -126,6 +128,7 @@ _casstore_value() {
         'pull --policy') echo 'file' ;;
         'pull --progress') echo 'words auto plain none json tty' ;;
         'pull --max-layer-size') echo 'nothing' ;;
+        'pull --verify') echo 'words all digest' ;;
         'push --progress') echo 'words auto plain none json tty' ;;
         'report --output') echo 'file' ;;
         'report -o') echo 'file' ;;

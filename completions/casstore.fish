@@ -71,6 +71,7 @@ complete -c casstore -n '__fish_seen_subcommand_from copy' -l help -d 'Print usa
 complete -c casstore -n '__fish_seen_subcommand_from copy' -l max-layer-size -r -f -d 'Refuse a layer of more bytes, uncompressed (default:'
 complete -c casstore -n '__fish_seen_subcommand_from copy' -l plain-http -d 'Speak plain HTTP to every registry, without TLS'
 complete -c casstore -n '__fish_seen_subcommand_from copy' -l platform -r -f -d 'Copy the image of this platform from an index'
+complete -c casstore -n '__fish_seen_subcommand_from copy' -l verify -r -f -a 'all digest' -d 'What to verify of compressed layers before they are'
 complete -c casstore -n '__fish_seen_subcommand_from copy' -a '(__casstore_images)'
 complete -c casstore -n '__fish_seen_subcommand_from decrypt' -l help -d 'Print usage'
 complete -c casstore -n '__fish_seen_subcommand_from decrypt' -l key -r -F -d 'A private key, FILE[:file=PASSWORDFILE] or'
@@ -170,6 +171,7 @@ complete -c casstore -n '__fish_seen_subcommand_from load' -l max-layer-size -r 
 complete -c casstore -n '__fish_seen_subcommand_from load' -l policy -r -F -d 'Trust policy that images must satisfy'
 complete -c casstore -n '__fish_seen_subcommand_from load' -l progress -r -f -a 'auto plain none json tty' -d 'How progress is shown on stderr: auto (a bar, on a terminal), plain'
 complete -c casstore -n '__fish_seen_subcommand_from load' -l quiet -s q -d 'Suppress the load output'
+complete -c casstore -n '__fish_seen_subcommand_from load' -l verify -r -f -a 'all digest' -d 'What to verify of compressed layers before they are'
 complete -c casstore -n '__fish_seen_subcommand_from load' -F
 complete -c casstore -n '__fish_seen_subcommand_from login' -l help -d 'Print usage'
 complete -c casstore -n '__fish_seen_subcommand_from login' -l password-stdin -d 'Take the password from stdin'
@@ -198,6 +200,7 @@ complete -c casstore -n '__fish_seen_subcommand_from pull' -l policy -r -F -d 'T
 complete -c casstore -n '__fish_seen_subcommand_from pull' -l progress -r -f -a 'auto plain none json tty' -d 'How progress is shown on stderr: auto (a bar, on a terminal), plain'
 complete -c casstore -n '__fish_seen_subcommand_from pull' -l quiet -s q -d 'Suppress verbose output'
 complete -c casstore -n '__fish_seen_subcommand_from pull' -l referrers -d 'Also what refers to the image: signatures, SBOMs'
+complete -c casstore -n '__fish_seen_subcommand_from pull' -l verify -r -f -a 'all digest' -d 'What to verify of compressed layers before they are'
 complete -c casstore -n '__fish_seen_subcommand_from push' -l all-tags -s a -d 'Push all tags of the repository'
 complete -c casstore -n '__fish_seen_subcommand_from push' -l help -d 'Print usage'
 complete -c casstore -n '__fish_seen_subcommand_from push' -l plain-http -d 'Speak plain HTTP to every registry, without TLS'

@@ -9,6 +9,7 @@ from __future__ import annotations
 from casstore.errors import Damaged
 from casstore.model.descriptor import INDEX, LAYER, MANIFEST, OTHER
 from casstore.model.digest import sha256
+from casstore.model.state import SETTLED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +75,11 @@ class PinningLookups:
         """A manifest of an image in the clear, pinned with all that it needs."""
         for top in self._view().tops_of(image_id):
             # Encrypted layers are kept as other blobs are: that form is nobody's who has the tars.
-            readable = all(need.kind != OTHER for need in self._view().needs_of(top.digest))
+            # And of a layer that is a promise nobody knows that it is the tar.
+            readable = all(
+                need.kind != OTHER and need.state == SETTLED
+                for need in self._view().needs_of(top.digest)
+            )
             if readable and self._pin_tree(top.digest):
                 return top
         return None
@@ -93,8 +98,22 @@ class PinningLookups:
 
     def add_layer(self, record: LayerRecord) -> None:
         """Remember a layer just sealed, so that `layer_with_diff_id` finds it."""
-        self._layers[record.diff_id] = record
+        self._found[record.digest] = record
+        if record.state == SETTLED:
+            self._layers[record.diff_id] = record
 
     def layers(self) -> list[LayerRecord]:
         """Layers that are staged or were found, each of another diff ID."""
         return list(self._layers.values())
+
+
+def asked_once(ask: Callable[[], bool] | None) -> Callable[[], bool]:
+    """The same question, asked when it first counts; no, where there is none."""
+    answers: list[bool] = []
+
+    def answer() -> bool:
+        if not answers:
+            answers.append(ask is not None and ask())
+        return answers[0]
+
+    return answer

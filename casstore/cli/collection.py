@@ -80,6 +80,8 @@ def json_report(result: CollectionResult, *, dry_run: bool) -> str:
                 "removedFiles": result.garbage.removed_files,
                 "freed": result.garbage.freed,
                 "findings": list(result.garbage.findings),
+                "settled": result.garbage.settled,
+                "damaged": list(result.garbage.damaged),
             },
             "ended": result.ended,
             "reached": result.reached,

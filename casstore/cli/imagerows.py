@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from casstore.cli.formats import TABLE, render_records
 from casstore.cli.jsontext import Struct
-from casstore.cli.render import SECOND, UNKNOWN, age, go_time, image_size, size
+from casstore.cli.render import SECOND, UNKNOWN, age, go_time, image_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ HEADERS = {
     "Parent": "PARENT",
     "Pinned": "PINNED",
     "Repository": "REPOSITORY",
+    "Settled": "SETTLED",
     "SharedSize": "SHARED SIZE",
     "Size": "SIZE",
     "SizeBytes": "SIZE BYTES",
@@ -61,9 +62,9 @@ class ImageRow(Struct):
             case "CreatedAt":
                 return go_time(image.created)
             case "Size":
-                return image_size(image.own_size, image.size)
+                return image_size(image.own_size, image.size, settled=image.settled)
             case "VirtualSize":
-                return size(image.size)
+                return image_size(image.size, image.size, settled=image.settled)
             case _:
                 return self._ours(name)
 
@@ -83,6 +84,8 @@ class ImageRow(Struct):
                 return "" if image.parent is None else image.parent.hex
             case "Pinned":
                 return image.pinned
+            case "Settled":
+                return image.settled
             case "Containers" | "SharedSize" | "UniqueSize":
                 return UNKNOWN
             case _:

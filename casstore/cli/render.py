@@ -34,9 +34,14 @@ def size(count: int) -> str:
     return f"{amount:.4g} {_UNITS[unit]}"
 
 
-def image_size(own: int, total: int) -> str:
-    """The SIZE column: what the image adds to its parent, and all of it where that differs."""
-    return size(total) if own == total else f"{size(own)} (virtual {size(total)})"
+def image_size(own: int, total: int, *, settled: bool = True) -> str:
+    """The SIZE column: what the image adds to its parent, and all of it where that differs.
+
+    Unless all layers are settled, the bytes as stored stand for some: `~2.43 MB`.
+    """
+    about = "" if settled else "~"
+    whole = about + size(total)
+    return whole if own == total else f"{about}{size(own)} (virtual {whole})"
 
 
 def span(seconds: float) -> str:

@@ -9,12 +9,13 @@ from casstore.files import durable
 from casstore.model.descriptor import INDEX, MANIFEST, OTHER
 from casstore.model.digest import Digest
 from casstore.model.reference import parse_name, subject_of
+from casstore.model.state import PROMISED, SETTLED
 from casstore.rules.resolve import resolve
 from casstore.transfer.formats import DEFAULT, FOLDER, IMAGES, MANIFESTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import IO, BinaryIO
 
     from casstore.model.descriptor import Descriptor
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from casstore.transfer.saved import SavedImage
     from casstore.transfer.tarout import Member
 
+    # What layers are that nobody has read, by blob digest. Raises Damaged where one is wrong.
+    Settle = Callable[[Sequence[LayerRecord], Progress | None], Mapping[Digest, LayerRecord]]
+
 LARGE = 8 << 20  # bytes of an archive from which several threads are worth their start
 
 
@@ -39,6 +43,7 @@ def save_images(
     form: Format,
     *,
     progress: Progress | None = None,
+    settle: Settle | None = None,
 ) -> None:
     """Write images in a format; the caller holds them by a lease.
 
@@ -49,7 +54,8 @@ def save_images(
         NotFound, InvalidReference: a bad argument; nothing is written.
         Damaged: a blob is missing or corrupt; no output file is left.
     """
-    write_saved(disk, view, selection(view, images, form), out, form, progress=progress)
+    saved = selection(view, images, form)
+    write_saved(disk, view, saved, out, form, progress=progress, settle=settle)
 
 
 def write_saved(
@@ -60,9 +66,17 @@ def write_saved(
     form: Format,
     *,
     progress: Progress | None = None,
+    settle: Settle | None = None,
 ) -> None:
-    """Write a selection; as `save_images`."""
-    blobs = StoredFiles(disk.blobs, view)
+    """Write a selection; as `save_images`.
+
+    `settle` reads the layers that nobody has read, where the format has them uncompressed.
+    """
+    found: Mapping[Digest, LayerRecord] = {}
+    if settle is not None and form.holds == IMAGES:
+        promised = _promised(view, saved)
+        found = settle(promised, progress) if promised else {}
+    blobs = StoredFiles(disk.blobs, view, found)
     task = None
     if progress is not None:
         task = progress.task("Saving", _expected(view, saved, plain=form.holds == IMAGES))
@@ -129,6 +143,19 @@ def _place(
             place_tar(file, members, blobs)
         else:
             place_tar(CountedTarget(file, task), members, blobs, pulse=task.pulse)
+
+
+def _promised(view: View, saved: Sequence[SavedImage]) -> list[LayerRecord]:
+    """Layers of images that nobody has read."""
+    if next(view.unsettled_layers(), None) is None:
+        return []
+    layers = {
+        layer.digest: layer
+        for image in saved
+        for _, layer in view.needs_and_layers_of(image.top.digest)
+        if layer is not None and layer.state == PROMISED
+    }
+    return list(layers.values())
 
 
 def _finish(task: Task | None) -> None:
@@ -261,9 +288,18 @@ def _add_referrers(view: View, chosen: dict[tuple[Digest, Digest], list[Referenc
 
 
 def readable_top(view: View, image: Digest) -> Descriptor:
-    """The oldest manifest of an image whose layers are in the clear; else the oldest there is."""
+    """The oldest manifest of an image whose layers are in the clear; else the oldest there is.
+
+    One whose layers are settled goes before one of which that is promised.
+    """
     tops = view.tops_of(image)
-    return next((top for top in tops if is_readable(view, top)), tops[0])
+    readable = [top for top in tops if is_readable(view, top)]
+    settled = (
+        top
+        for top in readable
+        if len(readable) == 1 or all(n.state == SETTLED for n in view.needs_of(top.digest))
+    )
+    return next(settled, readable[0] if readable else tops[0])
 
 
 def is_readable(view: View, top: Descriptor) -> bool:
@@ -290,8 +326,11 @@ def _parents_first(view: View, entries: list[SavedImage]) -> list[SavedImage]:
 class StoredFiles:
     """The `StoredBlobs` of a sink."""
 
-    def __init__(self, blobs: Blobs, view: View) -> None:
-        self._blobs, self._view = blobs, view
+    def __init__(
+        self, blobs: Blobs, view: View, found: Mapping[Digest, LayerRecord] | None = None
+    ) -> None:
+        """`found`: what is known of layers since the view was taken."""
+        self._blobs, self._view, self._found = blobs, view, found or {}
         self.read = blobs.read
         self.open = blobs.open
         self.path = blobs.file_of
@@ -300,15 +339,22 @@ class StoredFiles:
         return self._blobs.written(digest) is not None
 
     def layer(self, digest: Digest) -> LayerRecord | None:
-        return self._view.layer(digest)
+        return self._found.get(digest) or self._view.layer(digest)
 
 
-def open_layer(disk: Backend, view: View, layer: Digest | str) -> IO[bytes]:
+def open_layer(
+    disk: Backend, view: View, layer: Digest | str, settle: Settle | None = None
+) -> IO[bytes]:
     """A stored layer, by blob digest or diff ID, as its uncompressed tar."""
     from casstore.transfer.openlayer import open_layer as uncompressed
 
     digest = Digest.parse(layer)
     record = view.layer(digest) or view.layer_with_diff_id(digest)
     if record is None:
+        promised = (one for one in view.unsettled_layers() if one.diff_id == digest)
+        record = next(promised, None)
+    if record is None:
         raise NotFound(f"No such layer: {digest}")
+    if record.state == PROMISED and settle is not None:
+        record = settle([record], None)[record.digest]
     return uncompressed(disk.blobs.open(record.digest), record)

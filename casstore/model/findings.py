@@ -4,6 +4,20 @@ from __future__ import annotations
 
 from casstore.startup.value import Value
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+# Codes of what is found of layers that came in by their digests alone.
+UNSETTLED = "layer-unsettled"  # nobody has read it
+MISMATCH = "diffid-mismatch"  # it is another tar than the config says
+BROKEN_LAYER = "layer-broken"  # it does not decompress to its end
+
+
+OF_LAYERS = frozenset((MISMATCH, BROKEN_LAYER))  # what can be wrong within layers
+ERROR, WARN, NOTE = "error", "warn", "note"
+
 
 class Finding(Value):
     """One thing that a check saw."""
@@ -12,6 +26,11 @@ class Finding(Value):
     code: str
     object: str
     text: str
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings as they are told."""
+    return sorted(findings, key=lambda one: (one.level, one.code, one.object))
 
 
 class CheckResult(Value):

@@ -13,6 +13,8 @@ SETTING = "setting."  # before the name of a setting
 PUBLISH = "publish"  # when index.json is published
 ALWAYS, ON_DEMAND = "always", "on-demand"
 TRASH_KEEP = "trash.keep"  # how long the trash keeps what is removed
+VERIFY = "verify"  # what is verified of layers before they are stored
+ALL, DIGEST = "all", "digest"
 
 # Annotations in index.json: OCI's (image-spec, annotations.md), containerd's and ours.
 REF_NAME = "org.opencontainers.image.ref.name"

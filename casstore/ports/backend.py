@@ -150,6 +150,7 @@ class Backend(Protocol):
         view: Callable[[], View],
         make_room: Callable[[], bool] = ...,
         max_layer_size: int | None = None,
+        digests_only: Callable[[], bool] | None = None,
     ) -> Ingest:
         """Begin to stage.
 
@@ -157,6 +158,8 @@ class Backend(Protocol):
             view: gives a look at the store as it is then.
             make_room: is called when there is no space; True if it could free anything.
             max_layer_size: bytes that a layer may have uncompressed; None: the usual limit.
+            digests_only: whether layers are held to their digests and sizes alone; asked for when
+                the first comes. By default all of a layer is verified.
         """
 
     def door(self, timeout: float, *, shared: bool) -> AbstractContextManager[None]:

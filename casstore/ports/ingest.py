@@ -46,6 +46,10 @@ class Intake(Protocol):
 
     max_layer_size: int | None  # bytes that a layer may have uncompressed; None: the usual limit
 
+    @property
+    def digests_only(self) -> bool:
+        """Whether a layer that comes compressed is held to its digest and size, and not read."""
+
     def has(self, digest: Digest) -> int | None:
         """Size of the blob if it is staged here or stored (and now pinned), else None."""
 
@@ -53,10 +57,10 @@ class Intake(Protocol):
         """The stored layer with this blob digest, pinned, if the index knows it as a layer."""
 
     def layer_with_diff_id(self, diff_id: Digest) -> LayerRecord | None:
-        """A stored or staged layer with this diff ID in whatever compression, pinned."""
+        """A settled layer, stored or staged, with this diff ID in whatever compression, pinned."""
 
     def manifest_of(self, image_id: Digest) -> Descriptor | None:
-        """A manifest that the store already has for this image in the clear, if any."""
+        """A manifest that the store has for this image, in the clear and settled, if any."""
 
     def read(self, digest: Digest) -> bytes:
         """A document staged here or stored. Raises Damaged if it is gone or wrong."""

@@ -50,7 +50,8 @@ def list_images(view: View, filters: Filters | None, *, everything: bool) -> Ite
 
 def get_image(view: View, argument: str) -> Image:
     """One image with its manifests and layers. Raises NotFound, InvalidReference."""
-    from casstore.rules.resolve import resolve  # a list has no use for it
+    from casstore.queries.inspection import is_settled, needs_below  # a list has no use for it
+    from casstore.rules.resolve import resolve
 
     image = resolve(view, argument).image
     stored = view.stored_image(image)
@@ -58,6 +59,7 @@ def get_image(view: View, argument: str) -> Image:
     names: tuple[Reference, ...] = tuple(one.name for one in view.references_of(image))
     told = {name: value for name, value in stored._asdict().items() if name in Image._fields}
     told["labels"] = tuple(stored.labels)
+    told["settled"] = all(is_settled(needs_below(view, top)) for top in tops)
     return Image(names=names, manifests=tuple(tops), layers=layers_of(view, tops[0]), **told)
 
 

@@ -7,16 +7,19 @@ from casstore.model.dockertypes import IMAGE, NO_TIME, shaped
 from casstore.model.imageconfig import is_child_history, parse_config
 from casstore.model.manifest import Manifest, parse_document
 from casstore.model.rfc3339 import format_time, go_time
+from casstore.model.state import SETTLED
 from casstore.results.images import HistoryRow
 from casstore.rules.resolve import resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from casstore.model.digest import Digest
     from casstore.model.imageconfig import ImageConfig
     from casstore.model.platform import Platform
+    from casstore.model.state import BlobState
     from casstore.ports.blobs import Blobs
     from casstore.ports.view import View
 
@@ -38,6 +41,7 @@ def inspect_image(
     size = stored.size
     shown = image
     tops = view.tops_of(image)
+    below = [needs_below(view, top.digest) for top in tops]
     tagged = view.last_tagged(image)
     os_name, architecture, variant = stored.os, stored.architecture, stored.variant
     if platform is not None:
@@ -77,12 +81,13 @@ def inspect_image(
             ],
             "Referrers": [
                 shape
-                for top in tops
-                for document in documents_of(view, top.digest)
+                for documents in below
+                for document in documents
                 for artifact in view.referrers_of(document)
                 for shape in _referrer(view, blobs, artifact, document)
             ],
             "Pinned": view.is_pinned(image),
+            "Settled": all(map(is_settled, below)),
             "Arrived": format_time(stored.arrived) if stored.arrived is not None else NO_TIME,
         },
     }
@@ -91,11 +96,22 @@ def inspect_image(
 
 def documents_of(view: View, document: Digest) -> list[Digest]:
     """A manifest or index, and all manifests and indexes below it."""
-    found = [document]
-    for above in found:
-        needs = view.needs_of(above)
-        found += (n.digest for n in needs if n.kind in (INDEX, MANIFEST) and n.digest not in found)
+    return list(needs_below(view, document))
+
+
+def needs_below(view: View, document: Digest) -> dict[Digest, Sequence[BlobState]]:
+    """What a manifest or index needs, and each manifest and index below it."""
+    found: dict[Digest, Sequence[BlobState]] = {}
+    ahead = [document]
+    for above in ahead:
+        found[above] = needs = view.needs_of(above)
+        ahead += (n.digest for n in needs if n.kind in (INDEX, MANIFEST) and n.digest not in ahead)
     return found
+
+
+def is_settled(below: Mapping[Digest, Sequence[BlobState]]) -> bool:
+    """Whether every layer there was read, or came with all of it verified."""
+    return all(need.state == SETTLED for needs in below.values() for need in needs)
 
 
 def _referrer(view: View, blobs: Blobs, artifact: Digest, subject: Digest) -> list[dict[str, Any]]:
@@ -128,10 +144,7 @@ def image_history(view: View, blobs: Blobs, argument: str) -> list[HistoryRow]:
     config = image_config(view, blobs, image)
     if config is None:
         return []
-    sizes: list[int] = []
-    for diff_id in config.history_layers:
-        layer = view.layer_with_diff_id(diff_id) if diff_id is not None else None
-        sizes.append(layer.file_bytes if layer is not None else 0)
+    sizes = _sizes_of_steps(view, image, config)
     owners = _owners(view, blobs, image, config)
     names = {owner: [one.name for one in view.references_of(owner)] for owner in owners.values()}
     rows = []
@@ -142,6 +155,28 @@ def image_history(view: View, blobs: Blobs, argument: str) -> list[HistoryRow]:
             HistoryRow(owner, step.created, step.created_by, sizes[position], step.comment, tags)
         )
     return rows
+
+
+def _sizes_of_steps(view: View, image: Digest, config: ImageConfig) -> list[int]:
+    """File bytes of the layer of each step; of one that nobody has read, its size as stored."""
+    sizes: list[int] = []
+    promised: dict[Digest, int] | None = None
+    for diff_id in config.history_layers:
+        if diff_id is None:
+            sizes.append(0)
+            continue
+        layer = view.layer_with_diff_id(diff_id)
+        if layer is None and promised is None:
+            needs = [
+                below
+                for top in view.tops_of(image)
+                for document in documents_of(view, top.digest)
+                for _, below in view.needs_and_layers_of(document)
+            ]
+            promised = {one.diff_id: one.file_bytes for one in needs if one is not None}
+        known = layer.file_bytes if layer is not None else (promised or {}).get(diff_id, 0)
+        sizes.append(known)
+    return sizes
 
 
 def image_config(view: View, blobs: Blobs, image: Digest) -> ImageConfig | None:

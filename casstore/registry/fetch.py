@@ -11,7 +11,7 @@ from casstore.model import mediatype
 from casstore.model.digest import sha256
 from casstore.model.imagetree import check_digest, check_size, manifest_for, read_tree
 from casstore.model.manifest import Index, parse_document
-from casstore.model.state import LayerRecord
+from casstore.model.state import SETTLED, LayerRecord
 from casstore.startup.typed import cast
 from casstore.startup.value import Value
 from casstore.transfer.stagedtree import StagedTree
@@ -99,7 +99,10 @@ def fetch_tree(
 def _is_known(intake: Intake, one: _Wanted) -> bool:
     """Whether the store can say of a blob all that a record has of it."""
     digest = one.descriptor.digest
-    return (intake.has(digest) if one.opaque else intake.layer(digest)) is not None
+    if one.opaque:
+        return intake.has(digest) is not None
+    record = intake.layer(digest)
+    return record is not None and record.state == SETTLED
 
 
 def _fetched(

@@ -79,6 +79,7 @@ class Image(Value):
     manifests: tuple[Digest, ...]
     layers: tuple[Digest, ...]  # of the first manifest, bottom first, as stored
     arrived: int | None  # when the store took it in; None where nobody knows
+    settled: bool  # as of ImageSummary
 
     @property
     def created_at(self) -> datetime | None:

@@ -18,6 +18,19 @@ class GcResult(Value):
     freed: int  # bytes on disk
     findings: tuple[str, ...]
     from_trash: int = 0  # bytes of those freed that the trash had held
+    # Layers that were taken in by their digests and read now: how many are what their images say,
+    # and a line for each that is not, with the images that need it.
+    settled: int = 0
+    damaged: tuple[str, ...] = ()
+
+
+class SettleResult(Value):
+    """What reading layers has found that were taken in by their digests alone."""
+
+    settled: int  # layers that are what their images say
+    left: int  # layers that nobody has read still
+    damaged: tuple[str, ...]  # a line for each that is not what it should be, with its images
+    warnings: tuple[str, ...]  # why a layer could not be read: it is past a limit, say
 
 
 class StoreFigures(Value):

@@ -6,7 +6,16 @@ They live in the store, so that every process that uses it keeps to the same one
 from __future__ import annotations
 
 from casstore.errors import NotFound, UsageError, quote
-from casstore.model.keys import ALWAYS, ON_DEMAND, PUBLISH, SETTING, TRASH_KEEP
+from casstore.model.keys import (
+    ALL,
+    ALWAYS,
+    DIGEST,
+    ON_DEMAND,
+    PUBLISH,
+    SETTING,
+    TRASH_KEEP,
+    VERIFY,
+)
 from casstore.startup.value import Value
 
 TYPE_CHECKING = False
@@ -54,6 +63,13 @@ SETTINGS = {
             "a duration is needed, as 90s, 30m, 24h or 7d; 0 for no trash",
             lambda text: parse_keep(text) is not None,
         ),
+        Setting(
+            VERIFY,
+            ALL,
+            "what pull, load and copy verify of layers before they store them",
+            "all or digest is needed",
+            lambda text: text in (ALL, DIGEST),
+        ),
     )
 }
 
@@ -92,3 +108,8 @@ def value_of(meta: Callable[[str], Any], name: str) -> str:
 def keep_in_force(meta: Callable[[str], Any]) -> int:
     """How long removals are kept (ns), by the store's setting."""
     return parse_keep(value_of(meta, TRASH_KEEP)) or 0
+
+
+def verifies_digests_only(meta: Callable[[str], Any]) -> bool:
+    """Whether layers come in with their digests and sizes verified alone, by the setting."""
+    return value_of(meta, VERIFY) == DIGEST

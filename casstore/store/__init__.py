@@ -56,7 +56,7 @@ else:
         "names.Names": "tag pin remove prune use",
         "registries.Registries": "pull push",
         "space.Space": "df tree why report figures",
-        "upkeep.Upkeep": "gc collect check clone publish",
+        "upkeep.Upkeep": "gc collect settle check clone publish",
     }.items():
         for verb in verbs.split():
             setattr(_Verbs, verb, Verb(part, verb))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from casstore.clock import current_time
 from casstore.errors import warn
-from casstore.store.intake import take_in
+from casstore.store.intake import by_setting, take_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Archives:
         compression: str = "zstd",
         link: bool = False,
         policy: StrPath | None = None,
+        verify: str | None = None,
     ) -> LoadResult:
         """Load every image of an archive or layout, or none.
 
@@ -45,6 +47,9 @@ class Archives:
             compression: of layers that arrive uncompressed: `zstd[:LEVEL]`, `gzip[:LEVEL]`, `none`.
             link: take a layout directory's blobs by hard link or reflink where that can be done.
             policy: path of a trust policy, instead of the store's own.
+            verify: what is verified of layers that come compressed: `all`, or `digest`: their
+                digests and sizes, and the rest when they are first read (`settle`). None: by the
+                store's setting `verify`.
 
         Raises:
             Refused: the input is wrong, hostile, beyond a limit, or against the policy; nothing
@@ -56,6 +61,7 @@ class Archives:
 
         where = path_or_file(source)
         how = parse_compression(compression)
+        digests_only = by_setting(self._session, verify)
         origin: list[str] = []
         notices: list[str] = []
 
@@ -66,7 +72,9 @@ class Archives:
             notices[:] = found.notices
             return found.arrivals
 
-        result = take_in(self._session, read, origin=origin, policy=policy)
+        result = take_in(
+            self._session, read, origin=origin, policy=policy, digests_only=digests_only
+        )
         warn(notices)
         return result._replace(warnings=(*notices, *result.warnings))
 
@@ -134,13 +142,16 @@ class Archives:
         from casstore.flows.save import chosen_images, save_images
         from casstore.model.arguments import path_or_file, several
         from casstore.store.leases import Leases
+        from casstore.store.settling import settle_some
         from casstore.transfer.formats import format_named
 
         names, target, form = several(images, "images"), path_or_file(out), format_named(format)
         backend, view = self._session.backend, self._session.view()
 
+        settle = partial(settle_some, self._session)
+
         def write(progress: Progress | None) -> None:
-            save_images(backend, view, names, target, form, progress=progress)
+            save_images(backend, view, names, target, form, progress=progress, settle=settle)
 
         if not backend.is_writable():  # there is nobody to hold the images from
             self._session.reported(write)
@@ -153,8 +164,13 @@ class Archives:
     def open_layer(self, layer: Digest | str) -> IO[bytes]:
         """A stored layer (by blob digest or diff ID) as its uncompressed tar, for reading.
 
-        The digest is verified when the end is reached. Raises NotFound, Damaged.
+        The digest is verified when the end is reached. A layer that was taken in by its digest, and
+        that nobody has read, is read before. Raises NotFound, Damaged; BeyondLimit as `settle`.
         """
         from casstore.flows.save import open_layer
+        from casstore.store.settling import settle_some
 
-        return open_layer(self._session.backend, self._session.view(), layer)
+        session = self._session
+        return open_layer(
+            session.backend, session.view(), layer, settle=partial(settle_some, session)
+        )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from casstore.errors import NotFound, Refused, UsageError, quote
-from casstore.store.intake import policy_in_force, take_in
+from casstore.store.intake import by_setting, policy_in_force, take_in
 from casstore.transfer.formats import IMAGES, ONE, format_of
 from casstore.transfer.place import REGISTRY, STORE
 
@@ -46,6 +47,7 @@ class Copies:
         compression: str = "zstd",
         via: Access | Transport | None = None,
         policy: StrPath | None = None,
+        verify: str | None = None,
     ) -> Digest:
         """Copy an image into the store, under a name; one durable change.
 
@@ -58,6 +60,7 @@ class Copies:
             via: how to reach a registry.
             policy: path of a trust policy, instead of the store's own. With a policy, what refers
                 to an image of a registry comes too: it asks for signatures.
+            verify: as for `load`.
 
         Returns:
             The digest of its manifest or index.
@@ -71,6 +74,7 @@ class Copies:
 
         target = parse_target(name)
         wanted = _platform(platform)
+        digests_only = by_setting(self._session, verify)
         if source.transport == STORE:
             _, top = self._chosen(source.where, wanted, whole=whole)
             take_in(
@@ -109,7 +113,7 @@ class Copies:
         # What it is called where it comes from is what a trust policy is about.
         is_remote = source.transport == REGISTRY
         origin = (source.transport, source.where if is_remote else os.path.realpath(source.where))
-        take_in(self._session, read, origin=origin, policy=policy)
+        take_in(self._session, read, origin=origin, policy=policy, digests_only=digests_only)
         return tops[0]
 
     def copy_out(
@@ -138,6 +142,7 @@ class Copies:
         from casstore.flows.push import Push
         from casstore.flows.save import StoredFiles, write_saved
         from casstore.registry.http import connected
+        from casstore.store.settling import settle_some
         from casstore.transfer.saved import SavedImage
 
         found, top = self._chosen(image, _platform(platform), whole=whole)
@@ -161,7 +166,13 @@ class Copies:
             saved = SavedImage(found, top, names, None, target.reference)
             self._session.reported(
                 lambda progress: write_saved(
-                    self._session.backend, view, [saved], target.where, form, progress=progress
+                    self._session.backend,
+                    view,
+                    [saved],
+                    target.where,
+                    form,
+                    progress=progress,
+                    settle=partial(settle_some, self._session),
                 )
             )
         return top.digest

@@ -29,6 +29,7 @@ def take_in(
     *,
     origin: Sequence[str] | None = FROM_REGISTRY,
     policy: StrPath | None = None,
+    digests_only: Callable[[], bool] | None = None,
 ) -> LoadResult:
     """The way in: stage what `read` brings without the lock, then admit it in one change.
 
@@ -37,10 +38,39 @@ def take_in(
         origin: the transport and the path that images come from, as trust policies name them,
             looked at when `read` has returned; None for what is made here.
         policy: path of a trust policy, instead of the store's own.
+        digests_only: whether layers are held to their digests and sizes alone (`by_setting`).
     """
     return session.reported(
-        lambda progress: _taken_in(session, read, origin=origin, policy=policy, progress=progress)
+        lambda progress: _taken_in(
+            session,
+            read,
+            origin=origin,
+            policy=policy,
+            digests_only=digests_only,
+            progress=progress,
+        )
     )
+
+
+def by_setting(session: Session, verify: str | None) -> Callable[[], bool]:
+    """What `take_in` wants to know, by what the caller asks for, else by the store's setting.
+
+    Raises:
+        UsageError: no value of `verify`.
+    """
+    if verify is not None:
+        from casstore.model.keys import DIGEST, VERIFY
+        from casstore.rules.settings import checked
+
+        only = checked(VERIFY, verify) == DIGEST
+        return lambda: only
+
+    def in_force() -> bool:  # asked for when a layer comes compressed, which few commands meet
+        from casstore.rules.settings import verifies_digests_only
+
+        return verifies_digests_only(session.view().meta)
+
+    return in_force
 
 
 def _taken_in(
@@ -49,6 +79,7 @@ def _taken_in(
     *,
     origin: Sequence[str] | None,
     policy: StrPath | None,
+    digests_only: Callable[[], bool] | None,
     progress: Progress | None,
 ) -> LoadResult:
     from casstore.change.admission import admit_arrivals
@@ -63,7 +94,7 @@ def _taken_in(
     try:
         _empty_trash_if_nearly_full(session)
         ingest = session.backend.begin_ingest(
-            session.view, lambda: make_room(session), session.max_layer_size
+            session.view, lambda: make_room(session), session.max_layer_size, digests_only
         )
         arrivals, forget = _united(session, read(ingest, progress), ingest)
         if ingest.not_linked:

@@ -6,7 +6,7 @@ import os
 
 from casstore.errors import warn
 from casstore.results.exchange import PullResult
-from casstore.store.intake import policy_in_force, take_in
+from casstore.store.intake import by_setting, policy_in_force, take_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Registries:
         via: Access | Transport | None = None,
         tell: Tell | None = None,
         policy: StrPath | None = None,
+        verify: str | None = None,
     ) -> PullResult:
         """Pull an image from a registry; whole, or nothing is changed.
 
@@ -53,6 +54,7 @@ class Registries:
             tell: called with what happens: (`sha256 short:`, `Pulling fs layer`) and the like.
             policy: path of a trust policy, instead of the store's own. With a policy, what refers
                 to the image is pulled too: it asks for signatures.
+            verify: as for `load`.
 
         Raises:
             NotFound: the registry has no such image, or none for the platform.
@@ -63,6 +65,7 @@ class Registries:
         from casstore.model.platform import parse_platform
         from casstore.registry.http import connected
 
+        digests_only = by_setting(self._session, verify)
         with connected(via) as transport:
             pull = Pull(
                 transport,
@@ -74,7 +77,7 @@ class Registries:
                 signatures=policy_in_force(self._session.backend, policy) is not None,
                 tell=tell or _silent,
             )
-            result = take_in(self._session, pull.read, policy=policy)
+            result = take_in(self._session, pull.read, policy=policy, digests_only=digests_only)
             warn(pull.warnings)
             notices = transport.take_notices()
         return PullResult(result.images, (*notices, *pull.warnings, *result.warnings))

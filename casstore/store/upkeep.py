@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from casstore.gc.stop import Stop
     from casstore.model.findings import CheckResult
     from casstore.model.parameters import Several, StrPath
-    from casstore.results.upkeep import CollectionResult, GcResult
+    from casstore.results.upkeep import CollectionResult, GcResult, SettleResult
     from casstore.rules.collection import CollectionPlan
     from casstore.rules.policy import Rule
     from casstore.store.session import Session
+
+
+SETTLING = 60.0  # seconds for which a gc reads layers that nobody has read
 
 
 class Upkeep:
@@ -34,7 +37,7 @@ class Upkeep:
 
         session = self._session
         turn = session.rehearse if dry_run else session.change_that_frees
-        return session.reported(
+        result = session.reported(
             lambda progress: collect_garbage(
                 session.backend,
                 session.view,
@@ -44,6 +47,37 @@ class Upkeep:
                 progress=progress,
             )
         )
+        return result if dry_run else self._settled(result)
+
+    def _settled(self, result: GcResult) -> GcResult:
+        """The result of a gc, with what the layers are that it has read at its end."""
+        found = self.settle(seconds=SETTLING)
+        lines = [f"{found.settled} layers settled"] if found.settled else []
+        lines += found.warnings
+        if found.left:
+            lines.append(f"{found.left} layers are not settled yet: the next gc goes on")
+        return result._replace(
+            findings=(*result.findings, *lines), settled=found.settled, damaged=found.damaged
+        )
+
+    def settle(self, *, seconds: float | None = None) -> SettleResult:
+        """Read the layers that were taken in by their digests alone, and note what they are.
+
+        gc does it for a minute, `check` to the end, and a layer is settled when it is first read.
+
+        Args:
+            seconds: begin no more layers after that; what is left is for the next time.
+
+        Returns:
+            How many are what their images say, how many are left, and a line for each that is
+            damaged. A layer of more than `max_layer_size` bytes is left, with a warning.
+        """
+        from casstore.results.upkeep import SettleResult
+        from casstore.store.settling import settled
+
+        if next(self._session.view().unsettled_layers(), None) is None:
+            return SettleResult(0, 0, (), ())
+        return settled(self._session, seconds).result(self._session.view())
 
     def collect(
         self,
@@ -77,7 +111,7 @@ class Upkeep:
         rules = policy_rules(policy, now=current_time())
         turn = self._session.rehearse if dry_run else self._session.change_that_frees
         access = Access(self._session.backend, self._session.view, turn)
-        return self._session.reported(
+        result = self._session.reported(
             lambda progress: collect(
                 access,
                 rules,
@@ -88,6 +122,9 @@ class Upkeep:
                 progress=progress,
             )
         )
+        if dry_run or result.ended != "done":
+            return result
+        return result._replace(garbage=self._settled(result.garbage))
 
     def check(
         self,
@@ -134,11 +171,32 @@ class Upkeep:
             if anew:
                 repaired += checks.rebuild(session.change, session.locked)[0]
             repaired += checks.recount(session.view, session.change_that_frees)
-        return session.reported(
+        result = session.reported(
             lambda progress: checks.check(
                 repaired, content=content, documents=documents, progress=progress
             )
         )
+        return self._read_out(result) if content else result
+
+    def _read_out(self, result: CheckResult) -> CheckResult:
+        """The result of a check of the blobs, and of the layers that nobody has read.
+
+        In a store that is damaged otherwise nothing is written.
+        """
+        from casstore.model.findings import NOTE, OF_LAYERS, UNSETTLED, in_order
+
+        promised = {one.object for one in result.findings if one.code == UNSETTLED}
+        others = [f for f in result.findings if f.level != NOTE and f.code not in OF_LAYERS]
+        if others or not promised or not self._session.backend.is_writable():
+            return result
+        from casstore.change.settling import promises
+        from casstore.store.settling import settled
+
+        settling = settled(self._session)
+        left = {layer.digest for layer in promises(self._session.view())}
+        findings = [f for f in result.findings if f.code != UNSETTLED or f.object in left]
+        self._session.notice([str(error) for error in settling.errors])
+        return result._replace(findings=tuple(in_order((*findings, *settling.damaged))))
 
     def clone(self, path: StrPath) -> None:
         """Make a store at `path` with the same content, blobs shared by hard link where possible.

@@ -21,10 +21,10 @@ from typing import Any
 from casstore.errors import Damaged, Unsupported
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
-from casstore.model.imageconfig import is_of_host, parse_config
+from casstore.model.imageconfig import ImageConfig, is_of_host, parse_config
 from casstore.model.manifest import INDEX_JSON, OCI_LAYOUT, Manifest, build_manifest, parse_document
 from casstore.model.mediatype import OCI_LAYER, OCI_MANIFEST, is_layer
-from casstore.model.state import LayerRecord
+from casstore.model.state import BROKEN, LayerRecord
 from casstore.ports.blobs import StoredBlobs
 from casstore.transfer.layoutlist import BLOBS, LAYOUT
 from casstore.transfer.ocilayout_out import index_json
@@ -42,6 +42,8 @@ def members(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Member]:
     """
     contents = [_image(image, blobs) for image in images]
     configs = {config: blobs.read(config) for config, _ in contents}
+    for config, records in contents:
+        _check_diff_ids(parse_config(configs[config], config), records)
     layers = {record.diff_id: record for _, records in contents for record in records}
     hybrid = any(not is_of_host(parse_config(data, key).os) for key, data in configs.items())
     config_name, layer_name = ("{}.json", "{}.tar") if not hybrid else (BLOBS + "/{}",) * 2
@@ -101,8 +103,22 @@ def _image(image: SavedImage, blobs: StoredBlobs) -> tuple[Digest, list[LayerRec
         record = blobs.layer(entry.descriptor.digest)
         if record is None:
             raise Damaged(f"layer {entry.descriptor.digest} is not in the tag index")
+        if record.state == BROKEN:
+            raise Damaged(f"layer {entry.descriptor.digest} does not decompress to its end")
         records.append(record)
     return document.config.descriptor.digest, records
+
+
+def _check_diff_ids(config: ImageConfig, records: Sequence[LayerRecord]) -> None:
+    """Raises Damaged where a layer turned out to be another than the config says."""
+    if len(config.diff_ids) != len(records):
+        return  # an old image, whose config does not say all
+    for position, (expected, record) in enumerate(zip(config.diff_ids, records, strict=True)):
+        if record.diff_id != expected:
+            raise Damaged(
+                f"image {config.id.short} is damaged: invalid diffID for layer {position}:"
+                f' expected "{expected}", got "{record.diff_id}"'
+            )
 
 
 def _unsupported(image: SavedImage, what: str) -> Unsupported:

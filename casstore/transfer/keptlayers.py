@@ -1,7 +1,8 @@
 """Layers that arrive as somebody else compressed them: stored byte for byte, once they are proven.
 
 The blob must have the size and the digest that its descriptor says, must decompress to the very
-end, and what is in it must be its diff ID (verification.py). Layers are worked on side by side.
+end, and what is in it must be its diff ID (verification.py). An intake may ask for digests only:
+then a layer is a promise, which is not decompressed. Layers are worked on side by side.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from typing import IO, TYPE_CHECKING
 
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
-from casstore.model.state import LayerRecord
+from casstore.model.state import PROMISED, SETTLED, LayerRecord
 from casstore.ports.ingest import Draft, Intake
 from casstore.progress import wait_for
-from casstore.transfer.outputlimit import NO_LIMIT, layer_limit
+from casstore.transfer.outputlimit import NO_LIMIT, Limit, layer_limit
 from casstore.transfer.piecework import MAX_WIDTH, cores
 from casstore.transfer.verification import (
     SMALL,
@@ -43,6 +44,8 @@ def keep_layers(
     pulse: Callable[[], None] | None = None,
 ) -> list[LayerRecord]:
     """Verify each layer and store its blob as it is; one that is known already is not read.
+
+    One that is known as a promise is: unless the same is promised now, and nothing else is asked.
 
     An encrypted layer cannot be looked into: it is stored under its digest, its diff ID is what
     the config says, and its plain sizes are 0.
@@ -73,17 +76,20 @@ def keep_layers(
 
 
 def describe_layer(
-    stream: IO[bytes], descriptor: Descriptor, diff_id: Digest | None
+    stream: IO[bytes],
+    descriptor: Descriptor,
+    diff_id: Digest | None,
+    limit: Limit = NO_LIMIT,
 ) -> LayerRecord:
     """Verify a blob of the store, which `stream` holds, and say what is in it; closes `stream`.
 
-    However large that is: what the store has is never given up for its size.
+    However large that is, by default: what the store has is never given up for its size.
 
     Raises:
         Refused: as `keep_layers`.
     """
     job = KeepJob(lambda: stream, descriptor, diff_id, 1, staged=True)
-    return Verification(job, None, Hands(), NO_LIMIT).run()
+    return Verification(job, None, Hands(), limit).run()
 
 
 class _Keeping:
@@ -104,6 +110,7 @@ class _Keeping:
         self._running: deque[tuple[Verification, Future[LayerRecord]]] = deque()
         self._records: dict[Digest, LayerRecord] = {}
         self._seen: set[Digest] = set()
+        self._reread: set[Digest] = set()  # promises that the store has, which are read now
         self._stop = False
 
     def start(self, number: int, job: KeepJob) -> None:
@@ -111,13 +118,24 @@ class _Keeping:
         if digest in self._seen:
             return
         self._seen.add(digest)
-        known = None if job.staged else self._known(job)
+        digest_only = self._intake.digests_only
+        # What is staged may be a file that was linked, which nobody has verified.
+        known = self._known(job) if not job.staged or (digest_only and not job.opaque) else None
         if known is not None:
-            self._records[digest] = known
-            self._told(job, KNOWN)
-            return
+            if known.state == SETTLED or (
+                digest_only and known.state == PROMISED and known.diff_id == job.diff_id
+            ):
+                self._records[digest] = known
+                self._told(job, KNOWN)
+                return
+            # It is here, and so not fetched again; what is promised of it is not enough.
+            job = job._replace(open=lambda: self._intake.open(digest), staged=True, resume=None)
+            digest_only = False
+            self._reread.add(digest)
         draft = None if job.staged else self._draft(job)
-        work = Verification(job, draft, self._hands, self._limit, self._stopped)
+        work = Verification(
+            job, draft, self._hands, self._limit, self._stopped, digest_only=digest_only
+        )
         if job.descriptor.size < self._small:
             try:
                 self._admit(work, work.run())
@@ -185,7 +203,7 @@ class _Keeping:
         if not work.job.opaque:
             self._intake.add_layer(record)
         self._records[record.digest] = record
-        self._told(work.job, KEPT)
+        self._told(work.job, KNOWN if record.digest in self._reread else KEPT)
 
 
 def _silent(job: KeepJob, word: str) -> None:

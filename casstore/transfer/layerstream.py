@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import io
 
-from casstore.errors import Refused
+from casstore.errors import BeyondLimit, Refused
 from casstore.startup.typed import Protocol, cast
 from casstore.transfer.fullreads import read_fully, read_into, remaining
 from casstore.transfer.outputlimit import Limit, layer_limit
@@ -184,7 +184,7 @@ class _Source:
             zeros += len(held) - len(rest)
             self.take(len(held) - len(rest))
             if zeros > MAX_PADDING:
-                raise Refused(f"what follows the data exceeds the limit of {MAX_PADDING} bytes")
+                raise BeyondLimit(f"what follows the data exceeds the limit of {MAX_PADDING} bytes")
         return zeros
 
     def next(self) -> memoryview:
@@ -347,7 +347,7 @@ class _Members:
 
     def _refusal(self, error: Exception) -> Refused:
         if self._kind == XZ and "emory" in str(error):
-            return Refused(f"xz data exceeds the limit of {MAX_XZ_MEMORY >> 20} MiB of memory")
+            return BeyondLimit(f"xz data exceeds the limit of {MAX_XZ_MEMORY >> 20} MiB of memory")
         return self._truncated() if self._kind == GZIP else Refused(f"corrupt {self._kind} data")
 
     def _truncated(self) -> Refused:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, cast
 
 from casstore.errors import Damaged, Refused, Unsupported
-from casstore.model.state import LayerRecord
+from casstore.model.state import BROKEN, SETTLED, LayerRecord
 from casstore.transfer.fullreads import read_fully
 from casstore.transfer.layerstream import ZSTD, compression_of, plain_pieces
 from casstore.transfer.outputlimit import NO_LIMIT
@@ -37,7 +37,7 @@ def open_layer(file: IO[bytes], record: LayerRecord) -> IO[bytes]:
     """A reader of the uncompressed layer in `file`, which it closes; close it, or use `with`.
 
     Raises:
-        Unsupported: the layer is encrypted.
+        Unsupported: the layer is encrypted, or nobody has settled what is in it.
         Damaged: by a read: the blob does not decompress, or not to its diff ID.
     """
     return cast("IO[bytes]", open_framed(file, record))
@@ -48,6 +48,11 @@ def open_framed(file: IO[bytes], record: LayerRecord) -> FramedReader:
     if record.media_type.endswith(ENCRYPTED):
         file.close()
         raise Unsupported(f"layer {record.digest} is encrypted")
+    if record.state != SETTLED:
+        file.close()
+        if record.state == BROKEN:
+            raise Damaged(f"layer {record.digest} does not decompress to its end")
+        raise Unsupported(f"layer {record.digest} is not settled")
     return FramedReader(file, record)
 
 

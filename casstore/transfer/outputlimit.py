@@ -9,7 +9,7 @@ that a layer is larger says so.
 
 from __future__ import annotations
 
-from casstore.errors import Refused
+from casstore.errors import BeyondLimit
 from casstore.startup.value import Value
 
 ALWAYS_ALLOWED = 4 << 30  # lastlog of the user ID 14 700 000; refused within 20 seconds
@@ -30,11 +30,11 @@ class Limit(Value):
         """Hold the bytes that came out against those that went in.
 
         Raises:
-            Refused: they exceed the limit.
+            BeyondLimit: they exceed the limit.
         """
         allowed = min(max(self.always, MAX_RATIO * compressed), self.most)
         if total > allowed:
-            raise Refused(
+            raise BeyondLimit(
                 f"the uncompressed data exceeds the limit of {allowed} bytes, which"
                 " --max-layer-size raises"
             )

@@ -7,7 +7,7 @@ of them for nothing; beyond that it must give some bytes for each.
 
 from __future__ import annotations
 
-from casstore.errors import Refused
+from casstore.errors import BeyondLimit
 
 FREE_PIECES = 16_384
 
@@ -28,10 +28,10 @@ class Pieces:
         """Count more pieces.
 
         Raises:
-            Refused: there were too many already for what has come out of them.
+            BeyondLimit: there were too many already for what has come out of them.
         """
         if self.count > FREE_PIECES + self.output // self._least:
-            raise Refused(
+            raise BeyondLimit(
                 f"the {self._kind} data exceeds the limit of {FREE_PIECES} frames, members or "
                 "blocks with next to nothing in them"
             )

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import IO, Self, cast
 
-from casstore.errors import Refused
+from casstore.errors import BeyondLimit, Refused
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
-from casstore.model.state import LayerRecord
+from casstore.model.state import PROMISED, LayerRecord
 from casstore.ports.ingest import Draft
 from casstore.startup.value import Value
 from casstore.transfer.fullreads import read_fully
@@ -90,7 +90,11 @@ class Verification:
         hands: Hands,
         limit: Limit,
         stopped: Callable[[], bool] = lambda: False,
+        *,
+        digest_only: bool = False,
     ) -> None:
+        """`digest_only`: what is in the layer is left as its config promises it."""
+        self._digest_only = digest_only
         self._limit = limit
         self.draft = draft
         self.job = job
@@ -123,6 +127,10 @@ class Verification:
             raw.drain()
             raw.check()
             return unseen(job.descriptor, job.diff_id, job.descriptor.size)
+        if self._digest_only and job.diff_id not in (None, job.descriptor.digest):
+            raw.drain()
+            raw.check()
+            return promised(job.descriptor, job.diff_id)
         scanner = LayerScanner()
         plain = PlainBytes(scanner)
         try:
@@ -133,7 +141,8 @@ class Verification:
             # Wrong bytes are the better explanation of bytes that do not decompress.
             raw.drain()
             raw.check()
-            raise Refused(f"layer {job.position}: {error}") from None
+            kind = BeyondLimit if isinstance(error, BeyondLimit) else Refused
+            raise kind(f"layer {job.position}: {error}") from None
         check_diff_id(job.diff_id, plain.diff_id, job.position)
         media_type, digest, size = job.descriptor
         return LayerRecord(digest, size, media_type, plain.diff_id, plain.size, scanner.file_bytes)
@@ -183,6 +192,12 @@ def unseen(descriptor: Descriptor, diff_id: Digest | None, size: int) -> LayerRe
     """The record of a blob that is not looked into."""
     media_type, digest, _ = descriptor
     return LayerRecord(digest, size, media_type, diff_id or digest, 0, 0)
+
+
+def promised(descriptor: Descriptor, diff_id: Digest) -> LayerRecord:
+    """The record of a layer of which digest and size are verified, and no more."""
+    media_type, digest, size = descriptor
+    return LayerRecord(digest, size, media_type, diff_id, 0, size, PROMISED)
 
 
 class _Continued:

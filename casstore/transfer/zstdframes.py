@@ -9,7 +9,7 @@ believed, and whole frames can be handed to several threads.
 
 from __future__ import annotations
 
-from casstore.errors import Refused
+from casstore.errors import BeyondLimit, Refused
 from casstore.startup.value import Value
 
 MAGIC = b"\x28\xb5\x2f\xfd"
@@ -82,7 +82,9 @@ def parse_header(head: bytes) -> FrameHeader:
     if single:
         window = content_size or 0
     if window > MAX_WINDOW:
-        raise Refused(f"zstd window of {window} bytes exceeds the limit of {MAX_WINDOW >> 20} MiB")
+        raise BeyondLimit(
+            f"zstd window of {window} bytes exceeds the limit of {MAX_WINDOW >> 20} MiB"
+        )
     return FrameHeader(
         at + size_bytes,
         skippable=False,

@@ -9,10 +9,11 @@ from casstore.change.admission import admit_arrivals
 from casstore.errors import Refused
 from casstore.model.digest import Digest
 from casstore.model.record import Arrival, ImageRecord
+from casstore.model.state import BROKEN, PROMISED, SETTLED
 from casstore.ports.edits import Edits
 from casstore.results.exchange import Renamed
 from tests.contract.opening import changing
-from tests.contract.records import image, name_of
+from tests.contract.records import FILE_BYTES, digest_of, image, name_of
 
 A, B, C = image("a", "base"), image("b", "base"), image("c", "base")
 
@@ -38,6 +39,42 @@ def test_an_image_is_there_with_its_names_in_order(backend: MemoryBackend) -> No
 
         assert named(index, A.id) == ["b:1", "a:1"]
     assert (loaded.id, loaded.names) == (A.id, (name_of("b:1"), name_of("a:1")))
+
+
+PROMISE = image("a", "base base", state=PROMISED)
+
+
+def test_a_promise_gives_way_to_what_another_load_has_brought_meanwhile(
+    backend: MemoryBackend,
+) -> None:
+    with changing(backend) as index:
+        admit_arrivals(index, [arrival(B, "b:1")])
+        admit_arrivals(index, [arrival(PROMISE, "a:1")])
+
+        assert index.facts_of(PROMISE.id).size == 2 * FILE_BYTES
+        assert list(index.unsettled_layers()) == []
+
+
+@pytest.mark.parametrize("state", [PROMISED, SETTLED, BROKEN])
+def test_a_promise_is_refused_that_differs_from_what_is_known_by_now(
+    backend: MemoryBackend, state: int
+) -> None:
+    known = image("b", "base", state=state)
+    (layer,) = known.layers
+    other = known._replace(layers=(layer._replace(diff_id=digest_of("other")),))
+    with changing(backend) as index:
+        admit_arrivals(index, [arrival(other, "b:1")])
+        with pytest.raises(Refused, match="try again"):
+            admit_arrivals(index, [arrival(PROMISE, "a:1")])
+
+
+def test_a_promise_is_refused_of_a_layer_that_is_known_to_be_broken(
+    backend: MemoryBackend,
+) -> None:
+    with changing(backend) as index:
+        admit_arrivals(index, [arrival(image("b", "base", state=BROKEN), "b:1")])
+        with pytest.raises(Refused, match="try again"):
+            admit_arrivals(index, [arrival(PROMISE, "a:1")])
 
 
 def test_names_that_are_new_are_told_as_changed(backend: MemoryBackend) -> None:

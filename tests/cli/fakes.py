@@ -178,6 +178,7 @@ class FakeStore(Store):
     remove = answered(Store.remove)
     report = answered(Store.report)
     save = answered(Store.save)
+    settle = answered(Store.settle)
     sign = answered(Store.sign)
     tag = answered(Store.tag)
     tree = answered(Store.tree)

@@ -24,6 +24,7 @@ from tests.cli.fakes import ID, NOW, FakeStore, Run, deleted, ref, untagged
 
 IMAGE = Digest.of_hex(ID)
 OLD = Digest.of_hex("22" * 32)
+AS_USUAL: dict[str, object] = {"policy": None, "verify": None}
 
 
 class Stream(io.BytesIO):
@@ -84,9 +85,7 @@ def test_load_takes_a_file_by_option_or_as_argument(
 ) -> None:
     store.will(Store.load).give(LoadResult(()))
     run("load", *words)
-    assert store.calls == [
-        ("load", ("x.tar",), {"compression": "zstd", "link": False, "policy": None})
-    ]
+    assert store.calls == [("load", ("x.tar",), {**AS_USUAL, "compression": "zstd", "link": False})]
 
 
 def test_load_takes_one_source(run: Run) -> None:
@@ -105,9 +104,7 @@ def test_load_reads_stdin_otherwise(
     stream = feed(monkeypatch, "data")
     store.will(Store.load).give(LoadResult(()))
     assert run("load", "--link", "--compression", "none").status == 0
-    assert store.calls == [
-        ("load", (stream,), {"compression": "none", "link": True, "policy": None})
-    ]
+    assert store.calls == [("load", (stream,), {**AS_USUAL, "compression": "none", "link": True})]
 
 
 def test_load_does_not_wait_for_a_person(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,7 +317,39 @@ def test_gc_in_json(run: Run, store: FakeStore) -> None:
         "RemovedFiles": 1,
         "Freed": 9,
         "Findings": [],
+        "Settled": 0,
+        "Damaged": [],
     }
+
+
+def test_gc_tells_what_layers_turned_out_to_be_damaged(run: Run, store: FakeStore) -> None:
+    store.will(Store.gc).give(GcResult(0, 0, 0, (), damaged=("layer a: it is not b",)))
+
+    done = run("gc")
+
+    assert (done.status, done.err) == (12, "Error: layer a: it is not b\n")
+
+
+@pytest.mark.parametrize("command", ["pull", "load", "copy"])
+def test_what_shall_be_verified_has_two_words(run: Run, command: str) -> None:
+    done = run(command, "--verify", "some", "x", "y")
+
+    assert done.status == 2
+    assert 'invalid argument "some"' in done.err.splitlines()[0]
+
+
+def test_load_hands_on_what_shall_be_verified(run: Run, store: FakeStore) -> None:
+    store.will(Store.load).give(LoadResult((), ()))
+    run("load", "--verify", "digest", "x.tar")
+    assert store.calls[0][2]["verify"] == "digest"
+
+
+def test_a_copy_out_of_the_store_verifies_nothing(run: Run, store: FakeStore) -> None:
+    done = run("copy", "--verify", "digest", "app:1", "oci:out")
+
+    assert done.status == 2
+    assert "only a copy into the store takes it" in done.err
+    assert store.calls == []
 
 
 NOTE = Finding("note", "orphan-blob", "sha256:00", "nothing refers to it")

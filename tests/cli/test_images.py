@@ -144,6 +144,7 @@ def test_json_has_dockers_keys_and_the_raw_figures(run: Run, store: FakeStore) -
         "OwnSizeBytes": 7,
         "Parent": "11" * 32,
         "Pinned": False,
+        "Settled": True,
         "Repository": "app",
         "SharedSize": "N/A",
         "Size": "7 B (virtual 4.964 MB)",

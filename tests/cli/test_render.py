@@ -38,6 +38,11 @@ def test_an_image_that_adds_to_a_parent_shows_two_sizes() -> None:
     assert image_size(2_430_000, 2_430_000) == "2.43 MB"
 
 
+def test_a_size_that_counts_layers_as_they_are_stored_is_marked() -> None:
+    assert image_size(7, 7, settled=False) == "~7 B"
+    assert image_size(7, 4_964_000, settled=False) == "~7 B (virtual ~4.964 MB)"
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

@@ -11,7 +11,7 @@ from casstore.model.descriptor import LAYER, MANIFEST, Descriptor
 from casstore.model.digest import sha256
 from casstore.model.labels import Labels
 from casstore.model.record import BlobRecord, ImageRecord
-from casstore.model.state import LayerRecord
+from casstore.model.state import PROMISED, LayerRecord
 from casstore.rules.removal import plan_removal
 from tests.contract.opening import NOW, changing
 from tests.contract.records import LAYER_TYPE, MANIFEST_TYPE, digest_of, name_of
@@ -129,6 +129,49 @@ def test_a_layer_is_found_by_its_diff_id(backend: Backend) -> None:
     assert ingest.layer_with_diff_id(DIFF_ID) == image.layers[0]
     assert ingest.layer(sha256(TAR)) == image.layers[0]
     assert ingest.layer_with_diff_id(digest_of("another tar")) is None
+
+
+def test_a_promised_layer_is_found_by_its_digest_alone(backend: Backend, ingest: Ingest) -> None:
+    image = stage_image(ingest)
+    promise = image.layers[0]._replace(state=PROMISED, digest=ingest.add(b"another"))
+
+    ingest.add_layer(promise._replace(diff_id=sha256(b"another tar")))
+
+    assert ingest.layer(promise.digest) is not None
+    assert ingest.layer_with_diff_id(sha256(b"another tar")) is None
+    assert [layer.digest for layer in ingest.layers()] == [image.layers[0].digest]
+
+
+def test_an_image_is_found_by_a_manifest_only_where_its_layers_are_settled(
+    backend: Backend, ingest: Ingest
+) -> None:
+    image = stage_image(ingest)
+    promised = image._replace(layers=(image.layers[0]._replace(state=PROMISED),))
+    with changing(backend) as edits:
+        ingest.publish(edits.known_among)
+        edits.admit(promised)
+        edits.commit()
+    before = another_ingest(backend).manifest_of(image.id)
+    with changing(backend) as edits:
+        edits.record_layers(image.layers)
+        edits.commit()
+
+    assert (before, another_ingest(backend).manifest_of(image.id)) == (None, image.top)
+
+
+def test_what_is_verified_is_asked_for_once_and_when_it_counts(backend: Backend) -> None:
+    asked: list[None] = []
+
+    def digests_only() -> bool:
+        asked.append(None)
+        return True
+
+    ingest = backend.begin_ingest(lambda: backend.view(NOW), digests_only=digests_only)
+    before = len(asked)
+
+    assert [ingest.digests_only, ingest.digests_only] == [True, True]
+    assert (before, len(asked)) == (0, 1)
+    assert another_ingest(backend).digests_only is False
 
 
 def test_what_was_found_comes_back_if_a_removal_takes_it_before_the_commit(

@@ -114,6 +114,12 @@ def _layout(store: Store) -> None:
     layout.write(str(Path(store.path).with_name("layout")))
 
 
+def _promised(store: Store) -> None:
+    """An image whose layers were taken in by their digests alone, beside others."""
+    _layout(store)
+    store.load(Path(store.path).with_name("layout"), verify="digest")
+
+
 def _older(store: Store) -> None:
     """A store of format version 1, with a lease and a blob that nobody needs."""
     _garbage(store)
@@ -267,6 +273,10 @@ SCENARIOS = (
     Scenario("load that moves names between the forms of an image", "load -i A/chain-noparent.tar",
              _two_forms),
     Scenario("load by links", "load --link -i LAYOUT", _layout),
+    Scenario("load of digests alone", "load --verify digest -i LAYOUT", _layout),
+    Scenario("load of what was taken in by its digest", "load --verify all -i LAYOUT", _promised),
+    Scenario("gc that settles layers", "gc", _promised, in_turns=True),
+    Scenario("fsck that settles layers", "fsck", _promised, in_turns=True),
     Scenario("rmi of one of two forms", "rmi base:1", _two_forms),
     Scenario("tag", "tag app:1 new:1", _chain),
     Scenario("tag that moves", "tag base:1 other:2", _chain),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from pathlib import Path
@@ -415,3 +416,39 @@ def test_a_push_whose_name_goes_meanwhile_records_nothing(
 
     assert [one.name.familiar for one in pushed] == [name]
     assert names(store, "kept:1") == ["kept:1"]
+
+
+def test_a_pull_of_digests_alone_reads_no_layer_and_a_later_one_of_all_fetches_none(
+    registry: RealRegistry, new_store: NewStore, tmp_path: Path
+) -> None:
+    name = f"{registry.host}/digests/app"
+    pushed(new_store(), registry.host, tmp_path, "a", "b", name="digests/app:1")
+    store = new_store()
+
+    store.pull(f"{name}:1", verify="digest")
+    before = store.get(f"{name}:1").settled
+    again = lines(store, "pull", "--verify", "all", f"{name}:1")
+
+    assert (before, store.get(f"{name}:1").settled) == (False, True)
+    assert not [line for line in again if "Pulling fs layer" in line]
+
+
+def test_a_pull_of_digests_alone_takes_a_layer_that_lies_and_a_pull_of_all_does_not(
+    registry: RealRegistry, new_store: NewStore, tmp_path: Path
+) -> None:
+    name = f"{registry.host}/digests/liar:1"
+    layout = Layout()
+    layers = [layout.blob(gzip.compress(layer("other"), mtime=0), OCI_LAYER + "+gzip")]
+    layout.publish(layout.manifest(layout.blob(config_of(layer("a")), OCI_CONFIG), layers), "v1")
+    layout.write(str(tmp_path / "layout"))
+    copied = new_store()
+    lines(copied, "copy", f"oci:{tmp_path / 'layout'}:v1", f"docker://{name}")
+
+    with Store(tmp_path / "another") as store:
+        with pytest.raises(Refused, match="invalid diffID"):
+            store.pull(name)
+        store.pull(name, verify="digest")
+
+        assert store.settle().damaged[0].endswith(f"needed by {name}")
+        with pytest.raises(Refused, match="invalid diffID"):
+            store.pull(name)

@@ -47,6 +47,7 @@ class MemoryIntake:
     """An intake that shows what it was given."""
 
     max_layer_size: int | None = None
+    digests_only = False
 
     def __init__(self) -> None:
         self.blobs: dict[Digest, bytes] = {}

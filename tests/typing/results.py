@@ -39,6 +39,7 @@ from casstore import (
     Renamed,
     RestoreResult,
     SettingValue,
+    SettleResult,
     Signed,
     Spared,
     Step,
@@ -134,6 +135,15 @@ def of_gc_result(result: GcResult) -> None:
     assert_type(result.from_trash, int)
     assert_type(result.removed_blobs, int)
     assert_type(result.removed_files, int)
+    assert_type(result.settled, int)
+    assert_type(result.damaged, tuple[str, ...])
+
+
+def of_settle_result(result: SettleResult) -> None:
+    assert_type(result.settled, int)
+    assert_type(result.left, int)
+    assert_type(result.damaged, tuple[str, ...])
+    assert_type(result.warnings, tuple[str, ...])
 
 
 def of_history_row(row: HistoryRow) -> None:
@@ -151,6 +161,7 @@ def of_image(image: Image) -> None:
     assert_type(image.created, int | None)
     assert_type(image.created_at, datetime | None)
     assert_type(image.arrived, int | None)
+    assert_type(image.settled, bool)
     assert_type(image.arrived_at, datetime | None)
     assert_type(image.id, Digest)
     assert_type(image.labels, tuple[tuple[str, str], ...])

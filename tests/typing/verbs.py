@@ -37,6 +37,7 @@ from casstore import (
     Rule,
     Settings,
     SettingValue,
+    SettleResult,
     Signed,
     Stop,
     Store,
@@ -83,6 +84,7 @@ def of_a_store(store: Store) -> None:
 
 def of_archives(store: Store, file: IO[bytes], out: BinaryIO) -> None:
     assert_type(store.load("a.tar", compression="gzip", link=True, policy="p.json"), LoadResult)
+    assert_type(store.load("a.tar", verify="digest"), LoadResult)
     assert_type(store.load(Path("a.tar"), policy=Path("p.json")), LoadResult)
     assert_type(store.load(file), LoadResult)
     assert_type(
@@ -102,7 +104,7 @@ def of_archives(store: Store, file: IO[bytes], out: BinaryIO) -> None:
 def of_copies(store: Store, place: Place, via: Access | Transport) -> None:
     assert_type(
         store.copy_in(place, "a:1", platform="linux/amd64", whole=True, compression="zstd", via=via,
-                      policy="p.json"),
+                      policy="p.json", verify="all"),
         Digest,
     )  # fmt: skip
     assert_type(store.copy_out("a:1", place, platform="linux/amd64", whole=True, via=via), Digest)
@@ -148,7 +150,8 @@ def of_names(store: Store) -> None:
 def of_registries(store: Store, via: Access | Transport) -> None:
     assert_type(
         store.pull("reg.example/a:1", platform="linux/amd64", all_platforms=False, all_tags=False,
-                   referrers=True, via=via, tell=told, policy=Path("p.json")),
+                   referrers=True, via=via, tell=told, policy=Path("p.json"),
+                   verify="all"),
         PullResult,
     )  # fmt: skip
     assert_type(
@@ -167,6 +170,7 @@ def of_space(store: Store) -> None:
 
 def of_upkeep(store: Store, plan: CollectionPlan, rules: tuple[Rule, ...], stop: Stop) -> None:
     assert_type(store.gc(dry_run=True, empty_trash=True), GcResult)
+    assert_type(store.settle(seconds=1.0), SettleResult)
     assert_type(store.collect({"keep": 5}, dry_run=True, empty_trash=True), CollectionResult)
     assert_type(store.collect(Path("policy.toml"), stop=stop), CollectionResult)
     assert_type(store.collect(rules, plan=plan), CollectionResult)

@@ -177,10 +177,13 @@ class LocalBackend:
         view: Callable[[], View],
         make_room: Callable[[], bool] = _no_room,
         max_layer_size: int | None = None,
+        digests_only: Callable[[], bool] | None = None,
     ) -> Ingest:
         from casstore.backends.local.ingest import Ingest
 
-        return Ingest(self.where, self.blobs, view, make_room, max_layer_size)
+        return Ingest(
+            self.where, self.blobs, view, make_room, max_layer_size, digests_only=digests_only
+        )
 
     def door(self, timeout: float, *, shared: bool) -> Door:
         return self.directory.door(timeout, shared=shared)

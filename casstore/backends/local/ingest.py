@@ -19,7 +19,7 @@ from io import BufferedRandom, FileIO
 
 from casstore.backends.local.leftovers import PART, put_parts_to_rest, rescue_dead
 from casstore.backends.local.locks import Token
-from casstore.backends.lookups import PinningLookups
+from casstore.backends.lookups import PinningLookups, asked_once
 from casstore.errors import Damaged, Refused, StorageError
 from casstore.files import durable
 from casstore.files.filecopy import copy_file
@@ -48,6 +48,8 @@ class Ingest:
         view: Callable[[], View],
         make_room: Callable[[], bool] = lambda: False,
         max_layer_size: int | None = None,
+        *,
+        digests_only: Callable[[], bool] | None = None,
     ) -> None:
         """`make_room` is called when the disk is full; True if it could free anything."""
         self._view = view
@@ -55,6 +57,7 @@ class Ingest:
         self.read, self.manifest_of = found.read, found.manifest_of
         self.layer, self.layer_with_diff_id = found.layer, found.layer_with_diff_id
         self.add_layer, self.layers = found.add_layer, found.layers
+        self._digests_only = asked_once(digests_only)
         self.max_layer_size = max_layer_size
         self._make_room = make_room
         self._area = os.path.join(root, "ingest")
@@ -74,6 +77,11 @@ class Ingest:
         self._staged: dict[Digest, tuple[str, int]] = {}  # new here: path, size
         self._pinned: dict[Digest, tuple[str, int]] = {}  # found in the store: path of our link
         self.named: list[Digest] = []
+
+    @property
+    def digests_only(self) -> bool:
+        """Whether a layer that comes compressed is held to its digest and size, and not read."""
+        return self._digests_only()
 
     # Look-ups that pin
 

@@ -133,8 +133,9 @@ class MemoryBackend:
         view: Callable[[], View],
         make_room: Callable[[], bool] = lambda: False,
         max_layer_size: int | None = None,
+        digests_only: Callable[[], bool] | None = None,
     ) -> MemoryIngest:
-        return MemoryIngest(self.blobs, view, max_layer_size)
+        return MemoryIngest(self.blobs, view, max_layer_size, digests_only)
 
     def door(self, timeout: float, *, shared: bool) -> AbstractContextManager[None]:
         return nullcontext()  # one process: a lease is seen at once

@@ -6,7 +6,7 @@ import stat
 from io import BytesIO
 from typing import IO, TYPE_CHECKING
 
-from casstore.backends.lookups import PinningLookups
+from casstore.backends.lookups import PinningLookups, asked_once
 from casstore.clock import current_time
 from casstore.errors import Damaged, Refused
 from casstore.model.digest import sha256
@@ -94,18 +94,28 @@ class MemoryIngest:
     not_linked = 0  # there are no files
 
     def __init__(
-        self, blobs: MemoryBlobs, view: Callable[[], View], max_layer_size: int | None = None
+        self,
+        blobs: MemoryBlobs,
+        view: Callable[[], View],
+        max_layer_size: int | None = None,
+        digests_only: Callable[[], bool] | None = None,
     ) -> None:
         self._view = view
         found = PinningLookups(view, self.has, self.open)
         self.read, self.manifest_of = found.read, found.manifest_of
         self.layer, self.layer_with_diff_id = found.layer, found.layer_with_diff_id
         self.add_layer, self.layers = found.add_layer, found.layers
+        self._digests_only = asked_once(digests_only)
         self._blobs = blobs
         self.max_layer_size = max_layer_size
         self._staged: dict[Digest, bytes] = {}  # new here
         self._pinned: dict[Digest, bytes] = {}  # found in the store
         self.named: list[Digest] = []
+
+    @property
+    def digests_only(self) -> bool:
+        """Whether a layer that comes compressed is held to its digest and size, and not read."""
+        return self._digests_only()
 
     # Look-ups that pin
 

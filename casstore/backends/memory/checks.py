@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from casstore.errors import UsageError
 from casstore.model.digest import sha256
-from casstore.model.findings import CheckResult, Finding
+from casstore.model.findings import BROKEN_LAYER, UNSETTLED, CheckResult, Finding
+from casstore.model.state import PROMISED
+from casstore.rules.hurt import hurt_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,6 +57,12 @@ class MemoryChecks:
                 findings.append(Finding("error", "blob-corrupt", digest, "other bytes"))
             blobs += 1
             size += len(data)
+        for layer in view.unsettled_layers():
+            if layer.state == PROMISED:
+                findings.append(Finding("note", UNSETTLED, layer.digest, "nobody has read it"))
+            else:
+                text = f"it does not decompress to its end; needed by {hurt_by(view, layer.digest)}"
+                findings.append(Finding("error", BROKEN_LAYER, layer.digest, text))
         return CheckResult(tuple(findings), blobs, size, tuple(repaired))
 
     def repair(self, change: Changing, *, content: bool) -> tuple[list[str], bool]:

@@ -34,7 +34,11 @@ Settings are kept in the store, so that every process that uses it keeps to them
 publish: always, the default, or on-demand; what that means is told by casstore publish --help.
 
 trash.keep: how long rmi and prune keep what they remove in the trash, as 90s, 30m, 24h or 7d; 0,
-the default, for not at all. Their option --keep goes before it.""",
+the default, for not at all. Their option --keep goes before it.
+
+verify: what pull, load and copy verify of compressed layers before they store them: all, the
+default, or digest: their digests and sizes, and the rest when they are first read. Their option
+--verify goes before it.""",
 )
 
 GET = Command(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from casstore.cli.compression import COMPRESSION
-from casstore.cli.layersize import MAX_LAYER_SIZE, layer_limit_given, limit_layers
+from casstore.cli.incominglayers import MAX_LAYER_SIZE, VERIFY, layer_limit_given, limit_layers
 from casstore.cli.options import OF_A_CHANGE, TEXT, Args, Command, Option
 from casstore.cli.prose import filled, listed
 from casstore.cli.registries import PLAIN_HTTP, transport
@@ -45,6 +45,7 @@ HELP = Command(
         Option("all", "Copy an index with all its platforms", short="a"),
         COMPRESSION,
         MAX_LAYER_SIZE,
+        VERIFY,
         Option(
             "platform",
             "Copy the image of this platform from an index\n(default: this machine's)",
@@ -71,12 +72,14 @@ HELP = Command(
 def run(args: Args, app: App) -> int:
     """Copy, and print the digest of what was copied."""
     from casstore.store.copies import check_ends
-    from casstore.transfer.place import REGISTRY, parse_place
+    from casstore.transfer.place import REGISTRY, STORE, parse_place
 
     source, target = (parse_place(text) for text in args.positional)
     check_ends(source, target)
     if args.flag("all") and args.text("platform"):
         raise args.wrong("platform", "--all copies every platform")
+    if args.text("verify") is not None and target.transport != STORE:
+        raise args.wrong("verify", "only a copy into the store takes it")
     if REGISTRY in (source.transport, target.transport):
         with transport(args, app) as via:
             digest = _copied(args, app, source, target, via)
@@ -100,6 +103,7 @@ def _copied(args: Args, app: App, source: Place, target: Place, via: Transport |
             whole=whole,
             compression=compression,
             via=via,
+            verify=args.text("verify"),
         )
     if source.transport == STORE:
         return app.store.copy_out(source.where, target, platform=platform, whole=whole, via=via)

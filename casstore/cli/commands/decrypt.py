@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from casstore.cli.incominglayers import MAX_LAYER_SIZE, limit_layers
 from casstore.cli.keyinput import PASSWORD_FILE, all_required, key_with_password
-from casstore.cli.layersize import MAX_LAYER_SIZE, limit_layers
 from casstore.cli.options import LIST, OF_A_CHANGE, Args, Command, Option
 
 TYPE_CHECKING = False

@@ -59,7 +59,9 @@ the rights back that a change needs.
 store, and puts in place only what has the digest that is wanted.
 
 LEVEL is error, warn or note; notes (an unreferenced blob, a temporary file left behind, an expired
-lease) are nothing to worry about, gc takes them. Without --repair and --rebuild it only reads.""",
+lease) are nothing to worry about, gc takes them. Without --repair and --rebuild it only reads, and
+notes what layers are that were taken in with --verify digest: it reads them too, if nothing else is
+wrong.""",
 )
 
 

@@ -23,7 +23,7 @@ from casstore.cli.signals import Signals
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.cli.app import App
-    from casstore.results.upkeep import CollectionResult, StoreFigures
+    from casstore.results.upkeep import CollectionResult, GcResult, StoreFigures
     from casstore.rules.collection import CollectionPlan
     from casstore.rules.policy import Rule
 
@@ -97,6 +97,9 @@ leased images never go. Nothing that a policy removes goes into the trash. Sizes
 stored: 50GB (10**9), 50GiB (2**30), or 10% of the file system; durations 90s, 2h30m, 7d. With
 --policy, a file may have several rules.
 
+At its end it reads layers that were taken in with --verify digest, for up to a minute; one that is
+not what its image says is told, and the status is 12.
+
 The store is locked in short turns, so that loads and removals beside it go on. SIGTERM and SIGINT
 end it after the image in hand, with its report; the status is then 143 or 130.""",
 )  # fmt: skip
@@ -125,6 +128,8 @@ def run(args: Args, app: App) -> int:
             "RemovedFiles": result.removed_files,
             "Freed": result.freed,
             "Findings": result.findings,
+            "Settled": result.settled,
+            "Damaged": result.damaged,
         }
         app.write(json_text(record) + "\n")
     else:
@@ -135,7 +140,16 @@ def run(args: Args, app: App) -> int:
         app.out(f"Total reclaimed space: {size(result.freed)}")
     if dry_run:
         app.note(f"Would free {size(result.freed)}")
-    return 0
+    return _tell_damage(result, app)
+
+
+def _tell_damage(garbage: GcResult, app: App) -> int:
+    """Layers that are not what they should be, and the status that follows."""
+    from casstore.errors import Damaged
+
+    for line in garbage.damaged:
+        app.error(line)
+    return Damaged.exit_code if garbage.damaged else 0
 
 
 def _run_policy(args: Args, app: App, given: dict[str, object]) -> int:
@@ -191,7 +205,7 @@ def _run_policy(args: Args, app: App, given: dict[str, object]) -> int:
     if dry_run:
         app.note(f"Would free {size(result.freed)}")
     _complain(result, app)
-    return status
+    return _tell_damage(result.garbage, app) or status
 
 
 def _status(result: CollectionResult, signals: Signals) -> int:

@@ -61,12 +61,13 @@ HELP = Command(
     ),
     description="""\
 Newest first. SIZE is what the image adds to its parent, then all of it (virtual), where it has one.
+A ~ before it tells that layers of the image were not read yet: they count as they are stored.
 
 REPOSITORY may be a shell pattern; * and ? do not match a slash. Filters: dangling=true|false,
 label=KEY[=VALUE], before=IMAGE, since=IMAGE, reference=PATTERN.
 
 Fields of a template: .Containers .CreatedAt .CreatedSince .CreatedUnix .Digest .ID .Labels
-.OwnSizeBytes .Parent .Pinned .Repository .SharedSize .Size .SizeBytes .Tag .UniqueSize
+.OwnSizeBytes .Parent .Pinned .Repository .Settled .SharedSize .Size .SizeBytes .Tag .UniqueSize
 .VirtualSize""",
     completes="image",
 )
@@ -170,7 +171,7 @@ def _tree(images: Iterable[ImageSummary], app: App, *, full: bool) -> str:
     lines = []
     for image, repository, tag, _ in rows(images, digests=False):
         name = NONE if repository == NONE else f"{repository}:{tag}"
-        size = image_size(image.size, image.size)
+        size = image_size(image.size, image.size, settled=image.settled)
         lines.append([name, _id(image, full), age(image.created, app.now()), size])
         platforms = app.store.platforms(image.id)
         for number, one in enumerate(platforms, 1):
@@ -191,7 +192,7 @@ def _table(images: Iterable[ImageSummary], *, now: int, digests: bool, full: boo
             *([digest] if digests else ()),
             _id(image, full),
             age(image.created, now),
-            image_size(image.own_size, image.size),
+            image_size(image.own_size, image.size, settled=image.settled),
         ]
         for image, repository, tag, digest in rows(images, digests=digests)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from casstore.cli.commands.load import standard_input
 from casstore.cli.compression import COMPRESSION
-from casstore.cli.layersize import MAX_LAYER_SIZE, limit_layers
+from casstore.cli.incominglayers import MAX_LAYER_SIZE, limit_layers
 from casstore.cli.options import LIST, OF_A_CHANGE, TEXT, Args, Command, Option
 from casstore.cli.progress import AUTO, PROGRESS, Show
 

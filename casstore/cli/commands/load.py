@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from casstore.cli.compression import COMPRESSION
+from casstore.cli.incominglayers import MAX_LAYER_SIZE, VERIFY, limit_layers
 from casstore.cli.keyinput import POLICY
-from casstore.cli.layersize import MAX_LAYER_SIZE, limit_layers
 from casstore.cli.options import OF_A_CHANGE, TEXT, Args, Command, Option
 from casstore.cli.progress import AUTO, PROGRESS, Show
 from casstore.cli.prose import filled, listed
@@ -44,6 +44,7 @@ HELP = Command(
         POLICY,
         PROGRESS,
         MAX_LAYER_SIZE,
+        VERIFY,
         Option("link", "Take blobs of a layout directory by hard link or reflink", own=True),
     ),
     most=1,
@@ -57,6 +58,9 @@ Reads what docker save, podman save, skopeo, buildah and others write: docker ar
 archives, OCI layout directories and skopeo's directories of files; plain, or compressed with gzip,
 zstd, xz or bzip2. Every digest, size and diff ID is verified before anything is kept. A store that
 is not there yet is made.
+
+With --verify digest, the diff IDs of layers that come compressed in an OCI layout or a directory of
+skopeo's are left to who reads them first: save, fsck or gc.
 
 {_POLICY}
 
@@ -79,6 +83,7 @@ def run(args: Args, app: App) -> int:
             compression=args.text("compression") or "",
             link=args.flag("link"),
             policy=args.text("policy"),
+            verify=args.text("verify"),
         )
     for image in result.images:
         _report(image, app)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from casstore.cli.incominglayers import MAX_LAYER_SIZE, VERIFY, limit_layers
 from casstore.cli.keyinput import POLICY
-from casstore.cli.layersize import MAX_LAYER_SIZE, limit_layers
 from casstore.cli.options import OF_A_CHANGE, TEXT, Args, Command, Option
 from casstore.cli.progress import AUTO, PROGRESS, Show
 from casstore.cli.registries import PLAIN_HTTP, QUIET, REFERRERS, each_name, means_latest
@@ -32,6 +32,7 @@ HELP = Command(
         PROGRESS,
         REFERRERS,
         MAX_LAYER_SIZE,
+        VERIFY,
     ),
     least=1,
     exits=(
@@ -43,6 +44,9 @@ HELP = Command(
 A pull by tag records the tag and the digest that it stood for, a pull by digest the digest alone.
 Blobs are kept byte for byte; every digest, size and diff ID is verified first, and an image is in
 the store whole or not at all. Run again after it was interrupted, it goes on where it stopped.
+
+With --verify digest, diff IDs are left to who reads the layers first: save, fsck or gc. That takes
+a fraction of the processor's time.
 
 --referrers takes along what refers to the manifest that is kept, by the referrers API, by the tag
 that stands for it, or by a tag of cosign's. What refers to an index comes with --all-platforms.
@@ -78,6 +82,7 @@ def _pull(args: Args, app: App, via: Transport, name: str) -> None:
             via=via,
             tell=None if quiet else lambda what, to: show.out(f"{what} {to}"),
             policy=args.text("policy"),
+            verify=args.text("verify"),
         )
     shown = parsed.repository if every_tag else parsed.full
     if not quiet:

@@ -9,9 +9,11 @@ import os
 import stat
 
 from casstore.backends.local.care.content import content_problem, unreadable
+from casstore.backends.local.care.indexedtree import BrokenLayer
 from casstore.errors import CasstoreError
 from casstore.model.descriptor import INDEX, MANIFEST
 from casstore.model.digest import sha256
+from casstore.model.findings import BROKEN_LAYER, MISMATCH
 from casstore.model.imagetree import read_tree
 
 TYPE_CHECKING = False
@@ -80,7 +82,9 @@ def image_problems(
     except CasstoreError as error:
         if _holds(view, top.digest, bad):
             return []
-        code = "diffid-mismatch" if "diffID" in str(error) else "manifest-bad"
+        code = MISMATCH if "diffID" in str(error) else "manifest-bad"
+        if isinstance(error, BrokenLayer):
+            code = BROKEN_LAYER
         return [(code, top.digest, str(error))]
     if record.id != image:
         return [("config-bad", image, f"the manifest means {record.id}")]

@@ -33,7 +33,9 @@ from casstore.backends.local.tables import BLOBS_AT_ONCE
 from casstore.clock import current_time
 from casstore.errors import Damaged, printable
 from casstore.model.digest import Digest
-from casstore.model.findings import CheckResult, Finding
+from casstore.model.findings import OF_LAYERS, UNSETTLED, CheckResult, Finding, in_order
+from casstore.model.state import PROMISED
+from casstore.rules.hurt import hurt_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
 
     from casstore.backends.local.care.checks import Problem
     from casstore.backends.local.directory import LocalStore
-    from casstore.backends.local.view import LocalView
     from casstore.model.descriptor import Descriptor
     from casstore.model.storage import StoredFile
     from casstore.progress import Progress
@@ -100,8 +101,7 @@ def check_store(
     """
     check = _Check(disk, progress, documents=documents)
     check.run(content=content)
-    findings = tuple(sorted(check.findings, key=lambda f: (f.level, f.code, f.object)))
-    return CheckResult(findings, check.blobs, check.bytes, tuple(repaired))
+    return CheckResult(tuple(in_order(check.findings)), check.blobs, check.bytes, tuple(repaired))
 
 
 def findings_of(disk: LocalStore, *, content: bool) -> list[Finding]:
@@ -286,6 +286,11 @@ class _Check:
             self._found(
                 NOTE, "layer-encrypted", digest, "its diff ID cannot be checked without a key"
             )
+        for layer in self._view.unsettled_layers():
+            if layer.state == PROMISED:
+                self._found(
+                    NOTE, UNSETTLED, layer.digest, "nobody has read it: no diff ID is known"
+                )
 
     def _directory(self) -> None:
         doomed = set(self._view.doomed())
@@ -342,7 +347,8 @@ class _Check:
         reader = IndexedTree(self._disk.blobs, self._view)
         for image, top in self._tops:
             for code, thing, text in image_problems(self._view, reader, image, top, self._problems):
-                self._found(ERROR, code, thing, text)
+                hurt = f"; needed by {hurt_by(self._view, top.digest)}" if code in OF_LAYERS else ""
+                self._found(ERROR, code, thing, text + hurt)
         self.findings += self._orphans.values()
 
     def _second_look(self, digest: Digest, *, content: bool) -> Problem | None:
@@ -354,12 +360,3 @@ class _Check:
         problem = blob_problem(self._disk.blobs, state, content=content)
         self._renew()
         return problem if self._view.blob_state(digest) is not None else None
-
-
-def hurt_by(view: LocalView, digest: Digest) -> str:
-    """The images that need a blob, for people."""
-    hurt = []
-    for image in view.images_needing(digest):
-        names = [one.name.familiar for one in view.references_of(image)]
-        hurt.append(names[0] if names else image.short)
-    return ", ".join(hurt) or "the trash"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from casstore.errors import Refused
 from casstore.model.mediatype import is_encrypted
+from casstore.model.state import BROKEN, PROMISED
 from casstore.transfer.storedtree import StoredTree
 
 TYPE_CHECKING = False
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
     from casstore.model.state import LayerRecord
+
+
+class BrokenLayer(Refused):
+    """A stored layer that does not decompress to its end."""
 
 
 class IndexedTree:
@@ -46,6 +51,10 @@ class IndexedTree:
         record = self._below.get(descriptor.digest) or self._view.layer(descriptor.digest)
         if record is None:
             raise Refused(f"layer {descriptor.digest} is not known as a layer")
+        if record.state == BROKEN:
+            raise BrokenLayer(f"layer {descriptor.digest} does not decompress to its end")
+        if record.state == PROMISED:
+            return record._replace(diff_id=diff_id or record.diff_id)  # nobody knows better
         return record
 
     def leaf(self, descriptor: Descriptor) -> None:

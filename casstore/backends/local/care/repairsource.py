@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from casstore.backends.local import schema
 from casstore.backends.local.care.adoption import forget_kept, retry_kept
 from casstore.backends.local.care.content import content_problem
-from casstore.backends.local.care.fsck import BAD_BLOB, findings_of, hurt_by
+from casstore.backends.local.care.fsck import BAD_BLOB, findings_of
 from casstore.backends.local.care.listed import kept_descriptors
 from casstore.backends.local.care.repair import quarantine
 from casstore.backends.local.ingest import Ingest
@@ -27,6 +27,7 @@ from casstore.model import mediatype
 from casstore.model.digest import Digest
 from casstore.model.document import MAX_SIZE
 from casstore.model.manifest import Index, parse_document
+from casstore.rules.hurt import hurt_by
 from casstore.transfer.archive import open_archive
 from casstore.transfer.compress import parse_compression
 from casstore.transfer.formats import MANIFESTS

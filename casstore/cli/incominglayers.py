@@ -1,4 +1,4 @@
-"""--max-layer-size: how large a layer may be that comes in, for the commands that take some in."""
+"""Options of the commands that take layers in: how large one may be, and what is verified of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 
 from casstore.cli.options import TEXT, Option, WrongUsage, invalid_value
 from casstore.errors import quote
+from casstore.model.keys import ALL, DIGEST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +20,16 @@ MAX_LAYER_SIZE = Option(
     f"${VARIABLE}, else 4GiB, or 100 times its\ncompressed size, up to 64GiB)",
     kind=TEXT,
     value="size",
+    own=True,
+)
+VERIFY = Option(
+    "verify",
+    "What to verify of compressed layers before they are\n"
+    "stored: 'all', or 'digest': the rest when they are\n"
+    "first read (default: the setting verify, else all)",
+    kind=TEXT,
+    value="what",
+    choices=(ALL, DIGEST),
     own=True,
 )
 _NEEDED = "expected a size such as 8GiB or 300GB"
