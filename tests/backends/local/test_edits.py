@@ -30,3 +30,56 @@ def test_an_index_that_comes_in_parts_needs_all_that_has_come(second: str) -> No
         needs = {state.digest for state in index.needs_of(digest("a+b"))}
         assert needs == {digest("a"), digest("b")}
         assert index.connection.execute(WRONG).fetchone() == (0,)
+
+
+def test_what_was_taken_back_is_admitted_again_with_all_its_blobs() -> None:
+    index = LocalEdits(schema.memory(), now=0, hard={})
+    with closing(index.connection):
+        index.begin()
+        index.admit(image("other", "3"))
+        index.admit(image("a", "1 2"))
+        index.rollback()
+        index.begin()
+
+        index.admit(image("a", "1 2"))
+
+        index.commit()
+        needs = {state.digest for state in index.needs_of(digest("a"))}
+        assert {digest("1"), digest("2")} <= needs
+        assert index.connection.execute(WRONG).fetchone() == (0,)
+
+
+def test_a_parent_that_is_found_later_is_a_change_of_what_is_published() -> None:
+    index = LocalEdits(schema.memory(), now=0, hard={})
+    with closing(index.connection):
+        index.begin()
+        child, parent = image("child", "1 2"), image("parent", "1")
+        for one in (child, parent):
+            index.admit(one)
+        index.commit()
+        index.begin()
+
+        index.link_parent(child.id, parent.id)
+
+        told = index.changes()
+        assert told is not None
+        ((before, after),) = told[0]
+        assert (before.parent, after and after.parent) == (None, parent.id)
+
+
+def test_images_without_names_are_told_form_by_form() -> None:
+    index = LocalEdits(schema.memory(), now=0, hard={})
+    with closing(index.connection):
+        index.begin()
+        first = image("a", "1")
+        index.admit(first)
+        index.admit(image("b", "2")._replace(id=first.id))
+        index.commit()
+        index.begin()
+
+        index.set_pin(first.id, pinned=True)
+
+        told = index.changes()
+        assert told is not None
+        assert len(told[0]) == 2 and told[1] == []
+        assert all(after is not None and after.pinned for _, after in told[0])

@@ -77,6 +77,79 @@ def test_a_transaction_that_another_has_begun_is_flushed_too(
     assert flushed == ["casstore.db-wal"]
 
 
+FULL, NORMAL = 2, 1
+
+
+def flushing(connection: schema.Connection) -> tuple[int, int | None]:
+    """What SQLite flushes, and whether casstore flushes instead."""
+    return connection.execute("PRAGMA synchronous").fetchone()[0], connection.unflushed_from
+
+
+def test_sqlite_flushes_again_after_a_change_however_it_ended(store: Store) -> None:
+    with store.session.change() as change:
+        connection = view_of(store).connection
+        assert isinstance(change.index, LocalEdits) and change.index.connection is connection
+        assert flushing(connection)[0] == NORMAL
+    assert flushing(connection) == (FULL, None)
+
+    store.tag("a:1", "c:1")
+    assert flushing(connection) == (FULL, None)
+    store.remove(["a:1", "b:1", "c:1"])
+    assert flushing(connection) == (FULL, None)
+    assert list(view_of(store).doomed()) == []
+    assert not connection.in_transaction
+
+
+def test_nothing_stays_open_after_a_change(store: Store) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+
+    store.tag("a:1", "c:1")
+
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_log_whose_descriptor_is_0_is_flushed_too(store: Store, flushed: list[str]) -> None:
+    connection = view_of(store).connection
+    edits = LocalEdits(connection, now=0, hard={})
+    edits.begin()
+    edits.set_meta("one", 1)
+    standard_input = os.dup(0)
+    os.close(0)
+    try:
+        edits.commit()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(0)
+    finally:
+        os.dup2(standard_input, 0)
+        os.close(standard_input)
+
+    assert flushed == ["casstore.db-wal"]
+
+
+def test_a_commit_that_fails_is_taken_back_and_written_over(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Path(f"{store.path}/casstore.db-wal")
+    size = log.stat().st_size
+    execute = schema.Connection.execute
+    errors = [StorageError("cannot use the index: input/output error")]
+
+    def fail(self: schema.Connection, sql: str, parameters: Any = ()) -> Any:
+        if sql == "COMMIT" and errors:
+            raise errors.pop()
+        return execute(self, sql, parameters)
+
+    monkeypatch.setattr(schema.Connection, "execute", fail)
+    with pytest.raises(StorageError, match="cannot use the index: input/output error"):
+        store.tag("a:1", "c:1")
+
+    assert names(store) == ["a:1", "b:1"]
+    assert log.stat().st_size > size  # another commit, of nothing
+    assert flushing(view_of(store).connection) == (FULL, None)
+    store.tag("a:1", "d:1")
+    assert names(store) == ["a:1", "b:1", "d:1"]
+
+
 def test_a_log_that_is_new_is_left_to_sqlite(store: Store, flushed: list[str]) -> None:
     store.close()
     store.tag("a:1", "c:1")
