@@ -92,7 +92,7 @@ class BulkIndex:
             count = counts.get(digest, 0)
             added = self._do(_ADD_BLOB, (digest.raw, blob.size, KINDS.index(blob.kind), count))
             if added.rowcount:
-                own: int = added.lastrowid or 0
+                own: int = added.lastrowid
                 if blob.children:
                     fuller.append((own, blob))
             else:
@@ -137,7 +137,7 @@ class BulkIndex:
     def _add_image(self, image: ImageRecord, top: int, *, top_known: bool, grown: bool) -> int:
         added = self._do(_ADD_IMAGE, image_row(image))
         if added.rowcount:
-            own: int = added.lastrowid or 0
+            own: int = added.lastrowid
         else:
             own = self._do(EDITS["id_of_image"], (image.id.raw,)).fetchone()[0]
             if grown:

@@ -30,6 +30,7 @@ CASES: dict[str, Case] = {
     "the same again": [("a", "1 2"), ("a", "1 2")],
     "an index and one of its platforms": [("a", "1"), ("a+b", "1 2")],
     "an index that first came without a platform": [("a+b-b", "1 2"), ("a+b", "1 2")],
+    "an index that then came without a platform": [("a+b", "1 2"), ("a+b-b", "1 2")],
     "two indexes that share": [("a+b", "1 2"), ("b+c", "2 3"), ("c", "3")],
 }
 
@@ -169,3 +170,26 @@ def test_the_image_of_a_manifest_is_known_by_all_that_its_record_says() -> None:
         assert bulk.holder(top._replace(size=4)) is None
         assert bulk.holder(top._replace(media_type="other")) is None
         assert bulk.holder(top._replace(digest=digest("1"))) is None
+
+
+def test_a_blob_that_is_a_document_too_is_no_layer() -> None:
+    plain = image("a", "1")
+    blobs = [blob._replace(kind=CONFIG) if blob.kind == LAYER else blob for blob in plain.blobs]
+    record = plain._replace(blobs=tuple(blobs))
+
+    with closing(schema.memory()) as connection:
+        bulk = BulkIndex(connection)
+        bulk.begin()
+        bulk.add(record)
+        bulk.finish()
+        connection.execute("COMMIT")
+        at_once = content(connection)
+    with closing(schema.memory()) as connection:
+        index = LocalEdits(connection, now=0, hard={})
+        index.begin()
+        index.admit(record)
+        index.commit()
+        one_by_one = content(connection)
+
+    assert at_once == one_by_one
+    assert at_once["layer"] == []

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from casstore.backends.local.care import salvage
 from casstore.backends.local.care.salvage import top_of, write_salvaged_index
 from casstore.backends.local.directory import LocalStore
 from casstore.errors import Refused
@@ -66,6 +67,17 @@ def test_what_is_no_manifest_hides_none(disk: LocalStore) -> None:
     found = salvaged(disk, layout)[1]
 
     assert found == sorted(images, key=lambda one: str(one["digest"]))
+
+
+def test_a_document_longer_than_any_may_be_is_no_image(
+    disk: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout()
+    one = layout.image("one")
+    for limit, found in ((one["size"], [one]), (one["size"] - 1, [])):
+        monkeypatch.setattr(salvage, "MAX_DOCUMENT", limit)
+
+        assert salvaged(disk, layout)[1] == found
 
 
 @pytest.mark.parametrize(
