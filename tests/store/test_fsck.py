@@ -6,6 +6,8 @@ import errno
 import io
 import os
 import sqlite3
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,15 +15,16 @@ from typing import Any
 import pytest
 
 from casstore.backends.local import directory
-from casstore.backends.local.care import fsck
-from casstore.backends.local.care.checks import Problem, blob_problem
-from casstore.backends.local.care.fsck import _Check
+from casstore.backends.local.care import content, fsck
+from casstore.backends.local.care.checks import Problem, blob_problem, image_problems
+from casstore.backends.local.care.fsck import _Check, check_store
 from casstore.backends.local.directory import LocalStore
 from casstore.errors import Damaged, StorageError
 from casstore.model.digest import Digest, sha256
 from casstore.model.state import BlobState
+from casstore.progress import Progress
 from casstore.store import Store
-from tests.backends.local.behind import directory_of, view_of
+from tests.backends.local.behind import blanked, directory_of, view_of
 from tests.transfer.building import Layout, docker_archive, layer
 
 LARGE = os.urandom(fsck.SMALL + 1).hex()  # is read by the threads, side by side
@@ -313,6 +316,28 @@ def test_what_sqlite_finds_once_and_not_again_is_no_finding(
     assert found(store) == [] and len(looks) == 2
 
 
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("for_good", [True, False])
+def test_a_page_that_is_read_wrong_once_is_no_damage(
+    store: Store, monkeypatch: pytest.MonkeyPatch, *, live: bool, for_good: bool
+) -> None:
+    store.close()
+    path = Path(directory_of(store).database)
+    good = path.read_bytes()
+    blanked(Path(store.path), "edge")
+    monkeypatch.setattr(LocalStore, "is_writable", lambda _: live)
+
+    def meanwhile(_: LocalStore) -> None:
+        if not for_good:
+            path.write_bytes(good)
+
+    monkeypatch.setattr(LocalStore, "check_readable", meanwhile)
+
+    told = [text for text in texts(store) if "fsck --rebuild" in text]
+    assert bool(told) is for_good
+    assert not [text for text in told if "closed" in text]
+
+
 def test_an_error_of_sqlite_itself_is_told_as_casstores(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -388,24 +413,92 @@ def test_a_missing_file_that_comes_back_between_two_looks_is_no_finding(
     assert found(store) == []
 
 
+@pytest.mark.parametrize("names", [("a:1", "large:1"), ("large:1", "a:1")])
+@pytest.mark.parametrize("at", [1, 3])
 def test_a_corrupt_blob_that_goes_between_two_looks_is_no_finding_and_hides_none(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch, names: tuple[str, str], at: int
 ) -> None:
-    goes, stays = sorted((store.get("a:1").id, store.get("large:1").id))
-    name = "a:1" if goes == store.get("a:1").id else "large:1"
+    goes, stays = (store.get(name).id for name in names)
     for bad in (goes, stays):
         flip(store, bad)
-    done: list[bool] = []
 
-    def remove(_: int) -> None:
-        if not done:
-            done.append(True)
+    def remove(look: int) -> None:
+        if look == at:
             with Store(store.path) as other:
-                other.remove([name])
+                other.remove([names[0]])
 
     looking(monkeypatch, remove)
 
     assert found(store) == [("error", "blob-corrupt", stays)]
+
+
+def test_a_blob_that_is_read_wrong_once_and_right_the_second_time_is_no_finding(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = store.get("a:1").id
+    flip(store, bad)
+    looking(monkeypatch, lambda look: flip(store, bad) if look == 1 else None)
+
+    assert found(store) == []
+
+
+@pytest.mark.parametrize("at", [3, 4, 5])
+def test_an_image_that_goes_while_its_documents_are_looked_at_again_is_no_finding(
+    store: Store, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    flip(store, store.get("a:1").id)
+    looks: list[object] = []
+
+    def look(*args: Any) -> Any:
+        looks.append(args)
+        if len(looks) == at:
+            with Store(store.path) as other:
+                other.remove(["a:1"])
+        return image_problems(*args)
+
+    monkeypatch.setattr(fsck, "image_problems", look)
+
+    assert found(store, read=False) == []
+    assert len(looks) >= at  # two images, then three looks at the one in doubt
+
+
+def test_what_nobody_needed_and_goes_or_is_needed_by_now_is_no_finding(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes, stays = sha256(b"goes"), sha256(b"stays")
+    for digest in (goes, stays):
+        path_of(store, digest).touch(mode=0o444)
+    again = _Check._look_again
+
+    def meanwhile(check: _Check, **how: bool) -> None:
+        path_of(store, goes).unlink()
+        again(check, **how)
+
+    monkeypatch.setattr(_Check, "_look_again", meanwhile)
+
+    assert found(store) == [("note", "orphan-blob", stays)]
+
+
+def test_a_check_that_is_ended_leaves_no_thread_reading(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(_: content.ContentCheck) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(content.ContentCheck, "problems", end)
+    monkeypatch.setattr(content, "content_problem", lambda *_: time.sleep(0.1))
+
+    with pytest.raises(KeyboardInterrupt):
+        store.check()
+    assert not [one for one in threading.enumerate() if one.name == "casstore-check"]
+
+
+def test_only_a_check_that_reads_tells_how_far_it_is(store: Store) -> None:
+    for read in (True, False):
+        progress = Progress()
+        check_store(directory_of(store), [], content=read, progress=progress)
+
+        assert [task.name for task in progress.tasks] == (["Checking"] if read else [])
 
 
 @pytest.mark.parametrize("live", [True, False])
@@ -428,7 +521,15 @@ def test_a_second_look_is_at_the_store_as_it_is_then(
                     other.remove(["a:1", "large:1"])
                     other.load(io.BytesIO(docker_archive({"layers": [layer("late")]})))
 
-    real = _Check._database
+    real, files = _Check._database, _Check._files
+    passes: list[_Check] = []
+
+    def counted(check: _Check, **how: bool) -> None:
+        passes.append(check)
+        files(check, **how)
+
     monkeypatch.setattr(_Check, "_database", directory_)
+    monkeypatch.setattr(_Check, "_files", counted)
 
     assert found(store) == []
+    assert len(passes) == 1

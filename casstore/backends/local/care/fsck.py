@@ -222,15 +222,16 @@ class _Check:
         self.findings.append(Finding(level, code, thing, printable(text)))
 
     def _database(self) -> None:
-        view = self._view
         if self._never_ours:
             text = "not made yet: the next change makes it from index.json and the blobs"
             self._found(NOTE, "db-missing", "casstore.db", text)
-        problems = database_problems(view.connection)
+        problems = database_problems(self._view.connection)
         if problems:
             self._disk.check_readable()
-            self._renew()
-            problems = database_problems(view.connection)
+            self._view.connection.close()  # what it has read stays in its cache
+            self._open()
+            problems = database_problems(self._view.connection)
+        view = self._view
         for problem in problems:
             self._found(ERROR, "db-bad", "casstore.db", f"{problem}; {REBUILD}")
         for raw, refcount, counted in view.connection.execute(RECOUNT):
