@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from casstore.errors import NotFound
+from casstore.files import durable
+from casstore.model.digest import Digest
 from casstore.store import Store
 from tests.backends.local.behind import directory_of
 from tests.transfer.building import Layout, docker_archive, layer, skopeo_dir, write_files
@@ -229,3 +232,126 @@ def test_a_whole_store_needs_nothing(store: Store, archive: str) -> None:
     store.load(io.BytesIO(ARCHIVE))
 
     assert store.check(repair_from=[archive]).repaired == ()
+
+
+def test_each_blob_is_told_with_its_source_and_who_needs_it_by_digest(
+    store: Store, tmp_path: Path
+) -> None:
+    source = oci().write(str(tmp_path / "layout"))
+    store.load(source)
+    for path in blobs(store):
+        flipped(path)
+
+    repaired = store.check(repair_from=[source]).repaired
+
+    assert list(repaired) == [
+        f'sha256:{path.name} put back from "{source}"; needed by a:1' for path in blobs(store)
+    ]
+    assert not Path(store.path, "quarantine").exists()
+
+
+def test_what_is_put_back_is_on_the_disk_before_it_has_its_name(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = oci().write(str(tmp_path / "layout"))
+    store.load(source)
+    names = {path.name for path in blobs(store)}
+    for path in blobs(store):
+        path.unlink()
+    unflushed: set[str] = set()
+    flushed: set[int] = set()
+    fsync, rename = os.fsync, os.rename
+
+    def note(descriptor: int) -> None:
+        flushed.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def renamed(before: str, after: str) -> None:
+        if os.stat(before).st_ino not in flushed:
+            unflushed.add(os.path.basename(after))
+        rename(before, after)
+
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(os, "rename", renamed)
+    store.check(repair_from=[source])
+
+    assert names == {path.name for path in blobs(store)}
+    assert not unflushed & names
+
+
+def kept_aside(store: Store, *layouts: Layout) -> str:
+    """List the images of layouts, none of whose blobs are here, as one that was not taken in."""
+    entries = [entry for layout in layouts for entry in layout.entries]
+    path = Path(store.path, "index.json.foreign-0")
+    path.write_text(json.dumps({"schemaVersion": 2, "manifests": entries}))
+    return path.name
+
+
+def test_an_image_that_was_kept_aside_is_taken_in_once_its_blobs_are_there(
+    store: Store, tmp_path: Path, archive: str
+) -> None:
+    store.load(archive)
+    layout = Layout()
+    layout.publish(layout.index(layout.index(layout.image("one", "two"))), "kept:1")
+    source = layout.write(str(tmp_path / "layout"))
+    name = kept_aside(store, layout)
+
+    result = store.check(repair_from=[source, archive])
+
+    assert result.findings == ()
+    assert [line for line in result.repaired if "put back" not in line] == [
+        f"kept:1 taken into the store from {name}",
+        f"{name} removed: all that it lists is in the store",
+    ]
+    back = [line for line in result.repaired if "put back" in line]
+    assert len(back) == len(layout.files) - 1  # all but oci-layout
+    assert all(line.endswith("; needed by what was kept aside") for line in back)
+    assert {name.familiar for image in store.images() for name in image.names} == {"a:1", "kept:1"}
+
+
+@pytest.mark.parametrize("damage", [cut, flipped])
+def test_what_is_damaged_of_an_image_that_was_kept_aside_is_replaced(
+    store: Store, tmp_path: Path, archive: str, damage: Callable[[Path], None]
+) -> None:
+    store.load(archive)
+    layout = oci()
+    source = layout.write(str(tmp_path / "layout"))
+    (top,) = layout.entries
+    bad = Path(directory_of(store).blobs.path(Digest(top["digest"])))
+    bad.write_bytes(layout.of(top))
+    damage(bad)
+    kept_aside(store, layout)
+
+    result = store.check(repair_from=[source])
+
+    assert result.findings == ()
+    assert bad.read_bytes() == layout.of(top)
+
+
+def test_what_goes_while_a_source_is_read_is_not_put_back_and_hides_nothing(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layouts = {name: Layout() for name in ("gone:1", "here:1")}
+    everything = Layout()
+    for name, layout in layouts.items():
+        layout.publish(layout.image(*[f"{name} {n}" for n in range(4)]), name)
+        everything.files |= layout.files
+        everything.entries += layout.entries
+    source = everything.write(str(tmp_path / "layout"))
+    store.load(source)
+    for path in blobs(store):
+        path.unlink()
+    sync_files = durable.sync_files
+
+    def meanwhile(paths: Iterable[str]) -> None:
+        monkeypatch.undo()
+        with Store(store.path) as other:
+            other.remove(["gone:1"])
+        sync_files(paths)
+
+    monkeypatch.setattr(durable, "sync_files", meanwhile)
+    result = store.check(repair_from=[source])
+
+    assert [finding.code for finding in result.findings] == []
+    assert all(line.endswith("; needed by here:1") for line in result.repaired)
+    assert len(result.repaired) == len(layouts["here:1"].files) - 1
