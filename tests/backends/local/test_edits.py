@@ -8,6 +8,7 @@ import pytest
 
 from casstore.backends.local import schema
 from casstore.backends.local.edits import LocalEdits
+from casstore.model.reference import parse_name
 from tests.backends.local.test_bulk import digest, image
 
 WRONG = (
@@ -83,3 +84,43 @@ def test_images_without_names_are_told_form_by_form() -> None:
         assert told is not None
         assert len(told[0]) == 2 and told[1] == []
         assert all(after is not None and after.pinned for _, after in told[0])
+
+
+def test_blobs_that_are_gone_are_taken_off_the_list_in_a_transaction_of_its_own() -> None:
+    index = LocalEdits(schema.memory(), now=0, hard={})
+    doomed = sorted(digest(name) for name in "abc")
+    with closing(index.connection):
+        rows = [(one.raw,) for one in doomed]
+        index.connection.executemany("INSERT INTO doomed VALUES (?)", rows)
+
+        index.forget_unlinked(doomed[1])
+
+        assert list(index.doomed()) == doomed[2:]
+        assert not index.connection.in_transaction
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_what_goes_because_its_name_moved_goes_before_the_commit(*, told: bool) -> None:
+    index = LocalEdits(schema.memory(), now=0, hard={})
+    name = parse_name("a:1").reference
+    with closing(index.connection):
+        index.begin()
+        first, second = image("a", "1 2"), image("b", "1 3")
+        for one in (first, second):
+            index.admit(one)
+        index.attach(name, first.id, first.top.digest, tagged=0)
+        index.attach(parse_name("b:1").reference, second.id, second.top.digest, tagged=0)
+        index.commit()
+        index.begin()
+        index.admit(image("a-again", "1")._replace(id=first.id))
+        again = digest("a-again")
+
+        index.attach(name, first.id, again, tagged=0)
+
+        if told:
+            changes = index.changes()
+            assert changes is not None
+            shown = [*(new for _, new in changes[0] if new is not None), *changes[1]]
+            assert first.top.digest not in {row.top.digest for row in shown}
+        index.commit()
+        assert [top.digest for top in index.tops_of(first.id)] == [again]
