@@ -7,7 +7,7 @@ import io
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -210,6 +210,48 @@ def test_a_list_that_the_disk_does_not_give_ends_it(
 
     with pytest.raises(StorageError, match=r"cannot read index\.json: input/output error; nothing"):
         rebuild_database(directory_of(store))
+
+
+def unusable(path: Path) -> None:
+    path.write_bytes(b"no database" * 999)
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def without_rows(path: Path) -> None:
+    blanked(path.parent, "reference", "sqlite_autoindex_reference_1", "reference_image")
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, unusable, emptied, without_rows])
+def test_without_a_list_and_a_sound_database_the_images_are_found_among_the_blobs(
+    store: Store, damage: Callable[[Path], None]
+) -> None:
+    images = {image.id for image in store.images()}
+    store.close()
+    os.unlink(directory_of(store).layout.path)
+    damage(Path(directory_of(store).database))
+    os.rmdir(directory_of(store).ingest)
+
+    result = store.check(rebuild=True)
+
+    assert result.clean
+    assert result.repaired == (
+        "index.json was lost: 3 images without names were found among the blobs",
+        "the database was rebuilt from index.json and the blobs",
+    )
+    assert ({image.id for image in store.images(all=True)}, names(store)) == (images, [])
+
+
+def test_without_a_list_a_sound_database_still_says_what_is_in_it(store: Store) -> None:
+    store.close()
+    os.unlink(directory_of(store).layout.path)
+
+    result = store.check(rebuild=True)
+
+    assert result.repaired == ("the database was rebuilt from index.json and the blobs",)
+    assert names(store) == ["a:1", "b:1", "c:1"]
 
 
 # Published on demand

@@ -128,8 +128,8 @@ def _fill(
 ) -> tuple[list[str], bool]:
     if not os.path.lexists(disk.layout.path):
         raise Damaged(
-            "both casstore.db and index.json are missing; casstore fsck --rebuild finds the images"
-            " among the blobs, without their names"
+            "index.json is missing, and casstore.db is missing or damaged; casstore fsck --rebuild"
+            " finds the images among the blobs, without their names"
         )
     withdrawn = disk.layout.is_withdrawn()
     if withdrawn and not os.path.lexists(disk.layout.last):

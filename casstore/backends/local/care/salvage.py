@@ -1,4 +1,4 @@
-"""Images from blobs alone, when both casstore.db and index.json are lost.
+"""Images from blobs alone, when index.json is lost, and casstore.db is lost or of no use.
 
 Blobs have no names, so neither do the images; but every document that is a manifest or an index,
 and that no other document lists, is the top of an image. Only `fsck --rebuild` does this: nobody

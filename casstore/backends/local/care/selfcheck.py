@@ -69,7 +69,7 @@ class LocalChecks:
         lock = locked()
         try:
             self._index.let_go()
-            if not os.path.lexists(store.layout.path) and not os.path.exists(store.database):
+            if not os.path.lexists(store.layout.path):  # nor does a database say what is in it
                 from casstore.backends.local.care.salvage import write_salvaged_index
                 from casstore.backends.local.creation import make_directories
 
