@@ -143,6 +143,20 @@ def test_a_new_database_is_on_the_disk_before_it_has_its_name(
     assert os.listdir(store.ingest) == []
 
 
+def test_what_a_crash_left_of_a_database_that_was_being_made_is_in_nobodys_way(
+    store: LocalStore,
+) -> None:
+    create(store)
+    for end in ("", "-wal", "-shm", "-journal"):
+        Path(store.ingest, f"casstore.db{end}").write_bytes(b"half a database")
+
+    make_database(store)
+
+    assert os.listdir(store.ingest) == []
+    with closing(store.connect(writable=True)) as connection:
+        assert connection.execute("PRAGMA quick_check").fetchone() == ("ok",)
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [

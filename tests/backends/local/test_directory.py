@@ -239,6 +239,14 @@ def test_each_file_of_the_index_is_read_to_see_whether_the_disk_fails(
         store.check_readable()
 
 
+def test_every_byte_of_the_index_is_read_for_that(store: LocalStore, root: Path) -> None:
+    (root / "casstore.db").unlink()
+    (root / "casstore.db").symlink_to("/proc/self/mem")  # whose first page cannot be read: EIO
+
+    with pytest.raises(StorageError, match="cannot read the index"):
+        store.check_readable()
+
+
 def test_what_others_committed_is_made_durable_with_the_names(
     store: LocalStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

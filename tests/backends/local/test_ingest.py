@@ -61,6 +61,63 @@ def test_a_blob_that_is_damaged_is_not_found_however_often_it_is_asked_for(store
         ingest.close()
 
 
+def test_a_blob_that_was_found_is_not_staged_too(store: Store) -> None:
+    with store:
+        ingest = staging(store)
+        found = ingest.layer_with_diff_id(sha256(LAYERS[0]))
+        assert found is not None
+        data = ingest.read(found.digest)
+
+        draft = ingest.draft()
+        draft.write(data)
+        draft.seal(found.digest, len(data))
+
+        assert ingest.staged() == []
+        assert os.listdir(ingest.directory) == [found.digest.hex]
+        ingest.close()
+
+
+def test_what_an_rmi_took_is_on_the_disk_before_it_is_put_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store:
+        ingest = staging(store)
+        found = ingest.layer_with_diff_id(sha256(LAYERS[0]))
+        assert found is not None
+        store.remove(["a:1"])
+        blob = directory_of(store).blobs.path(found.digest)
+        order: list[str] = []
+        fsync, rename = os.fsync, os.rename
+
+        def note(descriptor: int) -> None:
+            order.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+            fsync(descriptor)
+
+        def renamed(before: str, after: str) -> None:
+            order.append(after)
+            rename(before, after)
+
+        monkeypatch.setattr(os, "fsync", note)
+        monkeypatch.setattr(os, "rename", renamed)
+        ingest.publish(lambda _: set())
+
+        assert order[:2] == [os.path.join(ingest.directory, found.digest.hex), blob]
+        ingest.close()
+
+
+def test_a_forked_child_leaves_the_staging_to_its_parent(store: Store) -> None:
+    with store:
+        ingest = staging(store)
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if ingest.close() == [] and os.path.exists(ingest.directory) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+        assert os.path.exists(ingest.directory)
+        ingest.close()
+        assert os.listdir(directory_of(store).ingest) == []
+
+
 def test_a_load_puts_back_what_an_rmi_took_while_it_read(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
