@@ -10,6 +10,7 @@ from casstore.model.descriptor import INDEX, MANIFEST, OTHER
 from casstore.model.digest import Digest
 from casstore.model.reference import parse_name, subject_of
 from casstore.model.state import PROMISED, SETTLED
+from casstore.rules.layers import layer_by_diff_id
 from casstore.rules.resolve import resolve
 from casstore.transfer.formats import DEFAULT, FOLDER, IMAGES, MANIFESTS
 
@@ -349,10 +350,7 @@ def open_layer(
     from casstore.transfer.openlayer import open_layer as uncompressed
 
     digest = Digest.parse(layer)
-    record = view.layer(digest) or view.layer_with_diff_id(digest)
-    if record is None:
-        promised = (one for one in view.unsettled_layers() if one.diff_id == digest)
-        record = next(promised, None)
+    record = view.layer(digest) or layer_by_diff_id(view, digest)
     if record is None:
         raise NotFound(f"No such layer: {digest}")
     if record.state == PROMISED and settle is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from casstore.errors import InvalidReference, NotFound, quote
 from casstore.model.digest import PREFIX, Digest, is_hex, is_hex64
 from casstore.results.space import Keeper, Kept
+from casstore.rules.layers import layer_by_diff_id
 from casstore.rules.resolve import resolve
 
 TYPE_CHECKING = False
@@ -39,7 +40,7 @@ def _blob(view: View, argument: str) -> Digest | None:
         digest = Digest.of_hex(digits)
         if view.blob_state(digest) is not None:
             return digest
-        layer = view.layer_with_diff_id(digest)
+        layer = layer_by_diff_id(view, digest)
         return layer.digest if layer is not None else None
     fitting = view.blobs_with_prefix(digits) if is_hex(digits) and len(digits) < 64 else ()
     if len(fitting) > 1:

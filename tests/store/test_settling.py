@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from casstore import Damaged, NotFound, ProgressUpdate, Refused, Store, UsageError
+from casstore import Damaged, NotFound, Place, ProgressUpdate, Refused, Store, UsageError
 from casstore.change import settling
 from casstore.model.digest import sha256
 from casstore.model.findings import BROKEN_LAYER, MISMATCH, UNSETTLED
@@ -164,6 +164,51 @@ def test_a_promise_stands_for_no_layer_of_an_archive(store: Store) -> None:
     again.load(io.BytesIO(out.getvalue()))
     with again.open_layer(sha256(TWO)) as tar:
         assert tar.read() == TWO
+
+
+WAYS: dict[str, Callable[[Store, Path], object]] = {
+    "an OCI layout": lambda store, path: store.load(path / "layout", verify="digest"),
+    "links to an OCI layout": lambda store, path: store.load(
+        path / "layout", verify="digest", link=True
+    ),
+    "an OCI archive": lambda store, path: store.load(path / "oci.tar", verify="digest"),
+    "files of skopeo's": lambda store, path: store.load(path / "dir", verify="digest"),
+    "a copy": lambda store, path: store.copy_in(
+        Place("oci", str(path / "layout"), "app:1"), "app:1", verify="digest"
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_in_holds_layers_to_their_digests_where_that_is_asked_for(
+    tmp_path: Path, way: str
+) -> None:
+    RIGHT.write(str(tmp_path / "layout"))
+    with Store(tmp_path / "other") as other:
+        load(other, RIGHT, "all")
+        other.save(["app:1"], tmp_path / "oci.tar", format="oci")
+        other.save(["app:1"], tmp_path / "dir", format="dir")
+    with Store(tmp_path / "store") as store:
+        WAYS[way](store, tmp_path)
+
+        assert not store.images()[0].settled
+        assert store.settle().settled == 2
+        assert store.check().clean
+
+
+def test_a_link_to_bytes_that_are_wrong_is_refused(tmp_path: Path) -> None:
+    RIGHT.write(str(tmp_path / "layout"))
+    path = tmp_path / "layout" / "blobs" / "sha256" / sha256(packed(ONE)).hex
+    path.write_bytes(packed(ONE)[:-1] + b"X")
+
+    with Store(tmp_path / "store") as store, pytest.raises(Refused, match="other content"):
+        store.load(tmp_path / "layout", verify="digest", link=True)
+
+
+def test_why_a_promised_layer_is_there_is_told_by_its_diff_id(store: Store) -> None:
+    load(store, RIGHT)
+
+    assert store.why(sha256(ONE)) == store.why(store.get("app:1").layers[0])
 
 
 def test_layers_that_come_uncompressed_are_verified_whole(store: Store) -> None:
@@ -487,8 +532,6 @@ def test_after_a_rebuild_a_wrong_layer_is_not_taken_for_right(
 
 
 def test_a_copy_within_the_store_promises_the_same(store: Store) -> None:
-    from casstore import Place
-
     load(store, RIGHT)
 
     store.copy_in(Place("casstore", "app:1", ""), "copy:1")

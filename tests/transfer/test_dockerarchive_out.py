@@ -12,6 +12,7 @@ import pytest
 
 from casstore.errors import Damaged, Unsupported
 from casstore.model.digest import sha256
+from casstore.model.state import BROKEN
 from casstore.transfer.compress import DEFAULT, Compression
 from casstore.transfer.dockerarchive_out import members
 from casstore.transfer.saved import SavedImage
@@ -193,6 +194,24 @@ def test_a_layer_of_another_length_than_its_record_says_is_damage(blobs: StoredF
         blobs.intake.layers[record.digest] = record._replace(diff_size=wrong)
         with pytest.raises(Damaged):
             archive_of(blobs, image)
+
+
+def test_a_layer_that_is_not_what_the_config_says_is_damage(blobs: StoredFiles) -> None:
+    image = blobs.add_image(tar_of({"a": b"1"}))
+    (record,) = blobs.intake.layers.values()
+    blobs.intake.add_layer(record._replace(diff_id=sha256(b"another tar")))
+
+    with pytest.raises(Damaged, match="invalid diffID for layer 0"):
+        archive_of(blobs, image)
+
+
+def test_a_layer_that_does_not_decompress_is_damage(blobs: StoredFiles) -> None:
+    image = blobs.add_image(tar_of({"a": b"1"}))
+    (record,) = blobs.intake.layers.values()
+    blobs.intake.add_layer(record._replace(state=BROKEN))
+
+    with pytest.raises(Damaged, match="does not decompress"):
+        archive_of(blobs, image)
 
 
 def unsupported_images(blobs: StoredFiles) -> dict[str, SavedImage]:

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from casstore.errors import Refused, StorageError
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
+from casstore.model.state import PROMISED, SETTLED, LayerRecord
 from casstore.transfer import outputlimit, verification
-from casstore.transfer.keptlayers import describe_layer, keep_layers
+from casstore.transfer.keptlayers import KNOWN, describe_layer, keep_layers
 from casstore.transfer.layerstream import NONE, compression_of
 from casstore.transfer.verification import KeepJob
 from tests.transfer.building import OCI_LAYER, tar_of
@@ -342,3 +343,78 @@ def test_an_error_while_a_draft_is_written_ends_the_load(
     with pytest.raises(StorageError, match="disk full"):
         keep_layers([job(gzip.compress(LARGE), sha256(LARGE))], intake)
     assert intake.untidy == []
+
+
+# Digests alone
+
+
+def zipped(data: bytes) -> bytes:
+    return gzip.compress(data, mtime=0)
+
+
+class DigestIntake(MemoryIntake):
+    digests_only = True
+
+
+def kept(blob: bytes, diff_id: Digest, intake: MemoryIntake) -> LayerRecord:
+    return keep_layers([job(blob, diff_id)], intake)[0]
+
+
+@each_size
+def test_a_layer_that_is_held_to_its_digest_is_a_promise(tar: bytes) -> None:
+    intake, blob = DigestIntake(), zipped(tar)
+
+    record = kept(blob, sha256(tar), intake)
+
+    assert record == LayerRecord(
+        sha256(blob), len(blob), OCI_LAYER, sha256(tar), 0, len(blob), PROMISED
+    )
+    assert intake.blobs == {sha256(blob): blob}
+    assert intake.layers == {record.digest: record}
+
+
+def test_what_is_in_it_is_not_looked_at() -> None:
+    assert kept(b"no layer at all", sha256(SMALL), DigestIntake()).state == PROMISED
+
+
+@pytest.mark.parametrize(
+    "blob", [zipped(SMALL)[:-1] + b"X", zipped(SMALL)[:-1], zipped(SMALL) + b"X"]
+)
+def test_its_digest_and_size_are_verified(blob: bytes) -> None:
+    intake, right = DigestIntake(), zipped(SMALL)
+
+    with pytest.raises(Refused):
+        keep_layers([job(blob, sha256(SMALL), digest=sha256(right), size=len(right))], intake)
+    assert intake.blobs == {}
+
+
+def test_a_plain_layer_has_its_files_counted_for_its_digest_is_its_diff_id() -> None:
+    assert kept(SMALL, sha256(SMALL), DigestIntake()).state == SETTLED
+
+
+def test_the_same_promise_is_not_read_again() -> None:
+    intake, blob = DigestIntake(), zipped(SMALL)
+    record = kept(blob, sha256(SMALL), intake)
+    unread = KeepJob(_unreadable, Descriptor(OCI_LAYER, record.digest, len(blob)),
+                     sha256(SMALL), 1, staged=False)  # fmt: skip
+
+    assert keep_layers([unread], intake) == [record]
+
+
+@pytest.mark.parametrize("intake_of_all", [True, False])
+def test_a_promise_that_is_not_enough_is_read_where_it_is(intake_of_all: bool) -> None:  # noqa: FBT001 - a parameter
+    intake, blob = DigestIntake(), zipped(SMALL)
+    promise = kept(blob, sha256(SMALL if intake_of_all else LARGE), intake)
+    intake.digests_only = not intake_of_all
+    told: list[str] = []
+    unread = KeepJob(_unreadable, Descriptor(OCI_LAYER, promise.digest, len(blob)),
+                     sha256(SMALL), 1, staged=False)  # fmt: skip
+
+    (record,) = keep_layers([unread], intake, told=lambda _, word: told.append(word))
+
+    assert (record.state, record.diff_id) == (SETTLED, sha256(SMALL))
+    assert told == [KNOWN]  # it was not fetched
+
+
+def _unreadable() -> IO[bytes]:
+    raise AssertionError("it is here already")

@@ -14,9 +14,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from casstore.errors import Damaged, Unsupported
+from casstore.errors import CasstoreError, Damaged, Unsupported
 from casstore.model.digest import sha256
-from casstore.model.state import LayerRecord
+from casstore.model.state import BROKEN, PROMISED, LayerRecord
 from casstore.transfer import openlayer
 from casstore.transfer.openlayer import open_framed, open_layer
 from tests.transfer.building import OCI_LAYER
@@ -187,3 +187,13 @@ def test_closing_early_ends_the_threads_and_closes_the_file(amount: int) -> None
     layer.close()
 
     assert file.closed and layer.closed
+
+
+@pytest.mark.parametrize(("state", "error"), [(BROKEN, Damaged), (PROMISED, Unsupported)])
+def test_a_layer_that_is_not_settled_is_not_opened(state: int, error: type[CasstoreError]) -> None:
+    file, digest = io.BytesIO(b"blob"), sha256(b"blob")
+    record = LayerRecord(digest, 4, OCI_LAYER + "+gzip", sha256(b"tar"), 0, 4, state)
+
+    with pytest.raises(error):
+        open_layer(file, record)
+    assert file.closed
