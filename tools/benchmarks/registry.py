@@ -2,8 +2,8 @@
 """Pull, push and copy against docker-registry on this machine, beside skopeo, podman and docker.
 
 All pull the same gzip layers. skopeo stores the blobs as they come; casstore also decompresses each
-layer, to hold it against its diff ID; podman and docker unpack it into files. A copy of either
-decompresses nothing, but skopeo 1.9 does what it takes from a layout.
+layer, to hold it against its diff ID, unless told --verify digest; podman and docker unpack it
+into files. A copy of either decompresses nothing, but skopeo 1.9 does what it takes from a layout.
 
     tools/benchmarks/registry.py [MEGABYTES [RUNS]]     run by itself, with this interpreter
 """
@@ -98,7 +98,11 @@ def _pulls(bench: Bench, host: str, name: str) -> list[Contender]:
             reset()
             os.sync()
 
-        contenders.append(Contender(tool.name, _words(tool, host, name), empty, tool.seconds))
+        words = _words(tool, host, name)
+        contenders.append(Contender(tool.name, words, empty, tool.seconds))
+        if tool.name == "casstore":
+            words = [*words, "--verify", "digest"]
+            contenders.append(Contender(f"{tool.name} --verify digest", words, empty, tool.seconds))
     if "skopeo" in bench.programs:
         layout = bench.folder / "pulled"
 
