@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from casstore.errors import BeyondLimit, CasstoreError, Damaged, Locked, Refused
+from casstore.errors import BeyondLimit, CasstoreError, Damaged, Locked, Refused, StorageError
 from casstore.files.durable import storage_error
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
@@ -50,23 +50,26 @@ class Reading(Value):
         return BROKEN_LAYER if self.found.state == BROKEN else MISMATCH
 
 
-def read_layer(blobs: Blobs, promised: LayerRecord, limit: Limit) -> Reading:
+def read_layer(
+    blobs: Blobs, promised: LayerRecord, limit: Limit, stopped: Callable[[], bool]
+) -> Reading:
     """Read a layer to its end.
 
     Args:
         limit: what may come out of it: nobody has held it against one before.
+        stopped: whether nobody wants it any more.
 
     Raises:
         BeyondLimit: more comes out.
         Damaged: the blob is not there, or not its digest.
-        StorageError: it cannot be read.
+        StorageError: it cannot be read, or not to its end as nobody wants it any more.
     """
     digest = promised.digest
     descriptor = Descriptor(promised.media_type, digest, promised.size)
     try:
         # A plain layer is known by its diff ID, even if it looks like compressed data.
         plain = promised.diff_id if promised.diff_id == digest else None
-        found = describe_layer(blobs.open(digest), descriptor, plain, limit)
+        found = describe_layer(blobs.open(digest), descriptor, plain, limit, stopped)
     except BeyondLimit as error:
         raise BeyondLimit(f"blob {digest}: {error}") from None
     except Refused as error:
@@ -119,11 +122,12 @@ class Settling:
         self.found: dict[Digest, LayerRecord] = {}
         self.damaged: list[Finding] = []  # those that are not what was promised
         self.errors: list[CasstoreError] = []  # of layers that could not be read
+        self._stop = False
 
     def settle(self, layers: Sequence[LayerRecord], *, seconds: float | None = None) -> None:
         """Read layers and write what they are, for so many seconds, and what is begun to its end.
 
-        What could not be written, because others kept the lock, is in `found` all the same.
+        What could not be written is in `found` all the same, and is read again the next time.
         """
         if not layers:
             return
@@ -144,7 +148,7 @@ class Settling:
     def _one_turn(
         self, pool: ThreadPoolExecutor, layers: Sequence[LayerRecord], task: Task | None
     ) -> None:
-        work = [pool.submit(read_layer, self._blobs, layer, self._limit) for layer in layers]
+        work = [pool.submit(self._read, layer) for layer in layers]
         readings = []
         try:
             for layer, future in zip(layers, work, strict=True):
@@ -158,6 +162,7 @@ class Settling:
                 if task is not None:
                     task.advance(layer.size)
         except BaseException:
+            self._stop = True
             pool.shutdown(wait=True, cancel_futures=True)
             raise
         self.found.update((one.found.digest, one.found) for one in readings)
@@ -168,8 +173,11 @@ class Settling:
             return
         try:
             self.damaged += self._turn(lambda change: _write(change, readings))
-        except Locked:
+        except (Locked, StorageError):  # others keep the lock, or the disk is full
             self.damaged += _wrong(self._look(), readings)
+
+    def _read(self, layer: LayerRecord) -> Reading:
+        return read_layer(self._blobs, layer, self._limit, lambda: self._stop)
 
     def result(self, view: View) -> SettleResult:
         """What came of it; `view` is a look at the store since."""

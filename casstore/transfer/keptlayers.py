@@ -80,6 +80,7 @@ def describe_layer(
     descriptor: Descriptor,
     diff_id: Digest | None,
     limit: Limit = NO_LIMIT,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> LayerRecord:
     """Verify a blob of the store, which `stream` holds, and say what is in it; closes `stream`.
 
@@ -87,9 +88,10 @@ def describe_layer(
 
     Raises:
         Refused: as `keep_layers`.
+        InterruptedError: `stopped` said so.
     """
     job = KeepJob(lambda: stream, descriptor, diff_id, 1, staged=True)
-    return Verification(job, None, Hands(), limit).run()
+    return Verification(job, None, Hands(), limit, stopped).run()
 
 
 class _Keeping:

@@ -10,7 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from casstore import Damaged, NotFound, Place, ProgressUpdate, Refused, Store, UsageError
+from casstore import (
+    CasstoreError,
+    Damaged,
+    Locked,
+    NotFound,
+    Place,
+    ProgressUpdate,
+    Refused,
+    StorageError,
+    Store,
+    UsageError,
+)
 from casstore.change import settling
 from casstore.model.digest import sha256
 from casstore.model.findings import BROKEN_LAYER, MISMATCH, UNSETTLED
@@ -495,6 +506,38 @@ def test_a_store_that_cannot_be_written_is_read_all_the_same(
         assert out.getvalue()
         assert not store.get("app:1").settled
         assert codes(store) == [UNSETTLED] * 2
+
+
+@pytest.mark.parametrize("error", [Locked("locked"), StorageError("full", full=True)])
+def test_what_cannot_be_written_is_used_and_told_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: CasstoreError
+) -> None:
+    with Store(tmp_path / "store") as store:
+        load(store, RIGHT)
+        load(store, CUT)
+
+        def fail(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr(store.session, "change_that_frees", fail)
+        store.save(["app:1"], io.BytesIO())
+        result = store.settle()
+
+        assert (result.settled, result.left, len(result.damaged)) == (2, 3, 1)
+
+
+def test_reading_ends_when_somebody_ends_it(store: Store) -> None:
+    load(store, layout(layer("".join(map(str, range(400_000))))))
+
+    def stop(update: ProgressUpdate) -> None:
+        raise KeyboardInterrupt
+
+    store.progress = stop
+    with pytest.raises(KeyboardInterrupt):
+        store.settle()
+    store.progress = None
+
+    assert store.settle().settled == 1
 
 
 def test_nothing_is_settled_in_a_store_that_is_damaged_otherwise(tmp_path: Path) -> None:
