@@ -6,6 +6,8 @@ images of fixtures/templates, whose sizes a real docker gave.
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -192,3 +194,53 @@ def test_a_layer_that_goes_is_not_listed_any_more(old: Path) -> None:
     with Store(old) as store:
         store.prune(all=True)
     assert uncounted(old) == 0
+
+
+def listed(old: Path) -> list[tuple[str, int]]:
+    """Name and size of the layers that an upgrade lists, in their order."""
+    with closing(sqlite3.connect(old / "casstore.db")) as connection:
+        rows = connection.execute(
+            "SELECT lower(hex(digest)), size FROM layer JOIN blob ON id = blob ORDER BY id"
+        ).fetchall()
+    return [(name, size) for name, size in rows]
+
+
+@pytest.mark.parametrize("limit", ["LAYERS_AT_ONCE", "BYTES_AT_ONCE"])
+@pytest.mark.parametrize("less", [0, 1])
+def test_what_is_within_the_limits_is_counted_at_once(
+    old: Path, monkeypatch: pytest.MonkeyPatch, limit: str, less: int
+) -> None:
+    layers = listed(old)
+    most = len(layers) if limit == "LAYERS_AT_ONCE" else sum(size for _, size in layers)
+    monkeypatch.setattr(recount, limit, most - less)
+
+    with Store(old) as store:
+        store.tag("dw/plain:1", "other:1")
+
+        assert sizes(store) == (BEFORE if less else SIZES)
+    assert uncounted(old) == (len(layers) if less else 0)
+
+
+@pytest.mark.usefixtures("nothing_at_once")
+@pytest.mark.parametrize("failing", [None, 0, 1, -1])
+def test_gc_counts_all_in_as_many_turns_as_it_takes_but_what_the_disk_does_not_give(
+    old: Path, monkeypatch: pytest.MonkeyPatch, failing: int | None
+) -> None:
+    monkeypatch.setattr(recount, "LAYERS_A_TURN", 2)
+    layers = listed(old)
+    bad = None if failing is None else layers[failing][0]
+    real = os.open
+
+    def broken(path: str, *rest: int, **more: int) -> int:
+        if bad is not None and str(path).endswith(bad):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path, *rest, **more)
+
+    monkeypatch.setattr(os, "open", broken)
+    with Store(old) as store:
+        findings = store.gc().findings
+
+        left = 0 if bad is None else 1
+        told = f"{len(layers) - left} layers measured again: sizes count symbolic links now"
+        assert told in findings
+    assert uncounted(old) == left
