@@ -15,7 +15,17 @@ from casstore.files import durable
 from casstore.model.digest import Digest
 from casstore.store import Store
 from tests.backends.local.behind import directory_of
-from tests.transfer.building import Layout, docker_archive, layer, skopeo_dir, write_files
+from tests.transfer.building import (
+    OCI_CONFIG,
+    OCI_LAYER,
+    Layout,
+    config_of,
+    docker_archive,
+    layer,
+    skopeo_dir,
+    tar_of,
+    write_files,
+)
 
 LAYERS = [layer("a"), layer(" ".join(str(n * n) for n in range(20_000)))]
 ARCHIVE = docker_archive({"layers": LAYERS, "tags": ["a:1"]})
@@ -235,9 +245,10 @@ def test_a_whole_store_needs_nothing(store: Store, archive: str) -> None:
 
 
 def test_each_blob_is_told_with_its_source_and_who_needs_it_by_digest(
-    store: Store, tmp_path: Path
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = oci().write(str(tmp_path / "layout"))
+    monkeypatch.chdir(tmp_path)  # a long path would be cut in the message
+    source = oci().write("layout")
     store.load(source)
     for path in blobs(store):
         flipped(path)
@@ -355,3 +366,52 @@ def test_what_goes_while_a_source_is_read_is_not_put_back_and_hides_nothing(
     assert [finding.code for finding in result.findings] == []
     assert all(line.endswith("; needed by here:1") for line in result.repaired)
     assert len(result.repaired) == len(layouts["here:1"].files) - 1
+
+
+def test_a_source_without_some_blobs_gives_all_others(store: Store, tmp_path: Path) -> None:
+    source = Path(oci().write(str(tmp_path / "layout")))
+    store.load(str(source))
+    first, *others = (path.name for path in blobs(store))
+    for path in blobs(store):
+        path.unlink()
+    (source / "blobs" / "sha256" / first).unlink()
+
+    store.check(repair_from=[str(source)])
+
+    assert [path.name for path in blobs(store)] == others
+
+
+def test_a_source_that_was_not_needed_at_first_is_asked_for_what_shows_later(
+    store: Store, tmp_path: Path, archive: str
+) -> None:
+    store.load(archive)
+    layout = Layout()
+    layout.publish(layout.index(layout.image("one", "two")), "kept:1")
+    (top,) = layout.entries
+    rest = Path(layout.write(str(tmp_path / "rest")))
+    (rest / "blobs" / "sha256" / top["digest"][7:]).unlink()
+    alone = Layout()
+    alone.files |= {name: data for name, data in layout.files.items() if top["digest"][7:] in name}
+    alone.entries = layout.entries
+    kept_aside(store, layout)
+
+    result = store.check(repair_from=[alone.write(str(tmp_path / "alone")), str(rest)])
+
+    assert result.findings == ()
+
+
+def test_a_large_layer_of_what_was_kept_aside_is_no_document(
+    store: Store, tmp_path: Path, archive: str
+) -> None:
+    store.load(archive)
+    layout = Layout()
+    large = tar_of({"file": os.urandom(5 << 20)})
+    config = layout.blob(config_of(large), OCI_CONFIG)
+    layout.publish(layout.manifest(config, [layout.blob(large, OCI_LAYER)]), "kept:1")
+    source = layout.write(str(tmp_path / "layout"))
+    for name, data in layout.files.items():
+        if name.startswith("blobs/") and data is not layout.of(config):
+            Path(store.path, name).write_bytes(data)
+    kept_aside(store, layout)
+
+    assert store.check(repair_from=[source]).findings == ()
