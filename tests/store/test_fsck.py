@@ -19,6 +19,7 @@ from casstore.backends.local.care import content, fsck
 from casstore.backends.local.care.checks import Problem, blob_problem, image_problems
 from casstore.backends.local.care.fsck import _Check, check_store
 from casstore.backends.local.directory import LocalStore
+from casstore.backends.local.view import LocalView
 from casstore.errors import Damaged, StorageError
 from casstore.model.digest import Digest, sha256
 from casstore.model.state import BlobState
@@ -449,12 +450,13 @@ def test_an_image_that_goes_while_its_documents_are_looked_at_again_is_no_findin
     flip(store, store.get("a:1").id)
     looks: list[object] = []
 
-    def look(*args: Any) -> Any:
+    def look(view: LocalView, *args: Any) -> Any:
         looks.append(args)
+        view.stored_bytes()  # from here on it has its snapshot
         if len(looks) == at:
             with Store(store.path) as other:
                 other.remove(["a:1"])
-        return image_problems(*args)
+        return image_problems(view, *args)
 
     monkeypatch.setattr(fsck, "image_problems", look)
 
