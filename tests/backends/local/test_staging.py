@@ -169,6 +169,14 @@ def test_room_is_made_as_long_as_the_disk_is_full_and_can_be_made(backend: Local
     assert len(tries) == 4 and next(rooms, None) is None
 
 
+def test_without_being_told_how_no_room_is_made(backend: LocalBackend) -> None:
+    with (
+        closing(Ingest(backend.where, backend.blobs, lambda: backend.view(NOW))) as ingest,
+        pytest.raises(StorageError, match="no space left"),
+    ):
+        ingest.try_writing(failing(errno.ENOSPC))
+
+
 def test_staging_that_cannot_begin_leaves_no_sign_of_life(
     backend: LocalBackend, area: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
