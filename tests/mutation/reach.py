@@ -140,7 +140,8 @@ class Reach:
             self.bad |= bad
             self.seconds |= recorded["tests"]
             for module, masks in recorded["lines"].items():
-                if fingerprint(ROOT / module) != recorded["sources"][module]:
+                source = ROOT / module  # it may be gone
+                if not source.exists() or fingerprint(source) != recorded["sources"][module]:
                     continue
                 self._masks.setdefault(module, []).extend(
                     (test, int(mask, 16)) for test, mask in masks.items() if test not in bad

@@ -102,3 +102,15 @@ def test_what_survived_can_be_tried_again(project: Path) -> None:
         file.write("\n\ndef test_the_order():\n    assert add([2], 1) == [1, 2]\n")
 
     assert "- total.sort()" not in mutate(project, "--again")
+
+
+def test_a_module_that_a_test_reached_and_that_is_gone_ends_nothing(project: Path) -> None:
+    other = project / "casstore/other.py"
+    other.write_text("def one():\n    return 1\n")
+    with (project / "tests/test_sums.py").open("a") as file:
+        file.write("\n\ndef test_one():\n    import sys\n    if 'casstore.other' in sys.modules:\n")
+        file.write("        assert sys.modules['casstore.other'].one() == 1\n")
+    before = mutate(project)[-1]
+    other.unlink()
+
+    assert mutate(project, "--again")[-1] == before
