@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,6 +17,11 @@ import pytest
 
 from casstore.backends.local.locks import StoreLock, Token, is_held
 from casstore.errors import Locked, StorageError
+from casstore.files import durable
+from tests.backends.local.forking import are_open, child, open_many
+
+# From 3.12 on Python warns of every fork beside a thread, of which pytest-xdist has one.
+pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 
 HOLDER = """
 import sys, time
@@ -175,6 +183,230 @@ def test_a_token_is_held_until_its_release(tmp_path: Path) -> None:
     token.release()
     assert not is_held(token.path)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_lock_is_held_within_its_block_and_no_longer(path: Path) -> None:
+    lock, other = StoreLock(str(path), 0), StoreLock(str(path), 0)
+    for _ in range(2):
+        with lock, pytest.raises(Locked):
+            other.acquire()
+        other.acquire()
+        other.release()
+
+
+def test_a_block_goes_on_with_a_lock_that_was_taken_and_gives_it_up(path: Path) -> None:
+    lock = StoreLock(str(path), 0)
+    lock.acquire()
+    with lock:
+        pass
+
+    with StoreLock(str(path), 0):
+        pass
+
+
+def test_a_process_without_standard_input_locks_as_any_other(path: Path) -> None:
+    before = os.dup(0)
+    os.close(0)
+    try:
+        lock = StoreLock(str(path), 0)
+        lock.acquire()  # its descriptor is 0
+        with lock:
+            pass
+        with StoreLock(str(path), 0):
+            pass
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+
+
+def test_giving_a_lock_up_twice_closes_nothing_else(path: Path) -> None:
+    lock = StoreLock(str(path), 0)
+    lock.acquire()
+    lock.release()
+    others = open_many()
+    lock.release()
+
+    assert are_open([0, *others])
+    with child(lambda: are_open(others)):
+        pass
+    for one in others:
+        os.close(one)
+
+
+def test_a_child_does_not_hold_what_its_parent_has_given_up(path: Path) -> None:
+    lock = StoreLock(str(path), 0)
+    lock.acquire()
+    with child(lambda: True):
+        lock.release()
+        with StoreLock(str(path), 0):
+            pass
+
+
+def test_a_child_gives_up_nothing_of_its_parent_s(path: Path) -> None:
+    lock = StoreLock(str(path), 0)
+    lock.acquire()
+
+    def release() -> bool:
+        others = open_many()
+        lock.release()
+        return are_open(others)
+
+    with child(release), pytest.raises(Locked):
+        StoreLock(str(path), 0).acquire()
+    lock.release()
+
+
+def test_a_short_wait_is_slept_through_without_filelock(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: (slept.append(seconds), sleep(seconds)))
+    monkeypatch.setitem(sys.modules, "filelock", None)
+    holder = StoreLock(str(path), 0)
+    holder.acquire()
+    threading.Timer(0.1, holder.release).start()
+    with StoreLock(str(path), 30):
+        pass
+
+    assert slept
+    assert max(slept) < 0.1
+
+
+def test_the_rest_of_a_long_wait_is_filelock_s(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    real = filelock.FileLock
+
+    def note(path: str, *, timeout: float, poll_interval: float) -> filelock.BaseFileLock:
+        waits.append(timeout)
+        return real(path, timeout=timeout, poll_interval=poll_interval)
+
+    monkeypatch.setattr(filelock, "FileLock", note)
+    holder = StoreLock(str(path), 0)
+    holder.acquire()
+    with pytest.raises(Locked):
+        StoreLock(str(path), 2).acquire()
+    holder.release()
+
+    assert 0 < waits[0] <= 1
+
+
+def test_the_holder_is_said_with_the_place_where_its_pid_means_something(path: Path) -> None:
+    with StoreLock(str(path), 0):
+        said = path.read_text()
+
+    namespace = os.stat("/proc/self/ns/pid").st_ino
+    assert f" on {os.uname().nodename}, pid namespace {namespace}, since " in said
+
+
+@pytest.mark.parametrize(
+    ("argv", "name"),
+    [(["/opt/bin/nightly", "--key=secret"], "nightly"), ([""], "python"), ([], "python")],
+)
+def test_a_holder_without_a_command_is_named_by_its_program(
+    path: Path, monkeypatch: pytest.MonkeyPatch, argv: list[str], name: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", argv)
+    with StoreLock(str(path), 0):
+        assert path.read_text().startswith(f"pid {os.getpid()} ({name}) on ")
+
+
+def test_who_tries_in_vain_leaves_no_file_open(path: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with StoreLock(str(path), 0):
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(Locked):
+            StoreLock(str(path), 0.05).acquire()
+        with pytest.raises(StorageError):
+            StoreLock(str(tmp_path / "fifo"), 0).acquire()
+
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_lock_file_that_cannot_be_made_is_told_with_the_reason(path: Path) -> None:
+    with pytest.raises(StorageError, match=r"^cannot lock .*: no such file or directory$"):
+        StoreLock(str(path.parent / "nothing" / "casstore.lock"), 0).acquire()
+
+
+def test_a_user_who_may_not_write_the_lock_file_is_told_so(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")  # root may write everything
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StorageError, match="permission denied, the store is read-only for this us"):
+        StoreLock(str(path), 0).acquire()
+
+
+def test_a_file_system_without_locks_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(StorageError, match=r"^cannot lock .*: no locks available$"):
+        StoreLock(str(path), 0).acquire()
+
+
+def test_a_lock_file_that_is_removed_while_it_is_locked_is_made_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fcntl.flock
+
+    def remove_it(descriptor: int, kind: int) -> None:
+        monkeypatch.undo()
+        path.unlink()
+        real(descriptor, kind)
+
+    monkeypatch.setattr(fcntl, "flock", remove_it)
+    with StoreLock(str(path), 0), pytest.raises(Locked):
+        StoreLock(str(path), 0).acquire()
+
+
+def linked(path: Path) -> Path:
+    """The lock file of a copy of the store by hard links."""
+    path.touch()
+    copy = path.with_name("copy.lock")
+    os.link(path, copy)
+    return copy
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o2775])
+def test_a_lock_file_with_a_second_name_is_replaced_by_one_of_the_store_s_own(
+    path: Path, mode: int
+) -> None:
+    copy = linked(path)
+    path.with_name("ingest").mkdir()
+    path.parent.chmod(mode)
+    before = len(os.listdir("/proc/self/fd"))
+    with StoreLock(str(path), 0):
+        assert len(os.listdir("/proc/self/fd")) == before + 1
+        with StoreLock(str(copy), 0), pytest.raises(Locked):
+            StoreLock(str(path), 0).acquire()
+    assert path.stat().st_nlink == 1
+    assert path.stat().st_mode & 0o020 == mode & 0o020
+    own = path.stat().st_ino
+    with StoreLock(str(path), 0):
+        assert path.stat().st_ino == own
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_where_none_of_its_own_can_be_made_the_shared_lock_file_is_locked(
+    path: Path, monkeypatch: pytest.MonkeyPatch, *, full: bool
+) -> None:
+    copy = linked(path)
+    if full:
+        path.with_name("ingest").mkdir()
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(durable, "publish", refuse)
+    before = len(os.listdir("/proc/self/fd"))
+    with StoreLock(str(path), 0):
+        assert len(os.listdir("/proc/self/fd")) == before + 1
+        with pytest.raises(Locked):
+            StoreLock(str(copy), 0).acquire()
 
 
 def with_path() -> dict[str, str]:

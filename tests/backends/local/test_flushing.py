@@ -165,7 +165,62 @@ def test_a_log_with_nothing_but_a_head_has_no_name_for_good(tmp_path: Path) -> N
         (tmp_path / "db-wal").write_bytes(bytes(size))
         assert log.is_lasting() is lasting
     (tmp_path / "db-wal").unlink()
+    assert log.size() == 0
     assert not log.is_lasting()
+
+
+def sqlite_flushes(store: Store) -> int:
+    """What SQLite itself flushes: 1 is a log that it empties, 2 is every commit."""
+    found: int = view_of(store).connection.execute("PRAGMA synchronous").fetchone()[0]
+    return found
+
+
+def test_sqlite_flushes_no_commit_of_a_change_and_every_other(store: Store) -> None:
+    with store.session.change() as change:
+        assert sqlite_flushes(store) == 1
+        change.index.set_meta("one", 1)
+        change.commit()
+        assert sqlite_flushes(store) == 2
+    with store.session.change():
+        pass  # and rolled back
+    assert sqlite_flushes(store) == 2
+
+
+def test_a_log_that_was_emptied_is_left_to_sqlite_like_a_new_one(
+    store: Store, flushed: list[str]
+) -> None:
+    store.tag("a:1", "c:1")
+    LocalEdits(view_of(store).connection, now=0, hard={}).compact()
+    flushed.clear()
+    store.tag("a:1", "d:1")
+
+    assert flushed == []
+
+
+def test_changes_leave_no_file_open(store: Store) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(3):
+        store.tag("a:1", f"c:{number}")
+
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_process_without_standard_input_flushes_the_log_as_any_other(
+    store: Store, flushed: list[str]
+) -> None:
+    standard_input = os.dup(0)
+    try:
+        with store.session.change() as change:
+            change.index.set_meta("one", 1)
+            os.close(0)  # so that the log is opened there
+            change.commit()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(0)
+    finally:
+        os.dup2(standard_input, 0)
+        os.close(standard_input)
+
+    assert flushed == ["casstore.db-wal"]
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, times: int = 1) -> None:
