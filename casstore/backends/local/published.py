@@ -181,7 +181,7 @@ class LayoutFile:
                 size = os.fstat(file.fileno()).st_size
                 if file.read(len(_HEAD)) != _HEAD or not all(
                     line.startswith(b"{") and line.endswith((b"}\n", b"},\n"))
-                    for line in _until(file, size - _TAIL_LENGTH + 1)
+                    for line in _until(file, size - _TAIL_LENGTH)
                 ):
                     return None
                 if _generation_in(b"\n" + file.read()) is None:
@@ -261,15 +261,11 @@ class LayoutFile:
         return True
 
 
-def _sum(lines: Iterable[bytes]) -> tuple[int, int]:
-    """How many lines, and the sum of their hashes: the same for the same lines in any order."""
+def _sum(lines: Iterable[bytes]) -> int:
+    """The sum of the hashes of lines: the same for the same ones in any order, and for no others."""
     from hashlib import sha256
 
-    count = total = 0
-    for line in lines:
-        count += 1
-        total += int.from_bytes(sha256(line).digest(), "big")
-    return count, total
+    return sum(int.from_bytes(sha256(line).digest(), "big") for line in lines)
 
 
 def _open(path: str, flags: int) -> int:
@@ -278,7 +274,7 @@ def _open(path: str, flags: int) -> int:
 
 def _records(path: str) -> Iterator[bytes]:
     with open(path, "rb", opener=_open) as file:
-        end = os.fstat(file.fileno()).st_size - _TAIL_LENGTH + 1
+        end = os.fstat(file.fileno()).st_size - _TAIL_LENGTH
         file.seek(len(_HEAD))
         for line in _until(file, end):
             yield line[: -len(_SEPARATOR)] if line.endswith(_SEPARATOR) else line[:-1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import tempfile
 import tracemalloc
 from pathlib import Path
@@ -12,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from casstore.backends.local import published as layoutfile
-from casstore.backends.local.published import LayoutFile
+from casstore.backends.local.published import NOTED, LayoutFile
+from casstore.files import durable
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.keys import INDEX_GENERATION
@@ -111,3 +114,269 @@ def test_a_file_that_another_tool_wrote_has_no_generation(tmp_path: Path) -> Non
 
 def test_a_missing_file_has_no_generation(tmp_path: Path) -> None:
     assert new_file(tmp_path).generation() is None
+
+
+def test_edits_may_come_in_any_order(tmp_path: Path) -> None:
+    file = new_file(tmp_path)
+    rows = [row(number, name=True) for number in range(4)]
+    file.write(rows, 1)
+
+    assert file.splice([(rows[2], row(7, name=True)), (rows[0], None)], (), 2)
+    assert named_in(file) == [1, 7, 3]
+
+
+def named_in(file: LayoutFile) -> list[int]:
+    return [one["size"] for one in json.loads(Path(file.path).read_bytes())["manifests"]]
+
+
+def written(folder: Path, rows: int = 1, generation: int = 7) -> tuple[LayoutFile, bytes]:
+    """A file of our form with so many records, and its bytes."""
+    file = new_file(folder)
+    file.write([row(number, name=True) for number in range(rows)], generation)
+    return file, Path(file.path).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'{"schema', b'{"SCHEMA'),
+        (b'"annotations":{"io', b'"Annotations":{"io'),
+        (b'07"}}\n', b'0x"}}\n'),
+        (b'07"}}\n', b'07"}} '),
+        (b'07"}}\n', b'07"}}\n\n'),
+    ],
+)
+@pytest.mark.parametrize("rows", [0, 1])
+def test_a_file_that_is_nearly_of_our_form_has_no_generation(
+    tmp_path: Path, rows: int, old: bytes, new: bytes
+) -> None:
+    file, content = written(tmp_path, rows)
+    assert content.count(old) == 1
+    Path(file.path).write_bytes(content.replace(old, new))
+
+    assert file.generation() is None
+    assert file.is_foreign()
+
+
+def test_a_list_of_nothing_has_a_generation_and_one_without_its_two_lines_has_none(
+    tmp_path: Path,
+) -> None:
+    file, content = written(tmp_path, 0)
+    assert file.generation() == 7
+    Path(file.path).write_bytes(content.replace(b"[\n\n]", b"[\n]"))
+
+    assert file.generation() is None
+
+
+def test_a_missing_file_is_not_another_tool_s(tmp_path: Path) -> None:
+    file = new_file(tmp_path)
+
+    assert not file.is_foreign()
+    assert not file.is_withdrawn()
+    assert file.problem() is None
+
+
+def test_a_file_that_cannot_be_read_has_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, _ = written(tmp_path)
+    assert file.problem() is None
+
+    def broken(_: int, count: int, at: int) -> bytes:
+        if count and at == 0:
+            raise OSError(errno.EIO, "Input/output error")
+        return b""
+
+    monkeypatch.setattr(os, "pread", broken)
+    problem = file.problem()
+    assert problem is not None
+    assert problem.errno == errno.EIO
+
+
+def test_a_link_in_the_place_of_index_json_is_a_problem_and_not_read(tmp_path: Path) -> None:
+    file, _ = written(tmp_path)
+    os.rename(file.path, tmp_path / "elsewhere")
+    os.symlink(tmp_path / "elsewhere", file.path)
+
+    problem = file.problem()
+    assert problem is not None
+    assert problem.errno == errno.ELOOP
+    assert file.generation() is None
+    assert file.lines(file.path) is None
+
+
+def test_nobody_waits_for_a_fifo_in_the_place_of_a_file(tmp_path: Path) -> None:
+    file = new_file(tmp_path)
+    os.mkfifo(file.path)
+    os.mkfifo(tmp_path / NOTED)
+    file.note(7)
+
+    assert file.lines(file.path) is None
+    assert (file.generation(), file.noted()) == (None, None)
+
+
+def test_looking_leaves_no_file_open(tmp_path: Path) -> None:
+    file, _ = written(tmp_path)
+    file.note(7)
+    os.link(tmp_path / NOTED, tmp_path / "copy")
+    before = len(os.listdir("/proc/self/fd"))
+    file.note(8)
+    file.note(9)
+
+    assert (file.generation(), file.noted(), file.problem()) == (7, 9, None)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_withdrawn_file_says_exactly_that(tmp_path: Path) -> None:
+    file, _ = written(tmp_path)
+    file.withdraw()
+    assert file.is_withdrawn()
+    with open(file.path, "ab") as more:
+        more.write(b"\n")
+
+    assert not file.is_withdrawn()
+    assert file.is_foreign()
+
+
+def test_what_is_withdrawn_is_kept_as_it_is(tmp_path: Path) -> None:
+    file, content = written(tmp_path)
+    number = os.stat(file.path).st_ino
+    file.withdraw()
+
+    assert Path(file.last).read_bytes() == content
+    assert os.stat(file.last).st_ino == number  # without a copy
+
+
+def test_where_nothing_is_published_nothing_is_kept_when_it_is_withdrawn(tmp_path: Path) -> None:
+    file = new_file(tmp_path)
+    file.withdraw()
+
+    assert file.is_withdrawn()
+    assert not os.path.exists(file.last)
+
+
+def test_where_no_link_can_be_made_a_copy_is_kept_and_flushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, content = written(tmp_path)
+    flushed = flushes(monkeypatch)
+    monkeypatch.setattr(durable, "share", lambda *_: False)
+    file.withdraw()
+
+    assert Path(file.last).read_bytes() == content
+    assert file.last in flushed
+
+
+def flushes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths of what is flushed from here on."""
+    found: list[str] = []
+    real = os.fsync
+
+    def note(descriptor: int) -> None:
+        found.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    return found
+
+
+def test_a_new_version_is_flushed_and_its_name_only_when_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed = flushes(monkeypatch)
+    file, _ = written(tmp_path)
+    assert file.splice([(row(0, name=True), None)], (), 2)
+    assert flushed == [str(tmp_path / "staging")] * 2
+    flushed.clear()
+    file.flush()
+
+    assert flushed == [str(tmp_path)]
+
+
+@pytest.mark.parametrize(
+    ("text", "generation"),
+    [
+        (b"00000000000000000012\n", 12), (b"00000000000000000012", 12), (b"12\n", None),
+        (b"000000000000000000012\n", None), (b"0000000000000000001x\n", None), (b"", None),
+    ],
+)  # fmt: skip
+def test_a_noted_generation_has_twenty_digits(
+    tmp_path: Path, text: bytes, generation: int | None
+) -> None:
+    (tmp_path / NOTED).write_bytes(text)
+
+    assert new_file(tmp_path).noted() == generation
+
+
+def test_a_generation_is_noted_in_place(tmp_path: Path) -> None:
+    file = new_file(tmp_path)
+    file.note(1)
+    number = (tmp_path / NOTED).stat().st_ino
+    file.note(2)
+
+    assert file.noted() == 2
+    assert (tmp_path / NOTED).stat().st_ino == number
+
+
+def test_what_is_noted_in_a_copy_by_hard_links_is_not_noted_in_the_other(tmp_path: Path) -> None:
+    file = new_file(tmp_path)
+    file.note(1)
+    os.link(tmp_path / NOTED, tmp_path / "copy")
+    file.note(2)
+
+    assert file.noted() == 2
+    assert (tmp_path / "copy").read_bytes() == b"%020d\n" % 1
+
+
+def test_no_generation_is_noted_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_bytes(b"precious")
+    (tmp_path / NOTED).symlink_to(tmp_path / "victim")
+    new_file(tmp_path).note(7)
+
+    assert (tmp_path / "victim").read_bytes() == b"precious"
+
+
+def test_a_group_that_may_write_the_store_may_note_a_generation(tmp_path: Path) -> None:
+    tmp_path.chmod(0o2775)
+    new_file(tmp_path).note(7)
+
+    assert (tmp_path / NOTED).stat().st_mode & 0o020
+
+
+def test_the_records_come_one_by_one(tmp_path: Path) -> None:
+    file, _ = written(tmp_path, 3)
+    lines = file.lines(file.path)
+
+    assert lines is not None
+    assert [json.loads(line)["size"] for line in lines] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("line", [b'"a":1}', b'{"a":1', b'{"a":1}}},x', b""])
+def test_what_has_a_line_that_is_no_record_has_another_form(tmp_path: Path, line: bytes) -> None:
+    file, content = written(tmp_path, 2)
+    head, one, *rest = content.split(b"\n")
+    Path(file.path).write_bytes(b"\n".join((head, one, line + b",", *rest)))
+
+    assert file.lines(file.path) is None
+
+
+def test_a_file_is_current_if_it_lists_the_same_of_the_same_generation(tmp_path: Path) -> None:
+    rows = [row(number, name=True) for number in range(3)]
+    file, _ = written(tmp_path, 3)
+
+    assert file.is_current(rows, 7)
+    assert file.is_current(rows[::-1], 7)
+    assert not file.is_current(rows, 8)
+    assert not file.is_current(rows[1:], 7)
+    assert not file.is_current([*rows[1:], row(4, name=True)], 7)
+    assert not file.is_current([*rows, rows[0]], 7)
+
+
+def test_a_file_that_lists_nothing_is_current_if_there_is_nothing(tmp_path: Path) -> None:
+    file, content = written(tmp_path, 0)
+
+    assert file.is_current([], 7)
+    assert not file.is_current([], 8)
+    assert not file.is_current([row(1, name=True)], 7)
+    Path(file.path).write_bytes(content + b"\n")
+    assert not file.is_current([], 7)
