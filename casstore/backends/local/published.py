@@ -262,7 +262,7 @@ class LayoutFile:
 
 
 def _sum(lines: Iterable[bytes]) -> int:
-    """The sum of the hashes of lines: the same for the same ones in any order, and for no others."""
+    """The sum of the hashes of lines: the same for the same ones in any order, for no others."""
     from hashlib import sha256
 
     return sum(int.from_bytes(sha256(line).digest(), "big") for line in lines)

@@ -67,7 +67,7 @@ class LastUses:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_SH)
                 if os.fstat(descriptor).st_nlink > 1:
-                    self._separate()
+                    self._separate(descriptor)
                 elif os.fstat(descriptor).st_nlink:
                     if not os.fstat(descriptor).st_size:
                         durable.share_with_group(descriptor, self.path)
@@ -77,9 +77,9 @@ class LastUses:
                 raise
             os.close(descriptor)
 
-    def _separate(self) -> None:
+    def _separate(self, descriptor: int) -> None:
         """Put a copy in the place of a file that a copy of the store by hard links has, too."""
-        with open(self.path, "rb", opener=_only_read) as shared:
+        with open(descriptor, "rb", closefd=False) as shared:
             lines = shared.read()
         with durable.replace_file(self.path, f"{self._staging}-{os.urandom(6).hex()}") as new:
             new.file.write(lines)
@@ -150,10 +150,6 @@ class LastUses:
         with durable.replace_file(self.path, self._staging) as new:
             for image, at in uses.items():
                 new.file.write(f"{image.hex} {at:0{_TIME_DIGITS}d}\n".encode())
-
-
-def _only_read(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _collect(lines: Iterable[bytes], uses: dict[Digest, int], now: int) -> None:
