@@ -234,7 +234,6 @@ class Door:
         """`timeout` in seconds."""
         self._directory, self._timeout = directory, timeout
         self._kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        self._descriptor = -1
 
     def __enter__(self) -> None:
         try:

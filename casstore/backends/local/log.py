@@ -40,7 +40,7 @@ class Log:
 
     def is_lasting(self) -> bool:
         """Whether it has its name for good: whoever writes the first transaction sees to that."""
-        return self.size() > _HEADER and self._connection.flushing != "OFF"
+        return self.size() > _HEADER
 
     def leave_unflushed(self) -> None:
         """From here on a commit does not flush the log; what empties it flushes it, as ever."""
