@@ -255,11 +255,7 @@ def forget_commit(connection: Connection) -> None:
 def memory() -> Connection:
     """An empty index in memory, for a reader whose store has lost its database."""
     connection = in_memory()
-    try:
-        fill(connection)
-    except BaseException:
-        connection.close()
-        raise
+    fill(connection)
     return connection
 
 

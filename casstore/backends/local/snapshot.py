@@ -18,6 +18,7 @@ import time
 from casstore.backends.local import schema
 from casstore.backends.local.migrations import upgrade_from
 from casstore.errors import Damaged, StorageError
+from casstore.files.durable import storage_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,16 +50,11 @@ def open_snapshot(path: str) -> Connection:
             if _state(path) != before:
                 continue
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise StorageError(f"cannot read the index {path}: {reason}") from None
+            raise storage_error(error, f"cannot read the index {path}") from None
         image = _applied(data, log)
         connection = schema.in_memory()
-        try:
-            if image:
-                connection.deserialize(image)
-        except BaseException:
-            connection.close()
-            raise
+        if image:
+            connection.deserialize(image)
         return connection
     raise StorageError(f"the index {path} is being changed all the time; try again")
 
@@ -70,14 +66,10 @@ def private_copy(connection: schema.Connection) -> schema.Connection:
     """
     copy = schema.in_memory("")
     copy.path = connection.path  # whose errors its own are, to who looks for their cause
-    try:
-        connection.backup(copy)
-        version: int = copy.execute("PRAGMA user_version").fetchone()[0]
-        if version < schema.FORMAT_VERSION:
-            copy.executescript(f"BEGIN; {upgrade_from(version)} COMMIT;")
-    except BaseException:
-        copy.close()
-        raise
+    connection.backup(copy)
+    version: int = copy.execute("PRAGMA user_version").fetchone()[0]
+    if version < schema.FORMAT_VERSION:
+        copy.executescript(f"BEGIN; {upgrade_from(version)} COMMIT;")
     return copy
 
 

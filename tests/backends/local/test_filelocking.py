@@ -260,8 +260,13 @@ def test_a_short_wait_is_slept_through_without_filelock(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
-    sleep = time.sleep
-    monkeypatch.setattr(time, "sleep", lambda seconds: (slept.append(seconds), sleep(seconds)))
+    real = time.sleep
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        real(seconds)
+
+    monkeypatch.setattr(time, "sleep", sleep)
     monkeypatch.setitem(sys.modules, "filelock", None)
     holder = StoreLock(str(path), 0)
     holder.acquire()

@@ -123,3 +123,78 @@ def test_a_disk_is_nearly_full_below_a_gibibyte_or_a_twentieth(
 
     assert nearly_full("/") == lacking
     assert (reserve.LOW_SPACE, reserve.LOW_SHARE) == (1 << 30, 20)
+
+
+BASE = 512 * 600  # bytes of the database
+NEEDED, HALF = SPARE + BASE, SPARE // 2
+
+
+@pytest.fixture
+def even(tmp_path: Path) -> Reserve:
+    """A reserve whose limits are whole blocks."""
+    (tmp_path / "casstore.db").write_bytes(bytes(BASE))
+    return Reserve(str(tmp_path), (str(tmp_path / "casstore.db"), str(tmp_path / "nosuch")))
+
+
+@pytest.mark.parametrize(
+    ("free", "size"),
+    [
+        (2 * (NEEDED + HALF), NEEDED + HALF), (2 * (NEEDED + HALF) - 512, NEEDED),
+        (NEEDED, NEEDED), (NEEDED - 512, NEEDED - 512),
+        (NEEDED - HALF, NEEDED - HALF), (NEEDED - HALF - 512, None),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("linked", [False, True])
+def test_it_is_as_large_as_there_is_room_for(
+    even: Reserve, tmp_path: Path, disk: Callable[[os.statvfs_result], None],
+    free: int, size: int | None, *, linked: bool,
+) -> None:  # fmt: skip
+    if linked:  # in a copy by hard links: it is given up first
+        even.restore()
+        os.link(tmp_path / NAME / "space", tmp_path / "copy")
+    disk(file_system(free))
+    even.restore()
+
+    made = tmp_path / NAME / "space"
+    assert (made.stat().st_size if made.exists() else None) == size
+    assert not linked or (tmp_path / "copy").stat().st_nlink == 1
+
+
+def test_one_of_just_the_size_that_is_needed_is_left_alone(
+    even: Reserve, tmp_path: Path, disk: Callable[[os.statvfs_result], None]
+) -> None:
+    disk(file_system(NEEDED))
+    even.restore()
+    disk(file_system(1 << 40))
+    even.restore()
+
+    assert space(tmp_path).st_size == NEEDED
+
+
+@pytest.mark.parametrize(("free", "wanted"), [(NEEDED, False), (NEEDED - 512, True)])
+def test_it_is_wanted_where_less_is_free_than_a_removal_may_write(
+    even: Reserve, disk: Callable[[os.statvfs_result], None], free: int, *, wanted: bool
+) -> None:
+    disk(file_system(free, inodes=FILES))
+
+    assert even.is_wanted() is wanted
+
+
+def test_a_file_system_that_tells_nothing_is_full_for_a_removal_and_not_for_a_load(
+    even: Reserve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "statvfs", fail)
+
+    assert even.is_wanted()
+    assert nearly_full(str(tmp_path)) == 0
+
+
+def test_no_file_stays_open(kept: Reserve) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    kept.restore()
+    kept.give_up()
+
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import re
 import sqlite3
+import sys
+import threading
 import warnings
 from collections.abc import Callable
 from contextlib import closing
@@ -17,7 +20,7 @@ from casstore.backends.local.edits import EDITS
 from casstore.backends.local.removals import LEAVING
 from casstore.backends.local.tables import STATEMENTS
 from casstore.backends.local.trash import TRASH
-from casstore.errors import Damaged, NotAStore, StorageError
+from casstore.errors import CasstoreError, Damaged, NotAStore, StorageError
 
 # The whole of a table that holds only what one change touches, or the leases.
 SMALL = {"forget_doomed", "any_doomed", "drop_expired"}
@@ -168,3 +171,154 @@ def test_a_cursor_gives_its_rows_in_order_however_it_is_asked() -> None:
         assert rows.fetchmany(2) == [(2,), (3,)]
         assert list(rows) == [(4,)]
         assert rows.fetchone() is None
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """An empty database of ours."""
+    path = str(tmp_path / "casstore.db")
+    schema.create(path)
+    return path
+
+
+@pytest.mark.parametrize("pragma", ["application_id = 7", "user_version = 0"])
+def test_a_database_of_another_program_is_damaged(path: str, pragma: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA {pragma}")
+
+    with pytest.raises(Damaged, match="is not a casstore database"):
+        schema.connect(path, writable=True)
+
+
+@pytest.mark.parametrize(
+    "does",
+    [
+        lambda one: one.execute("SELECT nothing"),
+        lambda one: one.executemany("INSERT INTO nothing VALUES (?)", [(1,)]),
+        lambda one: one.cursor().executemany("INSERT INTO nothing VALUES (?)", [(1,)]),
+    ],
+)
+@pytest.mark.parametrize(
+    "connect", [schema.connect_to_hold, lambda path: schema.connect(path, writable=True)]
+)
+def test_errors_of_sqlite_are_told_as_casstore_s(
+    path: str,
+    connect: Callable[[str], schema.Connection],
+    does: Callable[[schema.Connection], object],
+) -> None:
+    with closing(connect(path)) as connection, pytest.raises(CasstoreError):
+        does(connection)
+
+
+def test_a_copy_of_what_is_no_database_is_told_as_damage(tmp_path: Path) -> None:
+    (tmp_path / "casstore.db").write_bytes(b"garbage" * 1000)
+    connection = schema.connect_alone(str(tmp_path / "casstore.db"))
+    connection.path = str(tmp_path / "casstore.db")
+
+    with closing(connection), closing(schema.in_memory()) as copy, pytest.raises(Damaged):
+        connection.backup(copy)
+
+
+def test_an_error_is_told_also_where_its_cause_cannot_be_looked_for(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "casstore.backends.local.blame", None)
+    with (
+        closing(schema.connect(path, writable=True)) as connection,
+        pytest.raises(StorageError, match=r"^cannot use the index .*casstore\.db: near "),
+    ):
+        connection.execute("SELECT nothing")
+
+
+@pytest.mark.parametrize(
+    "connect",
+    [
+        lambda path: schema.connect(path, writable=True), schema.connect_alone,
+        lambda _: schema.memory(),
+    ],
+)  # fmt: skip
+def test_another_thread_may_use_a_connection(
+    path: str, connect: Callable[[str], schema.Connection]
+) -> None:
+    counts: list[int] = []
+    with closing(connect(path)) as connection:
+        thread = threading.Thread(
+            target=lambda: counts.append(
+                connection.execute("SELECT count(*) FROM image").fetchone()[0]
+            )
+        )
+        thread.start()
+        thread.join()
+
+    assert counts == [0]
+
+
+def file_of(connection: schema.Connection) -> str:
+    """The file that a connection reads; none that there is for a copy in memory."""
+    found: str = connection.execute("PRAGMA database_list").fetchone()[2]
+    return found
+
+
+def test_a_reader_beside_a_writer_sees_what_it_commits(path: str) -> None:
+    with (
+        closing(schema.connect(path, writable=True)) as writer,
+        closing(schema.open_for_reading(path)) as reader,
+    ):
+        writer.execute("INSERT INTO meta VALUES ('one', 1)")
+
+        assert reader.execute("SELECT value FROM meta WHERE key = 'one'").fetchone() == (1,)
+        assert file_of(reader) == path
+
+
+def test_a_reader_alone_reads_a_copy_and_makes_no_file(path: str, tmp_path: Path) -> None:
+    with closing(schema.open_for_reading(path)) as reader:
+        assert file_of(reader) != path
+        assert os.listdir(tmp_path) == ["casstore.db"]
+
+
+def test_a_reader_reads_a_copy_where_the_shared_memory_is_another_store_s_too(
+    path: str, tmp_path: Path
+) -> None:
+    with closing(schema.connect(path, writable=True)) as writer:
+        writer.execute("INSERT INTO meta VALUES ('one', 1)")
+        os.link(f"{path}-shm", tmp_path / "other")
+        with closing(schema.open_for_reading(path)) as reader:
+            assert file_of(reader) != path
+            assert reader.execute("SELECT value FROM meta WHERE key = 'one'").fetchone() == (1,)
+
+
+def test_a_reader_reads_a_copy_where_the_shared_memory_is_of_no_use(path: str) -> None:
+    os.mkdir(f"{path}-shm")
+    with closing(schema.open_for_reading(path)) as reader:
+        assert file_of(reader) != path
+
+
+def test_a_database_is_opened_as_it_is_without_a_copy_unless_it_has_a_log(path: str) -> None:
+    with closing(schema.connect_as_is(path)) as connection:
+        assert file_of(connection) == path
+    with closing(schema.connect(path, writable=True)) as writer:
+        writer.execute("INSERT INTO meta VALUES ('one', 1)")
+        with closing(schema.connect_as_is(path)) as connection:
+            query = "SELECT value FROM meta WHERE key = 'one'"
+            assert connection.execute(query).fetchone() == (1,)
+
+
+def test_a_commit_that_is_forgotten_is_written_over_by_one_that_changes_nothing(path: str) -> None:
+    with closing(schema.connect(path, writable=True)) as connection:
+        connection.execute("INSERT INTO meta VALUES ('one', 1)")
+        before = os.path.getsize(f"{path}-wal"), list(connection.iterdump())
+        schema.forget_commit(connection)
+
+        assert not connection.in_transaction
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert os.path.getsize(f"{path}-wal") == before[0] + 24 + 4096
+        assert list(connection.iterdump()) == before[1]
+
+
+def test_where_nothing_can_be_written_a_commit_is_left_as_it_is(path: str) -> None:
+    with closing(schema.connect(path, writable=True)) as connection:
+        connection.execute("PRAGMA query_only = ON")
+        schema.forget_commit(connection)
+
+        assert not connection.in_transaction
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
