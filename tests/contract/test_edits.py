@@ -316,6 +316,20 @@ def test_a_blob_that_something_needs_is_never_let_go(backend: Backend) -> None:
     assert backend.view(NOW).blob_size(base) is not None
 
 
+def test_a_layer_that_goes_and_comes_again_in_one_change_is_there(backend: Backend) -> None:
+    with changing(backend) as edits:
+        put(edits, A, "one:1")
+        edits.apply(plan_removal(edits, "one:1"))
+        put(edits, B, "two:1")
+        edits.commit()
+
+    view = backend.view(NOW)
+    assert {one.digest for one in view.all_blobs()} == {one.digest for one in B.blobs}
+    needs = [one.digest for one in view.needs_of(B.top.digest)]
+    assert needs == list(B.blobs[0].children)
+    assert counts_are_right(backend)
+
+
 def test_what_belongs_to_an_image_goes_with_it(backend: Backend) -> None:
     put_all(backend, (A, "one:1"), (B, "two:1"))
     with changing(backend) as edits:
@@ -518,6 +532,19 @@ def test_no_number_of_the_trash_is_used_again(backend: Backend) -> None:
     put_all(backend, (A, "one:1"))
 
     assert trashed(backend, "one:1") != first
+
+
+def test_a_change_empties_what_has_expired_and_nothing_else(backend: Backend) -> None:
+    put_all(backend, (A, "one:1"), (B, "two:1"))
+    trashed(backend, "one:1", expires=NOW + 2)
+    later = trashed(backend, "two:1", expires=NOW + 9)
+
+    with changing(backend, now=NOW + 5) as edits:
+        assert edits.drop_expired_trash(NOW + 5) == 1
+        assert edits.drop_expired_trash(NOW + 5) == 0
+        edits.commit()
+    assert backend.view(NOW).trash.ids() == [later]
+    assert counts_are_right(backend)
 
 
 def test_expired_entries_go_oldest_first(backend: Backend) -> None:

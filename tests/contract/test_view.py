@@ -263,6 +263,26 @@ def test_doomed_blobs_are_told_by_their_digests(backend: Backend) -> None:
     assert len(doomed) == 4
 
 
+def test_what_waits_to_go_is_doomed_too(backend: Backend) -> None:
+    put_all(backend, (A, "one:1"))
+    with changing(backend) as edits:
+        edits.expect_many()
+        edits.apply(plan_removal(edits, "one:1"))
+
+        assert edits.has_doomed() is True
+
+
+def test_of_some_blobs_those_are_told_that_are_known(backend: Backend) -> None:
+    put_all(backend, (A, "one:1"))
+    known = [one.digest for one in A.blobs]
+    others = [digest_of(f"other {number}") for number in range(1200)]
+    view = backend.view(NOW)
+
+    assert view.known_among([*others, *known]) == set(known)
+    assert view.known_among(known[:1]) == {known[0]}
+    assert view.known_among(others[:3]) == view.known_among([]) == set()
+
+
 def test_the_digests_are_those_of_every_blob(backend: Backend) -> None:
     put_all(backend, (A, "one:1"))
 

@@ -327,15 +327,14 @@ def _places(
 def _find(file: int, end: int, line: bytes, place: float) -> int | None:
     """The offset of `line`, looked for from `place` (0 start, 1 end of the list) outwards."""
     start = len(_HEAD)
-    count = max((end - start + _WINDOW - 1) // _WINDOW, 1)
+    count = (end - start + _WINDOW - 1) // _WINDOW
     guess = min(int(place * count), count - 1)
     for distance in range(count):
         for number in (guess + distance, guess - distance) if distance else (guess,):
             if 0 <= number < count:
                 window = start + number * _WINDOW
-                # longer than the window by what a line on its border needs
-                length = min(_WINDOW + len(line) - 1, end - window)
-                found = os.pread(file, length, window).find(line)
+                # longer than the window, for a line on its border; behind the list there is none
+                found = os.pread(file, _WINDOW + len(line), window).find(line)
                 if found >= 0:
                     return window + found
     return None

@@ -16,7 +16,8 @@ from casstore.errors import CasstoreError
 from casstore.model.published import Published
 from casstore.model.record import ImageRecord
 from casstore.model.reference import Reference, parse_name
-from casstore.rules.removal import plan_removal
+from casstore.model.removal import RemovalPlan
+from casstore.rules.removal import plan_removal, without_freeing
 from tests.contract.records import image, index_over
 
 A, GZIP = image("a", "base top"), image("a", "base top", form="gzip")
@@ -123,6 +124,35 @@ def test_of_a_change_that_makes_no_difference_nothing_is_told() -> None:
             do(index, *again)
 
         assert index.changes() == ([], [])
+
+
+def test_a_manifest_that_an_image_gives_up_is_told() -> None:
+    with opened() as index:
+        do(index, "admit", A)
+        do(index, "admit", GZIP)
+        index.commit()
+        index.begin()
+        index.apply(RemovalPlan((), ((A.id, GZIP.top.digest),), (), (), (), 0, ()))
+
+        assert index.changes() == (
+            [(Published(None, GZIP.top, None, pinned=False, place=1.0, made=0), None)],
+            [],
+        )
+
+
+def test_nothing_is_left_of_an_entry_of_the_trash_that_goes() -> None:
+    with opened() as index:
+        do(index, "attach", A, NAMES[0])
+        do(index, "attach", GZIP, NAMES[1])
+        plan = without_freeing(plan_removal(index, A.id.hex, force=True))
+        number = index.bin(removed=0, expires=9).keep(plan)
+        assert number is not None
+        index.apply(plan)
+        index.trash.drop(number)
+
+        for table in ("trash", "trash_image", "trash_holding", "trash_name", "blob", "edge"):
+            rows = index.connection.execute(f"SELECT * FROM {table}")  # noqa: S608 - of ours
+            assert rows.fetchall() == []
 
 
 def test_a_name_that_went_to_another_image_and_came_back_is_the_newest() -> None:

@@ -380,3 +380,41 @@ def test_a_file_that_lists_nothing_is_current_if_there_is_nothing(tmp_path: Path
     assert not file.is_current([row(1, name=True)], 7)
     Path(file.path).write_bytes(content + b"\n")
     assert not file.is_current([], 7)
+
+
+@pytest.mark.parametrize("count", [15, 16, 40])
+def test_many_records_are_edited_in_one_pass(tmp_path: Path, window: int, count: int) -> None:
+    rows = [row(number, name=number % 3 > 0) for number in range(2 * count)]
+    after = [
+        old._replace(parent=sha256(b"parent")) if n % 4 else None for n, old in enumerate(rows)
+    ]
+    edits = list(zip(rows, after, strict=True))[1::2]  # the last one too
+    file = new_file(tmp_path)
+    file.write(rows, 1)
+    assert file.splice(edits[::-1], (), 2)
+    spliced = Path(file.path).read_bytes()
+    kept = [
+        new
+        for n, (old, changed) in enumerate(zip(rows, after, strict=True))
+        if (new := changed if n % 2 else old) is not None
+    ]
+    file.write(kept, 2)
+
+    assert spliced == Path(file.path).read_bytes()
+    assert not file.splice([*edits, (row(999, name=True), None)], (), 3)
+    assert Path(file.path).read_bytes() == spliced
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+@pytest.mark.parametrize("place", [0.0, 1.0])
+def test_a_search_may_read_just_the_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: float, more: int
+) -> None:
+    one = row(1, name=True)._replace(place=place)
+    monkeypatch.setattr(layoutfile, "_WINDOW", len(layoutfile.record(one)) + more)
+    file = new_file(tmp_path)
+    file.write([one], 1)
+
+    assert file.splice([(one, None)], (), 2)
+    assert named_in(file) == []
+    assert not file.splice([(one, None)], (), 3)
