@@ -96,7 +96,8 @@ def test_it_grows_and_is_written_anew_with_one_line_for_each_image_that_is_left(
 
 
 def test_a_file_that_is_not_much_too_long_is_left_alone(uses: LastUses) -> None:
-    uses.note([ONE, ONE, TWO], NOW)
+    for at in range(9):
+        uses.note([ONE, ONE, TWO], NOW + at)
     inode = os.stat(uses.path).st_ino
     uses.compact({ONE}, NOW)
 

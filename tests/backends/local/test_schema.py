@@ -21,6 +21,7 @@ from casstore.backends.local.removals import LEAVING
 from casstore.backends.local.tables import STATEMENTS
 from casstore.backends.local.trash import TRASH
 from casstore.errors import CasstoreError, Damaged, NotAStore, StorageError
+from tests.store.olderstores import recorded
 
 # The whole of a table that holds only what one change touches, or the leases.
 SMALL = {"forget_doomed", "any_doomed", "drop_expired"}
@@ -303,21 +304,45 @@ def test_a_database_is_opened_as_it_is_without_a_copy_unless_it_has_a_log(path: 
             assert connection.execute(query).fetchone() == (1,)
 
 
+@pytest.mark.parametrize("connect", [schema.connect_as_is, schema.connect_to_hold])
+def test_an_older_database_is_looked_at_and_stays_as_it_is(
+    tmp_path: Path, connect: Callable[[str], schema.Connection]
+) -> None:
+    path = recorded(1, tmp_path) / "casstore.db"
+    before = path.read_bytes()
+    with closing(connect(str(path))) as connection:
+        assert connection.execute("SELECT count(*) FROM pin").fetchone() == (0,)
+        assert not schema.is_current(connection)
+
+    assert path.read_bytes() == before
+
+
 def test_a_commit_that_is_forgotten_is_written_over_by_one_that_changes_nothing(path: str) -> None:
     with closing(schema.connect(path, writable=True)) as connection:
         connection.execute("INSERT INTO meta VALUES ('one', 1)")
         before = os.path.getsize(f"{path}-wal"), list(connection.iterdump())
+        done: list[str] = []
+        connection.set_trace_callback(done.append)
         schema.forget_commit(connection)
+        connection.set_trace_callback(None)
 
+        assert done.index("PRAGMA synchronous = OFF") < done.index("COMMIT")  # it is not flushed
         assert not connection.in_transaction
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
         assert os.path.getsize(f"{path}-wal") == before[0] + 24 + 4096
         assert list(connection.iterdump()) == before[1]
 
 
-def test_where_nothing_can_be_written_a_commit_is_left_as_it_is(path: str) -> None:
+@pytest.mark.parametrize("begun", [False, True])
+def test_where_nothing_can_be_written_a_commit_is_left_as_it_is(path: str, *, begun: bool) -> None:
+    def refuse(_: int, name: str | None, *__: str | None) -> int:
+        return sqlite3.SQLITE_DENY if name == "user_version" else sqlite3.SQLITE_OK
+
     with closing(schema.connect(path, writable=True)) as connection:
-        connection.execute("PRAGMA query_only = ON")
+        if begun:
+            connection.set_authorizer(refuse)
+        else:
+            connection.execute("PRAGMA query_only = ON")
         schema.forget_commit(connection)
 
         assert not connection.in_transaction

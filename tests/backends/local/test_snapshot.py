@@ -154,6 +154,13 @@ def test_what_cannot_be_read_is_told_with_the_reason(left: Path) -> None:
         open_snapshot(str(left))
 
 
+def test_nobody_waits_for_a_fifo_in_the_place_of_a_database(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "casstore.db")
+
+    with closing(open_snapshot(str(tmp_path / "casstore.db"))) as connection:
+        assert connection.execute("SELECT * FROM sqlite_schema").fetchall() == []
+
+
 @pytest.mark.parametrize("size", [512, 1024, 65536])
 def test_a_log_has_pages_of_any_size_that_sqlite_has(tmp_path: Path, size: int) -> None:
     assert numbers(left_in(tmp_path, size)) == list(range(5, 110))
@@ -250,13 +257,11 @@ def test_a_private_copy_tells_errors_as_what_it_is_a_copy_of(tmp_path: Path) -> 
 
 
 def test_a_copy_in_a_file_is_in_that_file_alone(tmp_path: Path) -> None:
-    path = str(tmp_path / "casstore.db")
-    schema.create(path)
-    with closing(schema.connect(path, writable=True)) as connection:
+    with closing(schema.memory()) as connection:
         connection.execute("INSERT INTO meta VALUES ('one', 1)")
         copy_to(connection, str(tmp_path / "copy.db"))
 
-    assert sorted(os.listdir(tmp_path)) == ["casstore.db", "copy.db"]
+    assert os.listdir(tmp_path) == ["copy.db"]
     with closing(schema.connect(str(tmp_path / "copy.db"), writable=True)) as copy:
         assert copy.execute("SELECT value FROM meta WHERE key = 'one'").fetchall() == [(1,)]
         assert copy.execute("PRAGMA journal_mode").fetchone() == ("wal",)

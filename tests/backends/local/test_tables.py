@@ -56,6 +56,9 @@ def test_a_record_is_written_with_what_is_given_and_what_the_table_has_of_it() -
 
     assert rows.statement == "INSERT INTO lease (expires, image, name) VALUES (?, (SELECT ?), ?)"
     assert rows.row(Lease(1, "me", "night"), 9, 7) == (9, 7, "night")
+    alone = Rows("lease", Lease)
+    assert alone.statement == "INSERT INTO lease (name, image) VALUES (?, ?)"
+    assert alone.row(Lease(1, "me", "night")) == ("night", 1)
 
 
 def test_a_copy_has_all_columns_of_its_table() -> None:
