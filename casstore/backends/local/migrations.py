@@ -141,7 +141,7 @@ def _lacking(version: int) -> tuple[list[str], dict[str, list[str]]]:
     added: dict[str, list[str]] = {}
     for name in names:
         table, _, column = name.partition(".")
-        if column and table not in names:
+        if table not in names:
             added.setdefault(table, []).append(column)
     return [name for name in names if "." not in name], added
 

@@ -85,7 +85,6 @@ class RemovalIndex(LocalView):
         self, connection: Connection, *, now: int, hard: Mapping[Digest, Sequence[str]]
     ) -> None:
         super().__init__(connection, now=now, hard=hard)
-        self.freed = 0  # blobs that this change has let go of
         self._waits = False  # rows wait for others
         self._blobs: list[tuple[bytes]] = []
         self._images: list[tuple[int]] = []
@@ -236,7 +235,6 @@ class RemovalIndex(LocalView):
         """
         rows = [(blob.raw,) for blob in blobs]
         self._admitted.clear()
-        self.freed += len(rows)
         self._many("drop_edges_of", rows)
         self._blobs += rows
         self._images += ((image,) for image in images)
