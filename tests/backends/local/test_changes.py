@@ -140,6 +140,34 @@ def test_a_manifest_that_an_image_gives_up_is_told() -> None:
         )
 
 
+def test_a_manifest_that_goes_because_its_name_has_moved_is_told() -> None:
+    with opened() as index:
+        do(index, "attach", A, NAMES[0])
+        do(index, "attach", GZIP, NAMES[1])
+        index.commit()
+        index.begin()
+        before = all_of(index)
+        do(index, "attach", B, NAMES[1])
+        changes = index.changes()
+        assert changes is not None
+        index.commit()
+
+        assert sorted(spliced(before, changes)) == sorted(all_of(index))
+        assert [row.top for row in all_of(index)] == [A.top, B.top]
+
+
+def test_a_layer_of_a_change_that_was_rolled_back_is_not_taken_for_one_that_is_there() -> None:
+    with opened() as index:
+        do(index, "admit", A)
+        index.rollback()
+        index.begin()
+        do(index, "admit", CHILD)
+
+        blobs = {one.digest for one in CHILD.blobs}
+        assert {one.digest for one in index.all_blobs()} == blobs
+        assert {child for _, child in index.all_edges()} == blobs - {CHILD.top.digest}
+
+
 def test_nothing_is_left_of_an_entry_of_the_trash_that_goes() -> None:
     with opened() as index:
         do(index, "attach", A, NAMES[0])

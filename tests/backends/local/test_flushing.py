@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -13,11 +14,11 @@ from typing import IO, Any
 import pytest
 
 from casstore import Store
-from casstore.backends.local import schema, snapshot
+from casstore.backends.local import edits, schema, snapshot
 from casstore.backends.local.edits import LocalEdits
 from casstore.backends.local.log import Log
 from casstore.backends.local.snapshot import open_snapshot, undo_last
-from casstore.errors import StorageError
+from casstore.errors import CasstoreError, StorageError
 from casstore.files import durable
 from tests.backends.local.behind import view_of
 from tests.transfer.building import docker_archive, layer
@@ -195,6 +196,55 @@ def test_a_log_that_was_emptied_is_left_to_sqlite_like_a_new_one(
     store.tag("a:1", "d:1")
 
     assert flushed == []
+
+
+def test_that_unlinked_blobs_are_forgotten_is_not_flushed(store: Store, flushed: list[str]) -> None:
+    done: list[str] = []
+    connection = view_of(store).connection
+    connection.set_trace_callback(done.append)
+    store.remove(["a:1", "b:1"])
+    connection.set_trace_callback(None)
+
+    told = ("PRAGMA synchronous", "BEGIN IMMEDIATE", "DELETE FROM doomed WHERE", "COMMIT")
+    assert [" ".join(one.split()[:3]) for one in done if one.startswith(told)][-5:] == [
+        "PRAGMA synchronous =", "BEGIN IMMEDIATE", "DELETE FROM doomed", "COMMIT",
+        "PRAGMA synchronous =",
+    ]  # fmt: skip
+    assert sqlite_flushes(store) == 2
+    assert flushed == ["casstore.db-wal"]
+    assert list(view_of(store).doomed()) == []
+
+
+def test_a_commit_that_fails_is_rolled_back_and_written_over(store: Store) -> None:
+    done: list[str] = []
+    refusals = [sqlite3.SQLITE_DENY]
+
+    def refuse(action: int, name: str | None, *_: str | None) -> int:
+        commits = action == sqlite3.SQLITE_TRANSACTION and name == "COMMIT"
+        return refusals.pop() if commits and refusals else sqlite3.SQLITE_OK
+
+    connection = view_of(store).connection
+    connection.set_authorizer(refuse)
+    connection.set_trace_callback(done.append)
+    with pytest.raises(CasstoreError):
+        store.tag("a:1", "c:1")
+    connection.set_trace_callback(None)
+
+    assert names(store) == ["a:1", "b:1"]
+    assert done.index("ROLLBACK") < done.index(f"PRAGMA user_version = {schema.FORMAT_VERSION}")
+    store.tag("a:1", "c:1")
+    assert names(store) == ["a:1", "b:1", "c:1"]
+
+
+def test_a_log_that_has_grown_long_is_emptied_by_a_commit(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.tag("a:1", "c:1")
+    assert os.path.getsize(f"{store.path}/casstore.db-wal") > 0
+    monkeypatch.setattr(edits, "LOG_LIMIT", 4096)
+    store.tag("a:1", "d:1")
+
+    assert os.path.getsize(f"{store.path}/casstore.db-wal") == 0
 
 
 def test_changes_leave_no_file_open(store: Store) -> None:
