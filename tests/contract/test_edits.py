@@ -555,3 +555,5 @@ def test_expired_entries_go_oldest_first(backend: Backend) -> None:
     with changing(backend, now=NOW + 5) as edits:
         assert edits.trash.drop_expired(NOW + 5, most=1) == 1
         assert edits.trash.ids() == [later]
+        assert edits.trash.drop_expired(NOW + 5) == 1
+        assert edits.trash.ids() == []

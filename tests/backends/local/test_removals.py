@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from casstore.backends.local import removals, schema
 from casstore.backends.local.edits import LocalEdits
+from casstore.backends.local.tables import TABLES
 from casstore.errors import CasstoreError, Damaged
 from casstore.model.record import ImageRecord
 from casstore.model.removal import RemovalPlan
@@ -253,6 +254,56 @@ def test_a_blob_that_something_needs_cannot_go() -> None:
 
         with pytest.raises(Damaged, match=f"blob {base} is still needed"):
             index.apply(plan)
+
+
+def test_the_blob_that_is_needed_is_told_of_many() -> None:
+    base = digest_of(" base")
+    free = [blob.digest for blob in SIGNATURE.blobs]
+    with filled(signature=True) as index:
+        plan = RemovalPlan((), (), (SIGNATURE.id,), (*free, base), (), 0, ())
+
+        with pytest.raises(Damaged, match=f"blob {base} is still needed"):
+            index.apply(plan)
+
+
+def test_a_blob_that_is_not_there_is_told_where_none_is_needed() -> None:
+    gone = digest_of("never came")
+    with filled() as index, pytest.raises(Damaged, match=f"blob {gone} is still needed"):
+        index.apply(RemovalPlan((), (), (), (gone,), (), 0, ()))
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_no_row_is_left_of_images_that_go(*, many: bool) -> None:
+    order = (BOTH, A, SIGNATURE)  # a document before what it needs
+    free = dict.fromkeys(blob.digest for record in order for blob in record.blobs)
+    plan = RemovalPlan(
+        tuple(name_of(name) for names in NAMES.values() for name in names),
+        (), tuple(record.id for record in (A, B, C, SIGNATURE, BOTH)), tuple(free), (), 0, (),
+    )  # fmt: skip
+    with filled(lease=True, pin=True, parent=True, signature=True) as index:
+        if many:
+            index.expect_many()
+        index.apply(plan)
+        index.commit()
+
+        left = {table: rows(index, table) for table in TABLES.keys() - {"meta", "doomed"}}
+        assert {table: found for table, found in left.items() if found} == {}
+        assert len(rows(index, "doomed")) == len(free)
+
+
+def test_a_child_that_stays_has_no_parent_any_more_when_that_goes() -> None:
+    with filled(parent=True) as index:
+        index.apply(RemovalPlan((), (), (C.id,), (), (), 0, ()))
+        index.admit(image("new", "base"))  # which may have the number of what went
+
+        assert index.parent_of(A.id) is None
+        assert (
+            index.connection.execute("SELECT 1 FROM image WHERE parent NOT NULL").fetchall() == []
+        )
+
+
+def rows(index: LocalEdits, table: str) -> list[object]:
+    return index.connection.execute(f"SELECT * FROM {table}").fetchall()  # type: ignore[no-any-return] # SQLite's  # noqa: S608 - of ours
 
 
 @pytest.mark.parametrize("busy", [False, True])
