@@ -15,6 +15,7 @@ from pathlib import Path
 import filelock
 import pytest
 
+from casstore.backends.local import locks
 from casstore.backends.local.locks import StoreLock, Token, is_held
 from casstore.errors import Locked, StorageError
 from casstore.files import durable
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning"
 
 HOLDER = """
 import sys, time
+from casstore.backends.local import locks
 from casstore.backends.local.locks import StoreLock
 StoreLock(sys.argv[1], 5).acquire()
 print("held", flush=True)
@@ -166,6 +168,21 @@ def test_a_lock_file_that_is_a_fifo_is_refused_without_waiting(path: Path) -> No
 
     with pytest.raises(StorageError, match="is not a regular file"):
         StoreLock(str(path), 1).acquire()
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo"])
+def test_what_comes_into_the_place_of_a_held_lock_file_is_not_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    if kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.with_name("secret").write_text("secret")
+        path.symlink_to(path.with_name("secret"))
+    monkeypatch.setattr(locks, "try_lock", lambda _: None)  # as before it came
+
+    with pytest.raises(Locked, match=r"^the store is locked; gave up after 0 s$"):
+        StoreLock(str(path), 0).acquire()
 
 
 def test_a_lock_file_that_is_a_directory_is_refused(path: Path) -> None:
