@@ -23,7 +23,8 @@ ROOT = Path(__file__).parents[2]
 
 @functools.cache
 def fingerprint(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    """Of its content; empty for a module that is not there any more."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.exists() else ""
 
 
 class Recorder:

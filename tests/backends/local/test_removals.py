@@ -183,6 +183,17 @@ def test_a_lease_is_known_in_a_row_too(*, many: bool) -> None:
         assert index.leases_on(A.id) in ([], ())
 
 
+@pytest.mark.parametrize("many", [False, True])
+def test_soft_leases_pins_and_parents_are_known_in_a_row_too(*, many: bool) -> None:
+    with filled(lease=True, pin=True, parent=True) as index:
+        if many:
+            index.expect_many()
+
+        assert index.leases_on(B.id) == [LeaseOn("lease", hard=False)]
+        assert (index.is_pinned(B.id), index.is_pinned(A.id)) == (True, False)
+        assert (index.parent_of(A.id), list(index.children_of(C.id))) == (C.id, [A.id])
+
+
 def test_hard_leases_are_known_where_there_are_no_others() -> None:
     with filled(hard=[B]) as index:
         index.expect_many()
