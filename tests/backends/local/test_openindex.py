@@ -120,7 +120,7 @@ def test_a_look_without_a_database_is_in_memory_until_a_change_has_built_it(
     assert index.to_read() is looked
     index.refresh()
     assert index.to_read() is not looked
-    index.prepare(create=False)
+    assert index.prepare(create=False) == []
     built = index.to_change()
 
     assert file_of(built) == str(root / "casstore.db")
@@ -158,8 +158,9 @@ def test_who_has_upgraded_a_database_looks_by_the_same_connection(tmp_path: Path
     index = OpenIndex(LocalStore(str(recorded(1, tmp_path))))
     index.to_read()
     index.prepare(create=False)
+    upgraded = index.to_change()
 
-    assert index.to_read() is index.to_change()
+    assert index.to_read() is upgraded
     index.close()
 
 
@@ -185,15 +186,15 @@ def test_a_database_is_no_empty_one_where_only_oci_layout_is_missing(
     index: OpenIndex, root: Path
 ) -> None:
     (root / "oci-layout").unlink()
-    index.prepare(create=True)
 
+    assert index.prepare(create=True) == []
     assert names_in(index.to_change()) == A1
 
 
 def test_a_layout_without_a_database_is_no_empty_store(index: OpenIndex, root: Path) -> None:
     (root / "casstore.db").unlink()
-    index.prepare(create=True)
 
+    assert index.prepare(create=True) == []
     assert names_in(index.to_change()) == A1
 
 
