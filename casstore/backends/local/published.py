@@ -333,8 +333,9 @@ def _find(file: int, end: int, line: bytes, place: float) -> int | None:
         for number in (guess + distance, guess - distance) if distance else (guess,):
             if 0 <= number < count:
                 window = start + number * _WINDOW
-                # longer than the window, for a line on its border; behind the list there is none
-                found = os.pread(file, _WINDOW + len(line), window).find(line)
+                # longer than the window by what a line on its border needs
+                length = min(_WINDOW + len(line) - 1, end - window)
+                found = os.pread(file, length, window).find(line)
                 if found >= 0:
                     return window + found
     return None
