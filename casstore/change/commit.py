@@ -100,9 +100,6 @@ class Change:
         try:
             self.index.begin()
             self._recover()
-        except OSError as error:
-            self._abandon()
-            raise durable.storage_error(error, "cannot recover the store") from None
         except BaseException:
             self._abandon()
             raise
@@ -116,8 +113,8 @@ class Change:
     ) -> None:
         self._abandon()
         warn(self.warnings)
-        if isinstance(value, OSError):
-            raise self._storage_error(value) from None
+        if isinstance(value, OSError):  # of what was done in it besides
+            raise durable.storage_error(value, "cannot change the store") from None
 
     def _abandon(self) -> None:
         if not self._lock.is_mine:  # in a forked child: the change is the parent's
@@ -133,9 +130,8 @@ class Change:
             self._lock.release()
         try:
             self._flush()
-        except OSError as error:
-            text = str(durable.storage_error(error, "cannot make index.json durable"))
-            self._late.append(f"{text}; the next change will")
+        except StorageError as error:
+            self._late.append(f"{error}; the next change will")
             warn(self._late[-1:])
 
     def _flush(self) -> None:
@@ -149,10 +145,6 @@ class Change:
         if self._ingest is not None:
             named = self._ingest.named
             self._blobs.discard(d for d in named if self.index.blob_size(d) is None)
-
-    @staticmethod
-    def _storage_error(error: OSError) -> CasstoreError:
-        return durable.storage_error(error, "cannot change the store")
 
     def _recover(self) -> None:
         """Finish what a crash interrupted, as part of this change."""
@@ -189,8 +181,8 @@ class Change:
                 published.withdraw()
             elif not (edits or added) or not published.splice(edits, added, generation):
                 published.write(self.index.all_published(), generation)
-        except OSError as error:
-            if not durable.is_full(error) or not reserve.give_up():
+        except StorageError as error:
+            if not error.full or not reserve.give_up():
                 raise
             if self._on_demand:
                 published.withdraw()
@@ -240,8 +232,8 @@ class Change:
                 self._flush()
                 doing = "remove the blobs that nothing needs any more"
                 gone, self.is_unfinished = self._unlink_some()
-        except OSError as error:
-            self._leave_to_next(durable.storage_error(error, f"cannot {doing}"))
+        except StorageError as error:
+            self._leave_to_next(error)
         except CasstoreError as error:
             self._leave_to_next(StorageError(f"cannot {doing}: {error}"))
         else:

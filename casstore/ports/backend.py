@@ -115,11 +115,14 @@ class Backend(Protocol):
     def make_durable(self) -> None:
         """Make durable what others have committed and published, and this process sees.
 
-        The lock is held.
+        The lock is held. Raises StorageError.
         """
 
     def clear_leftovers(self) -> None:
-        """Remove the staging of processes that ended, if there is any; the lock is held."""
+        """Remove the staging of processes that ended, if there is any; the lock is held.
+
+        Raises StorageError.
+        """
 
     def let_go(self, *, at_once: bool = False) -> None:
         """Open the index again for the next look; views in use stay usable.
@@ -206,7 +209,7 @@ class Backend(Protocol):
         """Remove what `old_copies` found; those that are gone."""
 
     def remove_leftovers(self) -> tuple[int, int]:
-        """Remove it; the lock is held. How many files, and bytes."""
+        """As `clear_leftovers`, wherever it is; how many files, and bytes. Raises StorageError."""
 
     def trust_policy(self) -> str | None:
         """Path of the store's own trust policy, if it has one."""

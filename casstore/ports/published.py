@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class PublishedIndex(Protocol):
-    """index.json of one store."""
+    """index.json of one store. What changes it raises StorageError where it cannot."""
 
     def generation(self) -> int | None:
         """The generation published; None where there is none, or it is not of our form."""

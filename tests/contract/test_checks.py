@@ -30,7 +30,8 @@ ARCHIVE = docker_archive({"layers": [TAR], "tags": ["app:1"]})
 @pytest.fixture
 def sound(backend: Backend) -> Backend:
     """A store with an image that really is one."""
-    store_of(Session(backend), Store).load(io.BytesIO(ARCHIVE))
+    with store_of(Session(backend.another()), Store) as store:
+        store.load(io.BytesIO(ARCHIVE))
     return backend
 
 

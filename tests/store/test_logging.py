@@ -56,7 +56,7 @@ def test_what_a_change_could_not_finish_is_logged(
     change: str, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:
-        raise OSError(5, "Input/output error")
+        raise StorageError("cannot publish index.json: input/output error")
 
     monkeypatch.setattr(LayoutFile, "write", fail)
     monkeypatch.setattr(LayoutFile, "splice", fail)

@@ -94,7 +94,7 @@ def test_what_could_not_be_withdrawn_is_by_the_next_change(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self: LayoutFile) -> None:
-        raise OSError(28, "No space left on device")
+        raise StorageError("cannot publish index.json: no space left on device", full=True)
 
     with monkeypatch.context() as patch:
         patch.setattr(LayoutFile, "withdraw", full)
@@ -206,7 +206,7 @@ def test_a_publishing_that_fails_leaves_the_setting_as_it_was(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
-        raise OSError(5, "Input/output error")
+        raise StorageError("cannot publish index.json: input/output error")
 
     store.remove(["app:1"], force=True)
     with monkeypatch.context() as patched:

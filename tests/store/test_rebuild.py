@@ -49,7 +49,7 @@ def unpublished(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tag an image in a change that ends after its commit, before index.json is published."""
 
     def full(*_: object) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
+        raise StorageError("cannot publish index.json: input/output error")
 
     with monkeypatch.context() as patched:
         for name in ("splice", "write"):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from casstore.backends.local.reserve import Reserve
     from casstore.backends.local.uses import LastUses
     from casstore.backends.local.view import LocalView
+    from casstore.errors import StorageError
     from casstore.model.digest import Digest
     from casstore.model.lease import HardLease
     from casstore.model.storage import Disk
@@ -139,7 +140,10 @@ class LocalBackend:
         self.index.refresh()
 
     def make_durable(self) -> None:
-        self.directory.sync_database()
+        try:
+            self.directory.sync_database()
+        except OSError as error:
+            raise _refused(error, "make the index durable") from None
 
     def clear_leftovers(self) -> None:
         if not self.directory.is_ingest_empty():
@@ -242,7 +246,10 @@ class LocalBackend:
     def remove_leftovers(self) -> tuple[int, int]:
         from casstore.backends.local.leftovers import remove_leftovers
 
-        return remove_leftovers(self.where)
+        try:
+            return remove_leftovers(self.where)
+        except OSError as error:
+            raise _refused(error, "remove temporary files") from None
 
     def trust_policy(self) -> str | None:
         path = self.directory.policy
@@ -254,6 +261,12 @@ class LocalBackend:
 
         assert isinstance(index, LocalEdits)
         clone_store(self.directory, index, path)
+
+
+def _refused(error: OSError, doing: str) -> StorageError:
+    from casstore.files.durable import storage_error
+
+    return storage_error(error, f"cannot {doing}")
 
 
 def _unpickled(path: str, volatile: bool) -> LocalBackend:  # noqa: FBT001 - of a tuple

@@ -210,3 +210,12 @@ def test_a_look_is_refreshed_through_the_index(
     backend.refresh()
 
     assert said == ["refreshed"]
+
+
+def test_what_the_system_refuses_is_told_as_an_error_of_the_store(
+    backend: LocalBackend, tmp_path: Path
+) -> None:
+    backend.directory.root = str(tmp_path / "gone")
+
+    with pytest.raises(StorageError, match=r"^cannot make the index durable: no such file"):
+        backend.make_durable()

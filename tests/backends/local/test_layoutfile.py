@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from casstore.backends.local import published as layoutfile
 from casstore.backends.local.published import NOTED, LayoutFile
+from casstore.errors import StorageError
 from casstore.files import durable
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
@@ -418,3 +420,28 @@ def test_a_search_may_read_just_the_list(
     assert file.splice([(one, None)], (), 2)
     assert named_in(file) == []
     assert not file.splice([(one, None)], (), 3)
+
+
+REFUSED: dict[str, Callable[[LayoutFile], object]] = {
+    "write": lambda file: file.write([row(1, name=True)], 2),
+    "splice": lambda file: file.splice([], [row(1, name=True)], 2),
+    "withdraw": lambda file: file.withdraw(),
+}
+
+
+@pytest.mark.parametrize("act", REFUSED)
+def test_what_the_system_refuses_is_told_as_an_error_of_the_store(tmp_path: Path, act: str) -> None:
+    file = LayoutFile(str(tmp_path), str(tmp_path / "no such folder" / "staging"))
+    new_file(tmp_path).write([], 1)
+
+    with pytest.raises(StorageError, match=r"^cannot publish index.json: no such file"):
+        REFUSED[act](file)
+
+    assert file.generation() == 1
+
+
+def test_a_name_that_cannot_be_flushed_is_told_as_one(tmp_path: Path) -> None:
+    file = new_file(tmp_path / "gone")
+
+    with pytest.raises(StorageError, match=r"^cannot make index.json durable: no such file"):
+        file.flush()
