@@ -56,7 +56,7 @@ complete -c casstore -n __fish_use_subcommand -a sign -d 'Sign one or more image
 complete -c casstore -n __fish_use_subcommand -a tag -d 'Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE'
 complete -c casstore -n __fish_use_subcommand -a trash -d 'Show and empty the trash, where removed images are kept for a time'
 complete -c casstore -n __fish_use_subcommand -a tree -d 'Show images under what they are built on'
-complete -c casstore -n __fish_use_subcommand -a unpin -d 'Take the protection of pin from images'
+complete -c casstore -n __fish_use_subcommand -a unpin -d 'Unpin images, so that they can be removed again'
 complete -c casstore -n __fish_use_subcommand -a verify -d 'Verify the signatures of one or more images'
 complete -c casstore -n __fish_use_subcommand -a why -d 'Show everything that keeps an image or a blob'
 complete -c casstore -n '__fish_seen_subcommand_from config; and not __fish_seen_subcommand_from get ls set unset' -a 'get ls set unset'

@@ -96,7 +96,7 @@ COMMANDS = {
     "tag": "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
     "trash": "Show and empty the trash, where removed images are kept for a time",
     "tree": "Show images under what they are built on",
-    "unpin": "Take the protection of pin from images",
+    "unpin": "Unpin images, so that they can be removed again",
     "verify": "Verify the signatures of one or more images",
     "why": "Show everything that keeps an image or a blob",
 }

@@ -105,7 +105,7 @@ def decrypt(data: bytes, key: PrivateKey) -> bytes:
 
     Raises:
         NotForKey: no recipient is this key.
-        Refused: it is no JWE, or one of a kind that is not known.
+        Refused: it is not a JWE, or one of a kind that is not known.
     """
     message = _parse(data)
     unknown = None
@@ -237,7 +237,7 @@ def _recipients(fields: Fields, joint: dict[str, Any]) -> Iterator[_Recipient]:
 def _compact(data: bytes) -> _Message:
     parts = data.decode("ascii", "replace").strip().split(".")
     if len(parts) != 5:
-        raise Refused("it is no JWE")
+        raise Refused("it is not a JWE")
     header = _header(parts[0])
     _known(header)
     recipient = _Recipient(header, _decode(parts[1], "a key of the JWE"))

@@ -58,7 +58,7 @@ def read_certificate(data: bytes, name: str) -> x509.Certificate:
     except ValueError:
         raise Refused(f"{name} holds no certificate") from None
     if not isinstance(key, rsa.RSAPublicKey):
-        raise Refused(f"{name} is no certificate of an RSA key, which PKCS#7 needs")
+        raise Refused(f"{name} is not a certificate of an RSA key, which PKCS#7 needs")
     if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
         raise Refused(
             f"{name} is of an RSA key of {key.key_size} bits; "
@@ -101,7 +101,7 @@ def decrypt(data: bytes, key: PrivateKey) -> bytes:
     (outer,) = der.only(data, der.SEQUENCE)
     kind, holder = der.only(outer.content, der.OID, _CONTEXT_0)
     if kind.content != _ENVELOPED:
-        raise Refused("it is no PKCS#7 envelope")
+        raise Refused("it is not a PKCS#7 envelope")
     (envelope,) = der.only(holder.content, der.SEQUENCE)
     _, recipients, body = der.only(envelope.content, der.INTEGER, der.SET, der.SEQUENCE)
     parts = list(der.elements(body.content))

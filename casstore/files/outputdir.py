@@ -49,7 +49,7 @@ class OutputDirectory:
         self._parts: list[str] = []
 
     def _refusal(self) -> Refused:
-        return Refused(f"{quote(self._shown)} is there already and is no empty directory")
+        return Refused(f"{quote(self._shown)} is there already and is not an empty directory")
 
     def __enter__(self) -> str:
         there = os.path.isdir(self._path)

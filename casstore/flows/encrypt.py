@@ -162,7 +162,7 @@ def _encrypted(
     if mediatype.is_encrypted(media_type):
         raise Refused(f"layer {at} is encrypted already; decrypt the image first")
     if not mediatype.is_layer(media_type):
-        raise Unsupported(f"layer {at} is of the type {quote(media_type)}, which is no layer's")
+        raise Unsupported(f"layer {at} is of the type {quote(media_type)}, which is not a layer's")
     draft = ingest.draft()
     try:
         with _counted(ingest.open(plain.digest), task) as blob:

@@ -194,8 +194,8 @@ class Push:
             both = united(theirs, ours)
             if both is None:
                 raise Refused(
-                    f"{repository.shown(tag)} is there, is no artifact of signatures, and is not"
-                    " overwritten"
+                    f"{repository.shown(tag)} is there, is not an artifact of signatures, and"
+                    " is not overwritten"
                 )
             if both.manifest == theirs:
                 return there

@@ -150,7 +150,7 @@ def _artifact(view: View, read: Callable[[Digest], bytes], name: Reference) -> d
         if len(payloads_of(manifest)) == len(manifest.layers):
             document = read_document(data, f"manifest {top.digest}", DOCUMENT)
     if not document:
-        raise Refused(f"{name.familiar} is there, and is no artifact of signatures")
+        raise Refused(f"{name.familiar} is there, and is not an artifact of signatures")
     return document
 
 

@@ -86,7 +86,7 @@ def read_plan(path: str, *, now: int) -> tuple[tuple[Rule, ...], CollectionPlan]
     name = f"plan {quote(path)}"
     fields = Fields(parse(data, name, limit=MAX_PLAN), name)
     if fields.values.get(KEY) != VERSION:
-        raise Refused(f"{name} is no plan of version {VERSION}")
+        raise Refused(f"{name} is not a plan of version {VERSION}")
     try:
         rules = tuple(
             parse_rule(Fields(item, f"policy of {name}").values, now=now)

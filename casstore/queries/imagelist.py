@@ -31,16 +31,14 @@ def list_images(view: View, filters: Filters | None, *, everything: bool) -> Ite
             names = by_name.names(all_names)
             if not names:
                 continue  # names that do not fit disappear, and so do images without names
-        if dangling is True:
+        if dangling is True or not (all_names or everything):
             from casstore.rules.dangling import is_dangling  # most lists have no use for it
 
-            visible = is_dangling(
+            visible = dangling is not False and is_dangling(
                 facts.id, all_names, has_children=children > 0, refers=view.refers
             )
-        elif all_names:
-            visible = True
         else:
-            visible = dangling is None and (everything or not (children or view.refers(facts.id)))
+            visible = bool(all_names) or dangling is None
         if visible and (by_facts is None or by_facts.accepts(facts)):
             yield ImageSummary(
                 facts.id, names, facts.parent, facts.created, facts.size, own_size, children,

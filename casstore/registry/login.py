@@ -136,7 +136,7 @@ def _auths(config: dict[str, Any], path: str) -> dict[str, Any]:
         config["auths"] = {}
     auths = config["auths"]
     if not isinstance(auths, dict):
-        raise RegistryError(f"{quote(path)} is not a file of credentials (auths is no object)")
+        raise RegistryError(f"{quote(path)} is not a file of credentials (auths is not an object)")
     return auths
 
 

@@ -151,7 +151,7 @@ class Registry:
                 raise Unauthorized(f"login attempt to {self.base}/v2/ failed: {reason(answer)}")
             if answer.status != 200:
                 raise RegistryError(
-                    f"{self.domain} is no registry that casstore knows:"
+                    f"{self.domain} is not a registry that casstore knows:"
                     f" GET /v2/ answers {answer.status}"
                 )
 

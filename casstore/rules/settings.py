@@ -60,7 +60,7 @@ SETTINGS = {
             TRASH_KEEP,
             "0",
             "how long rmi and prune keep what they remove in the trash",
-            "a duration is needed, as 90s, 30m, 24h or 7d; 0 for no trash",
+            "expected a duration such as 90s, 30m, 24h or 7d; 0 for no trash",
             lambda text: parse_keep(text) is not None,
         ),
         Setting(

@@ -53,7 +53,7 @@ class DirectoryFiles:
         except FileExistsError:
             if not os.path.isdir(self._path) or os.listdir(self._path):
                 raise Refused(
-                    f"{quote(self._path)} is there already and is no empty directory"
+                    f"{quote(self._path)} is there already and is not an empty directory"
                 ) from None
         else:
             self._made.append(_remover(os.rmdir, self._path))

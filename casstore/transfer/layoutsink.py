@@ -94,7 +94,7 @@ class LayoutSink:
 
     def _refusal(self) -> Refused:
         return Refused(
-            f"{quote(self._shown)} is there already and is no layout and no empty directory"
+            f"{quote(self._shown)} is there already and is neither a layout nor an empty directory"
         )
 
     # What is there

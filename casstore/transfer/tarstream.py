@@ -299,7 +299,7 @@ def _number(block: bytes, start: int, width: int) -> int:
         if not text:
             return 0
         if text.strip(b"01234567"):
-            raise Refused(f"a tar header has the size {_shown(text)}, which is no octal number")
+            raise Refused(f"a tar header has the size {_shown(text)}, which is not an octal number")
         value = int(text, 8)
     if value > MAX_MEMBER:
         raise Refused("a tar header has a size that exceeds any archive")

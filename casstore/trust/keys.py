@@ -54,7 +54,7 @@ def read_private_key(data: bytes, name: str, password: Password) -> PrivateKey:
     """
     kind, body = _unwrapped(data, name)
     if "PUBLIC KEY" in kind or kind == "CERTIFICATE":
-        raise Refused(f"{name} is no private key but a {kind.lower()}")
+        raise Refused(f"{name} is not a private key but a {kind.lower()}")
     if kind in PEM_TYPES:
         der = open_private_key(body, name, password())
         return _known_private(_loaded_private(der, name, None, pem=False), name)
@@ -131,23 +131,23 @@ def _verifies(
 def _unwrapped(data: bytes, name: str) -> tuple[str, bytes]:
     """The type of a PEM file and what is in it; an empty type, and the data, where it is DER."""
     if len(data) > MAX_KEY_FILE:
-        raise Refused(f"{name} is no key file: it exceeds the limit of {MAX_KEY_FILE} bytes")
+        raise Refused(f"{name} is not a key file: it exceeds the limit of {MAX_KEY_FILE} bytes")
     start = data.find(b"-----BEGIN ")
     if start < 0:
         if data[:1] != b"0":  # the tag of every DER key
-            raise Refused(f"{name} is no key file: neither PEM nor DER")
+            raise Refused(f"{name} is not a key file: neither PEM nor DER")
         return "", data
     head, dashes, rest = data[start + 11 :].partition(b"-----")
     body, end, _ = rest.partition(b"-----END " + head + b"-----")
     if not dashes or not end or len(head) > 64 or b"\n" in head:
-        raise Refused(f"{name} is no key file: its PEM is not whole")
+        raise Refused(f"{name} is not a key file: its PEM is not whole")
     kind = head.decode("ascii", "backslashreplace")
     if kind not in PEM_TYPES:
         return kind, b""  # the library reads its armour
     try:
         return kind, binascii.a2b_base64(b"".join(body.split()), strict_mode=True)
     except binascii.Error:
-        raise Refused(f"{name} is no key file: its PEM is not whole") from None
+        raise Refused(f"{name} is not a key file: its PEM is not whole") from None
 
 
 def _loaded_private(data: bytes, name: str, password: bytes | None, *, pem: bool) -> object:

@@ -255,7 +255,7 @@ def _identity(fields: Fields) -> tuple[str, tuple[str, ...]]:
         try:
             parsed = parse_identity(value)
         except InvalidReference as error:
-            raise identity.wrong(names[0], f"is no reference: {error}") from None
+            raise identity.wrong(names[0], f"is not a reference: {error}") from None
         if parsed.is_name_only is (match == "exactReference"):
             what = "no tag or digest" if parsed.is_name_only else "a tag or digest"
             raise identity.wrong(names[0], f"has {what}")

@@ -116,9 +116,7 @@ def test_a_keep_that_is_no_duration_is_wrong_usage(
     result = run(*command, "--keep", "always")
 
     assert result.status == 2
-    assert result.err.startswith(
-        'invalid argument "always" for "--keep" flag: a duration is needed'
-    )
+    assert result.err.startswith('invalid argument "always" for "--keep" flag: expected a duration')
     assert store.calls == []
 
 

@@ -118,8 +118,8 @@ OFF_CURVE = {"kty": "EC", "crv": "P-256", "x": "AQ", "y": "AQ"}
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"", "is no JWE"),
-        (b"a.b", "is no JWE"),
+        (b"", "is not a JWE"),
+        (b"a.b", "is not a JWE"),
         (b"{", "is not valid JSON"),
         (b"{}", "wrong length"),
         (b" " * (2 << 20), "exceeds the limit"),

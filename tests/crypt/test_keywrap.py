@@ -54,7 +54,7 @@ def test_keys_that_somebody_added_after_a_comma_are_tried() -> None:
         ({**JWE, PUBLIC_OPTIONS: "%"}, "^cannot be decrypted: .*pubopts is not base64"),
         ({KEYS + "jwe": JWE[KEYS + "jwe"]}, f"^has no annotation {PUBLIC_OPTIONS}"),
         ({**JWE, KEYS + "jwe": "%"}, "jwe is not base64"),
-        ({**JWE, KEYS + "jwe": base64.b64encode(b"junk").decode()}, "it is no JWE"),
+        ({**JWE, KEYS + "jwe": base64.b64encode(b"junk").decode()}, "it is not a JWE"),
         ({**JWE, KEYS + "jwe": ",".join(["AAAA"] * 101)}, "limit of 100 wrapped keys"),
         ({KEYS + "pgp": "x"}, "^is encrypted by OpenPGP, which is not supported"),
         ({KEYS + "pkcs11": "x"}, "^is encrypted by PKCS#11, which"),

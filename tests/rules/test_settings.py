@@ -27,7 +27,7 @@ def test_a_setting_that_does_not_exist_is_not_found() -> None:
 
 
 def test_a_value_that_a_setting_does_not_take_is_wrong_usage() -> None:
-    with pytest.raises(UsageError, match="a duration is needed"):
+    with pytest.raises(UsageError, match="expected a duration"):
         checked("trash.keep", "long")
 
 

@@ -152,7 +152,7 @@ def test_repair_writes_an_index_that_says_something_else_anew(root: Path) -> Non
 
     assert (done.returncode, done.stdout) == (
         0,
-        "repaired: index.json written anew\nrepaired: q:1 taken into the store from index.json\n",
+        "repaired: index.json written again\nrepaired: q:1 taken into the store from index.json\n",
     )
     assert b"a:1" in path.read_bytes()
 

@@ -262,7 +262,7 @@ def test_a_repair_takes_in_what_is_new_in_it_and_moves_no_name(store: Store) -> 
     path.write_bytes(swapped)
     images = [store.get(name).id for name in ("a:1", "b:1")]
 
-    assert store.check(repair=True).repaired == ("index.json written anew",)
+    assert store.check(repair=True).repaired == ("index.json written again",)
 
     assert path.read_bytes() == good
     assert [store.get(name).id for name in ("a:1", "b:1")] == images
@@ -284,7 +284,10 @@ def test_a_repair_tells_what_it_took_in_from_a_changed_list_and_what_it_could_no
     repaired = store.check(repair=True).repaired
 
     (kept,) = Path(store.path).glob("index.json.foreign-*")
-    assert repaired[:2] == ("index.json written anew", "new:1 taken into the store from index.json")
+    assert repaired[:2] == (
+        "index.json written again",
+        "new:1 taken into the store from index.json",
+    )
     assert repaired[2].startswith("what cannot be used (sha256:")
     assert repaired[2].endswith(f"is kept as {kept.name}")
     assert names(store) == ["a:1", "a:2", "new:1"]
@@ -299,7 +302,7 @@ def test_a_repair_keeps_a_list_that_cannot_be_parsed_aside(store: Store) -> None
     (line,) = store.check(repair=True).repaired
 
     (kept,) = Path(store.path).glob("index.json.foreign-*")
-    assert line.startswith("index.json written anew; what was there (")
+    assert line.startswith("index.json written again; what was there (")
     assert line.endswith(f"is kept as {kept.name}")
     assert (path.read_bytes(), kept.read_bytes()) == (good, bad)
 

@@ -195,7 +195,7 @@ def test_a_parent_that_is_no_digest_is_told_and_no_parent_is_not(store: Store) -
 
     problems, _ = rebuild_database(directory_of(store))
 
-    assert problems == [f"{first['digest']}: its parent in index.json is no digest"]
+    assert problems == [f"{first['digest']}: its parent in index.json is not a digest"]
 
 
 def test_a_list_that_the_disk_does_not_give_ends_it(

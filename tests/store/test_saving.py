@@ -120,7 +120,7 @@ def test_a_directory_with_files_in_it_is_left_alone(
     out = tmp_path / "out"
     out.mkdir()
     (out / "mine").write_text("mine")
-    with pytest.raises(Refused, match="is there already and is no empty directory"):
+    with pytest.raises(Refused, match="is there already and is not an empty directory"):
         store.save(["shop/app:1"], out, format="dir")
     assert os.listdir(out) == ["mine"]
 

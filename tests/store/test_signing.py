@@ -224,7 +224,7 @@ def test_an_image_under_the_tag_of_signatures_is_not_overwritten(store: Store) -
     digest = store.get("app:1").manifests[0]
     store.tag("reg.io/x/base:2", f"app:sha256-{digest.hex}.sig")
 
-    with pytest.raises(Refused, match="is there, and is no artifact of signatures"):
+    with pytest.raises(Refused, match="is there, and is not an artifact of signatures"):
         store.sign(["app:1"], PRIVATE)
 
 

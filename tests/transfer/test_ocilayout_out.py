@@ -289,7 +289,7 @@ def test_what_is_there_already_is_never_written_over(
         target.mkdir()
         (target / "precious").write_text("x")
 
-    with pytest.raises(Refused, match="is there already and is no empty directory"):
+    with pytest.raises(Refused, match="is there already and is not an empty directory"):
         write_oci_directory(str(target), [image], blobs)
     assert kind == "directory" or target.read_text() == "precious"
 

@@ -160,7 +160,7 @@ def test_what_is_there_already_is_never_written_over(blobs: StoredFiles, tmp_pat
     write(str(tmp_path / "out"), [image], blobs)
     before = files_in(tmp_path / "out")
 
-    with pytest.raises(Refused, match="is there already and is no empty directory"):
+    with pytest.raises(Refused, match="is there already and is not an empty directory"):
         write(str(tmp_path / "out"), [image], blobs)
     assert files_in(tmp_path / "out") == before
 

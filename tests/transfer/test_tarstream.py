@@ -133,8 +133,8 @@ def test_what_is_no_tar_is_refused(data: bytes, says: str) -> None:
         (b"77777777777\0", "unexpected EOF"),
         (b"\xff" * 12, "negative"),
         (b"\x80" + b"\x7f" * 11, "exceeds any archive"),
-        (b"0000000x000\0", "no octal number"),
-        (b"-0000000001\0", "no octal number"),
+        (b"0000000x000\0", "not an octal number"),
+        (b"-0000000001\0", "not an octal number"),
     ],
 )
 def test_a_size_that_lies_is_refused(size: bytes, says: str) -> None:

@@ -139,7 +139,7 @@ OTHER_KIND = x25519.X25519PrivateKey.generate()
         (b"-----BEGIN PRIVATE KEY-----\nAAAA\n", "its PEM is not whole"),
         (pem("ENCRYPTED SIGSTORE PRIVATE KEY", "%"), "its PEM is not whole"),
         (pem("OPENSSH PRIVATE KEY", "AAAA"), "no private key"),
-        ((KEYS / "cosign.pub").read_bytes(), "is no private key but a public key"),
+        ((KEYS / "cosign.pub").read_bytes(), "is not a private key but a public key"),
         (WEAK.private_bytes(PEM, PKCS8, NO_PASSWORD), "RSA key of 1024 bits"),
         (OTHER_CURVE.private_bytes(PEM, PKCS8, NO_PASSWORD), "on the curve"),
         (OTHER_KIND.private_bytes(PEM, PKCS8, NO_PASSWORD), "of a kind that is not known"),

@@ -232,8 +232,8 @@ def test_an_image_without_a_name_has_nothing_to_compare(match: str) -> None:
         ({"type": "sigstoreSigned", "fulcio": {}, "rekorPublicKeyPath": "/r"}, "asks for fulcio"),
         ({"type": "sigstoreSigned", "keyPath": "/key", "rekorPublicKeyPath": "/r"}, "asks for rek"),
         ({"type": "sigstoreSigned", "keyPath": "/nosuch"}, "/nosuch is not there"),
-        ({"type": "sigstoreSigned", "keyPath": "/junk"}, '"/junk" is no key file'),
-        ({"type": "sigstoreSigned", "keyData": "anVuaw=="}, "keyData is no key file"),
+        ({"type": "sigstoreSigned", "keyPath": "/junk"}, '"/junk" is not a key file'),
+        ({"type": "sigstoreSigned", "keyData": "anVuaw=="}, "keyData is not a key file"),
     ],
 )
 def test_what_cannot_be_checked_lets_nothing_in(requirement: Any, says: str) -> None:
@@ -282,7 +282,7 @@ def test_what_cannot_be_checked_lets_nothing_in(requirement: Any, says: str) -> 
         ),
         (
             {"default": signed(signedIdentity=EXACT | {"dockerReference": "A:1"})},
-            "is no reference: invalid reference format",
+            "is not a reference: invalid reference format",
         ),
         (
             {"default": signed(signedIdentity={"type": "remapIdentity", "prefix": "x"})},

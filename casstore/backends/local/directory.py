@@ -146,7 +146,7 @@ class LocalStore:
 
             raise durable.storage_error(error, "cannot read oci-layout") from None
         if b'"1.0.0"' not in text:
-            raise NotAStore(f"{quote(self.root)} is no OCI image layout of version 1.0.0")
+            raise NotAStore(f"{quote(self.root)} is not an OCI image layout of version 1.0.0")
 
     def sync_database(self) -> None:
         """Make durable what other processes have committed and published, and this one sees.

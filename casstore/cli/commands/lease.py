@@ -189,7 +189,7 @@ def _duration(args: Args) -> float | None:
         return None
     length = parse_duration(text)
     if not length:
-        raise args.wrong("ttl", "a duration is needed, as 90s, 10m, 1h30m or 7d")
+        raise args.wrong("ttl", "expected a duration such as 90s, 10m, 1h30m or 7d")
     return length / SECOND
 
 

@@ -68,7 +68,7 @@ def server(args: Args) -> str:
     text = text.removeprefix("https://").removeprefix("http://").partition("/")[0]
     domain = parse_name(f"{text}/name").repository.partition("/")[0]
     if text not in (domain, "index.docker.io"):
-        raise UsageError(f"{text} is no host of a registry: it needs a dot or a port")
+        raise UsageError(f"{text} is not the host of a registry: it needs a dot or a port")
     return domain
 
 

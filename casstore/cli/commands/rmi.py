@@ -104,7 +104,7 @@ def keep_seconds(args: Args) -> float | None:
 
     keep = parse_keep(text)
     if keep is None:
-        raise args.wrong("keep", "a duration is needed, as 30m, 24h or 7d; 0 for no trash")
+        raise args.wrong("keep", "expected a duration such as 30m, 24h or 7d; 0 for no trash")
     return keep / 1e9
 
 

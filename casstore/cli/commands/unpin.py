@@ -1,4 +1,4 @@
-"""unpin: take the protection of pin from images."""
+"""unpin: unpin images, so that they can be removed again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 HELP = Command(
     name="unpin",
     arguments="IMAGE [IMAGE...]",
-    summary="Take the protection of pin from images",
+    summary="Unpin images, so that they can be removed again",
     least=1,
     exits=(
         (0, "all of them are free to go"),

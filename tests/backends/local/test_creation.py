@@ -106,7 +106,7 @@ def test_a_layout_of_another_version_is_left_alone(store: LocalStore, tmp_path: 
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "oci-layout").write_text('{"imageLayoutVersion":"2.0.0"}')
 
-    with pytest.raises(NotAStore, match="is no OCI image layout"):
+    with pytest.raises(NotAStore, match="is not an OCI image layout"):
         create(store)
     assert os.listdir(store.root) == ["oci-layout"]
 

@@ -62,7 +62,7 @@ def test_a_directory_with_something_else_in_it_is_told_as_such(tmp_path: Path) -
 def test_a_layout_of_another_version_is_no_store(store: LocalStore, root: Path) -> None:
     (root / "oci-layout").write_text('{"imageLayoutVersion":"2.0.0"}')
 
-    with pytest.raises(NotAStore, match=r"is no OCI image layout of version 1\.0\.0$"):
+    with pytest.raises(NotAStore, match=r"is not an OCI image layout of version 1\.0\.0$"):
         store.require()
 
 

@@ -2,7 +2,7 @@
 
 `skopeo copy … oci:STORE:name`, `umoci tag` and their like rewrite index.json and lose its form. The
 next change sees that, before it does anything else: images that are listed there and whole are
-taken in with their names, and only then is index.json written anew. What cannot be taken in is
+taken in with their names, and only then is index.json written again. What cannot be taken in is
 kept aside as index.json.foreign-<hex>, and as long as such a file is there gc removes no blob, for
 it may be one that is needed. The database stays the truth: a name that another tool left out comes
 back, and a name that it moved is moved only if no change of ours came between.
@@ -78,7 +78,7 @@ def _adopt(disk: LocalStore, index: LocalEdits) -> list[str]:
         found, annotations = listed(data)
     except Refused as error:
         name = keep_aside(disk, data)
-        line = f"index.json was not readable ({error}) and is written anew; it is kept as {name},"
+        line = f"index.json was not readable ({error}) and is written again; it is kept as {name},"
         return [f"{line} and gc removes no blob until that file is removed"]
     ours = annotations.get(INDEX_GENERATION, "")
     fresh = ours.isdecimal() and len(ours) <= 20 and int(ours) == index.meta(GENERATION)
@@ -124,9 +124,9 @@ def take_differing(disk: LocalStore, index: LocalEdits) -> list[str]:
         found, _ = listed(read_file(layout.path))
     except Refused as error:
         name = keep_aside(disk, read_file(layout.path))
-        return [f"index.json written anew; what was there ({error}) is kept as {name}"]
+        return [f"index.json written again; what was there ({error}) is kept as {name}"]
     taken, failed, problems = _take(disk, index, found, move=False)
-    lines = ["index.json written anew"]
+    lines = ["index.json written again"]
     if taken:
         lines.append(f"{', '.join(taken)} taken into the store from index.json")
     if failed:

@@ -201,4 +201,4 @@ def _read_images(
         if parent is not None:
             bulk.set_origin(image, parent)
         elif PARENT in entry.annotations:
-            problems.append(f"{top.digest}: its parent in index.json is no digest")
+            problems.append(f"{top.digest}: its parent in index.json is not a digest")
