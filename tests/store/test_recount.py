@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -168,6 +169,7 @@ def test_a_layer_that_is_damaged_keeps_its_number_and_the_others_are_counted(old
         store.gc()
 
         assert sizes(store) == SIZES
+    assert uncounted(old) == 0
 
 
 @pytest.mark.usefixtures("nothing_at_once")
@@ -244,3 +246,25 @@ def test_gc_counts_all_in_as_many_turns_as_it_takes_but_what_the_disk_does_not_g
         told = f"{len(layers) - left} layers measured again: sizes count symbolic links now"
         assert told in findings
     assert uncounted(old) == left
+
+
+@pytest.mark.usefixtures("nothing_at_once")
+def test_a_layer_that_goes_while_it_is_counted_is_no_matter(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = recount._count
+
+    def and_meanwhile(*args: Any) -> list[recount.Counted]:
+        counted = list(count(*args))
+        with Store(old) as other:
+            other.remove(["dw/rich:1"])
+        return counted
+
+    with Store(old) as store:
+        store.tag("dw/plain:1", "other:1")
+        monkeypatch.setattr(recount, "_count", and_meanwhile)
+        store.gc()
+
+        assert sizes(store) == {name: size for name, size in SIZES.items() if name != "dw/rich:1"}
+        assert store.check().clean
+    assert uncounted(old) == 0

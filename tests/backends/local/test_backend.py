@@ -15,6 +15,8 @@ from casstore.backends.local.backend import LocalBackend
 from casstore.backends.local.openindex import OpenIndex
 from casstore.backends.local.reserve import LOW_SPACE
 from casstore.errors import StorageError
+from casstore.files import durable
+from casstore.model.lease import HardLease
 from tests.backends.local.filesystem import file_system
 from tests.contract.opening import NOW, changing
 from tests.contract.records import image, name_of
@@ -134,6 +136,27 @@ def test_letting_go_at_once_is_passed_on(
     backend.let_go(at_once=now)
 
     assert said == ["let_go_now" if now else "let_go"]
+
+
+def test_nothing_is_given_up_that_was_not_asked_for(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[object] = []
+
+    def leases(_: object, *, to_change: bool) -> list[HardLease]:
+        said.append(to_change)
+        return []
+
+    backend.view(NOW)
+    monkeypatch.setattr(OpenIndex, "let_go", lambda _: said.append("when it can be"))
+    monkeypatch.setattr(OpenIndex, "let_go_now", lambda _: said.append("at once"))
+    monkeypatch.setattr(type(backend.directory), "hard_leases", leases)
+
+    backend.let_go()
+    assert backend.hard_leases() == []
+
+    assert said == ["when it can be", False]
+    assert not durable.is_volatile(backend.where)
 
 
 def test_the_database_is_flushed_where_it_is_asked_for(

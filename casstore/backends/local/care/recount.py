@@ -94,7 +94,7 @@ def _count(
             descriptor = Descriptor(known.media_type, digest, size)
             yield number, digest, describe_layer(stream, descriptor, known.diff_id).file_bytes
         except (StorageError, OSError):
-            continue  # an I/O error, no descriptor left: the next gc tries again
+            pass  # an I/O error, no descriptor left: the next gc tries again
         except CasstoreError:
             yield number, digest, None  # encrypted, or damaged: fsck tells
 
