@@ -23,8 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 @functools.cache
 def fingerprint(path: Path) -> str:
-    """Of its content; empty for a module that is not there any more."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.exists() else ""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 class Recorder:
