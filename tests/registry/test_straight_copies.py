@@ -140,7 +140,8 @@ def test_what_is_no_layout_is_not_written_into(tmp_path: Path) -> None:
     old = Layout()
     old.files["oci-layout"] = b'{"imageLayoutVersion":"2.0.0"}'
     old.write(str(tmp_path / "old"))
-    for name, why in ("full", "no layout"), ("file", "no layout"), ("old", "only 1.0.0 is known"):
+    neither = "neither a layout nor an empty directory"
+    for name, why in ("full", neither), ("file", neither), ("old", "only 1.0.0 is known"):
         before = files(tmp_path / name)
         assert why in refused(source, f"oci:{tmp_path / name}:x")
         assert files(tmp_path / name) == before
