@@ -9,9 +9,20 @@ if TYPE_CHECKING:
 
 
 def hurt_by(view: View, blob: Digest) -> str:
-    """The images that need a blob, for people."""
+    """The images that need a blob, for people.
+
+    An image in several forms is told by a name of a form that needs it.
+    """
+    above = {blob}
+    ahead = [blob]
+    while ahead:
+        new = set(view.needed_by(ahead.pop())) - above
+        above |= new
+        ahead += new
     hurt = []
     for image in view.images_needing(blob):
-        names = [one.name.familiar for one in view.references_of(image)]
-        hurt.append(names[0] if names else image.short)
+        attached = view.references_of(image)
+        names = [one.name for one in attached if one.manifest in above]
+        names += [one.name for one in attached]
+        hurt.append(names[0].familiar if names else image.short)
     return ", ".join(hurt) or "the trash"

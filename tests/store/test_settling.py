@@ -366,6 +366,16 @@ def test_no_archive_is_made_of_it(store: Store, image: Layout, code: str) -> Non
             store.save([name], io.BytesIO())
 
 
+def test_an_image_in_two_forms_is_told_by_the_name_of_the_wrong_one(store: Store) -> None:
+    load(store, RIGHT)
+    load(store, LIAR)
+
+    (line,) = store.settle().damaged
+
+    assert line.endswith("needed by liar:1")
+    assert store.images()[0].names == ("docker.io/library/app:1", "docker.io/library/liar:1")
+
+
 def test_gc_tells_what_it_finds(store: Store) -> None:
     load(store, LIAR)
 
