@@ -501,7 +501,7 @@ def test_a_check_that_is_ended_leaves_no_thread_reading(
 def test_only_a_check_that_reads_tells_how_far_it_is(store: Store) -> None:
     for read in (True, False):
         progress = Progress()
-        check_store(directory_of(store), [], content=read, progress=progress)
+        check_store(directory_of(store), [], content=read, documents=True, progress=progress)
 
         assert [task.name for task in progress.tasks] == (["Checking"] if read else [])
 

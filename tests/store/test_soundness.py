@@ -129,6 +129,19 @@ def test_a_repair_makes_a_damaged_database_anew(root: Path, names_: tuple[str, .
         assert store.check().findings == ()
 
 
+def test_a_check_reads_the_documents_unless_it_is_told_that_they_were_read(root: Path) -> None:
+    with sqlite3.connect(root / "casstore.db") as connection:
+        connection.execute("DELETE FROM edge WHERE parent = (SELECT min(parent) FROM edge)")
+    connection.close()
+    with Store(str(root)) as store:
+        checks = store.session.backend.checks
+
+        told = checks.check([], content=False).findings
+
+        assert [one.code for one in told] == ["edge-missing"]
+        assert checks.check([], content=False, documents=False).findings == ()
+
+
 def test_a_repair_makes_a_database_anew_that_says_other_than_the_blobs(root: Path) -> None:
     with sqlite3.connect(root / "casstore.db") as connection:
         connection.execute("DELETE FROM edge WHERE parent = (SELECT min(parent) FROM edge)")

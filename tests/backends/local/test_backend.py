@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from casstore.backends.local import leftovers
 from casstore.backends.local.backend import LocalBackend
 from casstore.backends.local.openindex import OpenIndex
 from casstore.backends.local.reserve import LOW_SPACE
@@ -51,6 +52,18 @@ def test_a_disk_that_is_nearly_full_lacks_what_is_to_be_freed(
         monkeypatch.setattr(os, "statvfs", lambda _, free=free: file_system(free))
 
         assert backend.lacking_bytes() == lacking
+
+
+def test_leftovers_that_the_system_does_not_let_go_are_an_error_of_the_store(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: str) -> tuple[int, int]:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(leftovers, "remove_leftovers", refuse)
+
+    with pytest.raises(StorageError, match=r"^cannot remove temporary files: operation not"):
+        backend.remove_leftovers()
 
 
 def test_what_staging_and_leases_need_is_made_where_it_is_missing(backend: LocalBackend) -> None:

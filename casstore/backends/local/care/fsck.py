@@ -89,7 +89,7 @@ def check_store(
     repaired: Sequence[str],
     *,
     content: bool,
-    documents: bool = True,
+    documents: bool,
     progress: Progress | None = None,
 ) -> CheckResult:
     """Check a store; `repaired` is what was mended before and goes into the result.
@@ -106,7 +106,7 @@ def check_store(
 
 def findings_of(disk: LocalStore, *, content: bool) -> list[Finding]:
     """All findings of one pass over the store."""
-    check = _Check(disk)
+    check = _Check(disk, documents=True)
     check.run(content=content)
     return check.findings
 
@@ -120,7 +120,7 @@ class _Check:
     """
 
     def __init__(
-        self, disk: LocalStore, progress: Progress | None = None, *, documents: bool = True
+        self, disk: LocalStore, progress: Progress | None = None, *, documents: bool
     ) -> None:
         self._disk = disk
         self._documents = documents
