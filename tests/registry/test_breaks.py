@@ -413,6 +413,15 @@ def test_redirects_are_few_and_stay_on_the_web(
         transport.request("GET", f"http://{alone.host}/")
 
 
+# A background job may ignore SIGINT, and so would what it starts.
+INTERRUPTIBLE = """\
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from casstore.__main__ import main
+main()
+"""
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_pull_that_was_stopped_is_gone_on_with(
     how: signal.Signals, proxy: Proxy, store: Store, image: tuple[str, Digest], transport: Transport
@@ -429,7 +438,7 @@ def test_a_pull_that_was_stopped_is_gone_on_with(
         return ask()._replace(cut=HALF)
 
     proxy.rule(stall)
-    words = [sys.executable, "-m", "casstore", "--store", store.path, "pull", name]
+    words = [sys.executable, "-c", INTERRUPTIBLE, "--store", store.path, "pull", name]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     assert arrived.wait(60)  # half of it is there, and the rest has been asked for
     process.send_signal(how)
