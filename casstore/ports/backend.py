@@ -191,13 +191,13 @@ class Backend(Protocol):
     # Space, and the rest
 
     def space(self) -> Disk:
-        """How large, and how full, what it is kept on is."""
+        """How large, and how full, what it is kept on is. Raises StorageError."""
 
     def lacking_bytes(self) -> int:
         """Bytes that should be freed before much is written; 0 where there are enough."""
 
     def arriving_bytes(self) -> int:
-        """Bytes of what is still arriving."""
+        """Bytes of what is still arriving. Raises StorageError."""
 
     def unfinished(self) -> Unfinished:
         """What stopped changes and ended processes have left to do, as it is now."""

@@ -205,7 +205,10 @@ class LocalBackend:
     def space(self) -> Disk:
         from casstore.model.storage import Disk
 
-        status = os.statvfs(self.where)
+        try:
+            status = os.statvfs(self.where)
+        except OSError as error:
+            raise _refused(error, "see how full the disk is") from None
         # as df counts: what only the superuser may fill is neither used nor free
         used = status.f_blocks - status.f_bfree
         return Disk((used + status.f_bavail) * status.f_frsize, status.f_bavail * status.f_frsize)
@@ -223,6 +226,8 @@ class LocalBackend:
                     status = os.lstat(os.path.join(folder, name))
                 except FileNotFoundError:
                     continue
+                except OSError as error:
+                    raise _refused(error, "see what is arriving") from None
                 if status.st_nlink == 1:
                     total += status.st_size
         return total

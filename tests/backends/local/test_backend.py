@@ -45,6 +45,27 @@ def test_what_is_used_and_free_is_as_df_counts_it(
     assert (space.total, space.free) == ((700 + 250) * 512, 250 * 512)
 
 
+def test_a_disk_that_does_not_answer_is_an_error_of_the_store(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arriving = Path(backend.directory.ingest, "arriving")
+    arriving.write_bytes(b"some")
+    look = os.lstat
+
+    def refuse(path: str | Path) -> os.stat_result:
+        if str(path) in (backend.where, str(arriving)):
+            raise OSError(errno.EIO, "Input/output error")
+        return look(path)
+
+    monkeypatch.setattr(os, "statvfs", refuse)
+    monkeypatch.setattr(os, "lstat", refuse)
+
+    with pytest.raises(StorageError, match=r"^cannot see how full the disk is: input/output"):
+        backend.space()
+    with pytest.raises(StorageError, match=r"^cannot see what is arriving: input/output"):
+        backend.arriving_bytes()
+
+
 def test_a_disk_that_is_nearly_full_lacks_what_is_to_be_freed(
     backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
