@@ -8,7 +8,7 @@ _LAST = (1 << 63) - 1  # nanoseconds since 1970 that fit into a column of SQLite
 # In 2255, so that later times still fit. For a clock beyond it time stands still, and what ends at
 # some time does not end.
 CLOCK_STOPS = 9_000_000_000 * 1_000_000_000
-# A time further ahead of the clock than this is no use of an image: it would protect it for ever.
+# Last uses dated further ahead of the clock than this are ignored: they would protect for ever.
 AHEAD = 3600 * 1_000_000_000
 
 

@@ -109,7 +109,7 @@ def remove_candidates(
     Args:
         change: the change, with the lock held, or what stands for it in a dry run.
         candidates: loses those that it has come to.
-        keep: how long the trash keeps what goes, in ns; None for the setting of the store.
+        keep: how long removed images stay in the trash, in ns; None for the store's setting.
         is_over: asked after each candidate; the rest is left then.
 
     Returns:

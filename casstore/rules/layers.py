@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def layer_by_diff_id(view: View, diff_id: Digest) -> LayerRecord | None:
-    """A layer with this diff ID; one of which it is only promised where there is no other."""
+    """A layer with this diff ID: a settled one if there is one, else one that only promises it."""
     known = view.layer_with_diff_id(diff_id)
     if known is not None:
         return known

@@ -262,7 +262,7 @@ class _Removal:
         if names_of_its_own(names):
             return
         if self._has_children(artifact):
-            self._built_on.add(artifact)  # which may go as artifacts of what goes after
+            self._built_on.add(artifact)  # they may go later in this removal
         elif self._conflict(artifact, names=(), force=False) is None:
             for name in names:
                 self._untagged(name, name.familiar)
