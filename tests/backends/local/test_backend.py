@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import pickle
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -23,15 +22,6 @@ from tests.contract.opening import NOW, changing
 from tests.contract.records import image, name_of
 
 A = image("a", "base top")
-
-
-@pytest.fixture
-def backend(tmp_path: Path) -> Iterator[LocalBackend]:
-    with closing(LocalBackend(str(tmp_path / "store"))) as backend:
-        backend.create()
-        with changing(backend) as edits:
-            edits.commit()
-        yield backend
 
 
 def test_what_is_used_and_free_is_as_df_counts_it(

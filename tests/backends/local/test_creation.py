@@ -33,20 +33,6 @@ def store(tmp_path: Path) -> LocalStore:
     return LocalStore(str(tmp_path / "store"))
 
 
-@pytest.fixture
-def flushed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The files and directories that are flushed, by their paths then."""
-    found: list[str] = []
-    fsync = os.fsync
-
-    def note(descriptor: int) -> None:
-        found.append(os.readlink(f"/proc/self/fd/{descriptor}"))
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", note)
-    return found
-
-
 def failing(error: Exception) -> Callable[..., Any]:
     def fail(*_: object, **__: object) -> Any:
         raise error

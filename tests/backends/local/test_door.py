@@ -44,17 +44,7 @@ def test_the_door_is_waited_for_as_long_as_is_allowed(tmp_path: Path) -> None:
         assert time.monotonic() - started >= 0.2
 
 
-def test_who_waits_for_the_door_sleeps_and_gets_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slept: list[float] = []
-    real = time.sleep
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        real(seconds)
-
-    monkeypatch.setattr(time, "sleep", sleep)
+def test_who_waits_for_the_door_sleeps_and_gets_it(tmp_path: Path, slept: list[float]) -> None:
     held = door(tmp_path)
     held.__enter__()
     threading.Timer(0.1, held.__exit__).start()

@@ -274,16 +274,8 @@ def test_a_child_gives_up_nothing_of_its_parent_s(path: Path) -> None:
 
 
 def test_a_short_wait_is_slept_through_without_filelock(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch, slept: list[float]
 ) -> None:
-    slept: list[float] = []
-    real = time.sleep
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        real(seconds)
-
-    monkeypatch.setattr(time, "sleep", sleep)
     monkeypatch.setitem(sys.modules, "filelock", None)
     holder = StoreLock(str(path), 0)
     holder.acquire()

@@ -195,20 +195,20 @@ def test_a_mark_of_what_is_not_there_yet_leaves_nothing_out(uses: LastUses) -> N
     assert uses.read(NOW, since=mark) == {ONE: NOW}
 
 
-@pytest.mark.parametrize(("lines", "anew"), [(4, False), (5, True)])
+@pytest.mark.parametrize(("lines", "rewritten"), [(4, False), (5, True)])
 def test_two_lines_for_each_image_are_not_too_many(
-    uses: LastUses, monkeypatch: pytest.MonkeyPatch, lines: int, *, anew: bool
+    uses: LastUses, monkeypatch: pytest.MonkeyPatch, lines: int, *, rewritten: bool
 ) -> None:
     monkeypatch.setattr(module, "_SLACK", 0)
     for at in range(lines):
         uses.note([ONE], NOW + at)
     uses.compact({ONE, TWO}, NOW + 9)
 
-    assert (Path(uses.path).read_text() == line(ONE, NOW + lines - 1)) is anew
+    assert (Path(uses.path).read_text() == line(ONE, NOW + lines - 1)) is rewritten
 
 
 def too_many(uses: LastUses, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What is in the file, which is to be written anew."""
+    """What is in the file, which is about to be rewritten."""
     monkeypatch.setattr(module, "_SLACK", 0)
     for at in range(3):
         uses.note([ONE], NOW + at)

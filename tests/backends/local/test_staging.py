@@ -23,15 +23,6 @@ PART = f"part-{DIGEST.hex}"
 
 
 @pytest.fixture
-def backend(tmp_path: Path) -> Iterator[LocalBackend]:
-    with closing(LocalBackend(str(tmp_path / "store"))) as backend:
-        backend.create()
-        with changing(backend) as edits:
-            edits.commit()
-        yield backend
-
-
-@pytest.fixture
 def ingest(backend: LocalBackend) -> Iterator[Ingest]:
     with closing(staging(backend)) as ingest:
         yield ingest
@@ -61,20 +52,6 @@ def failing(number: int) -> Callable[..., None]:
         raise OSError(number, os.strerror(number))
 
     return fail
-
-
-@pytest.fixture
-def flushed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The files that are flushed, by their paths then."""
-    found: list[str] = []
-    fsync = os.fsync
-
-    def note(descriptor: int) -> None:
-        found.append(os.readlink(f"/proc/self/fd/{descriptor}"))
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", note)
-    return found
 
 
 # Drafts

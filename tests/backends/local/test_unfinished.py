@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
-
-import pytest
 
 from casstore.backends.local.backend import LocalBackend
 from casstore.model.digest import Digest, sha256
-from tests.contract.opening import NOW, changing
-
-
-@pytest.fixture
-def backend(tmp_path: Path) -> Iterator[LocalBackend]:
-    with closing(LocalBackend(str(tmp_path / "store"))) as backend:
-        backend.create()
-        with changing(backend) as edits:
-            edits.commit()
-        yield backend
+from tests.contract.opening import NOW
 
 
 def doom(backend: LocalBackend, *digests: Digest) -> None:
