@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from casstore.crypt import keywrap
 from casstore.crypt.layercipher import DecryptedLayer, encrypt_layer
 from casstore.errors import Refused, Unsupported, UsageError, quote
-from casstore.flows.save import is_readable
+from casstore.flows.selection import is_readable
 from casstore.model import mediatype
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest

@@ -139,7 +139,8 @@ class Archives:
             format: `docker` (docker-archive), `oci` (OCI archive), `oci-dir` (layout directory) or
                 `dir` (a directory of skopeo's `dir:`, for one image).
         """
-        from casstore.flows.save import chosen_images, save_images
+        from casstore.flows.save import write_saved
+        from casstore.flows.selection import chosen_images, selection
         from casstore.model.arguments import path_or_file, several
         from casstore.store.leases import Leases
         from casstore.store.settling import settle_some
@@ -151,7 +152,8 @@ class Archives:
         settle = partial(settle_some, self._session)
 
         def write(progress: Progress | None) -> None:
-            save_images(backend, view, names, target, form, progress=progress, settle=settle)
+            saved = selection(view, names, form)
+            write_saved(backend, view, saved, target, form, progress=progress, settle=settle)
 
         if not backend.is_writable():  # there is nobody to hold the images from
             self._session.reported(write)

@@ -163,11 +163,10 @@ def test_inspect_loads_nothing_heavy(options: str, store: Path, tmp_path: Path) 
 OTHER_PARTS = frozenset(
     f"casstore.{name}"
     for name in """
-    backends.memory change.leases change.rehearsal change.trash flows.save ports progress
-    results.exchange results.leases results.settings results.space results.trash results.trust
-    results.upkeep store.archives
-    store.copies store.keys store.leases store.registries store.settings store.space store.trash
-    store.upkeep transfer
+    backends.memory change.leases change.rehearsal change.trash flows.save flows.selection ports
+    progress results.exchange results.leases results.settings results.space results.trash
+    results.trust results.upkeep store.archives store.copies store.keys store.leases
+    store.registries store.settings store.space store.trash store.upkeep transfer
     """.split()  # noqa: SIM905
 )
 LOOKS = OTHER_PARTS | {

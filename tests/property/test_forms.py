@@ -33,7 +33,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from casstore.change.leases import Lease
 from casstore.errors import CasstoreError
-from casstore.flows.save import readable_top
+from casstore.flows.selection import readable_top
 from casstore.model.digest import Digest, sha256
 from casstore.model.reference import Reference, parse_name
 from casstore.results.exchange import PushedTag

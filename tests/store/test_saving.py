@@ -11,6 +11,7 @@ import pytest
 
 from casstore.errors import Damaged, Refused, StorageError, Unsupported, UsageError
 from casstore.flows import save as saving
+from casstore.flows import selection
 from casstore.model.digest import Digest, sha256
 from casstore.ports.view import StoreView
 from casstore.progress import Progress
@@ -35,9 +36,9 @@ def test_an_image_that_goes_while_save_looks_is_chosen_as_it_was(
             other.remove(["app:1"])
         return found
 
-    monkeypatch.setattr(saving, "resolve", slow)
+    monkeypatch.setattr(selection, "resolve", slow)
     with Store(path) as store:
-        assert saving.chosen_images(store.session.view(), ["app:1"]) == [image]
+        assert selection.chosen_images(store.session.view(), ["app:1"]) == [image]
 
 
 @pytest.fixture
