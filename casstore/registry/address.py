@@ -6,20 +6,17 @@ machine may speak plain HTTP), Go's httpproxy for NO_PROXY.
 
 from __future__ import annotations
 
-import re
-from urllib.parse import SplitResult, urljoin, urlsplit
-from urllib.parse import quote as percent
-
 from casstore.errors import RegistryError, quote
 from casstore.startup.value import Value
 
 HTTP, HTTPS = "http", "https"
 _PORTS = {HTTP: 80, HTTPS: 443}
 _HOSTS = {"docker.io": "registry-1.docker.io"}
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-_AUTHORITY = re.compile(r"\A[^/?]*")
 _NO_NAME = frozenset(" []:/\\?#@")  # what no name of a host has in it
-_UNSENDABLE = re.compile(r"[^!-~]")
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_OF_A_SCHEME = frozenset(f"{_LETTERS}0123456789+.-")
+_OF_A_NAME = frozenset(f"{_LETTERS}0123456789_.-")  # besides what IDNA is for
+_HIGHEST_PORT = (1 << 16) - 1
 
 
 class Origin(Value):
@@ -35,12 +32,27 @@ def host_of(domain: str) -> str:
     return _HOSTS.get(domain, domain)
 
 
-def split(url: str) -> SplitResult:
+class Parts(Value):
+    """What a URL is made of, its query left out."""
+
+    scheme: str
+    netloc: str  # user, password, host and port, as they are written
+    path: str
+    hostname: str | None  # in lower case
+    port: int | None
+
+
+def split(url: str) -> Parts:
     """The parts of a URL that a server chose, if it is one that may be followed.
 
     Raises:
         RegistryError: another scheme than http and https, no host, or no URL at all.
     """
+    usual = _usual_parts(url)
+    if usual is not None:
+        return usual
+    from urllib.parse import urlsplit  # imports `re` and more: two milliseconds
+
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -48,7 +60,33 @@ def split(url: str) -> SplitResult:
         raise RegistryError(f"the registry sent the invalid address {_told(url)}") from None
     if parts.scheme not in _PORTS or not parts.hostname or port == 0:
         raise RegistryError(f"the registry sent the address {_told(url)}, which is not followed")
-    return parts
+    return Parts(parts.scheme, parts.netloc, parts.path, parts.hostname, port)
+
+
+def _usual_parts(url: str) -> Parts | None:
+    """The parts of `http://host[:port]…` where nothing in it asks for a closer look."""
+    scheme, _, rest = url.partition("://")
+    if scheme not in _PORTS or not _is_sendable(rest):
+        return None
+    netloc, path = _cut(rest.partition("#")[0].partition("?")[0])
+    name, colon, digits = netloc.partition(":")
+    if not name or not _OF_A_NAME.issuperset(name):
+        return None
+    port = int(digits) if digits.isdigit() and len(digits) <= len(str(_HIGHEST_PORT)) else 0
+    if colon and not 0 < port <= _HIGHEST_PORT:
+        return None
+    return Parts(scheme, netloc, path, name.lower(), port or None)
+
+
+def _is_sendable(text: str) -> bool:
+    """Whether each character can stand in a request: ASCII, and neither control nor space."""
+    return text.isascii() and text.isprintable() and " " not in text
+
+
+def _cut(rest: str) -> tuple[str, str]:
+    """What stands before the first slash, and the rest with it."""
+    netloc, slash, path = rest.partition("/")
+    return netloc, slash + path
 
 
 def resolve(base: str, location: str) -> str:
@@ -62,13 +100,15 @@ def resolve(base: str, location: str) -> str:
     location = location.strip(" \t\r\n").partition("#")[0]
     here = split(base)
     root = f"{here.scheme}://{here.netloc}"
-    if _SCHEME.match(location):
+    if _begins_with_scheme(location):
         url = location
     elif location.startswith("//"):
         url = f"{here.scheme}:{location}"
     elif location.startswith("/"):
         url = root + location
     else:
+        from urllib.parse import urljoin
+
         path, mark, query = location.partition("?")
         try:
             url = urljoin(root + here.path, path) + mark + query
@@ -82,17 +122,29 @@ def resolve(base: str, location: str) -> str:
 
 def target_of(url: str) -> str:
     """Path and query of a URL as they are sent: what cannot stand in a request is encoded."""
-    target = _AUTHORITY.sub("", url.partition("://")[2].partition("#")[0], count=1)
-    return _UNSENDABLE.sub(_encoded, target if target.startswith("/") else "/" + target)
+    rest = url.partition("://")[2].partition("#")[0]
+    path, mark, query = rest.partition("?")
+    target = (_cut(path)[1] or "/") + mark + query
+    return target if _is_sendable(target) else "".join(map(_encoded, target))
 
 
-def _encoded(match: re.Match[str]) -> str:
-    char = match[0]
+def _begins_with_scheme(location: str) -> bool:
+    scheme, colon, _ = location.partition(":")
+    return bool(colon) and scheme[:1].isalpha() and _OF_A_SCHEME.issuperset(scheme)
+
+
+def _encoded(char: str) -> str:
+    if _is_sendable(char):
+        return char
+    from urllib.parse import quote as percent
+
     return percent(char.encode("latin-1" if char <= "\xff" else "utf-8", "replace"))
 
 
 def _told(url: str) -> str:
     """An address for a message: without a user, a password, or a query that may be signed."""
+    import re
+
     return quote(re.sub(r"(?<=//)[^/]*@", "", url.partition("?")[0]))
 
 

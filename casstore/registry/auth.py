@@ -8,8 +8,6 @@ the registry itself where the user asked for plain HTTP; and nowhere from there.
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
 from casstore.errors import RegistryError, quote
 from casstore.registry.address import HTTPS, is_loopback, place_of, resolve, split
 from casstore.registry.documents import reason
@@ -144,6 +142,8 @@ class Authorizer:
         raise refusal
 
     def _ask(self, realm: str, service: str, wanted: list[str], login: Login | None) -> str:
+        from urllib.parse import urlencode
+
         host = place_of(realm)
         if login is not None and login.identity_token:
             fields = {

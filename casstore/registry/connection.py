@@ -8,6 +8,7 @@ from __future__ import annotations
 from casstore.errors import RegistryError
 from casstore.registry.failures import BrokenConnection, Closed
 from casstore.registry.wire import READ_SECONDS, Wire
+from casstore.startup.sockets import SHUT_RDWR, socket
 from casstore.startup.typed import Protocol, cast
 from casstore.startup.value import Value
 
@@ -105,8 +106,6 @@ class Connection:
 
     def hang_up(self) -> None:
         """Let whoever waits for its bytes, in whichever thread, see its end now."""
-        from socket import SHUT_RDWR, socket
-
         try:
             # The plain socket's own: a TLS socket's would take its state from the reader.
             socket.shutdown(cast("socket", getattr(self.sock, "outer", self.sock)), SHUT_RDWR)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import socket
-
 from casstore.errors import RegistryError, printable, quote
+from casstore.startup.sockets import gaierror
 
 PROXY_LOGIN = 407
 _SERVER_ERROR = 500
@@ -62,7 +61,7 @@ def failure(host: str, error: Exception) -> RegistryError:
 
     if isinstance(error, ssl.SSLCertVerificationError):
         return RegistryError(f"{host}: certificate verify failed: {error.verify_message}")
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, gaierror):
         of_proxy = f" of {host}" if host.startswith(_OF_PROXY) else f" {quote(host)[1:-1]}"
         return Unreachable(f"cannot find the host{of_proxy}")
     if isinstance(error, ConnectionRefusedError):

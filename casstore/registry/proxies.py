@@ -5,10 +5,6 @@ User and password stand percent-encoded in its address, as curl and Go read them
 
 from __future__ import annotations
 
-import binascii
-import re
-from urllib.parse import unquote_to_bytes
-
 from casstore.errors import RegistryError
 from casstore.registry.access import Access
 from casstore.registry.address import HTTP, HTTPS, is_direct
@@ -43,6 +39,8 @@ def proxy_for(scheme: str, host: str, access: Access) -> Proxy | None:
     text = (access.https_proxy if scheme == HTTPS else access.http_proxy).strip()
     if not text or is_direct(host, access.no_proxy):
         return None
+    import re
+
     kind, mark, rest = text.partition("://")
     if not mark:
         kind, rest = HTTP, text
@@ -69,6 +67,9 @@ def proxy_for(scheme: str, host: str, access: Access) -> Proxy | None:
 def _login(user_info: str) -> str:
     if not user_info:
         return ""
+    import binascii
+    from urllib.parse import unquote_to_bytes
+
     user, _, password = user_info.partition(":")
     plain = unquote_to_bytes(user) + b":" + unquote_to_bytes(password)
     return "Basic " + binascii.b2a_base64(plain, newline=False).decode("ascii")

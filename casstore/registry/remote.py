@@ -6,10 +6,6 @@ digest says is checked for documents here, for blobs by who reads them.
 
 from __future__ import annotations
 
-import re
-from urllib.parse import quote as percent
-from urllib.parse import urlencode
-
 from casstore.errors import NotFound, Refused, RegistryError, quote
 from casstore.model import mediatype
 from casstore.model.descriptor import Descriptor
@@ -311,6 +307,8 @@ class Repository:
 
 
 def _begins_at(answer: Answer, offset: int) -> bool:
+    import re
+
     given = re.fullmatch(_RANGE, answer.header("Content-Range").strip().lower())
     return given is not None and int(given[1]) == offset
 
@@ -350,6 +348,9 @@ def _next_page(answer: Answer, page: str) -> str:
 
 def query(**fields: str) -> str:
     """Fields as the query of a URL."""
+    from urllib.parse import quote as percent
+    from urllib.parse import urlencode
+
     return urlencode(fields, quote_via=percent)
 
 

@@ -8,7 +8,6 @@ to read the authorities, so it is imported where TLS is spoken.
 from __future__ import annotations
 
 import os
-import socket
 
 from casstore.errors import RegistryError, quote
 from casstore.registry.address import HTTPS, endpoint_of
@@ -16,12 +15,14 @@ from casstore.registry.connection import Connection, Request
 from casstore.registry.failures import failure, refused_by_proxy
 from casstore.registry.proxies import Proxy
 from casstore.registry.wire import Exchange
+from casstore.startup.sockets import IPPROTO_TCP, TCP_NODELAY, connected, socket
 from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
+    from typing import Any
 
     from casstore.registry.tlsintls import AnySocket
 
@@ -79,9 +80,9 @@ class Connector:
     def _reached(self, scheme: str, host: str, certificates: str) -> AnySocket:
         name, port = endpoint_of(scheme, host)
         # Bytes, as they are not encoded as a domain name again: that imports much.
-        sock = socket.create_connection((name.encode(), port), CONNECT_SECONDS)  # type: ignore[arg-type]
+        sock = connected(name.encode(), port, CONNECT_SECONDS)
         try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
             return self._secured(sock, name, certificates) if scheme == HTTPS else sock
         except BaseException:
             sock.close()
@@ -113,11 +114,13 @@ class Connector:
         import ssl
 
         context = self._context(certificates)
-        if isinstance(sock, ssl.SSLSocket) or not isinstance(sock, socket.socket):
+        if isinstance(sock, ssl.SSLSocket) or not isinstance(sock, socket):
             from casstore.registry.tlsintls import TlsInTls
 
             return TlsInTls(sock, context, name.rstrip("."))
-        return context.wrap_socket(sock, server_hostname=name.rstrip("."))
+        # `ssl` makes one of its own of it, and asks for no more than the C module's has.
+        plain: Any = sock
+        return context.wrap_socket(plain, server_hostname=name.rstrip("."))
 
 
 def _new_context(folder: str) -> ssl.SSLContext:

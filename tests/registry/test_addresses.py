@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from casstore.errors import RegistryError
 from casstore.registry.access import Access
-from casstore.registry.address import resolve, target_of
+from casstore.registry.address import resolve, split, target_of
 from casstore.registry.http import Transport
 from casstore.registry.links import Link, parse_links
 from casstore.registry.proxies import proxy_for
@@ -94,10 +97,46 @@ def test_an_upload_goes_where_it_was_told_to(
         ("?page=2", "https://host:1/v2/a/list?page=2"),
         ("", "https://host:1/v2/a/list"),
         (" /x#part ", "https://host:1/x"),
+        (":x", "https://host:1/v2/a/:x"),
+        ("1a:x", "https://host:1/v2/a/1a:x"),
     ],
 )
 def test_a_location_is_meant_from_where_it_was_given(location: str, expected: str) -> None:
     assert resolve("https://host:1/v2/a/list?page=1", location) == expected
+
+
+WRITTEN = st.lists(
+    st.sampled_from(
+        ["http", "https", "HTTP", "ftp", "://", ":", "/", "//", "?", "#", "@", "[", "]", "::1", ".",
+         "host", "Host", "user", "5000", "0", "65535", "65536", "99999", "\u0661", "a b", "\t", "%",
+         "\u00e9", "\x7f", "_", "-", "\\", "\uff0f", "+", ""]
+    ), max_size=9,
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(st.one_of(WRITTEN.map("".join), WRITTEN.map(lambda parts: "http://" + "".join(parts))))
+def test_an_address_is_taken_apart_as_the_standard_library_does_it(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        expected = (parts.scheme, parts.netloc, parts.path, parts.hostname, parts.port)
+    except ValueError:
+        expected = ("", "", "", None, None)
+    scheme, _, _, name, port = expected
+    if scheme not in ("http", "https") or not name or port == 0:
+        with pytest.raises(RegistryError):
+            split(url)
+    else:
+        assert split(url) == expected
+
+
+@settings(deadline=None)
+@given(WRITTEN.map("".join))
+def test_what_is_sent_of_an_address_can_stand_in_a_request(url: str) -> None:
+    target = target_of(url)
+
+    assert target.startswith("/")
+    assert set(target) <= {chr(code) for code in range(0x21, 0x7F)}
 
 
 def test_what_cannot_stand_in_a_request_is_encoded() -> None:

@@ -335,6 +335,35 @@ def test_who_waits_for_bytes_is_woken_by_an_abort(
         body_of(transport, server.host)
 
 
+def test_a_wait_before_another_attempt_is_cut_short_by_an_abort(raw: Raw) -> None:
+    transport = Transport(Access())
+    server = raw(answering(b"HTTP/1.1 503 Busy\r\nRetry-After: 110\r\nContent-Length: 0\r\n\r\n"))
+    outcome: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            transport.request("GET", f"http://{server.host}/")
+        except Interrupted as error:
+            outcome.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(0.3)  # it waits by now, or will find that the work is called off
+    transport.abort()
+    asking.join(60)
+    transport.close()
+
+    assert outcome
+
+
+def test_after_an_abort_there_is_no_wait_at_all(raw: Raw) -> None:
+    transport = Transport(Access())
+    transport.abort()
+    with pytest.raises(Interrupted):
+        transport.pause(1, 60)
+    transport.close()
+
+
 def test_a_server_may_have_an_address_of_ipv6(transport: Transport) -> None:
     try:
         server = RawServer(answering(EMPTY), address="::1")
