@@ -14,8 +14,8 @@ one of the work, for it travels inside `Aborted`, and `reported` unpacks it.
 from __future__ import annotations
 
 import time
-from threading import Lock, get_ident
 
+from casstore.startup import allocate_lock, get_ident
 from casstore.startup.typed import Protocol
 from casstore.startup.value import Value
 
@@ -79,7 +79,7 @@ class Task:
         self.done = 0
         self.finished = False
         self.began = time.monotonic()
-        self._turn = Lock()
+        self._turn = allocate_lock()
         self._owner = owner
 
     def __repr__(self) -> str:

@@ -11,15 +11,16 @@ from __future__ import annotations
 import os
 import sys
 import time
-from threading import Event, Lock, Thread
 
 from casstore.cli.options import TEXT, Option
 from casstore.cli.render import size
 from casstore.cli.terminal import terminal_of
 from casstore.progress import BYTES, Progress
+from casstore.startup import allocate_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from threading import Event, Thread
     from types import TracebackType
     from typing import Self, TextIO
 
@@ -165,8 +166,8 @@ class Show:
             how = TTY if terminal.is_terminal and not quiet else NONE
         self._how, self._box = how, terminal.box
         self._progress = Progress()
-        self._over = Event()
-        self._turn = Lock()
+        self._turn = allocate_lock()
+        self._over: Event | None = None
         self._thread: Thread | None = None
         self._paces: dict[str, Pace] = {}
         self._ended: set[str] = set()
@@ -175,7 +176,10 @@ class Show:
     def __enter__(self) -> Self:
         if self._how != NONE:
             self._app.store.session.progress = self._progress
-            self._thread = Thread(target=self._watch, name="progress", daemon=True)
+            from threading import Event, Thread  # two milliseconds, where somebody looks on
+
+            over = self._over = Event()
+            self._thread = Thread(target=self._watch, args=(over,), name="progress", daemon=True)
             self._thread.start()
         return self
 
@@ -185,7 +189,7 @@ class Show:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._thread is None:
+        if self._thread is None or self._over is None:
             return
         self._over.set()
         self._thread.join()
@@ -206,8 +210,8 @@ class Show:
             self._app.out(line)
             sys.stdout.flush()
 
-    def _watch(self) -> None:
-        while not self._over.wait(_INTERVAL[self._how]):
+    def _watch(self, over: Event) -> None:
+        while not over.wait(_INTERVAL[self._how]):
             with self._turn:
                 self._draw()
 

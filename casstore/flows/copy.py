@@ -11,7 +11,7 @@ from __future__ import annotations
 from casstore.errors import Damaged, NotFound, Refused
 from casstore.model.digest import sha256
 from casstore.model.imagetree import check_digest, check_size, is_document, manifest_for
-from casstore.model.manifest import Manifest, parse_document
+from casstore.model.manifest import Manifest
 from casstore.model.reference import parse_name
 from casstore.startup.typed import cast
 from casstore.transfer.copiedtree import CopiedTree, read_verified
@@ -78,7 +78,8 @@ def _to_registry(
     remote, tag = _repository(name, transport), name.reference.tag or ""
     if remote.names(tag, top):
         return top.digest
-    from casstore.registry.send import Bundle, send  # brings threads: not for a copy of nothing
+    from casstore.registry.bundle import Bundle
+    from casstore.registry.send import send  # brings threads: not for a copy of nothing
 
     tree = CopiedTree(top, origin)
     _note_platform(tree, origin, platform)
@@ -235,7 +236,7 @@ def _note_platform(
     from casstore.model.imageconfig import parse_config
     from casstore.model.platform import Platform, normal, runs, shown
 
-    manifest = parse_document(tree.read(tree.top.digest), tree.top)
+    manifest = tree.document
     if not isinstance(manifest, Manifest) or manifest.config is None or not manifest.is_image:
         return
     descriptor = manifest.config.descriptor

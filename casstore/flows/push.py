@@ -12,10 +12,9 @@ from casstore.model.manifest import Manifest, parse_document
 from casstore.model.reference import Reference, familiar_name, parse_name, subject_of
 from casstore.model.signatures import grows, united
 from casstore.queries.inspection import documents_of
+from casstore.registry.bundle import EXISTS, FOREIGN, Bundle
 from casstore.registry.http import ATTEMPTS
-from casstore.registry.referrers import add_to_list, fallback_tag
 from casstore.registry.remote import Registry, Repository
-from casstore.registry.send import EXISTS, FOREIGN, Bundle, send
 from casstore.results.exchange import PushedTag
 
 TYPE_CHECKING = False
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from casstore.ports.blobs import StoredBlobs
     from casstore.ports.view import View
     from casstore.progress import Progress, Task
+    from casstore.registry.answer import Answer
     from casstore.registry.http import Transport
 
 PREPARING, PUSHING = "Preparing", "Pushing"
@@ -123,6 +123,8 @@ class Push:
             for leaf in bundle.leaves.values():
                 told(leaf, FOREIGN if mediatype.is_foreign(leaf.media_type) else EXISTS)
         else:
+            from casstore.registry.send import send  # brings threads: not for a push of nothing
+
             elsewhere = self._elsewhere(bundle)
             send(
                 self._remote, bundle, tag, blobs, elsewhere=elsewhere, told=told, tasks=tasks,
@@ -143,6 +145,8 @@ class Push:
                         subjects.append(top.digest)
 
     def _send_referrer(self, top: Descriptor, subject: Digest, blobs: StoredBlobs) -> bool:
+        from casstore.registry.referrers import add_to_list, fallback_tag
+
         document = parse_document(blobs.read(top.digest), top)
         tags = [
             name.tag
@@ -158,10 +162,10 @@ class Push:
                 sent = self._send_growing(bundle, tag, blobs)
                 self._tell(f"{REFERRER}:", sent.digest)
                 continue
-            send(self._remote, bundle, tag, blobs, elsewhere={}, told=_silent)
+            _sent(self._remote, bundle, tag, blobs)
             self._tell(f"{REFERRER}:", top.digest)
         if not tags or document.subject is not None:
-            answer = send(self._remote, bundle, top.digest, blobs, elsewhere={}, told=_silent)
+            answer = _sent(self._remote, bundle, top.digest, blobs)
             if document.subject is not None and not answer.header("OCI-Subject"):
                 add_to_list(self._remote, document.subject.descriptor.digest, top, document)
         if not tags:
@@ -187,7 +191,7 @@ class Push:
             try:
                 there, theirs = repository.manifest(tag)
             except NotFound:
-                send(repository, bundle, tag, blobs, elsewhere={}, told=_silent)
+                _sent(repository, bundle, tag, blobs)
                 continue
             if there.digest == top.digest:
                 return there
@@ -200,7 +204,7 @@ class Push:
             if both.manifest == theirs:
                 return there
             if both.manifest == ours:
-                send(repository, bundle, tag, blobs, elsewhere={}, told=_silent)
+                _sent(repository, bundle, tag, blobs)
                 continue
             made = WithDocuments(blobs, both.manifest, both.config)
             document = Descriptor(top.media_type, sha256(both.manifest), len(both.manifest))
@@ -208,7 +212,7 @@ class Push:
             theirs_alone = _layers(theirs, there) - bundle.leaves.keys()
             for digest in theirs_alone:
                 longer.leaves.pop(digest, None)  # the repository has them
-            send(repository, longer, tag, made, elsewhere={}, told=_silent)
+            _sent(repository, longer, tag, made)
         raise RegistryError(f"others write {repository.shown(tag)} at the same time: try again")
 
     @staticmethod
@@ -270,6 +274,13 @@ class WithDocuments:
         """A document or blob for reading."""
         made = self._made.get(digest)
         return io.BytesIO(made) if made is not None else self._blobs.open(digest)
+
+
+def _sent(repository: Repository, bundle: Bundle, reference: str, blobs: StoredBlobs) -> Answer:
+    """Send an artifact. Returns as `send`; raises Damaged, RegistryError."""
+    from casstore.registry.send import send
+
+    return send(repository, bundle, reference, blobs, elsewhere={}, told=_silent)
 
 
 def _silent(leaf: Descriptor, word: str) -> None:

@@ -16,11 +16,11 @@ from casstore.errors import Damaged, RegistryError, quote
 from casstore.model import mediatype
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
-from casstore.model.manifest import Manifest, parse_document
 from casstore.ports.blobs import StoredBlobs
 from casstore.progress import Task, wait_for
 from casstore.registry.address import HTTP, HTTPS, is_loopback, place_of, resolve, split
 from casstore.registry.answer import Answer
+from casstore.registry.bundle import EXISTS, FOREIGN, MOUNTED, PUSHED, Bundle
 from casstore.registry.documents import reason
 from casstore.registry.failures import BrokenConnection, retry_after
 from casstore.registry.http import ATTEMPTS, LONGEST_WAIT, RETRIED
@@ -29,42 +29,7 @@ from casstore.registry.remote import Repository, query
 WIDTH = 4
 _PIECE = 64 << 10  # small: each must leave within the time limit, over slow lines too
 
-PUSHED = "Pushed"
-EXISTS = "Layer already exists"
-MOUNTED = "Mounted from"
-FOREIGN = "Skipped foreign layer"
-
 Told = Callable[[Descriptor, str], None]  # a blob and what became of it
-
-
-class Bundle:
-    """What is to be sent for one manifest or index, found out without the network."""
-
-    def __init__(self, top: Descriptor, blobs: StoredBlobs) -> None:
-        """Raises Damaged: a document is missing or corrupt."""
-        self.top = top
-        self.manifests: dict[Digest, Descriptor] = {}  # children before parents
-        self.leaves: dict[Digest, Descriptor] = {}
-        self._walk(top, blobs)
-
-    def _walk(self, descriptor: Descriptor, blobs: StoredBlobs) -> None:
-        if descriptor.digest in self.manifests:
-            return
-        document = parse_document(blobs.read(descriptor.digest), descriptor)
-        if isinstance(document, Manifest):
-            entries = [*document.layers, *([document.config] if document.config else [])]
-            for entry in entries:
-                self.leaves.setdefault(entry.descriptor.digest, entry.descriptor)
-        else:
-            for entry in document.manifests:
-                child = entry.descriptor
-                if not blobs.has(child.digest):
-                    continue  # as it came: ctr exports indexes with one platform of many
-                if mediatype.is_manifest(child.media_type) or mediatype.is_index(child.media_type):
-                    self._walk(child, blobs)
-                else:
-                    self.leaves.setdefault(child.digest, child)
-        self.manifests[descriptor.digest] = descriptor
 
 
 def send(

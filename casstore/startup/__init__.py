@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from _collections_abc import Sequence
 from _operator import itemgetter, length_hint
-from _thread import RLock, allocate_lock, start_new_thread
+from _thread import RLock, allocate_lock, get_ident, start_new_thread
 from _weakref import ref
 
 __all__ = [
-    "RLock", "Sequence", "allocate_lock", "itemgetter", "length_hint", "ref", "start_new_thread",
+    "RLock", "Sequence", "allocate_lock", "get_ident", "itemgetter", "length_hint", "ref",
+    "start_new_thread",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from casstore.errors import NotFound, Refused, UsageError, quote
+from casstore.errors import NotFound, Refused, quote
 from casstore.store.intake import by_setting, policy_in_force, take_in
 from casstore.transfer.formats import IMAGES, ONE, format_of
 from casstore.transfer.place import REGISTRY, STORE
@@ -290,13 +290,6 @@ def _platform(text: str | None) -> Platform:
     from casstore.model.platform import parse_platform
 
     return parse_platform(text) if text else this_machine()
-
-
-def check_ends(source: Place, target: Place) -> None:
-    """Raises UsageError where a copy has no sense: both ends are the same file."""
-    same = source.transport == target.transport and source.transport not in (STORE, REGISTRY)
-    if same and os.path.realpath(source.where) == os.path.realpath(target.where):
-        raise UsageError(f"cannot copy {quote(source.where)} onto itself")
 
 
 def _silent(what: str, to: str) -> None:

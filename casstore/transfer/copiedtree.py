@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
+    from casstore.model.manifest import Manifest
     from casstore.model.state import LayerRecord
 
 MAX_HELD = 256 << 20  # bytes of manifests and indexes that one copy keeps in memory
@@ -76,9 +77,9 @@ class CopiedTree:
         self._source = source
         self._held: dict[Digest, bytes] = {}
         self._room = MAX_HELD
-        self._walk(top, read_verified(top, source), 0)
+        self.document = self._walk(top, read_verified(top, source), 0)  # the top itself
 
-    def _walk(self, descriptor: Descriptor, data: bytes, depth: int) -> None:
+    def _walk(self, descriptor: Descriptor, data: bytes, depth: int) -> Manifest | Index:
         self._held[descriptor.digest] = data
         self._room -= len(data)
         if self._room < 0 or len(self._held) > MAX_DOCUMENTS:
@@ -90,6 +91,7 @@ class CopiedTree:
             for entry in (*document.layers, *((document.config,) if document.config else ())):
                 self._add_leaf(entry.descriptor)
         self.documents[descriptor.digest] = descriptor
+        return document
 
     def _walk_index(self, index: Index, descriptor: Descriptor, depth: int) -> None:
         """As `read_tree`: children that are not there are left out, unless none is."""

@@ -11,6 +11,8 @@ position N, from 0.
 
 from __future__ import annotations
 
+import os
+
 from casstore.errors import UsageError, quote
 from casstore.startup.value import Value
 from casstore.transfer.formats import ONE, format_of, is_transport
@@ -64,3 +66,10 @@ def parse_place(text: str) -> Place:
     if not place.path:
         raise UsageError(f"{quote(text)} names nothing")
     return place
+
+
+def check_ends(source: Place, target: Place) -> None:
+    """Raises UsageError where a copy has no sense: both ends are the same file."""
+    same = source.transport == target.transport and source.transport not in (STORE, REGISTRY)
+    if same and os.path.realpath(source.where) == os.path.realpath(target.where):
+        raise UsageError(f"cannot copy {quote(source.where)} onto itself")

@@ -71,8 +71,7 @@ HELP = Command(
 
 def run(args: Args, app: App) -> int:
     """Copy, and print the digest of what was copied."""
-    from casstore.store.copies import check_ends
-    from casstore.transfer.place import REGISTRY, STORE, parse_place
+    from casstore.transfer.place import REGISTRY, STORE, check_ends, parse_place
 
     source, target = (parse_place(text) for text in args.positional)
     check_ends(source, target)
