@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from casstore.model.storage import Disk
     from casstore.ports.blobs import Blobs
     from casstore.ports.checks import Checks, Unfinished
+    from casstore.ports.contents import ContentsTables
     from casstore.ports.edits import Edits
     from casstore.ports.ingest import Ingest
     from casstore.ports.locks import Hold, WritersLock
@@ -39,6 +40,10 @@ class Backend(Protocol):
     @property
     def blobs(self) -> Blobs:
         """Its blobs."""
+
+    @property
+    def contents(self) -> ContentsTables:
+        """What is in its layers, as far as somebody has looked."""
 
     @property
     def published(self) -> PublishedIndex:

@@ -55,7 +55,7 @@ class Blobs(Protocol):
         """
 
     def discard(self, digests: Iterable[Digest]) -> list[str]:
-        """Remove blobs; one that is gone already is no error.
+        """Remove blobs, each after its table of contents; one that is gone already is no error.
 
         Returns:
             A line for each blob that could not be removed.
@@ -64,7 +64,7 @@ class Blobs(Protocol):
     def discard_some(
         self, digests: Sequence[Digest], seconds: float = ...
     ) -> tuple[int, list[str]]:
-        """Remove blobs, in order, until so many seconds are over.
+        """Remove blobs, in order, until so many seconds are over; with each its table of contents.
 
         Returns:
             How many of them this has come to, and a line for each that could not be removed.

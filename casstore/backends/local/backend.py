@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from casstore.backends.local.blobs import BlobDirectory
     from casstore.backends.local.care.selfcheck import LocalChecks
     from casstore.backends.local.care.unfinished import Unfinished
+    from casstore.backends.local.contents import ContentsDirectory
     from casstore.backends.local.edits import LocalEdits
     from casstore.backends.local.ingest import Ingest
     from casstore.backends.local.locks import Door, StoreLock, Token
@@ -45,6 +46,10 @@ class LocalBackend:
     @property
     def blobs(self) -> BlobDirectory:
         return self.directory.blobs
+
+    @property
+    def contents(self) -> ContentsDirectory:
+        return self.directory.contents
 
     @property
     def published(self) -> LayoutFile:

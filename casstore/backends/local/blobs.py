@@ -46,6 +46,7 @@ class BlobDirectory:
 
     def __init__(self, root: str) -> None:
         self.directory = os.path.join(root, "blobs", "sha256")
+        self.contents = os.path.join(root, "contents")  # a table of some, under the same names
         self._waits = False  # unlinks take their time here
 
     def path(self, digest: Digest) -> str:
@@ -146,7 +147,7 @@ class BlobDirectory:
             ) from None
 
     def discard(self, digests: Iterable[Digest]) -> list[str]:
-        """Unlink blobs; one that is gone already is no error.
+        """Unlink blobs, each after its table; one that is gone already is no error.
 
         Returns:
             A line for each file that could not be removed.
@@ -159,7 +160,7 @@ class BlobDirectory:
     def discard_some(
         self, digests: Sequence[Digest], seconds: float = _FOREVER
     ) -> tuple[int, list[str]]:
-        """Unlink blobs, in order, until so many seconds are over.
+        """Unlink blobs, in order, until so many seconds are over; before each its table.
 
         Returns:
             How many of them this has come to, and a line for each file that could not be removed.
@@ -174,8 +175,9 @@ class BlobDirectory:
             ]
         names = [digest.hex for digest in digests]
         ahead = iter(names)
+        tables = open_directory(self.contents)
         try:
-            for name, reason in self._unlink(directory, ahead, until):
+            for name, reason in self._unlink(directory, tables, ahead, until):
                 digest = Digest.of_hex(name)
                 if isinstance(reason, IsADirectoryError):
                     problems += self._discard_directory(digest)
@@ -185,16 +187,23 @@ class BlobDirectory:
                     )
         finally:
             os.close(directory)
+            if tables is not None:
+                os.close(tables)
         return len(names) - length_hint(ahead), problems
 
     def _unlink(
-        self, directory: int, names: Iterator[str], until: float
+        self, directory: int, tables: int | None, names: Iterator[str], until: float
     ) -> list[tuple[str, OSError]]:
-        """Unlink what a list's iterator gives; returns what could not be, and why."""
+        """Unlink what a list's iterator gives; returns what could not be, and why.
+
+        A table goes first, so that a crash leaves none without its blob.
+        """
         failed: list[tuple[str, OSError]] = []
 
         def unlink_each(some: Iterator[str]) -> None:
             for name in some:
+                if tables is not None:
+                    unlink_table(name, tables)
                 try:
                     os.unlink(name, dir_fd=directory)
                 except FileNotFoundError:
@@ -275,6 +284,22 @@ class BlobDirectory:
                 except FileNotFoundError:
                     continue  # an rmi beside us took it
                 yield stored_file(entry.name, status)
+
+
+def open_directory(path: str) -> int | None:
+    """A descriptor of the directory of tables; None where there is none, or a link to one."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+
+
+def unlink_table(name: str, directory: int) -> None:
+    """Unlink a table, if it is there; what cannot go is of no consequence."""
+    try:
+        os.unlink(name, dir_fd=directory)
+    except OSError:
+        pass
 
 
 def _cannot_open(error: OSError, digest: Digest) -> CasstoreError:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from casstore.backends.local.blobs import BlobDirectory
+    from casstore.backends.local.contents import ContentsDirectory
     from casstore.backends.local.locks import Door, Token
     from casstore.backends.local.published import LayoutFile
     from casstore.backends.local.reserve import Reserve
@@ -56,6 +57,13 @@ class LocalStore:
         from casstore.backends.local.blobs import BlobDirectory
 
         return BlobDirectory(self.root)
+
+    @cached_property
+    def contents(self) -> ContentsDirectory:
+        """The tables of contents of its layers."""
+        from casstore.backends.local.contents import ContentsDirectory
+
+        return ContentsDirectory(self.root, self.ingest, self.blobs)
 
     @cached_property
     def layout(self) -> LayoutFile:

@@ -7,7 +7,7 @@ import threading
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from casstore.backends.memory.blobs import MemoryBlobs, MemoryIngest
+from casstore.backends.memory.blobs import MemoryBlobs, MemoryContents, MemoryIngest
 from casstore.backends.memory.checks import MemoryChecks
 from casstore.backends.memory.edits import MemoryEdits
 from casstore.backends.memory.tables import Tables
@@ -55,6 +55,10 @@ class MemoryBackend:
         """Another store with the same content, at no cost: no bytes are copied, nor hard leases."""
         tables = self._tables if self._exists else None  # which a change copies before it edits
         return MemoryBackend(self.blobs.copy(), self.uses.copy(), tables)
+
+    @property
+    def contents(self) -> MemoryContents:
+        return self.blobs.contents
 
     def exists(self) -> bool:
         return self._exists

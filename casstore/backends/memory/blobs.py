@@ -14,7 +14,7 @@ from casstore.model.document import MAX_DOCUMENT
 from casstore.model.storage import StoredFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from casstore.model.digest import Digest
     from casstore.ports.view import Digests, View
@@ -27,13 +27,15 @@ class MemoryBlobs:
         self,
         content: Mapping[Digest, bytes] | None = None,
         written: Mapping[Digest, int] | None = None,
+        contents: Mapping[Digest, bytes] | None = None,
     ) -> None:
         self._bytes = dict(content or {})
         self._written = dict(written or {})
+        self.contents = MemoryContents(lambda: self._bytes, contents)
 
     def copy(self) -> MemoryBlobs:
         """The same blobs, to be added to and discarded apart from these."""
-        return MemoryBlobs(self._bytes, self._written)
+        return MemoryBlobs(self._bytes, self._written, self.contents.tables)
 
     def put(self, digest: Digest, data: bytes) -> None:
         """Give bytes their digest; they are what it says."""
@@ -68,6 +70,7 @@ class MemoryBlobs:
 
     def discard(self, digests: Iterable[Digest]) -> list[str]:
         for digest in digests:
+            self.contents.discard([digest])
             self._bytes.pop(digest, None)
             self._written.pop(digest, None)
         return []
@@ -86,6 +89,41 @@ class MemoryBlobs:
     def strangers(self, known: Digests) -> Iterator[StoredFile]:
         names = set(map(bytes.hex, known))
         return iter([file for file in self.walk() if file.name not in names])
+
+
+class MemoryContents:
+    """The tables of contents of layers."""
+
+    def __init__(
+        self, blobs: Callable[[], Container[Digest]], tables: Mapping[Digest, bytes] | None = None
+    ) -> None:
+        self._blobs = blobs
+        self.tables = dict(tables or {})
+
+    def open(self, layer: Digest) -> IO[bytes] | None:
+        table = self.tables.get(layer)
+        return BytesIO(table) if table is not None else None
+
+    def draft(self) -> IO[bytes]:
+        return BytesIO()
+
+    def keep(self, draft: IO[bytes], layer: Digest) -> None:
+        assert isinstance(draft, BytesIO)
+        if layer in self._blobs():
+            self.tables[layer] = draft.getvalue()
+        draft.close()
+
+    def discard(self, layers: Sequence[Digest]) -> None:
+        for layer in layers:
+            self.tables.pop(layer, None)
+
+    def walk(self) -> Iterator[StoredFile]:
+        return iter(
+            [
+                StoredFile(layer.hex, layer, len(table), stat.S_IFREG | 0o444, len(table))
+                for layer, table in self.tables.items()
+            ]
+        )
 
 
 class MemoryIngest:

@@ -31,6 +31,9 @@ ERROR, WARN, NOTE = "error", "warn", "note"
 QUARANTINE = "quarantine"
 _LOCK = "casstore.lock"
 _LOOKS, _PAUSE = 10, 0.02  # seconds between two looks at index.json
+_OURS = frozenset(
+    ("oci-layout", "blobs", "contents", "ingest", QUARANTINE, TRUST_POLICY, RESERVE, NOTED)
+)
 _UNSETTLED = frozenset(("index-stale", "index-bad", "db-outdated"))
 # What the owner of a store must be allowed, to change it: a part and the rights.
 _READ, _WRITE, _ALL = 0o400, 0o600, 0o700
@@ -50,9 +53,7 @@ _RIGHTS = (
 
 def is_ours(name: str) -> bool:
     """Whether a name in a store's root belongs to the store."""
-    return name in ("oci-layout", "blobs", "ingest", QUARANTINE, TRUST_POLICY, RESERVE, NOTED) or (
-        name.startswith(("casstore.db", _LOCK, "casstore.uses", INDEX_JSON))
-    )
+    return name in _OURS or name.startswith(("casstore.db", _LOCK, "casstore.uses", INDEX_JSON))
 
 
 def root_findings(disk: LocalStore) -> Iterator[Finding]:
