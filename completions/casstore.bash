@@ -37,7 +37,7 @@ _casstore_options() {
         'report') echo '--help --output -o' ;;
         'restore') echo '--as --help' ;;
         'rmi') echo '--dry-run --force -f --format --glob --help --keep --no-prune --verbose' ;;
-        'save') echo '--format --help --output -o --progress' ;;
+        'save') echo '--format --help --output -o --platform --progress' ;;
         'sign') echo '--annotations -a --help --key --password-file --type' ;;
         'tag') echo '--help' ;;
         'trash') echo '--help' ;;
@@ -140,6 +140,7 @@ _casstore_value() {
         'save --format') echo 'words docker oci oci-dir dir' ;;
         'save --progress') echo 'words auto plain none json tty' ;;
         'sign --annotations') echo 'nothing' ;;
+        'save --platform') echo 'nothing' ;;
         'sign -a') echo 'nothing' ;;
         'sign --key') echo 'file' ;;
         'sign --password-file') echo 'file' ;;

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from casstore.errors import NotFound, UsageError
-from casstore.model.descriptor import INDEX, MANIFEST, OTHER
+from casstore.model import mediatype
+from casstore.model.descriptor import INDEX, MANIFEST, OTHER, Descriptor
 from casstore.model.digest import Digest
+from casstore.model.platform import Platform, parse_platform, shown
 from casstore.model.reference import parse_name, subject_of
 from casstore.model.state import SETTLED
 from casstore.rules.resolve import resolve
@@ -14,11 +16,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from casstore.model.descriptor import Descriptor
     from casstore.model.reference import Reference
+    from casstore.ports.blobs import Blobs
     from casstore.ports.view import View
     from casstore.transfer.formats import Format
     from casstore.transfer.saved import SavedImage
+
+    _Meant = tuple[Digest, Digest, Reference | None]  # image, manifest, name
 
 
 def chosen_images(view: View, arguments: Sequence[str], form: Format = DEFAULT) -> list[str]:
@@ -26,26 +30,60 @@ def chosen_images(view: View, arguments: Sequence[str], form: Format = DEFAULT) 
     return list(dict.fromkeys(one.image_id for one in selection(view, arguments, form)))
 
 
-def selection(view: View, arguments: Sequence[str], form: Format) -> list[SavedImage]:
+def selection(
+    view: View,
+    arguments: Sequence[str],
+    form: Format,
+    *,
+    blobs: Blobs | None = None,
+    platform: Platform | None = None,
+) -> list[SavedImage]:
     """Images to save in a format, parents before children.
 
     As Docker does it: a repository alone is all its tags, `NAME:TAG` that tag, an ID or a digest
     reference the image without a name. In formats that hold manifests a digest reference keeps its
     name, and there is an entry for each manifest that is named, not one for each image. Where they
     hold more than one, what refers to it comes too: its signatures, SBOMs and attestations.
+
+    Args:
+        view: of the store.
+        arguments: as a person names images.
+        form: the format.
+        blobs: of the same store; where a platform is given.
+        platform: of an index, its image for this platform, under the names of the index. What is
+            chosen in any other way has to be of that platform.
+
+    Raises:
+        UsageError: there is no argument.
+        NotFound: no such image, or none for the platform.
     """
     if not arguments:
         raise UsageError("no image given")
     with view.snapshot():  # an image may go between two looks
-        return _selected(view, arguments, form)
+        return _selected(view, arguments, form, blobs, platform)
 
 
-def _selected(view: View, arguments: Sequence[str], form: Format) -> list[SavedImage]:
+def _selected(
+    view: View,
+    arguments: Sequence[str],
+    form: Format,
+    blobs: Blobs | None,
+    platform: Platform | None,
+) -> list[SavedImage]:
     from casstore.transfer.saved import SavedImage
 
     names: dict[tuple[Digest, Digest], list[Reference]] = {}
+    tops: dict[Digest, Descriptor] = {}  # of images that stand in an index alone
     for argument in arguments:
-        for image, manifest, name in _meant(view, argument, each_manifest=form.holds != IMAGES):
+        meant = _meant(view, argument, each_manifest=form.holds != IMAGES)
+        if platform is not None:
+            assert blobs is not None
+            found = _of_platform(view, blobs, platform, meant)
+            if len(found) < len(meant):
+                raise NotFound(f"{argument} is not there for the platform {shown(platform)}")
+            tops.update((top.digest, top) for _, top, _ in found)
+            meant = [(image, top.digest, name) for image, top, name in found]
+        for image, manifest, name in meant:
             entry = names.setdefault((image, manifest), [])
             if name is not None and name not in entry:
                 entry.append(name)
@@ -55,7 +93,8 @@ def _selected(view: View, arguments: Sequence[str], form: Format) -> list[SavedI
     entries = [
         SavedImage(
             image,
-            next(top for top in view.tops_of(image) if top.digest == manifest),
+            tops.get(manifest)
+            or next(top for top in view.tops_of(image) if top.digest == manifest),
             tuple(entry),
             parent if (parent := view.parent_of(image)) in images else None,
         )
@@ -64,9 +103,35 @@ def _selected(view: View, arguments: Sequence[str], form: Format) -> list[SavedI
     return _parents_first(view, entries)
 
 
-def _meant(
-    view: View, argument: str, *, each_manifest: bool
-) -> list[tuple[Digest, Digest, Reference | None]]:
+def _of_platform(
+    view: View, blobs: Blobs, platform: Platform, meant: Sequence[_Meant]
+) -> list[tuple[Digest, Descriptor, Reference | None]]:
+    """For each that is there for the platform: the image, its manifest, and its name.
+
+    docker save is as strict: a machine may run other architectures, but those were not asked for.
+    """
+    from casstore.queries.platforms import choose_platform
+
+    found = []
+    for image, manifest, name in meant:
+        top = next(top for top in view.tops_of(image) if top.digest == manifest)
+        try:
+            row = choose_platform(view, blobs, image, platform)
+        except NotFound:
+            continue
+        if parse_platform(row.platform).architecture != platform.architecture:
+            continue
+        if not mediatype.is_index(top.media_type):
+            found.append((image, top, name))
+            continue
+        size = view.blob_size(row.manifest)
+        assert size is not None
+        own = name if name is None or name.tag is not None else None  # a digest is the index's
+        found.append((row.id, Descriptor(row.media_type, row.manifest, size), own))
+    return found
+
+
+def _meant(view: View, argument: str, *, each_manifest: bool) -> list[_Meant]:
     """Image, manifest and name for each image that an argument means."""
     attached: Sequence[Reference] = ()
     last = argument.rpartition("/")[2]

@@ -128,7 +128,12 @@ class Archives:
         return take_in(self._session, read, origin=None).images[0].id
 
     def save(
-        self, images: Several[str], out: StrPath | BinaryIO, *, format: str = "docker"
+        self,
+        images: Several[str],
+        out: StrPath | BinaryIO,
+        *,
+        format: str = "docker",
+        platform: str | None = None,
     ) -> None:
         """Write images to an archive or a layout directory.
 
@@ -151,15 +156,22 @@ class Archives:
 
         settle = partial(settle_some, self._session)
 
+            platform: `os/architecture[/variant]`: of an index, its image for this platform alone.
+
+        Raises:
+            NotFound: no such image, or it is not there for the platform.
+            Refused, Unsupported, StorageError: it cannot be written; no output is left.
         def write(progress: Progress | None) -> None:
-            saved = selection(view, names, form)
+            saved = selection(view, names, form, blobs=backend.blobs, platform=wanted)
             write_saved(backend, view, saved, target, form, progress=progress, settle=settle)
 
+        from casstore.model.platform import parse_platform
         if not backend.is_writable():  # there is nobody to hold the images from
             self._session.reported(write)
             return
         chosen = chosen_images(view, names, form)
         # as the user's own lease: saving an image is a use of it
+        wanted = parse_platform(platform) if platform is not None else None
         with Leases(self._session).hold(*chosen, name=f"save-{os.getpid()}"):
             self._session.reported(write)
 

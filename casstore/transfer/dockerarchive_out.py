@@ -93,7 +93,11 @@ def _image(image: SavedImage, blobs: StoredBlobs) -> tuple[Digest, list[LayerRec
     """The config and the layers, bottom first, of an image that the format has a place for."""
     document = parse_document(blobs.read(image.top.digest), image.top)
     if not isinstance(document, Manifest):
-        raise _unsupported(image, "is an image index, which can hold several platforms")
+        raise _unsupported(
+            image,
+            "is an image index, which can hold several platforms",
+            "use --format oci, or --platform for one of them",
+        )
     if document.config is None or not document.is_image:
         raise _unsupported(image, "is an artifact without an image config")
     records = []
@@ -121,6 +125,6 @@ def _check_diff_ids(config: ImageConfig, records: Sequence[LayerRecord]) -> None
             )
 
 
-def _unsupported(image: SavedImage, what: str) -> Unsupported:
+def _unsupported(image: SavedImage, what: str, advice: str = "use --format oci") -> Unsupported:
     name = image.names[0].familiar if image.names else image.image_id.hex
-    return Unsupported(f"cannot save {name} as a docker archive: it {what}; use --format oci")
+    return Unsupported(f"cannot save {name} as a docker archive: it {what}; {advice}")

@@ -117,12 +117,12 @@ def test_load_does_not_wait_for_a_person(run: Run, monkeypatch: pytest.MonkeyPat
 
 def test_save_writes_to_the_file_given(run: Run, store: FakeStore) -> None:
     assert run("save", "a", "b", "-o", "x.tar", "--format", "oci") == (0, "", "")
-    assert store.calls == [("save", (("a", "b"), "x.tar"), {"format": "oci"})]
+    assert store.calls == [("save", (("a", "b"), "x.tar"), {"format": "oci", "platform": None})]
 
 
 def test_save_writes_to_stdout_otherwise(run: Run, store: FakeStore) -> None:
     assert run("save", "a").status == 0
-    assert store.calls[0][2] == {"format": "docker"}
+    assert store.calls[0][2] == {"format": "docker", "platform": None}
     assert hasattr(store.calls[0][1][1], "write")
 
 

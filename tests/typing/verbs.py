@@ -99,6 +99,7 @@ def of_archives(store: Store, file: IO[bytes], out: BinaryIO) -> None:
     assert_type(returned(store.save, ["a:1"], Path("a.tar")), None)
     assert_type(returned(store.save, ["a:1"], out), None)
     assert_type(store.open_layer("sha256:00"), IO[bytes])
+    assert_type(returned(store.save, ["a:1"], out, platform="linux/arm64"), None)
 
 
 def of_copies(store: Store, place: Place, via: Access | Transport) -> None:

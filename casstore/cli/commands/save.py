@@ -22,7 +22,7 @@ HELP = Command(
     options=(
         Option(
             "output",
-            f"Write to a file (for {_FOLDERS} a directory), instead of STDOUT",
+            f"Write to a file, instead of STDOUT\n(for {_FOLDERS} to a directory)",
             short="o",
             kind=TEXT,
             completes="file",
@@ -36,19 +36,29 @@ HELP = Command(
             default=DEFAULT.name,
             own=True,
         ),
+        Option(
+            "platform",
+            "Of an index, save the image of this platform alone",
+            kind=TEXT,
+            value="os/arch[/variant]",
+        ),
         PROGRESS,
     ),
     least=1,
     exits=(
         (0, "the archive is written"),
-        (1, "no such image, or it cannot be written; no file is left"),
+        (1, "no such image or platform, or it cannot be written; no file is left"),
         *OF_A_LOOK,
     ),
     description=f"""\
 A repository's name alone means all its tags. An ID or a digest saves the image without a name.
 The same images give the same bytes. In OCI formats what refers to an image (signatures, SBOMs,
 attestations) goes along, by its subject or by a tag in the same repository. {_ONE} has one
-image, without a name.""",
+image, without a name.
+
+--platform takes of an index the image for one platform, with its manifest and under the names of
+the index, in any format; what refers to the index stays behind. An image that is not of that
+platform is refused, and nothing is written.""",
     completes="image",
 )
 
@@ -60,14 +70,13 @@ def run(args: Args, app: App) -> int:
         raise args.wrong("output", "a file is needed")
     if format_named(form).shape == FOLDER and target is None:
         raise args.wrong("format", f"{form} needs -o DIR")
-    show = Show(app, args.text("progress") or AUTO)
-    if target is not None:
-        with show:
-            app.store.save(args.positional, target, format=form)
-        return 0
-    stream = app.output()
-    if stream.isatty():
+    if target is None and app.output().isatty():
         raise CasstoreError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
-    with show:
-        app.store.save(args.positional, stream, format=form)
+    with Show(app, args.text("progress") or AUTO):
+        app.store.save(
+            args.positional,
+            target if target is not None else app.output(),
+            format=form,
+            platform=args.text("platform"),
+        )
     return 0
