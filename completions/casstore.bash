@@ -26,7 +26,7 @@ _casstore_options() {
         'lease ls') echo '--format --help --no-trunc --quiet -q' ;;
         'lease rm') echo '--help' ;;
         'lease run') echo '--help' ;;
-        'load') echo '--compression --help --input -i --link --max-layer-size --policy --progress --quiet -q --verify' ;;
+        'load') echo '--compression --help --input -i --link --max-layer-size --no-clobber --policy --progress --quiet -q --tag -t --verify' ;;
         'login') echo '--help --password-stdin --plain-http --username -u' ;;
         'logout') echo '--help' ;;
         'pin') echo '--help' ;;
@@ -117,6 +117,8 @@ _casstore_value() {
         'load --progress') echo 'words auto plain none json tty' ;;
         'load --max-layer-size') echo 'nothing' ;;
         'load --verify') echo 'words all digest' ;;
+        'load --tag') echo 'nothing' ;;
+        'load -t') echo 'nothing' ;;
         'login --username') echo 'nothing' ;;
         'login -u') echo 'nothing' ;;
         'prune --filter') echo 'nothing' ;;
@@ -138,9 +140,9 @@ _casstore_value() {
         'save --output') echo 'file' ;;
         'save -o') echo 'file' ;;
         'save --format') echo 'words docker oci oci-dir dir' ;;
+        'save --platform') echo 'nothing' ;;
         'save --progress') echo 'words auto plain none json tty' ;;
         'sign --annotations') echo 'nothing' ;;
-        'save --platform') echo 'nothing' ;;
         'sign -a') echo 'nothing' ;;
         'sign --key') echo 'file' ;;
         'sign --password-file') echo 'file' ;;

@@ -168,9 +168,11 @@ complete -c casstore -n '__fish_seen_subcommand_from load' -l help -d 'Print usa
 complete -c casstore -n '__fish_seen_subcommand_from load' -l input -s i -r -F -d 'Read from a file or directory, instead of STDIN'
 complete -c casstore -n '__fish_seen_subcommand_from load' -l link -d 'Take blobs of a layout directory by hard link or reflink'
 complete -c casstore -n '__fish_seen_subcommand_from load' -l max-layer-size -r -f -d 'Refuse a layer of more bytes, uncompressed (default:'
+complete -c casstore -n '__fish_seen_subcommand_from load' -l no-clobber -d 'Leave names where they are that are there already'
 complete -c casstore -n '__fish_seen_subcommand_from load' -l policy -r -F -d 'Trust policy that images must satisfy'
 complete -c casstore -n '__fish_seen_subcommand_from load' -l progress -r -f -a 'auto plain none json tty' -d 'How progress is shown on stderr: auto (a bar, on a terminal), plain'
 complete -c casstore -n '__fish_seen_subcommand_from load' -l quiet -s q -d 'Suppress the load output'
+complete -c casstore -n '__fish_seen_subcommand_from load' -l tag -s t -r -f -d 'Name the one image of the archive so, and not as in there'
 complete -c casstore -n '__fish_seen_subcommand_from load' -l verify -r -f -a 'all digest' -d 'What to verify of compressed layers before they are'
 complete -c casstore -n '__fish_seen_subcommand_from load' -F
 complete -c casstore -n '__fish_seen_subcommand_from login' -l help -d 'Print usage'

@@ -12,35 +12,58 @@ if TYPE_CHECKING:
 
     from casstore.model.digest import Digest
     from casstore.model.record import Arrival, ImageRecord
+    from casstore.model.reference import Reference
     from casstore.ports.edits import Edits
 
 
-def admit_arrivals(index: Edits, arrivals: Sequence[Arrival]) -> tuple[LoadedImage, ...]:
+def admit_arrivals(
+    index: Edits, arrivals: Sequence[Arrival], *, clobber: bool = True
+) -> tuple[LoadedImage, ...]:
     """Add images, then their names in order, then parent links (a child may come first).
+
+    Without `clobber` a name that the index has stays at its manifest. Tags of signatures move all
+    the same: what comes under them has the signatures that were there, too.
 
     Raises:
         Refused: a parent link that would close a cycle; or a layer that comes as a promise, and
             another load has brought meanwhile with another diff ID.
     """
+    held = set() if clobber else _held(index, arrivals)
     for arrival in arrivals:
         index.admit(_as_known(index, arrival.image).arriving(index.now))
     loaded = []
     for arrival in arrivals:
         renamed, changed = [], []
-        for name in arrival.names:
+        top = arrival.image.top.digest
+        names = tuple(name for name in arrival.names if (name, top) not in held)
+        for name in names:
             if index.image_named(name) != arrival.image.id:
                 changed.append(name)
-            old = index.attach(name, arrival.image.id, arrival.image.top.digest, tagged=0)
+            old = index.attach(name, arrival.image.id, top, tagged=0)
             if old is not None:
                 renamed.append(Renamed(name, old))
-        loaded.append(LoadedImage(arrival.image.id, arrival.names, tuple(renamed), tuple(changed)))
-    for arrival in arrivals:
-        if not arrival.names:
+        kept = tuple(dict.fromkeys(name for name in arrival.names if name not in names))
+        loaded.append(LoadedImage(arrival.image.id, names, tuple(renamed), tuple(changed), kept))
+    for arrival, image in zip(arrivals, loaded, strict=True):
+        if not image.names:
             index.keep_unnamed(arrival.image.id, arrival.image.top.digest)
         if arrival.parent is not None and index.has_image(arrival.parent):
             _refuse_cycle(index, arrival.image.id, arrival.parent)
             index.link_parent(arrival.image.id, arrival.parent)
     return tuple(loaded)
+
+
+def _held(index: Edits, arrivals: Sequence[Arrival]) -> set[tuple[Reference, Digest]]:
+    """Names that the index has for something else, each with the manifest that does not get it."""
+    from casstore.model.signatures import grows  # a load that moves names has no use for it
+
+    held = set()
+    for arrival in arrivals:
+        for name in arrival.names:
+            stored = index.top_named(name)
+            if stored is not None and stored.digest != arrival.image.top.digest and not grows(name):
+                held.add((name, arrival.image.top.digest))
+    return held
 
 
 def _as_known(index: Edits, image: ImageRecord) -> ImageRecord:

@@ -24,6 +24,7 @@ class LoadedImage(Value):
     names: tuple[Reference, ...]
     renamed: tuple[Renamed, ...]
     changed: tuple[Reference, ...] = ()  # those of the names that are new, or moved here
+    kept: tuple[Reference, ...] = ()  # names that it came with, and which stay at another image
 
 
 class PullResult(Value):

@@ -37,6 +37,8 @@ class Archives:
         link: bool = False,
         policy: StrPath | None = None,
         verify: str | None = None,
+        tag: str | None = None,
+        clobber: bool = True,
     ) -> LoadResult:
         """Load every image of an archive or layout, or none.
 
@@ -50,18 +52,24 @@ class Archives:
             verify: what is verified of layers that come compressed: `all`, or `digest`: their
                 digests and sizes, and the rest when they are first read (`settle`). None: by the
                 store's setting `verify`.
+            tag: the name that the one image gets, in place of those that it comes with. Images that
+                are only a parent of it, and what refers to it, do not count.
+            clobber: move names that the store has to the images that come with them. Else such a
+                name stays where it is (`LoadedImage.kept`), and the image comes without it.
 
         Raises:
-            Refused: the input is wrong, hostile, beyond a limit, or against the policy; nothing
-                is changed.
+            Refused: the input is wrong, hostile, beyond a limit, or against the policy; or there
+                are several images for one `tag`. Nothing is changed.
         """
         from casstore.model.arguments import path_or_file
+        from casstore.model.reference import parse_target
         from casstore.transfer.compress import parse_compression
         from casstore.transfer.source import find_images
 
         where = path_or_file(source)
         how = parse_compression(compression)
         digests_only = by_setting(self._session, verify)
+        target = parse_target(tag) if tag is not None else None
         origin: list[str] = []
         notices: list[str] = []
 
@@ -70,11 +78,16 @@ class Archives:
             named = where if isinstance(where, str) and where != "-" else None
             origin[:] = found.transport, os.path.realpath(named) if named is not None else ""
             notices[:] = found.notices
-            return found.arrivals
+            if target is None:
+                return found.arrivals
+            from casstore.flows.newname import named as with_name
+
+            return with_name(found.arrivals, target)
 
         result = take_in(
-            self._session, read, origin=origin, policy=policy, digests_only=digests_only
-        )
+            self._session, read, origin=origin, policy=policy, digests_only=digests_only,
+            clobber=clobber,
+        )  # fmt: skip
         warn(notices)
         return result._replace(warnings=(*notices, *result.warnings))
 
@@ -143,35 +156,34 @@ class Archives:
             out: a path (written under another name first, and whole or not at all), or a stream.
             format: `docker` (docker-archive), `oci` (OCI archive), `oci-dir` (layout directory) or
                 `dir` (a directory of skopeo's `dir:`, for one image).
-        """
-        from casstore.flows.save import write_saved
-        from casstore.flows.selection import chosen_images, selection
-        from casstore.model.arguments import path_or_file, several
-        from casstore.store.leases import Leases
-        from casstore.store.settling import settle_some
-        from casstore.transfer.formats import format_named
-
-        names, target, form = several(images, "images"), path_or_file(out), format_named(format)
-        backend, view = self._session.backend, self._session.view()
-
-        settle = partial(settle_some, self._session)
-
             platform: `os/architecture[/variant]`: of an index, its image for this platform alone.
 
         Raises:
             NotFound: no such image, or it is not there for the platform.
             Refused, Unsupported, StorageError: it cannot be written; no output is left.
+        """
+        from casstore.flows.save import write_saved
+        from casstore.flows.selection import chosen_images, selection
+        from casstore.model.arguments import path_or_file, several
+        from casstore.model.platform import parse_platform
+        from casstore.store.leases import Leases
+        from casstore.store.settling import settle_some
+        from casstore.transfer.formats import format_named
+
+        names, target, form = several(images, "images"), path_or_file(out), format_named(format)
+        wanted = parse_platform(platform) if platform is not None else None
+        backend, view = self._session.backend, self._session.view()
+        settle = partial(settle_some, self._session)
+
         def write(progress: Progress | None) -> None:
             saved = selection(view, names, form, blobs=backend.blobs, platform=wanted)
             write_saved(backend, view, saved, target, form, progress=progress, settle=settle)
 
-        from casstore.model.platform import parse_platform
         if not backend.is_writable():  # there is nobody to hold the images from
             self._session.reported(write)
             return
         chosen = chosen_images(view, names, form)
         # as the user's own lease: saving an image is a use of it
-        wanted = parse_platform(platform) if platform is not None else None
         with Leases(self._session).hold(*chosen, name=f"save-{os.getpid()}"):
             self._session.reported(write)
 

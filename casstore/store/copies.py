@@ -88,6 +88,7 @@ class Copies:
         def read(ingest: Ingest, progress: Progress | None) -> Sequence[Arrival]:
             referrers: list[Arrival] = []
             if source.transport == REGISTRY:
+                from casstore.flows.newname import beside
                 from casstore.flows.pull import Pull
 
                 with connected(via) as transport:
@@ -99,7 +100,7 @@ class Copies:
                     first, *rest = pull.read(ingest, progress)
                     for warning in pull.warnings:
                         transport.notice(warning)
-                image, referrers = first.image, [_beside(one, target) for one in rest]
+                image, referrers = first.image, [beside(one, target) for one in rest]
             else:
                 image = _read_one(
                     ingest, source, wanted, compression, whole=whole, progress=progress,
@@ -269,14 +270,6 @@ def _stored(ingest: Ingest, top: Descriptor) -> ImageRecord:
     from casstore.transfer.stagedtree import StagedTree
 
     return read_tree(top, StagedTree(ingest))
-
-
-def _beside(referrer: Arrival, target: Reference) -> Arrival:
-    """What refers to an image, in the repository that the image is copied to."""
-    from casstore.model.reference import Reference
-
-    names = tuple(Reference(f"{target.repository}:{name.tag}") for name in referrer.names)
-    return referrer._replace(names=names)
 
 
 def _arrival(image: ImageRecord, name: Reference) -> Arrival:

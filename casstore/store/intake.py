@@ -30,6 +30,7 @@ def take_in(
     origin: Sequence[str] | None = FROM_REGISTRY,
     policy: StrPath | None = None,
     digests_only: Callable[[], bool] | None = None,
+    clobber: bool = True,
 ) -> LoadResult:
     """The way in: stage what `read` brings without the lock, then admit it in one change.
 
@@ -39,6 +40,7 @@ def take_in(
             looked at when `read` has returned; None for what is made here.
         policy: path of a trust policy, instead of the store's own.
         digests_only: whether layers are held to their digests and sizes alone (`by_setting`).
+        clobber: whether names that the store has move to what comes under them.
     """
     return session.reported(
         lambda progress: _taken_in(
@@ -48,6 +50,7 @@ def take_in(
             policy=policy,
             digests_only=digests_only,
             progress=progress,
+            clobber=clobber,
         )
     )
 
@@ -81,6 +84,7 @@ def _taken_in(
     policy: StrPath | None,
     digests_only: Callable[[], bool] | None,
     progress: Progress | None,
+    clobber: bool,
 ) -> LoadResult:
     from casstore.change.admission import admit_arrivals
 
@@ -113,7 +117,7 @@ def _taken_in(
         with session.change() as change:
             change.index.drop_expired_trash(change.now)
             change.publish_blobs(ingest)
-            images = admit_arrivals(change.index, arrivals)
+            images = admit_arrivals(change.index, arrivals, clobber=clobber)
             forget(change)
             change.commit()
             uses.note((image.id for image in images), current_time())

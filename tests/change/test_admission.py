@@ -153,3 +153,42 @@ def test_an_image_cannot_be_its_own_ancestor(backend: MemoryBackend) -> None:
             admit_arrivals(index, circle)
         with pytest.raises(Refused, match="is not a valid parent"):
             admit_arrivals(index, [arrival(A, parent=A.id)])
+
+
+def test_a_name_that_is_there_stays_where_nothing_is_to_be_clobbered(
+    backend: MemoryBackend,
+) -> None:
+    with changing(backend) as index:
+        admit_arrivals(index, [arrival(A, "a:1")])
+        (loaded,) = admit_arrivals(index, [arrival(B, "a:1", "b:1", "a:1")], clobber=False)
+
+        assert named(index, A.id) == ["a:1"]
+        assert named(index, B.id) == ["b:1"]
+    assert (loaded.names, loaded.kept) == ((name_of("b:1"),), (name_of("a:1"),))
+    assert loaded.renamed == ()
+
+
+def test_an_image_all_of_whose_names_are_taken_comes_without_one(backend: MemoryBackend) -> None:
+    with changing(backend) as index:
+        admit_arrivals(index, [arrival(A, "a:1")])
+        admit_arrivals(index, [arrival(B, "a:1")], clobber=False)
+
+        assert index.has_image(B.id)
+        assert index.references_of(B.id) == []
+
+
+def test_a_name_that_is_at_the_same_manifest_is_not_told_as_kept(backend: MemoryBackend) -> None:
+    with changing(backend) as index:
+        admit_arrivals(index, [arrival(A, "a:1")])
+        (loaded,) = admit_arrivals(index, [arrival(A, "a:1")], clobber=False)
+
+    assert (loaded.names, loaded.kept) == ((name_of("a:1"),), ())
+
+
+def test_of_two_images_of_one_load_the_last_gets_a_name_that_is_new(
+    backend: MemoryBackend,
+) -> None:
+    with changing(backend) as index:
+        admit_arrivals(index, [arrival(A, "a:1"), arrival(B, "a:1")], clobber=False)
+
+        assert named(index, B.id) == ["a:1"]

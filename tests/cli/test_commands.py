@@ -24,7 +24,7 @@ from tests.cli.fakes import ID, NOW, FakeStore, Run, deleted, ref, untagged
 
 IMAGE = Digest.of_hex(ID)
 OLD = Digest.of_hex("22" * 32)
-AS_USUAL: dict[str, object] = {"policy": None, "verify": None}
+AS_USUAL: dict[str, object] = {"policy": None, "verify": None, "tag": None, "clobber": True}
 
 
 class Stream(io.BytesIO):
@@ -96,6 +96,23 @@ def test_load_hands_a_policy_on(run: Run, store: FakeStore) -> None:
     store.will(Store.load).give(LoadResult(()))
     run("load", "--policy", "p.json", "x.tar")
     assert store.calls[0][2]["policy"] == "p.json"
+
+
+@pytest.mark.parametrize("words", [("-t", "web:1"), ("--tag=web:1",)])
+def test_load_hands_a_name_on(run: Run, store: FakeStore, words: tuple[str, ...]) -> None:
+    store.will(Store.load).give(LoadResult(()))
+    run("load", *words, "--no-clobber", "x.tar")
+    assert store.calls[0][2].items() >= {"tag": "web:1", "clobber": False}.items()
+
+
+def test_a_name_that_stays_where_it_is_is_told_in_one_line(run: Run, store: FakeStore) -> None:
+    image = LoadedImage(IMAGE, (), (), kept=(ref("web:1"),))
+    store.will(Store.load).give(LoadResult((image,)))
+    assert run("load", "--no-clobber", "x.tar") == (
+        0,
+        f"The name web:1 already exists, leaving it where it is\nLoaded image ID: {IMAGE.hex}\n",
+        "",
+    )
 
 
 def test_load_reads_stdin_otherwise(

@@ -219,6 +219,7 @@ def of_load_result(result: LoadResult) -> None:
 def of_loaded_image(image: LoadedImage) -> None:
     assert_type(image.changed, tuple[Reference, ...])
     assert_type(image.id, Digest)
+    assert_type(image.kept, tuple[Reference, ...])
     assert_type(image.names, tuple[Reference, ...])
     assert_type(image.renamed, tuple[Renamed, ...])
 

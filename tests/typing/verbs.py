@@ -87,6 +87,7 @@ def of_archives(store: Store, file: IO[bytes], out: BinaryIO) -> None:
     assert_type(store.load("a.tar", verify="digest"), LoadResult)
     assert_type(store.load(Path("a.tar"), policy=Path("p.json")), LoadResult)
     assert_type(store.load(file), LoadResult)
+    assert_type(store.load(file, tag="a:1", clobber=False), LoadResult)
     assert_type(
         store.import_image(
             file, "a:1", changes=["CMD sh"], message="m", parent="b:1", compression="none",
@@ -98,8 +99,8 @@ def of_archives(store: Store, file: IO[bytes], out: BinaryIO) -> None:
     assert_type(returned(store.save, ["a:1"], "a.tar", format="oci"), None)
     assert_type(returned(store.save, ["a:1"], Path("a.tar")), None)
     assert_type(returned(store.save, ["a:1"], out), None)
-    assert_type(store.open_layer("sha256:00"), IO[bytes])
     assert_type(returned(store.save, ["a:1"], out, platform="linux/arm64"), None)
+    assert_type(store.open_layer("sha256:00"), IO[bytes])
 
 
 def of_copies(store: Store, place: Place, via: Access | Transport) -> None:

@@ -46,10 +46,19 @@ HELP = Command(
         MAX_LAYER_SIZE,
         VERIFY,
         Option("link", "Take blobs of a layout directory by hard link or reflink", own=True),
+        Option("no-clobber", "Leave names where they are that are there already", own=True),
+        Option(
+            "tag",
+            "Name the one image of the archive so, and not as in there",
+            short="t",
+            kind=TEXT,
+            value="name",
+            own=True,
+        ),
     ),
     most=1,
     exits=(
-        (0, "everything in the archive is in the store"),
+        (0, "everything in the archive is in the store, less names that --no-clobber left"),
         (1, "the archive was refused; the store is as it was"),
         *OF_A_CHANGE,
     ),
@@ -63,6 +72,11 @@ With --verify digest, the diff IDs of layers that come compressed in an OCI layo
 skopeo's are left to who reads them first: save, fsck or gc.
 
 {_POLICY}
+
+--tag gives the image of an archive a name, and takes none from the archive. Signatures and SBOMs of
+the image go along, and an image without a name that is only its parent; if there are other images,
+the archive is refused. With --no-clobber a name that is there already stays with what it names. The
+image comes in without it, and a line says so; the status is 0.
 
 -q shows no progress; as with docker, names are printed all the same.""",
     completes="file",
@@ -84,6 +98,8 @@ def run(args: Args, app: App) -> int:
             link=args.flag("link"),
             policy=args.text("policy"),
             verify=args.text("verify"),
+            tag=args.text("tag"),
+            clobber=not args.flag("no-clobber"),
         )
     for image in result.images:
         _report(image, app)
@@ -109,5 +125,7 @@ def _report(image: LoadedImage, app: App) -> None:
                 f"renaming the old one with ID {renamed.hex} to empty string"
             )
         app.out(f"Loaded image: {name.familiar}")
+    for name in image.kept:
+        app.out(f"The name {name.familiar} already exists, leaving it where it is")
     if not image.names:
         app.out(f"Loaded image ID: {image.id.hex}")
