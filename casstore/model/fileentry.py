@@ -70,6 +70,19 @@ def sort_key(name: bytes) -> bytes:
     return name.replace(b"/", b"\0")
 
 
+def normalised(path: bytes) -> bytes:
+    """The name that a path has, whose `..` never lead out of the root."""
+    if not (path.startswith((b"/", b".")) or path.endswith(b"/") or b"//" in path or b"/." in path):
+        return path
+    parts: list[bytes] = []
+    for part in path.split(b"/"):
+        if part == b"..":
+            del parts[-1:]
+        elif part not in (b"", b"."):
+            parts.append(part)
+    return b"/".join(parts)
+
+
 def parent_of(name: bytes) -> bytes:
     """The directory that a name is in; of the root the root."""
     return name.rpartition(b"/")[0]
