@@ -23,7 +23,6 @@ from __future__ import annotations
 from itertools import islice
 
 from casstore.errors import CasstoreError, Conflict, StorageError, warn
-from casstore.files import durable
 from casstore.model.keys import GENERATION, ON_DEMAND, PUBLISH, SETTING
 
 TYPE_CHECKING = False
@@ -113,8 +112,6 @@ class Change:
     ) -> None:
         self._abandon()
         warn(self.warnings)
-        if isinstance(value, OSError):  # of what was done in it besides
-            raise durable.storage_error(value, "cannot change the store") from None
 
     def _abandon(self) -> None:
         if not self._lock.is_mine:  # in a forked child: the change is the parent's

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from casstore.errors import BeyondLimit, CasstoreError, Damaged, Locked, Refused, StorageError
-from casstore.files.durable import storage_error
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
 from casstore.model.findings import BROKEN_LAYER, ERROR, MISMATCH, Finding
@@ -75,8 +74,8 @@ def read_layer(
     except Refused as error:
         _require_whole(blobs, descriptor)
         return Reading(promised._replace(state=BROKEN), str(error).removeprefix("layer 1: "))
-    except OSError as error:
-        raise storage_error(error, f"cannot read blob {digest}") from None
+    except InterruptedError:
+        raise StorageError(f"blob {digest} was not read to its end: it is not wanted") from None
     if found.diff_id == promised.diff_id:
         return Reading(found, "")
     text = f'invalid diffID: expected "{promised.diff_id}", got "{found.diff_id}"'

@@ -213,7 +213,11 @@ class _Replacement:
         self._target, self._staging, self._flush_name = target, staging, named
         descriptor = self._open(mode)
         self.file = open(descriptor, "w+b")  # noqa: SIM115 - its life is that of this object
-        share_with_group(descriptor, target)
+        try:
+            share_with_group(descriptor, target)
+        except BaseException:
+            self._abandon()
+            raise
 
     def _open(self, mode: int) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW

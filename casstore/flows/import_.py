@@ -6,6 +6,7 @@ import os
 from typing import IO, TYPE_CHECKING, cast
 
 from casstore.errors import InvalidReference, NotFound, Refused, Unsupported, quote
+from casstore.files import durable
 from casstore.model.descriptor import CONFIG, LAYER
 from casstore.model.platform import of_machine, parse_platform
 from casstore.model.record import Arrival
@@ -43,6 +44,7 @@ def import_source(
 
     Raises:
         NotFound: the source or the parent is not there.
+        StorageError: the source cannot be read, or the store not written.
         InvalidReference, UsageError, Refused: a bad name, platform or change.
         Unsupported: the parent is an index or an artifact.
     """
@@ -67,6 +69,9 @@ def import_source(
             parent=below,
             may_be_empty=isinstance(source, str),
         )
+    except OSError as error:  # the store's own are StorageErrors
+        what = quote(source) if isinstance(source, str) else "the stream"
+        raise durable.storage_error(error, f"cannot read {what}") from None
     finally:
         if stream is not source:
             stream.close()

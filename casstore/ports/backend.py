@@ -1,6 +1,9 @@
 """A backend: one store, wherever it is kept. Naming one touches nothing.
 
-Only `store/session.py` chooses a backend. What a backend raises is always a CasstoreError.
+Only `store/session.py` chooses a backend. What a backend raises is always a CasstoreError: Locked,
+Damaged and their like where a method says so, and StorageError, which any method can raise that
+looks at the store or writes to it, where the operating system refuses that. So do the files that a
+backend hands out, when they are read or written.
 """
 
 from __future__ import annotations
@@ -74,6 +77,7 @@ class Backend(Protocol):
 
         Raises:
             NotAStore: something else is there.
+            StorageError: it cannot be made.
         """
 
     def is_writable(self) -> bool:
@@ -95,6 +99,7 @@ class Backend(Protocol):
 
         Raises:
             NotAStore, Damaged.
+            StorageError: it cannot be read.
         """
 
     def prepare(self, *, create: bool) -> list[str]:
@@ -102,6 +107,11 @@ class Backend(Protocol):
 
         Returns:
             What the user should know of that.
+
+        Raises:
+            NotAStore: a newer casstore made it.
+            Damaged: it cannot be mended.
+            StorageError: it cannot be read or written; what was mended by then may stay.
         """
 
     def edits(self, now: int, hard: Mapping[Digest, Sequence[str]]) -> Edits:
@@ -151,7 +161,10 @@ class Backend(Protocol):
     # Staging and leases
 
     def prepare_ingest(self) -> None:
-        """Make what staging needs, where that is missing; no lock is needed."""
+        """Make what staging needs, where that is missing; no lock is needed.
+
+        Raises StorageError.
+        """
 
     def begin_ingest(
         self,
@@ -168,6 +181,9 @@ class Backend(Protocol):
             max_layer_size: bytes that a layer may have uncompressed; None: the usual limit.
             digests_only: whether layers are held to their digests and sizes alone; asked for when
                 the first comes. By default all of a layer is verified.
+
+        Raises:
+            StorageError: there is no place to stage in.
         """
 
     def door(self, timeout: float, *, shared: bool) -> AbstractContextManager[None]:
@@ -184,6 +200,9 @@ class Backend(Protocol):
             name: of the lease.
             holder: the command that holds it; the program's name where it is empty.
             images: what it holds.
+
+        Raises:
+            StorageError: it cannot be taken; nothing is held.
         """
 
     def hard_leases(self, *, to_change: bool = False) -> list[HardLease]:
@@ -205,10 +224,16 @@ class Backend(Protocol):
         """Bytes of what is still arriving. Raises StorageError."""
 
     def unfinished(self) -> Unfinished:
-        """What stopped changes and ended processes have left to do, as it is now."""
+        """What stopped changes and ended processes have left to do, as it is now.
+
+        Raises StorageError.
+        """
 
     def old_copies(self, now: int) -> list[tuple[str, int]]:
-        """Name and size of indexes that were put aside, and whose time is over at `now` (ns)."""
+        """Name and size of indexes that were put aside, and whose time is over at `now` (ns).
+
+        Raises StorageError.
+        """
 
     def remove_copies(self, copies: list[tuple[str, int]]) -> list[tuple[str, int]]:
         """Remove what `old_copies` found; those that are gone."""
@@ -220,4 +245,10 @@ class Backend(Protocol):
         """Path of the store's own trust policy, if it has one."""
 
     def clone(self, path: str, index: Edits) -> None:
-        """Make a store at `path` with the same content; `index` is that of a change of this one."""
+        """Make a store at `path` with the same content; `index` is that of a change of this one.
+
+        Raises:
+            NotAStore: something else is there.
+            StorageError: it cannot be made.
+            UsageError: a store that is kept in this way cannot be cloned.
+        """

@@ -1,6 +1,7 @@
 """Blobs: immutable bytes under their digest.
 
-A blob is there whole or not at all. What `publish` has given a name is durable when it returns.
+A blob is there whole or not at all. Where the operating system refuses to look or to read, methods
+raise StorageError, and so do the files that they hand out: not read is not the same as not there.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ class Blobs(Protocol):
     """The blobs of a store."""
 
     def size(self, digest: Digest) -> int | None:
-        """Bytes that are there; None if there is no such blob."""
+        """Bytes that are there; None if there is no such blob. Raises StorageError."""
 
     def written(self, digest: Digest) -> int | None:
-        """When the content was written (ns); None if there is no such blob."""
+        """When the content was written (ns); None if there is no such blob. Raises StorageError."""
 
     def file_of(self, digest: Digest) -> str | None:
         """Path of the blob's file, whether it is there or not; None where blobs are not files."""
@@ -52,6 +53,10 @@ class Blobs(Protocol):
         """A whole small blob as it is, for a caller that verifies it; None where it is missing.
 
         Of more than `limit` bytes, one byte more than that.
+
+        Raises:
+            Damaged: something else than a blob is there.
+            StorageError: it cannot be read.
         """
 
     def discard(self, digests: Iterable[Digest]) -> list[str]:
@@ -71,7 +76,10 @@ class Blobs(Protocol):
         """
 
     def walk(self) -> Iterator[StoredFile]:
-        """Everything that is where blobs are, in no order; what is no blob has no digest."""
+        """Everything that is where blobs are, in no order; what is no blob has no digest.
+
+        Raises StorageError, also on the way.
+        """
 
     def strangers(self, known: Digests) -> Iterator[StoredFile]:
         """As `walk`, less the blobs in `known`: these are not looked at."""
@@ -84,7 +92,11 @@ class StoredBlobs(Protocol):
         """A whole document, verified. Raises Damaged."""
 
     def open(self, digest: Digest) -> IO[bytes]:
-        """A blob for reading; the reader verifies it as it streams."""
+        """A blob for reading; the reader verifies it as it streams.
+
+        Raises:
+            Damaged: it is gone.
+        """
 
     def has(self, digest: Digest) -> bool:
         """Whether something is there under this digest."""

@@ -1,7 +1,8 @@
 """Checks: what a backend can say of itself, and mend.
 
 A check reads only. Others may be at work meanwhile: what looks wrong is looked at again before it
-is told. A repair never removes the last copy of anything.
+is told. A repair never removes the last copy of anything. Every method raises StorageError where it
+cannot read or write.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 `Intake` is all that a source of images may ask of the store while it stages; `Ingest` is the whole
 of it, for the flow that opens, admits and closes it. No lock is held.
+
+What cannot be read or written in the store is a StorageError of every method, and of the files that
+they hand out; `full` of it says that there is no space, and that none could be made.
 """
 
 from __future__ import annotations
@@ -28,7 +31,12 @@ class Draft(Protocol):
 
     def write(self, data: bytes | memoryview) -> int: ...
     def seal(self, digest: Digest, size: int) -> None:
-        """Declare the content complete. The caller has hashed it; `size` is checked."""
+        """Declare the content complete. The caller has hashed it; `size` is checked.
+
+        Raises:
+            Refused: it has another size.
+            StorageError: it could not be written; the draft is still there to be discarded.
+        """
 
     def discard(self) -> None:
         """Throw the content away; harmless after `seal` or a second time."""
@@ -66,7 +74,7 @@ class Intake(Protocol):
         """A document staged here or stored. Raises Damaged if it is gone or wrong."""
 
     def open(self, digest: Digest) -> IO[bytes]:
-        """A blob staged here or stored, for reading."""
+        """A blob staged here or stored, for reading. Raises Damaged if it is gone."""
 
     def add(self, data: bytes) -> Digest:
         """Stage a small document and return its digest. Staging what is there is harmless."""
@@ -81,6 +89,9 @@ class Intake(Protocol):
         """Stage the file at `path` by hard link or reflink; False where that cannot be done.
 
         The caller verifies the content through `open(digest)` before anything is committed.
+
+        Raises:
+            Refused: the file has another size.
         """
 
     def scratch(self) -> IO[bytes]:
@@ -105,7 +116,7 @@ class Ingest(Intake, Protocol):
         """Layers that are staged or were found, each of another diff ID."""
 
     def flush(self) -> None:
-        """Make the content of all new blobs durable. No lock is needed."""
+        """Make the content of all new blobs durable. No lock is needed. Raises StorageError."""
 
     def publish(self, known_among: Callable[[Sequence[Digest]], set[Digest]]) -> None:
         """Give the new blobs their names, before the transaction that refers to them.
@@ -116,6 +127,10 @@ class Ingest(Intake, Protocol):
 
         Args:
             known_among: those of some blobs that the index knows.
+
+        Raises:
+            StorageError: not all could be named.
+            Damaged: something that is no blob is in the place of one.
 
         `named` then has the blobs that the index does not know yet, to be discarded if the change
         fails; it has them from the first name on, should this break off.

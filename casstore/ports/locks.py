@@ -23,7 +23,12 @@ class WritersLock(Protocol):
         """Whether this process took it, and is no child of the one that did."""
 
     def acquire(self) -> None:
-        """Take it. Raises Locked if others keep it for longer than this one waits."""
+        """Take it.
+
+        Raises:
+            Locked: others keep it for longer than this one waits.
+            StorageError: it cannot be taken at all.
+        """
 
     def release(self) -> None:
         """Give it back; harmless a second time."""

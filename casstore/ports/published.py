@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class PublishedIndex(Protocol):
-    """index.json of one store. What changes it raises StorageError where it cannot."""
+    """index.json of one store. What changes it raises StorageError where it cannot.
+
+    Where it cannot be read, it counts as one that is not of our form; `note` does without.
+    """
 
     def generation(self) -> int | None:
         """The generation published; None where there is none, or it is not of our form."""

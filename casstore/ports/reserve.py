@@ -6,7 +6,7 @@ from casstore.startup.typed import Protocol
 
 
 class Reserve(Protocol):
-    """The space that one store keeps back."""
+    """The space that one store keeps back. Where nothing can be done there is none: no error."""
 
     def is_wanted(self) -> bool:
         """Whether there may be too little space for a removal."""

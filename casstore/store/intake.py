@@ -124,10 +124,6 @@ def _taken_in(
     except (RegistryError, Locked, KeyboardInterrupt, SystemExit):
         keep = True  # trying again can work, and goes on with what has come
         raise
-    except OSError as error:
-        from casstore.files.durable import storage_error
-
-        raise storage_error(error, "cannot load") from None
     finally:
         left = ingest.close(keep_parts=keep) if ingest is not None else []
         warn(left)

@@ -8,7 +8,6 @@ be read; only the last layers are, for images share them.
 from __future__ import annotations
 
 from casstore.errors import CasstoreError, Damaged, StorageError
-from casstore.files import durable
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT
 from casstore.model.mediatype import is_encrypted
@@ -68,8 +67,8 @@ class StoredTree:
         if record is None:
             try:
                 record = describe_layer(self._blobs.open(digest), descriptor, diff_id)
-            except (CasstoreError, OSError) as error:
-                refusal = self._refusal(error, digest)
+            except CasstoreError as error:
+                refusal = self._refusal(error)
                 if diff_id is None or isinstance(refusal, StorageError):
                     raise refusal from None
                 # Missing or damaged: the image keeps its place and its name, fsck tells of this.
@@ -108,14 +107,12 @@ class StoredTree:
         self.unverified += 1
         try:
             size = self._blobs.size(descriptor.digest)
-        except OSError as error:
-            raise self._refusal(error, descriptor.digest) from None
+        except StorageError as error:
+            raise self._unreadable(error) from None
         if size != descriptor.size:
             raise Damaged(f"blob {descriptor.digest} is missing or of another size")
 
-    def _refusal(self, error: CasstoreError | OSError, digest: Digest) -> CasstoreError:
-        if isinstance(error, OSError):
-            error = durable.storage_error(error, f"cannot read blob {digest}")
+    def _refusal(self, error: CasstoreError) -> CasstoreError:
         return self._unreadable(error) if isinstance(error, StorageError) else error
 
     def _unreadable(self, error: StorageError) -> CasstoreError:

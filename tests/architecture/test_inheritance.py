@@ -12,6 +12,7 @@ KINDS = {
     ("RemovalIndex", "LocalView"),
     ("MemoryEdits", "MemoryView"),
     ("MemoryTrashEdits", "MemoryTrash"),
+    ("_Scratch", "StoreFile"),  # one that is written too
     ("_Output", "_Replacement"),  # a file that is replaced, in two ways
     ("Verb", "Part"),  # descriptors
     ("Store", "_Verbs"),  # which a type checker sees as the parts, and nothing else does

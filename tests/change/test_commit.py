@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-
 import pytest
 
 from casstore.change import commit
@@ -215,17 +213,6 @@ def test_what_is_not_committed_is_rolled_back(backend: Recorded) -> None:
         pass
 
     assert backend.happened == [*BEGUN, "rollback", *ENDED]
-
-
-def test_an_error_of_the_system_is_told_as_one_of_the_store(backend: Recorded) -> None:
-    with (
-        pytest.raises(StorageError, match=r"^cannot change the store: ") as caught,
-        change_of(backend),
-    ):
-        raise OSError(errno.ENOSPC, "full")
-
-    assert caught.value.full
-    assert backend.happened[-3:] == ["rollback", *ENDED]
 
 
 def test_any_other_error_goes_on_as_it_is(backend: Recorded) -> None:

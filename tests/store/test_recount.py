@@ -20,6 +20,7 @@ from casstore import Store
 from casstore.backends.local.care import recount
 from casstore.backends.local.edits import LocalEdits
 from casstore.cli.main import main
+from casstore.errors import StorageError
 from tests.store.olderstores import recorded
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -182,7 +183,7 @@ def test_a_layer_that_cannot_be_read_just_now_is_left_for_the_next_gc(
         with monkeypatch.context() as patch:
             patch.setattr(
                 "casstore.backends.local.blobs.BlobDirectory.open",
-                lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error")),
+                lambda *_: (_ for _ in ()).throw(StorageError("input/output error")),
             )
             store.gc()
         assert uncounted(old) == whole

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from casstore import Store
-from casstore.backends.local.blobs import BlobDirectory
+from casstore.backends.local.blobs import BlobDirectory, StoreFile
 from casstore.errors import StorageError
+from casstore.model.digest import Digest
 from tests.transfer.building import docker_archive, layer
 
 if TYPE_CHECKING:
@@ -29,6 +30,16 @@ class Failing(io.BytesIO):
 
     def fileno(self) -> int:
         return 0
+
+    def readinto(self, buffer: WriteableBuffer, /) -> NoReturn:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+class Unreadable(io.RawIOBase):
+    """A stream that ends in an error of the disk."""
+
+    def readable(self) -> bool:
+        return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> NoReturn:
         raise OSError(errno.EIO, "Input/output error")
@@ -51,6 +62,33 @@ def test_a_repair_leaves_a_blob_that_cannot_be_read_where_it_is(
         assert {finding.code for finding in found.findings} >= {"blob-unreadable"}
         assert not (tmp_path / "store" / "quarantine").exists()
         assert store.check().clean
+
+
+def test_a_source_that_cannot_be_read_is_told_as_such(tmp_path: Path) -> None:
+    with Store(str(tmp_path / "store")) as store:
+        with pytest.raises(StorageError, match=r"^cannot read the stream: input/output error$"):
+            store.import_image(io.BufferedReader(Unreadable()))
+        assert store.check().findings == ()
+
+
+def test_a_blob_that_cannot_be_read_is_not_blamed_on_the_output_of_a_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, opened = os.open(tmp_path, os.O_RDONLY), BlobDirectory.open
+
+    def without_bytes(blobs: BlobDirectory, digest: Digest) -> StoreFile:
+        file = opened(blobs, digest)
+        os.dup2(directory, file.fileno())  # which gives none
+        return file
+
+    with Store(str(tmp_path / "store")) as store:
+        store.load(io.BytesIO(docker_archive({"layers": [layer("a")], "tags": ["a:1"]})))
+        monkeypatch.setattr(BlobDirectory, "open", without_bytes)
+        with pytest.raises(StorageError, match=r"^cannot read blob sha256:\w+: is a directory$"):
+            store.save(["a:1"], tmp_path / "out.tar")
+
+    os.close(directory)
+    assert not (tmp_path / "out.tar").exists()
 
 
 def as_owner(root: Path, *words: str) -> subprocess.CompletedProcess[str]:

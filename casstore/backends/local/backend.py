@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from casstore.backends.local import told
 from casstore.backends.local.directory import LocalStore
 
 TYPE_CHECKING = False
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from casstore.backends.local.reserve import Reserve
     from casstore.backends.local.uses import LastUses
     from casstore.backends.local.view import LocalView
-    from casstore.errors import StorageError
     from casstore.model.digest import Digest
     from casstore.model.lease import HardLease
     from casstore.model.storage import Disk
@@ -94,6 +94,7 @@ class LocalBackend:
     def is_writable(self) -> bool:
         return self.directory.is_writable()
 
+    @told("see what the store is on")
     def cautions(self) -> list[str]:
         if os.major(os.stat(self.where).st_dev):
             return []  # a disk of this machine: not worth the import
@@ -113,11 +114,13 @@ class LocalBackend:
 
         return StoreLock(self.directory.lock, timeout, command)
 
+    @told("read the index")
     def view(self, now: int) -> LocalView:
         from casstore.backends.local.view import LocalView
 
         return LocalView(self.index.to_read(), now=now, hard={})
 
+    @told("open the index")
     def prepare(self, *, create: bool) -> list[str]:
         return self.index.prepare(create=create)
 
@@ -126,6 +129,7 @@ class LocalBackend:
 
         return LocalEdits(self.index.to_change(), now=now, hard=hard)
 
+    @told("copy the index")
     def rehearse(
         self, now: int, hard: Mapping[Digest, Sequence[str]]
     ) -> tuple[LocalEdits, list[str]]:
@@ -144,11 +148,9 @@ class LocalBackend:
     def refresh(self) -> None:
         self.index.refresh()
 
+    @told("make the index durable")
     def make_durable(self) -> None:
-        try:
-            self.directory.sync_database()
-        except OSError as error:
-            raise _refused(error, "make the index durable") from None
+        self.directory.sync_database()
 
     def clear_leftovers(self) -> None:
         if not self.directory.is_ingest_empty():
@@ -207,13 +209,11 @@ class LocalBackend:
 
     # Space, and the rest
 
+    @told("see how full the disk is")
     def space(self) -> Disk:
         from casstore.model.storage import Disk
 
-        try:
-            status = os.statvfs(self.where)
-        except OSError as error:
-            raise _refused(error, "see how full the disk is") from None
+        status = os.statvfs(self.where)
         # as df counts: what only the superuser may fill is neither used nor free
         used = status.f_blocks - status.f_bfree
         return Disk((used + status.f_bavail) * status.f_frsize, status.f_bavail * status.f_frsize)
@@ -223,6 +223,7 @@ class LocalBackend:
 
         return nearly_full(self.where)
 
+    @told("see what is arriving")
     def arriving_bytes(self) -> int:
         total = 0
         for folder, _, files in os.walk(self.directory.ingest):
@@ -231,18 +232,18 @@ class LocalBackend:
                     status = os.lstat(os.path.join(folder, name))
                 except FileNotFoundError:
                     continue
-                except OSError as error:
-                    raise _refused(error, "see what is arriving") from None
                 if status.st_nlink == 1:
                     total += status.st_size
         return total
 
+    @told("see what was left unfinished")
     def unfinished(self) -> Unfinished:
         from casstore.backends.local.care.unfinished import Unfinished
         from casstore.backends.local.view import LocalView
 
         return Unfinished(self.directory, LocalView(self.index.to_read(), now=0, hard={}))
 
+    @told("look for old copies of the index")
     def old_copies(self, now: int) -> list[tuple[str, int]]:
         from casstore.backends.local.asides import old_copies
 
@@ -253,13 +254,11 @@ class LocalBackend:
 
         return remove_copies(self.directory, copies)
 
+    @told("remove temporary files")
     def remove_leftovers(self) -> tuple[int, int]:
         from casstore.backends.local.leftovers import remove_leftovers
 
-        try:
-            return remove_leftovers(self.where)
-        except OSError as error:
-            raise _refused(error, "remove temporary files") from None
+        return remove_leftovers(self.where)
 
     def trust_policy(self) -> str | None:
         path = self.directory.policy
@@ -271,12 +270,6 @@ class LocalBackend:
 
         assert isinstance(index, LocalEdits)
         clone_store(self.directory, index, path)
-
-
-def _refused(error: OSError, doing: str) -> StorageError:
-    from casstore.files.durable import storage_error
-
-    return storage_error(error, f"cannot {doing}")
 
 
 def _unpickled(path: str, volatile: bool) -> LocalBackend:  # noqa: FBT001 - of a tuple

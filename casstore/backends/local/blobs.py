@@ -10,8 +10,10 @@ import errno
 import os
 import stat
 import time
+from io import FileIO
 from itertools import islice
 
+from casstore.backends.local import refused, told
 from casstore.errors import Damaged
 from casstore.files import durable
 from casstore.model.digest import Digest
@@ -20,7 +22,7 @@ from casstore.startup import length_hint
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from typing import BinaryIO, TypeVar
+    from typing import Any, TypeVar
 
     from casstore.errors import CasstoreError
     from casstore.model.storage import StoredFile
@@ -38,7 +40,45 @@ _SAMPLE = 16
 _WAITING = 50e-6
 _FOREVER = float("inf")
 
-_NO_FILE = frozenset((errno.ELOOP, errno.ENXIO))  # a symbolic link, a socket
+_LISTING = "list the blobs"
+# A symbolic link, a socket, a directory.
+_NO_FILE = frozenset((errno.ELOOP, errno.ENXIO, errno.EISDIR))
+
+
+class StoreFile(FileIO):
+    """An open file of the store: what cannot be read raises StorageError.
+
+    Whoever reads it writes elsewhere, or reads another's file, and need not ask which has failed.
+    """
+
+    def __init__(self, file: int | str, doing: str, mode: str = "r") -> None:
+        """Open a path, or take over a descriptor. Raises OSError.
+
+        Args:
+            file: the path or the descriptor.
+            doing: what is said of reading it, as in `refused`.
+            mode: as of FileIO.
+        """
+        super().__init__(file, mode)
+        self._doing = doing
+
+    def read(self, size: int | None = -1) -> bytes:
+        try:
+            return super().read(-1 if size is None else size)
+        except OSError as error:
+            raise refused(error, self._doing) from None
+
+    def readall(self) -> bytes:
+        try:
+            return super().readall()
+        except OSError as error:
+            raise refused(error, self._doing) from None
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            raise refused(error, self._doing) from None
 
 
 class BlobDirectory:
@@ -55,6 +95,7 @@ class BlobDirectory:
 
     file_of = path
 
+    @told("look for a blob")
     def size(self, digest: Digest) -> int | None:
         """Bytes in the file; None if there is no regular file of that name."""
         try:
@@ -63,6 +104,7 @@ class BlobDirectory:
             return None
         return status.st_size if stat.S_ISREG(status.st_mode) else None
 
+    @told("look for a blob")
     def written(self, digest: Digest) -> int | None:
         """When the file's content was written (ns); None if there is no such file."""
         try:
@@ -70,7 +112,7 @@ class BlobDirectory:
         except FileNotFoundError:
             return None
 
-    def open(self, digest: Digest) -> BinaryIO:
+    def open(self, digest: Digest) -> StoreFile:
         """Open a blob. The reader verifies the content as it streams.
 
         Raises:
@@ -79,14 +121,20 @@ class BlobDirectory:
         """
         try:
             descriptor = os.open(self.path(digest), _READ)
+            try:
+                regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+                file = StoreFile(descriptor, f"read blob {digest}")
+            except OSError:
+                os.close(descriptor)
+                raise
         except FileNotFoundError:
             raise Damaged(f"blob {digest} is missing") from None
         except OSError as error:
             raise _cannot_open(error, digest) from None
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
+        if not regular:
+            file.close()
             raise Damaged(f"blob {digest} is not a regular file")
-        return open(descriptor, "rb", buffering=0)
+        return file
 
     def read(self, digest: Digest, limit: int = DOCUMENT_LIMIT) -> bytes:
         """A whole document, verified.
@@ -98,10 +146,7 @@ class BlobDirectory:
         from casstore.model.digest import sha256
 
         with self.open(digest) as file:
-            try:
-                data = file.read(limit + 1)
-            except OSError as error:
-                raise durable.storage_error(error, f"cannot read blob {digest}") from None
+            data = file.read(limit + 1)
         if len(data) > limit or sha256(data) != digest:
             raise Damaged(f"blob {digest} is corrupt: its content has another digest")
         return data
@@ -131,11 +176,13 @@ class BlobDirectory:
         finally:
             os.close(descriptor)
 
+    @told("publish blobs")
     def publish(self, staged: Iterable[tuple[str, Digest]]) -> None:
         """Give flushed files their digests as names; durable when it returns.
 
         Raises:
             Damaged: somebody put a directory in the place of one.
+            StorageError: the operating system refuses; some may have their names.
         """
         moves = ((path, self.path(digest)) for path, digest in staged)
         try:
@@ -237,6 +284,12 @@ class BlobDirectory:
 
     def strangers(self, known: Digests) -> Iterator[StoredFile]:
         """As `walk`, less the blobs in `known`: their files are not looked at."""
+        try:
+            yield from self._strangers(known)
+        except OSError as error:
+            raise refused(error, _LISTING) from None
+
+    def _strangers(self, known: Digests) -> Iterator[StoredFile]:
         from casstore.model.storage import stored_file
 
         try:
@@ -271,6 +324,12 @@ class BlobDirectory:
 
     def walk(self) -> Iterator[StoredFile]:
         """Each entry of the directory: its name, its digest if it has the form, its status."""
+        try:
+            yield from self._walk()
+        except OSError as error:
+            raise refused(error, _LISTING) from None
+
+    def _walk(self) -> Iterator[StoredFile]:
         from casstore.model.storage import stored_file
 
         try:
@@ -305,7 +364,7 @@ def unlink_table(name: str, directory: int) -> None:
 def _cannot_open(error: OSError, digest: Digest) -> CasstoreError:
     if error.errno in _NO_FILE:
         return Damaged(f"blob {digest} is not a regular file")
-    return durable.storage_error(error, f"cannot read blob {digest}")
+    return refused(error, f"read blob {digest}")
 
 
 def _in_parts(items: Iterator[T]) -> Iterator[list[T]]:

@@ -17,6 +17,8 @@ import os
 import stat
 from io import BufferedRandom, FileIO
 
+from casstore.backends.local import refused, told
+from casstore.backends.local.blobs import StoreFile
 from casstore.backends.local.leftovers import PART, put_parts_to_rest, rescue_dead
 from casstore.backends.local.locks import Token
 from casstore.backends.lookups import PinningLookups, asked_once
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
+_writing = told("write to the store")
+
+
 class Ingest:
     """The staging directory of one load; the `Intake` that sources write to."""
 
@@ -51,7 +56,10 @@ class Ingest:
         *,
         digests_only: Callable[[], bool] | None = None,
     ) -> None:
-        """`make_room` is called when the disk is full; True if it could free anything."""
+        """Begin to stage; raises StorageError.
+
+        `make_room` is called when the disk is full; True if it could free anything.
+        """
         self._view = view
         found = PinningLookups(view, self.has, self.open)
         self.read, self.manifest_of = found.read, found.manifest_of
@@ -66,11 +74,11 @@ class Ingest:
         self.directory = os.path.join(self._area, self._token.name)
         try:
             durable.make_directory(self.directory)
-        except OSError:
+            # Whoever owns a file can change it, whatever its mode, and so can who may write it.
+            self._trusted = frozenset((os.geteuid(), os.stat(self._area).st_uid))
+        except OSError as error:
             self._token.release()
-            raise
-        # Whoever owns a file can change it, whatever its mode, and so can who may write it.
-        self._trusted = frozenset((os.geteuid(), os.stat(self._area).st_uid))
+            raise refused(error, "write to the store") from None
         self.not_linked = 0  # blobs that are copied, for another user could change them
         self._count = 0
         self._rescued = False  # parts of dead processes were looked for
@@ -94,6 +102,7 @@ class Ingest:
             return None
         return size
 
+    @told("keep a blob that is in the store")
     def _pin(self, digest: Digest, size: int) -> bool:
         """Give a stored blob a second name here; False if it is gone or not of its size."""
         source, target = self._blobs.path(digest), self._path(digest.hex)
@@ -110,20 +119,25 @@ class Ingest:
 
     # Staging
 
+    @told("read what is staged")
     def open(self, digest: Digest) -> IO[bytes]:
         if self.has(digest) is None:
             raise Damaged(f"blob {digest} is missing")
         path, _ = self._staged.get(digest) or self._pinned[digest]
-        return open(path, "rb", buffering=0)
+        return StoreFile(path, f"read blob {digest}")
 
     def add(self, data: bytes) -> Digest:
         digest = sha256(data)
         if self.has(digest) is None:
             draft = self.draft()
-            draft.write(data)
-            draft.seal(digest, len(data))
+            try:
+                draft.write(data)
+                draft.seal(digest, len(data))
+            finally:
+                draft.discard()  # harmless after seal
         return digest
 
+    @_writing
     def draft(self, digest: Digest | None = None) -> _Draft:
         if digest is not None:
             return self._part(digest)
@@ -148,6 +162,7 @@ class Ingest:
                 if not durable.is_full(error) or not self._make_room():
                     raise durable.storage_error(error, "cannot write to the store") from None
 
+    @_writing
     def adopt(self, path: str, digest: Digest, size: int) -> bool:
         if self.has(digest) is not None:
             return True
@@ -165,13 +180,19 @@ class Ingest:
         self._staged[digest] = (target, size)
         return True
 
+    @_writing
     def scratch(self) -> IO[bytes]:
         self._count += 1
         path = self._path(f"scratch-{self._count}")
-        file = BufferedRandom(self.try_writing(_Scratch, path, self))
-        os.unlink(path)
-        return file
+        file = self.try_writing(_Scratch, path, self)
+        try:
+            os.unlink(path)
+        except BaseException:
+            file.close()
+            raise
+        return BufferedRandom(file)
 
+    @_writing
     def seal(self, path: str, digest: Digest, size: int) -> None:
         """Take a finished draft over (called by the draft)."""
         if digest in self._staged or digest in self._pinned:
@@ -182,6 +203,7 @@ class Ingest:
     def _path(self, name: str) -> str:
         return os.path.join(self.directory, name)
 
+    @_writing
     def keep_only(self, wanted: set[Digest]) -> None:
         """Give up the new blobs that are not wanted after all."""
         for digest in self._staged.keys() - wanted:
@@ -190,6 +212,7 @@ class Ingest:
 
     # The commit, and the end
 
+    @_writing
     def publish(self, known_among: Callable[[Sequence[Digest]], set[Digest]]) -> None:
         blobs = self._blobs
         staged = self.staged()
@@ -215,6 +238,7 @@ class Ingest:
         """Blobs that were found in the store: path of our link, digest, size."""
         return [(path, digest, size) for digest, (path, size) in self._pinned.items()]
 
+    @_writing
     def flush(self) -> None:
         """Make the content of all new blobs durable. No lock is needed."""
         durable.sync_files(path for path, _ in self._staged.values())
@@ -241,11 +265,11 @@ class Ingest:
         return problems
 
 
-class _Scratch(FileIO):
+class _Scratch(StoreFile):
     """A file that makes room where the disk is full."""
 
     def __init__(self, path: str, ingest: Ingest) -> None:
-        super().__init__(path, "x+")
+        super().__init__(path, "read a temporary file", "x+")
         self._ingest = ingest
 
     def write(self, data: Any) -> int:
@@ -262,9 +286,11 @@ class _Draft:
         self._done = False
         self._unflushed = 0  # bytes that the disk has not been told to write
 
+    @told("read what is staged")
     def reread(self) -> IO[bytes]:
-        return open(self._path, "rb", buffering=0)
+        return StoreFile(self._path, "read what is staged")
 
+    @_writing
     def write(self, data: bytes | memoryview) -> int:
         written = 0
         view = memoryview(data)
@@ -277,6 +303,7 @@ class _Draft:
             self._unflushed = 0
         return written
 
+    @_writing
     def seal(self, digest: Digest, size: int) -> None:
         os.fchmod(self._file.fileno(), durable.BLOB_MODE)
         actual = os.fstat(self._file.fileno()).st_size
@@ -286,12 +313,14 @@ class _Draft:
             raise Refused(f"blob {digest} has {actual} bytes, not {size}")
         self._ingest.seal(self._path, digest, size)
 
+    @_writing
     def discard(self) -> None:
         if not self._done:
             self._done = True
             self._file.close()
             os.unlink(self._path)
 
+    @_writing
     def leave(self) -> None:
         if not self._part:
             self.discard()
@@ -311,4 +340,4 @@ def _open_part(path: str) -> IO[bytes]:
             os.chmod(path, 0o600)  # it may have been complete already
     except FileNotFoundError:
         pass
-    return open(os.open(path, flags | os.O_CREAT, 0o600), "r+b", buffering=0)
+    return FileIO(path, "r+", opener=lambda path, _: os.open(path, flags | os.O_CREAT, 0o600))

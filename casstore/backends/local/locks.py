@@ -16,6 +16,7 @@ import os
 import sys
 import time
 
+from casstore.backends.local import refused, told
 from casstore.clock import current_time
 from casstore.errors import Locked, StorageError, printable
 from casstore.files import durable
@@ -45,6 +46,7 @@ class StoreLock:
         self._descriptor = -1
         self._process = 0  # which took it
 
+    @told("lock the store")
     def acquire(self) -> None:
         """Take the lock.
 
@@ -87,8 +89,12 @@ class StoreLock:
         descriptor = try_lock(self.path)
         if descriptor is None:
             return False
-        if os.fstat(descriptor).st_nlink > 1:
-            descriptor = self._own(descriptor)
+        try:
+            if os.fstat(descriptor).st_nlink > 1:
+                descriptor = self._own(descriptor)
+        except OSError:
+            os.close(descriptor)
+            raise
         self._descriptor, self._process = descriptor, os.getpid()
         _to_close.add(descriptor)
         return True
@@ -198,9 +204,9 @@ def try_lock(path: str) -> int | None:
             status = os.fstat(descriptor)
             if (status.st_mode & 0o170000) != 0o100000:
                 raise StorageError(f"{path} is not a regular file")
-            keep = _is_still(path, status)
             if status.st_uid == os.geteuid():
                 durable.share_with_group(descriptor, path)
+            keep = _is_still(path, status)
         except OSError as error:
             if error.errno in _BUSY:
                 return None
@@ -272,7 +278,14 @@ class Token:
     def __init__(
         self, directory: str, prefix: str, text: str = "", *, inherited: bool = False
     ) -> None:
-        """`inherited`: a forked child holds it too, until it releases it or ends."""
+        """Make one, which is held until it is released.
+
+        Args:
+            inherited: a forked child holds it too, until it releases it or ends.
+
+        Raises:
+            StorageError: there is no file to be locked, or nothing can be written into it.
+        """
         self._process = os.getpid()
         while True:
             name = f"{prefix}-{os.getpid()}-{os.urandom(6).hex()}"
@@ -286,7 +299,11 @@ class Token:
             _to_close.add(descriptor)
         self._inherited = inherited
         if text:
-            os.pwrite(descriptor, text.encode(), 0)
+            try:
+                os.pwrite(descriptor, text.encode(), 0)
+            except OSError as error:
+                self.release()
+                raise refused(error, f"write {self.path}") from None
 
     def release(self) -> None:
         """End it; harmless a second time. In a child of the one who took it: hold it no longer."""

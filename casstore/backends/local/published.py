@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 
+from casstore.backends.local import told
 from casstore.files import durable
 from casstore.model.keys import (
     CONTAINERD_NAME,
@@ -29,13 +30,10 @@ from casstore.model.keys import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from typing import BinaryIO, ParamSpec, TypeVar
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import BinaryIO
 
     from casstore.model.published import Published
-
-    P = ParamSpec("P")
-    T = TypeVar("T")
 
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}\n'
 NOTED = "casstore.generation"
@@ -72,22 +70,6 @@ def record(row: Published) -> bytes:
     ending = f',"annotations":{{{",".join(annotations)}}}' if annotations else ""
     media_type, digest, size = row.top
     return f'{{"mediaType":"{media_type}","digest":"{digest}","size":{size}{ending}}}'.encode()
-
-
-def _told(doing: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Let a method raise StorageError where the operating system refuses."""
-
-    def telling(method: Callable[P, T]) -> Callable[P, T]:
-        def act(*values: P.args, **named: P.kwargs) -> T:
-            try:
-                return method(*values, **named)
-            except OSError as error:
-                raise durable.storage_error(error, f"cannot {doing}") from None
-
-        act.__doc__ = method.__doc__
-        return act
-
-    return telling
 
 
 class LayoutFile:
@@ -177,7 +159,7 @@ class LayoutFile:
         except OSError:
             pass
 
-    @_told("publish index.json")
+    @told("publish index.json")
     def withdraw(self) -> None:
         """Let index.json name nothing, and keep what it named as `last`; durable on return."""
         if self.is_withdrawn():
@@ -210,7 +192,7 @@ class LayoutFile:
             return None
         return _records(path)
 
-    @_told("publish index.json")
+    @told("publish index.json")
     def forget_last(self) -> None:
         """Remove what `withdraw` kept."""
         try:
@@ -218,12 +200,12 @@ class LayoutFile:
         except FileNotFoundError:
             pass
 
-    @_told("make index.json durable")
+    @told("make index.json durable")
     def flush(self) -> None:
         """Make durable that the version last published has the name."""
         durable.sync_directory(os.path.dirname(self.path))
 
-    @_told("publish index.json")
+    @told("publish index.json")
     def write(self, rows: Iterable[Published], generation: int) -> None:
         """Publish a whole new version; `flush` makes it last."""
         with durable.replace_file(self.path, self._staging, named=False) as new:
@@ -248,7 +230,7 @@ class LayoutFile:
             return whole == _HEAD + _TAIL % generation and not any(True for _ in rows)
         return self.generation() == generation and _sum(lines) == _sum(map(record, rows))
 
-    @_told("publish index.json")
+    @told("publish index.json")
     def splice(
         self,
         edits: Sequence[tuple[Published, Published | None]],

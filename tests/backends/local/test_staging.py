@@ -160,9 +160,10 @@ def test_staging_that_cannot_begin_leaves_no_sign_of_life(
     monkeypatch.setattr(durable, "make_directory", failing(errno.ENOSPC))
     before = open_files()
 
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(StorageError, match=r"^cannot write to the store: no space left") as caught:
         staging(backend)
 
+    assert caught.value.full
     assert (os.listdir(area), open_files()) == ([], before)
 
 

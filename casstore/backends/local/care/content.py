@@ -41,11 +41,11 @@ def content_problem(
         with blobs.open(digest) as file:
             if buffer is None:
                 buffer = memoryview(bytearray(min(_READ, os.fstat(file.fileno()).st_size + 1)))
-            while count := file.readinto(buffer):  # type: ignore[attr-defined]
+            while count := file.readinto(buffer):
                 state.update(buffer[:count])
                 if task is not None:
                     task.advance(count)
-    except (Damaged, StorageError) as error:  # it could not be opened
+    except (Damaged, StorageError) as error:
         return UNREADABLE, str(error)
     except OSError as error:
         return unreadable(error)

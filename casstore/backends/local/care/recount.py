@@ -93,7 +93,7 @@ def _count(
             stream = blobs.open(digest)
             descriptor = Descriptor(known.media_type, digest, size)
             yield number, digest, describe_layer(stream, descriptor, known.diff_id).file_bytes
-        except (StorageError, OSError):
+        except StorageError:
             pass  # an I/O error, no descriptor left: the next gc tries again
         except CasstoreError:
             yield number, digest, None  # encrypted, or damaged: fsck tells

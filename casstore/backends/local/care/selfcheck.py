@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from casstore.backends.local import told
 from casstore.backends.local.care.listed import kept_files
 from casstore.errors import Damaged
 
@@ -27,6 +28,7 @@ class LocalChecks:
     def __init__(self, store: LocalStore, index: OpenIndex) -> None:
         self._store, self._index = store, index
 
+    @told("check the store")
     def check(
         self,
         repaired: Sequence[str],
@@ -42,11 +44,13 @@ class LocalChecks:
             self._store, repaired, content=content, documents=documents, progress=progress
         )
 
+    @told("repair the store")
     def repair(self, change: Changing, *, content: bool) -> tuple[list[str], bool]:
         from casstore.backends.local.care.repair import repair_store
 
         return repair_store(self._store, change, content=content)
 
+    @told("repair the store")
     def mend_from(
         self, change: Callable[[], Changing], sources: Sequence[str], *, content: bool
     ) -> tuple[list[str], list[str]]:
@@ -54,6 +58,7 @@ class LocalChecks:
 
         return mend_from(self._store, change, sources, content=content)
 
+    @told("rebuild the index")
     def rebuild(
         self, change: Callable[[], Changing], locked: Callable[[], WritersLock]
     ) -> tuple[list[str], bool]:
@@ -98,20 +103,24 @@ class LocalChecks:
 
         return give_rights_back(self._store)
 
+    @told("read the index")
     def is_damaged(self) -> bool:
         from casstore.backends.local.care.soundness import is_damaged
 
         return is_damaged(self._store)
 
+    @told("read the index")
     def require_sound(self) -> None:
         from casstore.backends.local.care.soundness import require_sound
 
         require_sound(self._index.to_read())
 
+    @told("measure layers again")
     def recount(self, look: Callable[[], View], turn: Callable[..., Any]) -> list[str]:
         from casstore.backends.local.care.recount import recount, told
 
         return told(recount(self._store.blobs, look, turn))
 
+    @told("look for lists that were kept aside")
     def kept_aside(self) -> list[str]:
         return kept_files(self._store)
