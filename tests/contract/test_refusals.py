@@ -558,6 +558,28 @@ def test_what_the_system_refuses_is_told_as_an_error_of_the_store_and_keeps_no_l
         assert fault.locks_kept() == []
 
 
+def test_a_change_never_overlooks_a_lease_that_cannot_be_read(fault: Fault) -> None:
+    found: list[list[str]] = []
+
+    def leases(case: Case) -> Act:
+        case.until.callback(case.backend.hold("mine", "a test", [case.layer]).release)
+
+        def look() -> None:
+            found.append([lease.name for lease in case.backend.hard_leases(to_change=True)])
+
+        return look
+
+    refused = 0
+    for number in fault.numbers(leases):
+        try:
+            fault.met(leases, number, errno.EIO)
+        except StorageError:
+            refused += 1
+
+    assert refused > 0
+    assert found == [["mine"]] * len(found)
+
+
 @pytest.mark.parametrize(
     "name", ["a new blob", "flushing what is staged", "publishing what is staged"]
 )

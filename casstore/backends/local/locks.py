@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _to_close: set[int] = set()  # descriptors of locks that no forked child may hold too
 _BUSY = frozenset((errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK))
+# What is gone, a symbolic link, a socket.
+_NO_TOKEN = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO))
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _HOLDER_LIMIT = 300
 # How long to poll by ourselves before filelock is worth its import, and how often.
@@ -341,15 +343,15 @@ def tokens(directory: str, prefix: str = "") -> Iterator[tuple[str, bool]]:
 
 
 def is_held(path: str) -> bool:
-    """Whether a live process holds the token at `path`; or may, where this one may not look."""
+    """Whether a live process holds the token at `path`; or may, where this one cannot look."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        return error.errno == errno.EACCES
+        return error.errno not in _NO_TOKEN
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno in _BUSY
+    except OSError:
+        return True
     finally:
         os.close(descriptor)
     return False
