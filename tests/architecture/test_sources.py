@@ -64,7 +64,9 @@ def test_no_room_is_called_utils(module: Module) -> None:
 
 @EVERY_MODULE
 def test_only_durable_flushes_and_gives_files_their_names(module: Module) -> None:
-    if module.path != "files/durable.py":
+    if module.path == "files/namesat.py":  # of trees outside of a store, which are not flushed
+        assert module.uses() & DURABLE == {"os.rename", "os.link"}
+    elif module.path != "files/durable.py":
         assert module.uses() & DURABLE == set()
 
 
