@@ -1,0 +1,273 @@
+"""Tars of files: each reader finds what was written, and the same files give the same bytes."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from casstore.errors import Refused
+from casstore.model.fileentry import FileEntry
+from casstore.transfer.tarwriter import TarWriter
+from tests.files.describing import MTIME, device, directory, fifo, file, symlink
+
+WHOLE = MTIME // 10**9 * 10**9
+
+
+def tar_of(*entries: FileEntry | tuple[FileEntry, bytes], links: dict[bytes, bytes] = {}) -> bytes:  # noqa: B006
+    """A tar of entries, files with their contents, then links (name and target)."""
+    out = io.BytesIO()
+    writer = TarWriter(out)
+    for one in entries:
+        if isinstance(one, FileEntry):
+            writer.add(one)
+        else:
+            writer.add(one[0]._replace(size=one[0].size or len(one[1])), [one[1]])
+    for name, target in links.items():
+        writer.link(file(name, 7), target)
+    writer.finish()
+    return out.getvalue()
+
+
+def members(tar: bytes) -> list[tarfile.TarInfo]:
+    with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+        return archive.getmembers()
+
+
+def plain(entry: FileEntry) -> FileEntry:
+    """An entry that needs no record."""
+    return entry._replace(mtime=WHOLE, uid=0, gid=0)
+
+
+def test_what_ustar_can_say_needs_no_record() -> None:
+    tar = tar_of(
+        plain(directory(b"etc", 0o750)),
+        (plain(file(b"etc/motd", mode=0o4755)), b"hello"),
+        plain(symlink(b"etc/mtab", b"/proc/mounts")),
+        plain(fifo(b"pipe")),
+        plain(device(b"null", 1, 3)),
+        plain(device(b"disk", 7, 1, block=True)),
+        links={b"link": b"etc/motd"},
+    )
+
+    # six headers and one with a block of content; the link has a record of its time
+    assert len(tar) == 512 * (6 + 1 + 3 + 2)
+    assert [(m.name, m.type, m.mode, m.linkname) for m in members(tar)] == [
+        ("etc", b"5", 0o750, ""),
+        ("etc/motd", b"0", 0o4755, ""),
+        ("etc/mtab", b"2", 0o777, "/proc/mounts"),
+        ("pipe", b"6", 0o644, ""),
+        ("null", b"3", 0o666, ""),
+        ("disk", b"4", 0o666, ""),
+        ("link", b"1", 0o644, "etc/motd"),
+    ]
+    assert [(m.devmajor, m.devminor) for m in members(tar)[4:6]] == [(1, 3), (7, 1)]
+
+
+def test_the_root_is_there_where_a_layer_says_what_it_is_like() -> None:
+    assert [m.name for m in members(tar_of(directory(b"", 0o711)))] == ["."]
+    assert members(tar_of(directory(b"", order=0))) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"x" * 100,
+        b"x" * 101,
+        b"d/" * 49 + b"xx",
+        b"d" * 155 + b"/" + b"x" * 100,
+        b"d" * 155 + b"/" + b"x" * 101,
+        b"d" * 156 + b"/" + b"x" * 100,
+        b"/".join([b"d" * 255] * 15) + b"/x",
+        "Ünï/çødé".encode(),
+        "日本".encode() * 60,
+        b"new\nline =1 \\",
+        b"\xff\xfe",
+        b"\xff" * 101,
+        "é".encode() + b"\xff" * 250,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["file", "directory", "symlink", "hard link"])
+def test_every_name_is_read_back(name: bytes, kind: str) -> None:
+    if kind == "file":
+        found = members(tar_of((file(name), b"content")))
+        assert found[0].size == 7
+    elif kind == "directory":
+        found = members(tar_of(directory(name)))
+        assert found[0].isdir()
+    elif kind == "symlink":
+        found = members(tar_of(symlink(name, name)))
+    else:
+        found = members(tar_of(links={name: name}))
+        assert found[0].islnk()
+    (member,) = found
+    assert os.fsencode(member.name) == name
+    if kind in {"symlink", "hard link"}:
+        assert os.fsencode(member.linkname) == name
+
+
+@pytest.mark.parametrize(
+    ("mtime", "text"),
+    [
+        (WHOLE, None),
+        (WHOLE + 5, f"{WHOLE // 10**9}.000000005"),
+        (WHOLE + 500_000_000, f"{WHOLE // 10**9}.5"),
+        (-1, "-0.000000001"),
+        (-1_500_000_000, "-1.5"),
+        (-2_000_000_000, "-2"),
+        (0, None),
+        ((1 << 33) * 10**9, str(1 << 33)),
+    ],
+)
+def test_times_are_kept_to_the_nanosecond(mtime: int, text: str | None) -> None:
+    (member,) = members(tar_of(plain(file(b"a"))._replace(mtime=mtime)))
+
+    assert member.pax_headers.get("mtime") == text
+
+
+def test_large_numbers_stand_in_records() -> None:
+    (member,) = members(tar_of(plain(file(b"a"))._replace(uid=1 << 31, gid=1 << 21)))
+    assert (member.uid, member.gid) == (1 << 31, 1 << 21)
+
+    (member,) = members(tar_of(plain(file(b"a"))._replace(uid=0o7777777)))
+    assert (member.uid, member.pax_headers) == (0o7777777, {})
+
+
+def test_a_large_size_stands_in_a_record() -> None:
+    out = io.BytesIO()
+    TarWriter(out).add(plain(file(b"a", 1 << 33)), [])  # the header is what counts
+
+    member = tarfile.TarInfo.frombuf(out.getvalue()[1024:1536], "utf-8", "strict")
+    assert b" size=8589934592\n" in out.getvalue()
+    assert member.size == 0
+
+
+def test_extended_attributes_are_kept_byte_for_byte() -> None:
+    every = bytes(range(256))
+    xattrs = (
+        (b"security.capability", every),
+        (b"user.\xe9", b""),
+        (b"user.n", b"a\nb"),
+    )
+
+    tar = tar_of(plain(file(b"a", xattrs=xattrs)))
+
+    assert b" SCHILY.xattr.security.capability=%b\n" % every in tar
+    assert b" SCHILY.xattr.user.\xe9=\n" in tar
+    assert b"27 SCHILY.xattr.user.n=a\nb\n" in tar
+
+
+@pytest.mark.parametrize("extra", range(3))
+def test_the_length_of_a_record_counts_itself(extra: int) -> None:
+    value = b"x" * (99 - len(b" SCHILY.xattr.u.a=\n") - 3 + extra)
+
+    tar = tar_of(plain(file(b"a", xattrs=((b"u.a", value),))))
+
+    record = tar[512:].split(b"\0", 1)[0]
+    assert int(record.split(b" ")[0]) == len(record)
+
+
+def test_holes_are_kept_and_read_back() -> None:
+    tar = tar_of(
+        (plain(file(b"s", 10 << 20, extents=((1 << 20, 3), (5 << 20, 4)))), b"abcdefg"),
+        (plain(file(b"after")), b"x"),
+    )
+
+    assert len(tar) < 10240
+    with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+        member = archive.getmember("s")
+        assert member.issparse() and member.size == 10 << 20
+        data = archive.extractfile(member).read()  # type: ignore[union-attr]  # a file
+        assert (data[1 << 20 :][:3], data[5 << 20 :][:4]) == (b"abc", b"defg")
+        assert data.count(0) == len(data) - 7
+        assert archive.getmember("after").size == 1
+
+
+@pytest.mark.parametrize("extents", [(), ((0, 0),), ((4096, 0),), ((0, 5),)])
+def test_a_file_of_one_hole_or_none_is_read_back(extents: tuple[tuple[int, int], ...]) -> None:
+    stored = sum(length for _, length in extents)
+    tar = tar_of((plain(file(b"s", 4096, extents=extents)), b"x" * stored))
+
+    with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+        data = archive.extractfile("s").read()  # type: ignore[union-attr]  # a file
+    assert data == (b"x" * stored).ljust(4096, b"\0")
+
+
+def test_a_device_that_no_tar_can_name_is_refused() -> None:
+    with pytest.raises(Refused, match='"/a": there is no device'):
+        tar_of(device(b"a", 1 << 22, 0))
+
+
+# Other readers
+
+
+def everything() -> bytes:
+    long = b"/".join([b"d" * 200] * 3)
+    return tar_of(
+        directory(b"", 0o755),
+        directory(b"bin", 0o755),
+        (file(b"bin/su", mode=0o4755, mtime=MTIME, uid=1, gid=2), b"su"),
+        directory(b"d" * 200),
+        directory(b"/".join([b"d" * 200] * 2)),
+        directory(long),
+        (file(long + b"/" + b"x" * 200), b"deep"),
+        symlink(b"link", long),
+        (file("ünï".encode()), b"u"),
+        (file(b"note", xattrs=((b"user.note", b"\1\2=\n"),)), b"n"),
+        (file(b"odd\xff"), b"odd"),
+        (file(b"odd" + b"\xff" * 150), b"odder"),
+        (file(b"sparse", 1 << 20, extents=((65536, 3),)), b"abc"),
+        links={b"su2": b"bin/su"},
+    )
+
+
+@pytest.mark.parametrize("program", ["tar", "bsdtar"])
+def test_other_tars_write_what_is_described(tmp_path: Path, program: str) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    top = os.fsencode(tmp_path)
+
+    done = subprocess.run(
+        [program, "-xpf", "-", "-C", tmp_path],
+        input=everything(), capture_output=True, check=False,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+    )  # fmt: skip
+
+    assert done.returncode == 0
+    # GNU tar 1.34 does not know that record of POSIX, and says so once
+    assert (
+        done.stderr.replace(b"tar: Ignoring unknown extended header keyword 'hdrcharset'\n", b"")
+        == b""
+    )
+    status = os.stat(top + b"/bin/su")
+    assert status.st_mode & 0o777 == 0o755
+    assert status.st_mtime_ns == MTIME
+    if os.geteuid() == 0:
+        assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (1, 2, 0o4755)
+    assert os.path.samefile(top + b"/bin/su", top + b"/su2")
+    assert Path(os.fsdecode(top + b"/link/" + b"x" * 200)).read_bytes() == b"deep"
+    assert Path(os.fsdecode(top + "/ünï".encode())).read_bytes() == b"u"
+    assert Path(os.fsdecode(top + b"/odd\xff")).read_bytes() == b"odd"
+    assert Path(os.fsdecode(top + b"/odd" + b"\xff" * 150)).read_bytes() == b"odder"
+    assert (tmp_path / "sparse").read_bytes() == bytes(65536) + b"abc" + bytes((1 << 20) - 65539)
+    assert (tmp_path / "sparse").stat().st_blocks * 512 < 1 << 19
+
+
+def test_gnu_tar_reads_the_extended_attributes(tmp_path: Path) -> None:
+    try:
+        os.setxattr(tmp_path, "user.here", b"")
+    except OSError:
+        pytest.skip("the file system has no extended attributes for users")
+
+    subprocess.run(["tar", "--xattrs", "-xf", "-", "-C", tmp_path], input=everything(), check=True)
+
+    assert os.getxattr(tmp_path / "note", "user.note") == b"\1\2=\n"
+
+
+def test_the_same_files_give_the_same_bytes() -> None:
+    assert everything() == everything()
