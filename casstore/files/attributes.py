@@ -10,7 +10,7 @@ import os
 import stat
 
 from casstore.errors import Refused, quote
-from casstore.files.trees import PATH
+from casstore.files.emptying import PATH
 from casstore.model.fileentry import BLOCK_DEVICE, CHARACTER_DEVICE, SYMLINK, FileEntry
 from casstore.startup.value import Value
 

@@ -19,8 +19,9 @@ import stat
 
 from casstore.errors import NotFound, Refused, StorageError, quote
 from casstore.files import durable
+from casstore.files.emptying import empty_directory
 from casstore.files.strangers import is_systems
-from casstore.files.trees import DIRECTORY, empty_directory
+from casstore.files.trees import DIRECTORY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

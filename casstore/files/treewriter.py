@@ -20,10 +20,10 @@ import stat
 
 from casstore.errors import Refused, StorageError, quote
 from casstore.files.attributes import Attributes, Rights
+from casstore.files.emptying import PATH, open_up
 from casstore.files.namesat import link as link_at
 from casstore.files.namesat import rename_in
 from casstore.files.trees import DIRECTORY as OPEN_DIRECTORY
-from casstore.files.trees import PATH, open_up
 from casstore.model.fileentry import (
     BLOCK_DEVICE,
     CHARACTER_DEVICE,

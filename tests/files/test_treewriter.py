@@ -11,7 +11,7 @@ import pytest
 
 from casstore.errors import Refused, StorageError
 from casstore.files.attributes import AS_ROOT, AS_USER, Rights
-from casstore.files.trees import empty_directory
+from casstore.files.emptying import empty_directory
 from casstore.files.treewriter import TreeWriter, Written
 from casstore.model.fileentry import FileEntry
 from tests.files.describing import (
