@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import IO, BinaryIO
 
+    from casstore.flows.thinning import Held
     from casstore.model.state import LayerRecord
     from casstore.ports.backend import Backend
     from casstore.ports.blobs import Blobs
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from casstore.transfer.formats import Format
     from casstore.transfer.saved import SavedImage
     from casstore.transfer.tarout import Member
+    from casstore.transfer.thin import Thin
 
     # What layers are that nobody has read, by blob digest. Raises Damaged where one is wrong.
     Settle = Callable[[Sequence[LayerRecord], Progress | None], Mapping[Digest, LayerRecord]]
@@ -41,6 +43,7 @@ def write_saved(
     *,
     progress: Progress | None = None,
     settle: Settle | None = None,
+    held: Held | None = None,
 ) -> None:
     """Write a selection in a format; the caller holds its images by a lease.
 
@@ -52,6 +55,7 @@ def write_saved(
         form: the format.
         progress: is told what is written, as a task `Saving` of the layers' bytes.
         settle: reads the layers that nobody has read, where the format has them uncompressed.
+        held: layers that are left out, because the other side has them.
 
     Raises:
         UsageError: a format that is a folder, without a path.
@@ -63,9 +67,10 @@ def write_saved(
         promised = _promised(view, saved)
         found = settle(promised, progress) if promised else {}
     blobs = StoredFiles(disk.blobs, view, found)
+    thin = held.left_out(saved, blobs, form) if held is not None else None
     task = None
     if progress is not None:
-        task = progress.task("Saving", _expected(view, saved, plain=form.holds == IMAGES))
+        task = progress.task("Saving", _expected(view, saved, thin, plain=form.holds == IMAGES))
     try:
         if form.shape == FOLDER:
             if not isinstance(out, str):
@@ -74,12 +79,12 @@ def write_saved(
 
             writer = form.folder_writer()
             with OutputDirectory(out, writer.LAST) as staging:
-                writer.write(staging, saved, blobs, link=durable.share, task=task)
+                writer.write(staging, saved, blobs, thin, link=durable.share, task=task)
                 _finish(task)
             return
         from casstore.transfer.tarout import tar_size
 
-        members = form.archive_writer().members(saved, blobs)
+        members = form.archive_writer().members(saved, blobs, thin)
         if not isinstance(out, str):
             _stream(out, members, blobs, task)
             _finish(task)
@@ -149,7 +154,7 @@ def _finish(task: Task | None) -> None:
         task.finish()
 
 
-def _expected(view: View, saved: Sequence[SavedImage], *, plain: bool) -> int:
+def _expected(view: View, saved: Sequence[SavedImage], thin: Thin | None, *, plain: bool) -> int:
     """Bytes of the layers that will be written, each once; `plain`: uncompressed."""
     layers: dict[Digest, int] = {}
     ahead = [image.top.digest for image in saved]
@@ -166,7 +171,8 @@ def _expected(view: View, saved: Sequence[SavedImage], *, plain: bool) -> int:
                 layers[need.digest] = need.size
             if need.kind in (INDEX, MANIFEST):
                 ahead.append(need.digest)
-    return sum(layers.values())
+    left_out = thin.digests if thin is not None else ()
+    return sum(size for digest, size in layers.items() if digest not in left_out)
 
 
 class StoredFiles:

@@ -21,5 +21,6 @@ REF_NAME = "org.opencontainers.image.ref.name"
 CONTAINERD_NAME = "io.containerd.image.name"  # a reference in full
 PARENT = "io.casstore.image.parent"  # the image ID of the recorded parent
 PINNED = "io.casstore.image.pinned"
+THIN = "io.casstore.thin"  # digest of the list of what a layout leaves out
 INDEX_GENERATION = "io.casstore.index.generation"
 INDEX_PUBLISHED = "io.casstore.index.published"

@@ -30,6 +30,9 @@ DOCKER_SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+json"
 SCHEMA1 = frozenset((DOCKER_SCHEMA1, "application/vnd.docker.distribution.manifest.v1+prettyjws"))
 OCI_ARTIFACT_MANIFEST = "application/vnd.oci.artifact.manifest.v1+json"
 
+# casstore's own: what an archive leaves out.
+THIN = "application/vnd.casstore.thin.v1+json"
+
 NONE = "none"
 GZIP = "gzip"
 ZSTD = "zstd"

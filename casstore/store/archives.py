@@ -74,7 +74,10 @@ class Archives:
         notices: list[str] = []
 
         def read(ingest: Ingest, progress: Progress | None) -> Sequence[Arrival]:
-            found = find_images(where, ingest, compression=how, link=link, progress=progress)
+            found = find_images(
+                where, ingest, compression=how, link=link, progress=progress,
+                settle=partial(self._settle, progress),
+            )  # fmt: skip
             named = where if isinstance(where, str) and where != "-" else None
             origin[:] = found.transport, os.path.realpath(named) if named is not None else ""
             notices[:] = found.notices
@@ -90,6 +93,17 @@ class Archives:
         )  # fmt: skip
         warn(notices)
         return result._replace(warnings=(*notices, *result.warnings))
+
+    def _settle(self, progress: Progress | None, diff_ids: set[Digest]) -> bool:
+        """Read layers that the store has as promises of these diff IDs; whether there are any."""
+        from casstore.model.state import PROMISED
+        from casstore.store.settling import settle_some
+
+        unsettled = self._session.view().unsettled_layers()
+        found = [one for one in unsettled if one.state == PROMISED and one.diff_id in diff_ids]
+        if found:
+            settle_some(self._session, found, progress)
+        return bool(found)
 
     def import_image(
         self,
@@ -147,6 +161,8 @@ class Archives:
         *,
         format: str = "docker",
         platform: str | None = None,
+        exclude_base: Several[str] = (),
+        since: Several[StrPath] = (),
     ) -> None:
         """Write images to an archive or a layout directory.
 
@@ -157,14 +173,18 @@ class Archives:
             format: `docker` (docker-archive), `oci` (OCI archive), `oci-dir` (layout directory) or
                 `dir` (a directory of skopeo's `dir:`, for one image).
             platform: `os/architecture[/variant]`: of an index, its image for this platform alone.
+            exclude_base: images whose layers the other side has. These are left out, and the
+                archive says so: `load` takes them from the store that it loads into.
+            since: paths of archives or layouts whose layers the other side has, or of lists of
+                digests and diff IDs, one a line.
 
         Raises:
             NotFound: no such image, or it is not there for the platform.
             Refused, Unsupported, StorageError: it cannot be written; no output is left.
         """
-        from casstore.flows.save import write_saved
+        from casstore.flows.save import StoredFiles, write_saved
         from casstore.flows.selection import chosen_images, selection
-        from casstore.model.arguments import path_or_file, several
+        from casstore.model.arguments import PATHS, path_of, path_or_file, several
         from casstore.model.platform import parse_platform
         from casstore.store.leases import Leases
         from casstore.store.settling import settle_some
@@ -172,12 +192,25 @@ class Archives:
 
         names, target, form = several(images, "images"), path_or_file(out), format_named(format)
         wanted = parse_platform(platform) if platform is not None else None
+        bases = several(exclude_base, "exclude_base")
+        files = [path_of(one) for one in several(since, "since", PATHS)]
         backend, view = self._session.backend, self._session.view()
         settle = partial(settle_some, self._session)
 
         def write(progress: Progress | None) -> None:
             saved = selection(view, names, form, blobs=backend.blobs, platform=wanted)
-            write_saved(backend, view, saved, target, form, progress=progress, settle=settle)
+            held = None
+            if bases or files:
+                from casstore.flows.thinning import Held
+
+                held, blobs = Held(), StoredFiles(backend.blobs, view)
+                for base in bases:
+                    held.add_image(view, blobs, base)
+                for file in files:
+                    held.add_file(file)
+            write_saved(
+                backend, view, saved, target, form, progress=progress, settle=settle, held=held
+            )
 
         if not backend.is_writable():  # there is nobody to hold the images from
             self._session.reported(write)

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from typing import IO, Self
 
-    from casstore.ports.ingest import Intake
     from casstore.progress import Progress, Task
 
 STDIN = "-"
@@ -39,6 +38,15 @@ MAX_TRAILER = 64 << 20  # bytes behind the end of the tar
 
 _COPY = 1 << 20
 _EXTENSIONS = (".gz", ".bz2", ".xz", ".zst", ".tgz", ".tar", ".oci")
+
+
+class Spool(Protocol):
+    """Where an archive is written down plain, if it cannot be read where it is."""
+
+    max_layer_size: int | None  # bytes that a layer may have uncompressed; None: the usual limit
+
+    def scratch(self) -> IO[bytes]:
+        """An unnamed temporary file, gone when closed."""
 
 
 class Archive(Protocol):
@@ -77,7 +85,7 @@ class Archive(Protocol):
 
 
 def open_archive(
-    where: str | os.PathLike[str] | IO[bytes], intake: Intake, progress: Progress | None = None
+    where: str | os.PathLike[str] | IO[bytes], spool: Spool, progress: Progress | None = None
 ) -> Archive:
     """Open what `where` names: a file, a directory, `-` for standard input, or an open file.
 
@@ -92,10 +100,10 @@ def open_archive(
     if not isinstance(where, (str, os.PathLike)):
         name = getattr(where, "name", None)
         label = name if isinstance(name, str) else "archive"
-        return _from_stream(where, label, None, intake, progress)
+        return _from_stream(where, label, None, spool, progress)
     path = os.fspath(where)
     if path == STDIN:
-        return _standard_input(intake, progress)
+        return _standard_input(spool, progress)
     try:
         if os.path.isdir(path):
             return DirectoryArchive(path, _directory_task(path, progress))
@@ -105,7 +113,7 @@ def open_archive(
     except ValueError:  # a NUL in the path
         raise NotFound(f"open {printable(path)}: no such file or directory") from None
     try:
-        archive = _from_stream(cast("IO[bytes]", file), path, _stem(path), intake, progress)
+        archive = _from_stream(cast("IO[bytes]", file), path, _stem(path), spool, progress)
     except BaseException:
         file.close()
         raise
@@ -132,16 +140,16 @@ def _loading(progress: Progress | None, total: int | None) -> Task | None:
     return None if progress is None else progress.task(LOADING, total)
 
 
-def _standard_input(intake: Intake, progress: Progress | None) -> Archive:
+def _standard_input(spool: Spool, progress: Progress | None) -> Archive:
     try:
         file = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 -- it stays open
     except OSError as error:
         raise cannot_open("standard input", error) from None
-    return _from_stream(cast("IO[bytes]", file), "standard input", None, intake, progress)
+    return _from_stream(cast("IO[bytes]", file), "standard input", None, spool, progress)
 
 
 def _from_stream(
-    file: IO[bytes], label: str, stem: str | None, intake: Intake, progress: Progress | None
+    file: IO[bytes], label: str, stem: str | None, spool: Spool, progress: Progress | None
 ) -> TarArchive:
     base = _start(file)
     length = None if base is None else remaining(file, 0)
@@ -152,7 +160,7 @@ def _from_stream(
             raise Refused(f"{quote(label)} is empty")
         if compression_of(head) == NONE:
             return TarArchive(file, label, stem, base, _loading(progress, length))
-    scratch, limit = intake.scratch(), archive_limit(intake.max_layer_size)
+    scratch, limit = spool.scratch(), archive_limit(spool.max_layer_size)
     try:
         if progress is None:
             _spool(file, scratch, limit)

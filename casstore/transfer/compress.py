@@ -69,6 +69,7 @@ def pack_layers(
     compression: Compression = DEFAULT,
     *,
     width: int | None = None,
+    anew: bool = False,
 ) -> list[LayerRecord]:
     """Store each layer; a diff ID that is there already, or comes twice, is not read again.
 
@@ -80,6 +81,7 @@ def pack_layers(
         intake: where blobs go; each new layer is sealed and added to it.
         compression: of the blobs to be made.
         width: compressing threads; as many as there are cores if None. No output depends on it.
+        anew: make a blob of each layer, even if there is another with its diff ID.
 
     Returns:
         One record for each job, in order.
@@ -90,14 +92,14 @@ def pack_layers(
     records = []
     for job in jobs:
         known = job.diff_id and intake.layer_with_diff_id(job.diff_id)
-        if not known:
+        if not known or anew:
             break
         records.append(known)
     else:
         return records
     from casstore.transfer.layerpacker import LayerPacker
 
-    packer = LayerPacker(intake, compression, width)
+    packer = LayerPacker(intake, compression, width, anew=anew)
     try:
         for number, job in enumerate(jobs):
             packer.start(number, job)

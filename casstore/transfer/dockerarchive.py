@@ -23,6 +23,7 @@ from casstore.model.shape import Each, Keys, strings
 from casstore.model.state import LayerRecord
 from casstore.startup.value import Value
 from casstore.transfer.compress import LayerJob, pack_layers
+from casstore.transfer.formats import Listed
 from casstore.transfer.imagebatch import ImageBatch
 from casstore.transfer.stagedtree import StagedTree
 
@@ -74,6 +75,17 @@ def read(archive: Archive, loading: Loading) -> list[Arrival]:
             raise Refused(f"{MANIFEST_JSON} of {quote(archive.label)} lists no images{advice}")
     items = read_manifest_json(archive)
     return read_items(archive, items, loading.intake, loading.compression)
+
+
+def layers(archive: Archive) -> Listed:
+    """The layers of all images, by the configs; see `formats.Reader`."""
+    if not archive.has(MANIFEST_JSON):
+        raise Refused(f"{quote(archive.label)} has no {MANIFEST_JSON}")
+    configs = {item.config for item in read_manifest_json(archive)}
+    diff_ids: set[Digest] = set()
+    for name in sorted(configs):
+        diff_ids.update(parse_config(archive.read(name, MAX_DOCUMENT)).diff_ids)
+    return Listed(set(), diff_ids)
 
 
 def _is_list(archive: Archive) -> bool:

@@ -26,14 +26,21 @@ from casstore.model.manifest import INDEX_JSON, OCI_LAYOUT, Manifest, build_mani
 from casstore.model.mediatype import OCI_LAYER, OCI_MANIFEST, is_layer
 from casstore.model.state import BROKEN, LayerRecord
 from casstore.ports.blobs import StoredBlobs
+from casstore.transfer.formats import THIN_JSON
 from casstore.transfer.layoutlist import BLOBS, LAYOUT
 from casstore.transfer.ocilayout_out import index_json
 from casstore.transfer.saved import SavedImage
 from casstore.transfer.tarout import Member
+from casstore.transfer.thin import Thin
 
 
-def members(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Member]:
+def members(
+    images: Sequence[SavedImage], blobs: StoredBlobs, thin: Thin | None = None
+) -> list[Member]:
     """What is in the archive, in order; parents should come before their children.
+
+    A layer that is left out keeps its place in `manifest.json`: dockerd takes it from its own
+    layers where it has it, and says that the file is missing where it does not.
 
     Raises:
         Unsupported: an image that this format has no place for (several platforms, an artifact,
@@ -45,6 +52,7 @@ def members(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Member]:
     for config, records in contents:
         _check_diff_ids(parse_config(configs[config], config), records)
     layers = {record.diff_id: record for _, records in contents for record in records}
+    left_out = thin.digests if thin is not None else ()
     hybrid = any(not is_of_host(parse_config(data, key).os) for key, data in configs.items())
     config_name, layer_name = ("{}.json", "{}.tar") if not hybrid else (BLOBS + "/{}",) * 2
     entries: list[dict[str, Any]] = []
@@ -59,9 +67,14 @@ def members(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Member]:
         entries.append(entry)
     return [
         Member("manifest.json", json.dumps(entries, separators=(",", ":")).encode() + b"\n"),
-        *(_layout(images, contents, configs) if hybrid else ()),
+        *((Member(THIN_JSON, thin.encoded()),) if thin is not None else ()),
+        *(_layout(images, contents, configs, thin) if hybrid else ()),
         *(Member(config_name.format(digest.hex), data) for digest, data in configs.items()),
-        *(Member(layer_name.format(r.diff_id.hex), layer=r) for r in layers.values()),
+        *(
+            Member(layer_name.format(r.diff_id.hex), layer=r)
+            for r in layers.values()
+            if r.diff_id not in left_out
+        ),
     ]
 
 
@@ -69,6 +82,7 @@ def _layout(
     images: Sequence[SavedImage],
     contents: Sequence[tuple[Digest, list[LayerRecord]]],
     configs: Mapping[Digest, bytes],
+    thin: Thin | None,
 ) -> list[Member]:
     """What makes the archive an OCI layout, too: its lists, and manifests of plain layers."""
     manifests: dict[Digest, bytes] = {}
@@ -84,7 +98,7 @@ def _layout(
         tops.append(image._replace(top=Descriptor(OCI_MANIFEST, digest, len(data))))
     return [
         Member(OCI_LAYOUT, LAYOUT),
-        Member(INDEX_JSON, index_json(tops)),
+        Member(INDEX_JSON, index_json(tops, thin)),
         *(Member(f"{BLOBS}/{digest.hex}", data) for digest, data in manifests.items()),
     ]
 

@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from casstore.model.digest import Digest
     from casstore.model.record import Arrival
     from casstore.ports.blobs import StoredBlobs
     from casstore.ports.ingest import Intake
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
     from casstore.transfer.compress import Compression
     from casstore.transfer.saved import SavedImage
     from casstore.transfer.tarout import Member
+    from casstore.transfer.thin import Thin
 
 # What is written, and named in a place. An archive can be read unpacked, a folder in a tar, too.
 ARCHIVE, FOLDER = "archive", "folder"
+
+THIN_JSON = "casstore-thin.json"  # beside the lists of images: what is left out
 
 # What there is a place for.
 IMAGES = "images"  # configs, plain layers and tags; manifests are made anew by the reader
@@ -96,6 +100,13 @@ FORMATS = (
 DEFAULT = FORMATS[0]  # of save
 
 
+class Listed(Value):
+    """Layers of all the images of an input, whether they are in it or not."""
+
+    digests: set[Digest]  # of blobs; none where a format has layers by their diff IDs
+    diff_ids: set[Digest]
+
+
 class Loading(Value):
     """Where the images of an input go, and how."""
 
@@ -104,6 +115,7 @@ class Loading(Value):
     link: bool  # take the blobs of a folder by hard link or reflink where that is possible
     notices: list[str]  # get a line for each thing that is in the input and does not come in
     pulse: Callable[[], None] | None  # to be called while the thread of the load waits for others
+    thin: Thin | None = None  # what the input leaves out
 
 
 class Reader(Protocol):
@@ -116,12 +128,17 @@ class Reader(Protocol):
             Refused, InvalidReference: the input is wrong; one line says what.
         """
 
+    def layers(self, archive: Archive) -> Listed:
+        """The layers of all images of an input; only documents are read. Raises as `read`."""
+
 
 class ArchiveWriter(Protocol):
     """A module that writes a format which is an archive."""
 
-    def members(self, images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Member]:
-        """What is in the archive of these images, in order.
+    def members(
+        self, images: Sequence[SavedImage], blobs: StoredBlobs, thin: Thin | None = None
+    ) -> list[Member]:
+        """What is in the archive of these images, in order, and a list of what is left out.
 
         Raises:
             Unsupported: the format has no place for an image.
@@ -139,13 +156,15 @@ class FolderWriter(Protocol):
         path: str,
         images: Sequence[SavedImage],
         blobs: StoredBlobs,
+        thin: Thin | None = None,
         *,
         link: Callable[[str, str], bool] | None = None,
         task: Task | None = None,
     ) -> None:
         """Fill the folder at `path`; see `DirectoryFiles` for the other arguments.
 
-        Nothing is flushed to the disk. On an error what was written is removed again.
+        What a thin folder leaves out is listed in it. Nothing is flushed to the disk. On an error
+        what was written is removed again.
 
         Raises:
             Refused: there is something at `path` that is no empty directory.

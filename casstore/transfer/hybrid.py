@@ -15,11 +15,12 @@ from casstore.model.manifest import Manifest, parse_document
 from casstore.model.record import Arrival
 from casstore.transfer.dockerarchive import read_items
 from casstore.transfer.layerstream import HEAD_SIZE, NONE, compression_of
+from casstore.transfer.layoutlist import blob_name
 from casstore.transfer.layoutnames import names_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from casstore.model.digest import Digest
     from casstore.model.manifest import Entry, Index
@@ -28,16 +29,18 @@ if TYPE_CHECKING:
     from casstore.transfer.archive import Archive
     from casstore.transfer.compress import Compression
     from casstore.transfer.dockerarchive import Item
+    from casstore.transfer.thin import Thin
 
-    BlobName = Callable[[Digest], str]
 
-
-def says_it_all(archive: Archive, index: Index, items: Sequence[Item], blob_name: BlobName) -> bool:
+def says_it_all(
+    archive: Archive, index: Index, items: Sequence[Item], thin: Thin | None = None
+) -> bool:
     """Whether `manifest.json` says all that the index says, of layers that are plain tars.
 
     Docker with its graph drivers writes such ones; read as docker archives their layers are
-    compressed.
+    compressed. A layer that is left out by its diff ID is a plain tar, too.
     """
+    left_out = thin.digests if thin is not None else ()
     configs = {_promised(item.config) for item in items}
     names = {name for item in items for name in item.names}
     for entry in index.manifests:
@@ -54,7 +57,9 @@ def says_it_all(archive: Archive, index: Index, items: Sequence[Item], blob_name
         if manifest.config.descriptor.digest not in configs:
             return False
     paths = {path for item in items for path in item.layers}
-    return bool(paths) and all(_is_plain(archive, path) for path in paths)
+    return bool(paths) and all(
+        _promised(path) in left_out or _is_plain(archive, path) for path in paths
+    )
 
 
 def merged(

@@ -122,8 +122,11 @@ def _fill_hashed(layer: LayerWork, buffer: memoryview, stream: IO[bytes], job: L
 class LayerPacker:
     """One call of `pack_layers`. Small layers are packed in place, others by the pipeline."""
 
-    def __init__(self, intake: Intake, compression: Compression, width: int | None) -> None:
+    def __init__(
+        self, intake: Intake, compression: Compression, width: int | None, *, anew: bool = False
+    ) -> None:
         self._intake = intake
+        self._anew = anew
         self._limit = layer_limit(intake.max_layer_size)
         self._codec = _codec(compression)
         self._width = width
@@ -141,7 +144,7 @@ class LayerPacker:
             if first != number:
                 self._same[number] = first
                 return
-            known = self._intake.layer_with_diff_id(job.diff_id)
+            known = None if self._anew else self._intake.layer_with_diff_id(job.diff_id)
             if known is not None:
                 self._records[number] = known
                 return

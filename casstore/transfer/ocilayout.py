@@ -16,15 +16,16 @@ from casstore.model.document import MAX_INDEX_JSON
 from casstore.model.imagetree import is_document
 from casstore.model.manifest import INDEX_JSON, OCI_LAYOUT, parse_index_json
 from casstore.model.record import Arrival
-from casstore.transfer import hybrid
+from casstore.transfer import dockerarchive, hybrid
 from casstore.transfer.archivedtree import is_in, stage_trees
 from casstore.transfer.dockerarchive import MANIFEST_JSON, read_items, read_manifest_json
+from casstore.transfer.layerlist import layers_of_trees
 from casstore.transfer.layoutlist import blob_name, check_layout_version
 from casstore.transfer.layoutnames import arrivals_of
 
 if TYPE_CHECKING:
     from casstore.transfer.archive import Archive
-    from casstore.transfer.formats import Loading
+    from casstore.transfer.formats import Listed, Loading
 
 
 def read(archive: Archive, loading: Loading) -> list[Arrival]:
@@ -41,7 +42,7 @@ def read(archive: Archive, loading: Loading) -> list[Arrival]:
     intake = loading.intake
     index = parse_index_json(archive.read(INDEX_JSON, MAX_INDEX_JSON))
     items = read_manifest_json(archive) if archive.has(MANIFEST_JSON) else []
-    if items and hybrid.says_it_all(archive, index, items, blob_name):
+    if items and hybrid.says_it_all(archive, index, items, loading.thin):
         return read_items(archive, items, intake, loading.compression, any_os=True)
     tops = [
         top
@@ -51,6 +52,16 @@ def read(archive: Archive, loading: Loading) -> list[Arrival]:
     records = stage_trees(tops, archive, loading, lambda blob: blob_name(blob.digest))
     arrivals = arrivals_of(index.manifests, records, archive.stem, loading.notices)
     return hybrid.merged(archive, arrivals, items, intake, loading.compression)
+
+
+def layers(archive: Archive) -> Listed:
+    """The layers of all that is listed; see `formats.Reader`."""
+    index = parse_index_json(archive.read(INDEX_JSON, MAX_INDEX_JSON))
+    tops = [entry.descriptor for entry in index.manifests if is_document(entry.descriptor)]
+    listed = layers_of_trees(tops, archive, lambda blob: blob_name(blob.digest))
+    if archive.has(MANIFEST_JSON):
+        listed.diff_ids.update(dockerarchive.layers(archive).diff_ids)
+    return listed
 
 
 def _has_other(top: Descriptor, archive: Archive, loading: Loading) -> bool:

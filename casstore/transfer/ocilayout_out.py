@@ -12,14 +12,17 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from casstore.model import mediatype
-from casstore.model.keys import CONTAINERD_NAME, PARENT, REF_NAME
+from casstore.model.digest import sha256
+from casstore.model.keys import CONTAINERD_NAME, PARENT, REF_NAME, THIN
 from casstore.model.manifest import INDEX_JSON, OCI_LAYOUT
 from casstore.ports.blobs import StoredBlobs
 from casstore.transfer.directoryfiles import DirectoryFiles
+from casstore.transfer.formats import THIN_JSON
 from casstore.transfer.layoutlist import BLOBS, LAYOUT
 from casstore.transfer.saved import SavedImage
 from casstore.transfer.savedtree import blobs_under
 from casstore.transfer.tarout import Member
+from casstore.transfer.thin import Thin
 
 if TYPE_CHECKING:
     from casstore.progress import Task
@@ -28,7 +31,9 @@ if TYPE_CHECKING:
 LAST = OCI_LAYOUT  # it says that a directory is a layout
 
 
-def members(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Member]:
+def members(
+    images: Sequence[SavedImage], blobs: StoredBlobs, thin: Thin | None = None
+) -> list[Member]:
     """What is in the tar of a layout, in order.
 
     Raises:
@@ -36,10 +41,11 @@ def members(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Member]:
     """
     return [
         Member(OCI_LAYOUT, LAYOUT),
-        Member(INDEX_JSON, index_json(images)),
+        Member(INDEX_JSON, index_json(images, thin)),
+        *((Member(THIN_JSON, thin.encoded()),) if thin is not None else ()),
         Member("blobs/"),
         Member(BLOBS + "/"),
-        *(Member(f"{BLOBS}/{x.digest.hex}", blob=x) for x in blobs_under(images, blobs)),
+        *(Member(f"{BLOBS}/{x.digest.hex}", blob=x) for x in blobs_under(images, blobs, thin)),
     ]
 
 
@@ -47,6 +53,7 @@ def write(
     path: str,
     images: Sequence[SavedImage],
     blobs: StoredBlobs,
+    thin: Thin | None = None,
     *,
     link: Callable[[str, str], bool] | None = None,
     task: Task | None = None,
@@ -59,18 +66,20 @@ def write(
         Refused: there is something at `path`.
         Damaged: a blob is missing or is not its digest.
     """
-    tree = blobs_under(images, blobs)
+    tree = blobs_under(images, blobs, thin)
     with DirectoryFiles(path, blobs, link=link, task=task) as out:
         out.directory("blobs")
         out.directory(BLOBS)
         for blob in tree:
             out.blob(f"{BLOBS}/{blob.digest.hex}", blob)
-        out.file(INDEX_JSON, index_json(images))
+        if thin is not None:
+            out.file(THIN_JSON, thin.encoded())
+        out.file(INDEX_JSON, index_json(images, thin))
         out.file(OCI_LAYOUT, LAYOUT)
 
 
-def index_json(images: Sequence[SavedImage]) -> bytes:
-    """The list of the images of a layout."""
+def index_json(images: Sequence[SavedImage], thin: Thin | None = None) -> bytes:
+    """The list of the images of a layout, which says whether it is thin."""
     entries: list[dict[str, Any]] = []
     for image in images:
         for name in image.names or (None,):
@@ -90,4 +99,6 @@ def index_json(images: Sequence[SavedImage]) -> bytes:
                 entry["annotations"] = annotations
             entries.append(entry)
     index = {"schemaVersion": 2, "mediaType": mediatype.OCI_INDEX, "manifests": entries}
+    if thin is not None:
+        index["annotations"] = {THIN: sha256(thin.encoded())}
     return json.dumps(index, separators=(",", ":"), ensure_ascii=False).encode()

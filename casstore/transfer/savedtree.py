@@ -1,4 +1,4 @@
-"""Every blob under the images that are saved."""
+"""Every blob under the images that are saved, and which of them are layers."""
 
 from __future__ import annotations
 
@@ -14,18 +14,39 @@ if TYPE_CHECKING:
     from casstore.model.digest import Digest
     from casstore.ports.blobs import StoredBlobs
     from casstore.transfer.saved import SavedImage
+    from casstore.transfer.thin import Thin
 
 
-def blobs_under(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Descriptor]:
+def blobs_under(
+    images: Sequence[SavedImage], blobs: StoredBlobs, thin: Thin | None = None
+) -> list[Descriptor]:
     """Each blob once: documents first, in the order of a walk, then the rest.
+
+    Less what is left out of a thin archive.
 
     Children of an index that the store does not have are left out, as they were when it came.
 
     Raises:
         Damaged: a document is missing or is not its digest.
     """
+    documents, leaves, _ = _walked(images, blobs)
+    done = {*documents, *(thin.digests if thin is not None else ())}
+    return [*documents.values(), *(x for x in leaves.values() if x.digest not in done)]
+
+
+def layers_under(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Descriptor]:
+    """The layers of all manifests under images, each blob once. Raises as `blobs_under`."""
+    documents, _, layers = _walked(images, blobs)
+    return [layer for layer in layers.values() if layer.digest not in documents]
+
+
+def _walked(
+    images: Sequence[SavedImage], blobs: StoredBlobs
+) -> tuple[dict[Digest, Descriptor], dict[Digest, Descriptor], dict[Digest, Descriptor]]:
+    """Documents; blobs that are none; those of these that a manifest has for layers."""
     documents: dict[Digest, Descriptor] = {}
     leaves: dict[Digest, Descriptor] = {}
+    layers: dict[Digest, Descriptor] = {}
     ahead = [image.top for image in reversed(images) if is_document(image.top)]
     for image in images:
         if not is_document(image.top):  # something that is no image, kept as it came
@@ -40,6 +61,7 @@ def blobs_under(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Descri
             entries = [document.config] if document.config is not None else []
             for entry in (*entries, *document.layers):
                 leaves[entry.descriptor.digest] = entry.descriptor
+            layers.update((one.descriptor.digest, one.descriptor) for one in document.layers)
             continue
         for entry in reversed(document.manifests):
             child = entry.descriptor
@@ -49,4 +71,4 @@ def blobs_under(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Descri
                 ahead.append(child)
             else:
                 leaves[child.digest] = child
-    return [*documents.values(), *(x for x in leaves.values() if x.digest not in documents)]
+    return documents, leaves, layers

@@ -21,14 +21,15 @@ from casstore.model.imagetree import is_document
 from casstore.model.manifest import DOCUMENT, unknown_type
 from casstore.model.record import Arrival
 from casstore.transfer.archivedtree import stage_trees
+from casstore.transfer.layerlist import layers_of_trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from casstore.model.record import ImageRecord
     from casstore.transfer.archive import Archive
-    from casstore.transfer.formats import Loading
+    from casstore.transfer.formats import Listed, Loading
 
 MANIFEST_JSON = "manifest.json"
 VERSION = "version"
@@ -44,6 +45,26 @@ def read(archive: Archive, loading: Loading) -> list[Arrival]:
     Raises:
         Refused: anything wrong with it.
     """
+    top, name_of = _tree(archive)
+    image = stage_trees([top], archive, loading, name_of)[top]
+    left = list(_signatures(archive, image))
+    if left:
+        more = ", …" if len(left) > MAX_TOLD else ""
+        loading.notices.append(
+            f"signatures that are files of {quote(archive.label)} do not come in: "
+            f"{', '.join(left[:MAX_TOLD])}{more}"
+        )
+    return [Arrival(image, (), None)]
+
+
+def layers(archive: Archive) -> Listed:
+    """The layers of the image; see `formats.Reader`."""
+    top, name_of = _tree(archive)
+    return layers_of_trees([top], archive, name_of)
+
+
+def _tree(archive: Archive) -> tuple[Descriptor, Callable[[Descriptor], str]]:
+    """The manifest or index, and what the files of blobs are called."""
     _check_version(archive)
     data = archive.read(MANIFEST_JSON, MAX_DOCUMENT)
     top = Descriptor(_media_type(data), sha256(data), len(data))
@@ -57,15 +78,7 @@ def read(archive: Archive, loading: Loading) -> list[Arrival]:
         # An artifact can have a manifest for a layer, which is a blob like any other.
         return listed if is_document(blob) and archive.has(listed) else blob.digest.hex
 
-    image = stage_trees([top], archive, loading, name_of)[top]
-    left = list(_signatures(archive, image))
-    if left:
-        more = ", …" if len(left) > MAX_TOLD else ""
-        loading.notices.append(
-            f"signatures that are files of {quote(archive.label)} do not come in: "
-            f"{', '.join(left[:MAX_TOLD])}{more}"
-        )
-    return [Arrival(image, (), None)]
+    return top, name_of
 
 
 def _check_version(archive: Archive) -> None:

@@ -13,8 +13,10 @@ from casstore.model.imagetree import is_document
 from casstore.ports.blobs import StoredBlobs
 from casstore.progress import Task
 from casstore.transfer.directoryfiles import DirectoryFiles
+from casstore.transfer.formats import THIN_JSON
 from casstore.transfer.saved import SavedImage
 from casstore.transfer.savedtree import blobs_under
+from casstore.transfer.thin import Thin
 
 VERSION = b"Directory Transport Version: 1.1\n"
 LAST = "manifest.json"  # skopeo takes a directory that has it for an image
@@ -24,6 +26,7 @@ def write(
     path: str,
     images: Sequence[SavedImage],
     blobs: StoredBlobs,
+    thin: Thin | None = None,
     *,
     link: Callable[[str, str], bool] | None = None,
     task: Task | None = None,
@@ -38,9 +41,11 @@ def write(
         Damaged: a blob is missing or is not its digest.
     """
     top = _the_only(images).top
-    tree = blobs_under(images, blobs)
+    tree = blobs_under(images, blobs, thin)
     with DirectoryFiles(path, blobs, link=link, task=task) as out:
         out.file("version", VERSION)
+        if thin is not None:
+            out.file(THIN_JSON, thin.encoded())
         for blob in tree:
             # Manifests are edited by hand in such a directory: they share no file with the store.
             if is_document(blob) and blob != top:

@@ -11,7 +11,7 @@ from casstore.model.imageconfig import HistoryPrint, parse_config
 from casstore.startup.value import Value
 from casstore.transfer.archive import Archive, open_archive
 from casstore.transfer.directoryarchive import DirectoryArchive
-from casstore.transfer.formats import ARCHIVE, FOLDER, FORMATS, Loading
+from casstore.transfer.formats import ARCHIVE, FOLDER, FORMATS, THIN_JSON, Loading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from casstore.progress import Progress
     from casstore.transfer.compress import Compression
     from casstore.transfer.formats import Format
+    from casstore.transfer.leftout import Settle
 
 _HEAD = 64  # bytes, with the blanks before it, in which a file has to begin as it should
 
@@ -56,6 +57,7 @@ def find_images(
     compression: Compression,
     link: bool = False,
     progress: Progress | None = None,
+    settle: Settle | None = None,
 ) -> Found:
     """Stage all images in an archive or a layout.
 
@@ -65,6 +67,7 @@ def find_images(
         compression: for layers that arrive as plain tars with no digest of their own to keep.
         link: take the blobs of a layout directory by hard link or reflink where possible.
         progress: is told of the bytes that are read.
+        settle: reads layers that the store has as promises, where a thin archive needs them.
 
     Returns:
         The images in the archive's order, and its form. An image may stand in it several times;
@@ -77,7 +80,14 @@ def find_images(
     try:
         with open_archive(where, intake, progress) as archive:
             tell = None if progress is None else progress.tell
-            found = _read(archive, Loading(intake, compression, link, [], tell))
+            thin = None
+            if archive.has(THIN_JSON):
+                from casstore.transfer.leftout import find_left_out
+                from casstore.transfer.thin import read_thin
+
+                thin = read_thin(archive)
+                find_left_out(thin, archive, intake, settle)
+            found = _read(archive, Loading(intake, compression, link, [], tell, thin))
             if not found.arrivals:
                 nothing = f"{quote(archive.label)} lists no images, so nothing was loaded"
                 found = Found(found.transport, [], (*found.notices, nothing))

@@ -26,6 +26,8 @@ IMAGE = Digest.of_hex(ID)
 OLD = Digest.of_hex("22" * 32)
 AS_USUAL: dict[str, object] = {"policy": None, "verify": None, "tag": None, "clobber": True}
 
+AS_USUAL_SAVED: dict[str, object] = {"platform": None, "exclude_base": (), "since": ()}
+
 
 class Stream(io.BytesIO):
     terminal = False
@@ -134,12 +136,17 @@ def test_load_does_not_wait_for_a_person(run: Run, monkeypatch: pytest.MonkeyPat
 
 def test_save_writes_to_the_file_given(run: Run, store: FakeStore) -> None:
     assert run("save", "a", "b", "-o", "x.tar", "--format", "oci") == (0, "", "")
-    assert store.calls == [("save", (("a", "b"), "x.tar"), {"format": "oci", "platform": None})]
+    assert store.calls == [("save", (("a", "b"), "x.tar"), {**AS_USUAL_SAVED, "format": "oci"})]
+
+
+def test_save_hands_on_what_the_other_side_has(run: Run, store: FakeStore) -> None:
+    run("save", "-o", "x", "--exclude-base", "b:1", "--since", "l", "--exclude-base", "c:1", "a")
+    assert store.calls[0][2].items() >= {"exclude_base": ("b:1", "c:1"), "since": ("l",)}.items()
 
 
 def test_save_writes_to_stdout_otherwise(run: Run, store: FakeStore) -> None:
     assert run("save", "a").status == 0
-    assert store.calls[0][2] == {"format": "docker", "platform": None}
+    assert store.calls[0][2] == {**AS_USUAL_SAVED, "format": "docker"}
     assert hasattr(store.calls[0][1][1], "write")
 
 

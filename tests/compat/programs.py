@@ -42,6 +42,10 @@ class Podman:
     def __call__(self, *words: Word) -> str:
         return run(*self._command, *words)
 
+    def ended(self, *words: Word) -> subprocess.CompletedProcess[str]:
+        """What podman has come to, whatever its status."""
+        return ended(*self._command, *words)
+
     def complaint(self) -> str:
         """Why podman does not work here: '' if it does.
 

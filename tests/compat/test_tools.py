@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from casstore.errors import Refused
+from casstore.model.digest import sha256
 from casstore.store import Store
 from tests.backends.local.behind import directory_of
 from tests.compat.programs import ended, podman, run
@@ -94,6 +95,25 @@ def test_podman_loads_a_docker_archive_that_we_saved(store: Store, tmp_path: Pat
         listed = theirs("images", "--no-trunc", "--format", "{{.ID}} {{.Tag}}")
 
     assert listed.split() == [str(store.get("app:1").id), "1"]
+
+
+@pytest.mark.parametrize("format", ["docker", "oci"])
+def test_podman_refuses_a_thin_archive_and_loads_nothing_of_it(
+    store: Store, tmp_path: Path, format: str
+) -> None:
+    base = docker_archive({"layers": LAYERS[:1], "tags": ["base:1"]})
+    store.load(io.BytesIO(base))
+    store.save(["app:1"], tmp_path / "thin.tar", format=format, exclude_base=["base:1"])
+    with podman() as theirs:
+        done = theirs.ended("load", "-q", "-i", tmp_path / "thin.tar")
+        listed = theirs("images", "-a", "-q")
+
+    assert done.returncode != 0
+    missing = store.session.view().layer_with_diff_id(sha256(LAYERS[0]))
+    assert missing is not None
+    words = {"docker": "Some layer tarfiles are missing", "oci": missing.digest.hex}
+    assert words[format] in done.stderr
+    assert listed == ""
 
 
 # skopeo's dir:, both ways

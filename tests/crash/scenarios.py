@@ -114,6 +114,16 @@ def _layout(store: Store) -> None:
     layout.write(str(Path(store.path).with_name("layout")))
 
 
+def _thin(store: Store) -> None:
+    """An archive beside the store that leaves out the layers of base:1, which it has."""
+    _chain(store)
+    with Store.in_memory() as origin:
+        origin.load(str(ARCHIVES / "chain.tar"))
+        origin.load(str(ARCHIVES / "fork.tar"))
+        layout = Path(store.path).with_name("layout")
+        origin.save(["app2:1"], layout, exclude_base=["base:1"])
+
+
 def _promised(store: Store) -> None:
     """An image whose layers were taken in by their digests alone, beside others."""
     _layout(store)
@@ -273,6 +283,7 @@ SCENARIOS = (
     Scenario("load that moves names between the forms of an image", "load -i A/chain-noparent.tar",
              _two_forms),
     Scenario("load by links", "load --link -i LAYOUT", _layout),
+    Scenario("load of a thin archive", "load -i LAYOUT", _thin),
     Scenario("load of digests alone", "load --verify digest -i LAYOUT", _layout),
     Scenario("load of what was taken in by its digest", "load --verify all -i LAYOUT", _promised),
     Scenario("gc that settles layers", "gc", _promised, in_turns=True),

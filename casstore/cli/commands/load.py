@@ -68,6 +68,9 @@ archives, OCI layout directories and skopeo's directories of files; plain, or co
 zstd, xz or bzip2. Every digest, size and diff ID is verified before anything is kept. A store that
 is not there yet is made.
 
+Layers that a thin archive leaves out (save --exclude-base, --since) are taken from the store; where
+one is missing the archive is refused, and the message says which image to load first.
+
 With --verify digest, the diff IDs of layers that come compressed in an OCI layout or a directory of
 skopeo's are left to who reads them first: save, fsck or gc.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from casstore.cli.options import OF_A_LOOK, TEXT, Args, Command, Option
+from casstore.cli.options import LIST, OF_A_LOOK, TEXT, Args, Command, Option
 from casstore.cli.progress import AUTO, PROGRESS, Show
 from casstore.cli.prose import filled, listed
 from casstore.errors import CasstoreError
-from casstore.transfer.formats import DEFAULT, FOLDER, FORMATS, ONE, format_named
+from casstore.transfer.formats import DEFAULT, FOLDER, FORMATS, IMAGES, ONE, format_named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _FOLDERS = listed([form.name for form in FORMATS if form.shape == FOLDER])
 _FORMATS = listed([f"{form.name} ({form.about})" for form in FORMATS], "or")
 _ONE = listed([form.name for form in FORMATS if form.holds == ONE])
+_BY_TAR = listed([form.name for form in FORMATS if form.holds == IMAGES])
+_BY_BLOB = listed([form.name for form in FORMATS if form.holds != IMAGES])
 HELP = Command(
     name="save",
     arguments="IMAGE [IMAGE...]",
@@ -42,6 +44,22 @@ HELP = Command(
             kind=TEXT,
             value="os/arch[/variant]",
         ),
+        Option(
+            "exclude-base",
+            "Leave out layers of this image, which the other side\nhas (may be repeated)",
+            kind=LIST,
+            value="image",
+            own=True,
+            completes="image",
+        ),
+        Option(
+            "since",
+            "Leave out layers in this archive, layout or list of\ndigests (may be repeated)",
+            kind=LIST,
+            value="file",
+            own=True,
+            completes="file",
+        ),
         PROGRESS,
     ),
     least=1,
@@ -58,7 +76,13 @@ image, without a name.
 
 --platform takes of an index the image for one platform, with its manifest and under the names of
 the index, in any format; what refers to the index stays behind. An image that is not of that
-platform is refused, and nothing is written.""",
+platform is refused, and nothing is written.
+
+--exclude-base and --since leave out layers that the other side has: those of images of this store
+that it has too, those of archives and layouts that it has loaded, or those in a list of digests and
+diff IDs, one a line. The archive lists what it leaves out in casstore-thin.json. casstore load
+takes these layers from its store, or says which are missing; other programs miss them. In
+{_BY_BLOB} a layer is left out by its blob, in {_BY_TAR} by its diff ID.""",
     completes="image",
 )
 
@@ -78,5 +102,7 @@ def run(args: Args, app: App) -> int:
             target if target is not None else app.output(),
             format=form,
             platform=args.text("platform"),
+            exclude_base=args.texts("exclude-base"),
+            since=args.texts("since"),
         )
     return 0
