@@ -17,7 +17,7 @@ from zlib import error as zlib_error
 from casstore.errors import StorageError
 from casstore.model.fileentry import HARD_LINK, FileEntry, sort_key
 from casstore.startup.value import Value
-from casstore.transfer.entryblocks import Malformed, decode, encode
+from casstore.transfer.entryblocks import Malformed, decode, encode, weight
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,16 +61,6 @@ class _Row(Value):
     entries: int
     hard_links: int
     key: bytes  # of its first entry
-
-
-def weight(entry: FileEntry) -> int:
-    """About how many bytes the parts of an entry have that may be long."""
-    size = len(entry[0]) + len(entry[7])  # name and target
-    if entry.xattrs:
-        size += sum(len(name) + len(value) for name, value in entry.xattrs)
-    if entry.extents:
-        size += 16 * len(entry.extents)
-    return size
 
 
 def write_table(

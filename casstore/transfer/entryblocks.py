@@ -74,6 +74,16 @@ class Block(Value):
     hashes: bytes
 
 
+def weight(entry: FileEntry) -> int:
+    """About how many bytes the parts of an entry have that may be long."""
+    size = len(entry[0]) + len(entry[7])  # name and target
+    if entry.xattrs:
+        size += sum(len(name) + len(value) for name, value in entry.xattrs)
+    if entry.extents:
+        size += 64 * len(entry.extents)
+    return size
+
+
 def encode(entries: Sequence[FileEntry]) -> Block:
     """At least one entry. A sparse file's pieces, and its content, begin on a block of the tar."""
     fields = zip(*entries, strict=True)

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from casstore.model.digest import Digest
 from casstore.transfer.layertar import LayerScanner
 
-_BACKLOG = 8  # pieces that may wait, so the memory is the caller's piece size times this
+_BACKLOG = 8
 
 Work = Callable[[bytes | memoryview], object]
 
@@ -21,12 +21,19 @@ class SideThread:
     Pieces must not change once they are given. `finish` or `close` ends the thread.
     """
 
-    def __init__(self, helps: Callable[[], bool] = lambda: True) -> None:
-        """`helps` is asked for each piece; what need not wait for others is else done at once."""
+    def __init__(
+        self, helps: Callable[[], bool] = lambda: True, *, backlog: int = _BACKLOG
+    ) -> None:
+        """Make one that does nothing yet.
+
+        Args:
+            helps: is asked for each piece; what need not wait for others is else done at once.
+            backlog: pieces that may wait, so the memory is the caller's piece size times this.
+        """
         self._helps = helps
         self._queue: SimpleQueue[tuple[Work, bytes | memoryview] | None] = SimpleQueue()
         self._room: SimpleQueue[None] = SimpleQueue()
-        for _ in range(_BACKLOG):
+        for _ in range(backlog):
             self._room.put(None)
         self._given = 0
         self._done = 0  # by the thread; the caller reads it
