@@ -371,10 +371,10 @@ def take(source: str, target: str) -> bool:
     return True
 
 
-def share(source: str, target: str) -> bool:
-    """Give the file at `source` a second name by hard link; False where that cannot be done."""
+def share(source: str, target: str, *, old: int | None = None, new: int | None = None) -> bool:
+    """Give `source`, in `old` if given, a second name by hard link; False where none can be."""
     try:
-        os.link(source, target, follow_symlinks=False)
+        os.link(source, target, src_dir_fd=old, dst_dir_fd=new, follow_symlinks=False)
     except OSError as error:
         if error.errno in _NO_LINKS:
             return False

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from casstore.ports.locks import Hold, WritersLock
     from casstore.ports.published import PublishedIndex
     from casstore.ports.reserve import Reserve
+    from casstore.ports.template import Template
     from casstore.ports.uses import LastUses
     from casstore.ports.view import View
 
@@ -244,11 +245,9 @@ class Backend(Protocol):
     def trust_policy(self) -> str | None:
         """Path of the store's own trust policy, if it has one."""
 
-    def clone(self, path: str, index: Edits) -> None:
-        """Make a store at `path` with the same content; `index` is that of a change of this one.
+    def template(self, index: Edits) -> Template:
+        """The store as it is now, of which others are made; `index` is that of a change of it.
 
         Raises:
-            NotAStore: something else is there.
-            StorageError: it cannot be made.
-            UsageError: a store that is kept in this way cannot be cloned.
+            UsageError: no other can be made of a store that is kept in this way.
         """

@@ -208,7 +208,7 @@ class Upkeep:
 
         target = path_of(path)
         with self._session.change() as change:
-            self._session.backend.clone(target, change.index)
+            self._session.backend.template(change.index).make(target)
 
     def publish(self, *, on_demand: bool | None = None) -> None:
         """Write index.json, which other OCI tools read, as the store is now.

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from casstore.backends.local.backend import LocalBackend
-from casstore.errors import CasstoreError, NotAStore
+from casstore.errors import NotAStore
 from tests.contract.opening import BACKENDS, NOW, changing
 from tests.contract.records import digest_of
 from tests.contract.test_ingest import another_ingest, with_an_image
@@ -182,18 +181,3 @@ def test_no_more_is_free_than_there_is(backend: Backend) -> None:
 
     assert 0 <= disk.free <= disk.total
     assert backend.lacking_bytes() >= 0
-
-
-def test_a_clone_has_the_same_content_or_is_refused(backend: Backend, tmp_path: Path) -> None:
-    image = with_an_image(backend)
-    with changing(backend) as edits:
-        try:
-            backend.clone(str(tmp_path / "a clone"), edits)
-        except CasstoreError:
-            assert not (tmp_path / "a clone").exists()
-            return
-
-    clone = LocalBackend(str(tmp_path / "a clone"))
-    assert clone.view(NOW).has_image(image.id)
-    assert clone.blobs.read(image.top.digest) == backend.blobs.read(image.top.digest)
-    clone.close()

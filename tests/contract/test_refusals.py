@@ -289,7 +289,22 @@ def old_copies(case: Case) -> Act:
 @act
 def a_clone(case: Case) -> Act:
     edits = case.changing()
-    return lambda: case.backend.clone(str(case.beside / "a clone"), edits)
+    return lambda: case.backend.template(edits).make(str(case.beside / "a clone"))
+
+
+@act
+def what_became_of_a_clone(case: Case) -> Act:
+    template, path = case.backend.template(case.changing()), str(case.beside / "a clone")
+    template.make(path)
+    made = template.made_at(path)
+    os.unlink(os.path.join(path, "index.json"))
+
+    def look() -> None:
+        template.made_at(path)
+        made.is_as_made()
+        made.errors()
+
+    return look
 
 
 # Blobs, and what is published

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from casstore.backends.local.blobs import BlobDirectory
     from casstore.backends.local.care.selfcheck import LocalChecks
+    from casstore.backends.local.care.template import Template
     from casstore.backends.local.care.unfinished import Unfinished
     from casstore.backends.local.contents import ContentsDirectory
     from casstore.backends.local.edits import LocalEdits
@@ -264,12 +265,12 @@ class LocalBackend:
         path = self.directory.policy
         return path if os.path.lexists(path) else None
 
-    def clone(self, path: str, index: Edits) -> None:
-        from casstore.backends.local.care.clone import clone_store
+    def template(self, index: Edits) -> Template:
+        from casstore.backends.local.care.template import Template
         from casstore.backends.local.edits import LocalEdits
 
         assert isinstance(index, LocalEdits)
-        clone_store(self.directory, index, path)
+        return Template(self.directory, index)
 
 
 def _unpickled(path: str, volatile: bool) -> LocalBackend:  # noqa: FBT001 - of a tuple

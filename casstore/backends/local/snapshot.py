@@ -51,12 +51,17 @@ def open_snapshot(path: str) -> Connection:
                 continue
         except OSError as error:
             raise storage_error(error, f"cannot read the index {path}") from None
-        image = _applied(data, log)
-        connection = schema.in_memory()
-        if image:
-            connection.deserialize(image)
-        return connection
+        return in_memory(data, log)
     raise StorageError(f"the index {path} is being changed all the time; try again")
+
+
+def in_memory(data: bytes, log: bytes = b"") -> Connection:
+    """A connection to a database in memory that has this content, with what is in its log."""
+    image = _applied(data, log)
+    connection = schema.in_memory()
+    if image:
+        connection.deserialize(image)
+    return connection
 
 
 def private_copy(connection: schema.Connection) -> schema.Connection:

@@ -245,6 +245,10 @@ PUBLISHED_NAMELESS = (
 BLOBS_AT_ONCE = 500  # that one statement looks up
 _AMONG = "SELECT digest FROM blob WHERE digest IN ({})"
 
+_CHILDREN = (
+    "FROM edge JOIN blob AS document ON document.id = edge.parent JOIN blob ON blob.id = edge.child"
+)
+
 # Every statement by its name, so that a test can show the plan of each.
 STATEMENTS = {
     "known_among": _AMONG.format(",".join("?" * BLOBS_AT_ONCE)),
@@ -329,9 +333,10 @@ LISTINGS = {
     "digests": "SELECT digest FROM blob",  # from the index of that column alone
     "all_blobs": _STATE.format("blob", "1 ORDER BY blob.id"),
     "all_pins": "SELECT image.digest FROM pin JOIN image ON image.id = pin.image",
-    "all_edges": "SELECT document.digest, blob.digest FROM edge"
-    " JOIN blob AS document ON document.id = edge.parent JOIN blob ON blob.id = edge.child"
+    "all_edges": f"SELECT document.digest, blob.digest {_CHILDREN}"
     " ORDER BY edge.parent, edge.position",
+    "all_needs": f"SELECT document.digest, blob.digest, blob.kind, {LAYER} {_CHILDREN}"
+    " LEFT JOIN layer ON layer.blob = blob.id ORDER BY edge.parent, edge.position",
     "all_layers": _LAYER.format("layer JOIN blob ON blob.id = layer.blob ORDER BY blob.id"),
     "unsettled_layers": _LAYER.format(
         "layer JOIN blob ON blob.id = layer.blob WHERE layer.state != 1 ORDER BY blob.id"

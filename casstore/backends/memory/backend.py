@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from casstore.model.digest import Digest
     from casstore.model.published import Published
     from casstore.ports.edits import Edits
+    from casstore.ports.template import Template
     from casstore.ports.view import View
 
 _SIZE = 1 << 40  # bytes that a memory claims to have: no policy of gc is about it
@@ -125,7 +126,7 @@ class MemoryBackend:
     def trust_policy(self) -> str | None:
         return None
 
-    def clone(self, path: str, index: Edits) -> None:
+    def template(self, index: Edits) -> Template:
         raise UsageError("a store in memory cannot be cloned: save its images")
 
     @property

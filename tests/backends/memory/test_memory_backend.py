@@ -93,7 +93,7 @@ def test_it_cannot_be_pickled_copied_or_cloned(backend: MemoryBackend) -> None:
     with pytest.raises(TypeError, match="cannot be pickled"):
         copy.copy(backend)
     with changing(backend) as edits, pytest.raises(UsageError, match="cloned: save its images"):
-        backend.clone("somewhere", edits)
+        backend.template(edits)
 
 
 def test_there_is_always_room_and_a_right_to_write(backend: MemoryBackend) -> None:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from casstore.backends.local.care.checks import Problem
+    from casstore.backends.local.care.knowntrees import Believed
     from casstore.backends.local.directory import LocalStore
     from casstore.model.descriptor import Descriptor
     from casstore.model.storage import StoredFile
@@ -111,6 +112,16 @@ def findings_of(disk: LocalStore, *, content: bool) -> list[Finding]:
     return check.findings
 
 
+def errors_of(disk: LocalStore, believed: Believed) -> list[Finding]:
+    """What one pass over the store, without content, finds of level `error`, in order.
+
+    What is `believed` is not read. Raises NotAStore: a newer casstore made it.
+    """
+    check = _Check(disk, documents=True, believed=believed)
+    check.run(content=False)
+    return [one for one in in_order(check.findings) if one.level == ERROR]
+
+
 class _Check:
     """One pass over a store, and a second look at whatever seemed wrong.
 
@@ -120,9 +131,16 @@ class _Check:
     """
 
     def __init__(
-        self, disk: LocalStore, progress: Progress | None = None, *, documents: bool
+        self,
+        disk: LocalStore,
+        progress: Progress | None = None,
+        *,
+        documents: bool,
+        believed: Believed | None = None,
     ) -> None:
+        """With what is `believed`, only errors are found: notes and warnings may be missing."""
         self._disk = disk
+        self._believed = believed
         self._documents = documents
         self._progress = progress
         self.findings: list[Finding] = []
@@ -175,7 +193,8 @@ class _Check:
             self._files(content=content)
             if self._documents:
                 self._trees()
-            self._directory()
+            if self._believed is None:  # in the directory, no more than warnings are found
+                self._directory()
             self._look_again(content=content)
             if not self._never_ours:
                 self.findings += published_findings(self._disk, self._view)
@@ -280,8 +299,9 @@ class _Check:
     def _trees(self) -> None:
         """Every image's documents say what the index says."""
         reader = IndexedTree(self._disk.blobs, self._view)
+        believed = self._believed.trees(self._view.connection) if self._believed else ()
         for image, top in self._view.all_tops():
-            if image_problems(self._view, reader, image, top):
+            if (image, top) not in believed and image_problems(self._view, reader, image, top):
                 self._tops.append((image, top))
         for digest in reader.encrypted:
             self._found(
@@ -324,7 +344,8 @@ class _Check:
         for look in range(LOOKS):
             if not (self._problems or self._tops or self._orphans):
                 return
-            time.sleep(PAUSE if look else 0)
+            if look:
+                time.sleep(PAUSE)
             for digest in list(self._problems):
                 problem = self._second_look(digest, content=content and not look)
                 if problem is None and (not look or self._problems[digest][0] not in _CONTENT):

@@ -129,7 +129,8 @@ def published_findings(disk: LocalStore, view: LocalEdits) -> list[Finding]:
     """
     found: list[Finding] = []
     for look in range(_LOOKS):
-        time.sleep(_PAUSE if look else 0)
+        if look:
+            time.sleep(_PAUSE)
         view.connection.execute("COMMIT")
         view.connection.execute("BEGIN")
         found = [Finding(level, code, INDEX_JSON, text) for level, code, text in _one(disk, view)]
