@@ -13,13 +13,14 @@
 A test's store waits for the disk never: a power cut may damage it, and nothing else does. A test of
 what survives a power cut is marked `casstore_durable`.
 
-A test marked `casstore_in_memory` has its store in memory, for a tenth of the time: it has no
+A test marked `casstore_in_memory` has its store in memory, for a fraction of the time: it has no
 files, and no other process sees it.
 
 An archive is read once a session, into a cache, of which each xdist worker has a copy; a test's
 store is made from it with hard links, so that it costs milliseconds however large the image is. At
 its end a test fails if its store is not sound any more, if it wrote into a shared file (which is
-replaced before the next test), or if it leaves a lease behind. A test that damages its store on
+replaced before the next test), or if it leaves a lease behind. What it has not changed needs no
+check: it is what was checked when the archive was read. A test that damages its store on
 purpose is marked `casstore_unchecked`: it gets files of its own, and no check.
 
 pytest imports this module in every session of whoever has casstore installed: it costs nothing
@@ -77,7 +78,7 @@ DURABLE_MARK = (
     " by default it never waits for the disk"
 )
 IN_MEMORY_MARK = (
-    "casstore_in_memory: the test's casstore_store is kept in memory, for a tenth of the time;"
+    "casstore_in_memory: the test's casstore_store is kept in memory, for a fraction of the time;"
     " it has no files, and no other process sees it"
 )
 

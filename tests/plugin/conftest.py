@@ -12,6 +12,7 @@ import pytest
 Run = Callable[..., pytest.RunResult]
 
 INSTALLED = any(point.name == "casstore" for point in entry_points(group="pytest11"))
+PLUGIN = () if INSTALLED else ("-p", "casstore.pytest_plugin")
 # Of no use to the inner run; hypothesis alone takes most of its time.
 WITHOUT = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,8 +27,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def run(source: str, *arguments: str) -> pytest.RunResult:
         pytester.makepyfile(source)
-        plugin = () if INSTALLED else ("-p", "casstore.pytest_plugin")
-        return pytester.runpytest(*plugin, *WITHOUT, *arguments)
+        return pytester.runpytest(*PLUGIN, *WITHOUT, *arguments)
 
     return run
 

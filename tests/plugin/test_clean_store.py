@@ -101,9 +101,28 @@ HARM = {
         "shutil.rmtree(store.path); os.makedirs(store.path + '/x')",
         "*is not a casstore store*",
     ),
+    "removes rows of the index": (
+        "sql(store, 'DELETE FROM edge')", "*error edge-missing *"
+    ),
+    "writes to the index": ("in_place(store, 'casstore.db', 0)", "*error db-bad casstore.db: *"),
+    "writes to the published index": (
+        "in_place(store, 'index.json', 120)", "*error index-bad index.json: *"
+    ),
+    "writes to the published index, after a change": (
+        "store.tag('shop/single:1.0', 'new:1'); in_place(store, 'index.json', 120)",
+        "*error index-bad index.json: *",
+    ),
+    "writes to the marker": ("in_place(store, 'oci-layout', 24)", "*is not an OCI image layout*"),
+    "leaves a lease": (
+        "store.leases.add('forgotten', 'shop/single:1.0')", "*a lease is still held: soft lease *"
+    ),
+    "leaves a lease to another process": (
+        "hold(store, 'shop/single:1.0')", "*a lease is still held: hard lease *"
+    ),
 }  # fmt: skip
 HARMFUL = """
-    import os, pytest, shutil
+    import os, pytest, shutil, sqlite3, subprocess, sys
+    from contextlib import closing
 
     pytestmark = pytest.mark.casstore_image("archives/single.tar")
 
@@ -112,7 +131,44 @@ HARMFUL = """
         os.write(descriptor, b"!")
         os.close(descriptor)
 
-    def test_a_harms(casstore_store, tmp_path_factory):
+    def in_place(store, name, at):  # and give it its times back
+        path = os.path.join(store.path, name)
+        status = os.stat(path)
+        with open(path, "r+b") as file:
+            file.seek(at)
+            file.write(b"!!")
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    def sql(store, statement):
+        with closing(sqlite3.connect(os.path.join(store.path, "casstore.db"))) as connection:
+            connection.execute(statement)
+            connection.commit()
+
+    @pytest.fixture
+    def children():
+        started = []
+        yield started
+        for child in started:
+            child.communicate("")
+
+    @pytest.fixture
+    def hold(children):
+        def hold(store, image):
+            program = (
+                "import sys, casstore\\n"
+                "with casstore.Store(sys.argv[1]).leases.hold(sys.argv[2]):\\n"
+                "    print('held', flush=True)\\n"
+                "    sys.stdin.read()"
+            )
+            words = [sys.executable, "-c", program, store.path, image]
+            child = subprocess.Popen(
+                words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            children.append(child)
+            assert child.stdout.readline() == "held\\n"
+        return hold
+
+    def test_a_harms(hold, casstore_store, tmp_path_factory):
         store = casstore_store
         blobs = os.path.join(store.path, "blobs", "sha256")
         blob = os.path.join(blobs, sorted(os.listdir(blobs))[0])
@@ -147,6 +203,8 @@ def test_a_test_that_harms_its_store_is_told_so_and_spoils_no_other(run: Run, ha
         "[shutil.rmtree(entry) for entry in cache.iterdir() if entry.is_dir()]",
         "[(entry / 'listing.json').write_text('') for entry in cache.iterdir() if entry.is_dir()]",
         "shutil.rmtree(next(cache.glob('*/store')))",
+        "[index.write_bytes(b'') for index in cache.glob('*/store/casstore.db')]",
+        "[index.unlink() for index in cache.glob('*/store/index.json')]",
     ],
 )
 def test_a_test_that_harms_the_cache_spoils_no_other(run: Run, harm: str) -> None:
