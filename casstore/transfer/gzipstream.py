@@ -29,6 +29,7 @@ _DEFLATE = 8
 _FIXED = 10  # bytes that every header has
 _HEADER_CRC, _EXTRA, _NAME, _COMMENT, _RESERVED = 0x02, 0x04, 0x08, 0x10, 0xE0
 _GZIP_WINDOW = 31  # zlib's word for a gzip header and trailer
+_BLOCKS_ALONE = -15  # its word for neither
 
 
 class BadGzip(ValueError):
@@ -53,8 +54,11 @@ class Inflater(Protocol):
 class ZlibInflater:
     """By zlib, which is always there."""
 
-    def __init__(self) -> None:
-        self._zlib = zlib.decompressobj(_GZIP_WINDOW)
+    def __init__(self, window: bytes | None = None) -> None:
+        if window is None:
+            self._zlib = zlib.decompressobj(_GZIP_WINDOW)
+        else:
+            self._zlib = zlib.decompressobj(_BLOCKS_ALONE, window)
 
     @property
     def eof(self) -> bool:
@@ -75,13 +79,17 @@ class ZlibInflater:
 class IsalInflater:
     """By ISA-L, but for the header."""
 
-    def __init__(self) -> None:
+    def __init__(self, window: bytes | None = None) -> None:
         from isal import igzip_lib
 
         self._error = cast("type[Exception]", igzip_lib.error)
-        self._isal = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_GZIP_NO_HDR_VER)
-        self._header: Generator[None, bytes, bytes] | None = _behind_header()
-        next(self._header)
+        self._header: Generator[None, bytes, bytes] | None = None
+        if window is None:
+            self._isal = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_GZIP_NO_HDR_VER)
+            self._header = _behind_header()
+            next(self._header)
+        else:
+            self._isal = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_DEFLATE, zdict=window)
 
     @property
     def eof(self) -> bool:
@@ -105,8 +113,12 @@ class IsalInflater:
             raise BadGzip from None
 
 
-def inflater() -> Inflater:
-    """Of the next member, by the fastest library that is here."""
+def inflater(window: bytes | None = None) -> Inflater:
+    """Of the next member, by the fastest library that is here.
+
+    With a window, of blocks of deflate that may refer to these plain bytes before them. It ends
+    behind the last block, and what follows that is unused.
+    """
     global _chosen  # noqa: PLW0603 - asked once: an import that fails is tried again each time
     if _chosen is None:
         try:
@@ -115,15 +127,15 @@ def inflater() -> Inflater:
             _chosen = ZlibInflater
         else:
             _chosen = IsalInflater
-    return _chosen()
+    return _chosen(window)
 
 
-_chosen: Callable[[], Inflater] | None = None
+_chosen: Callable[[bytes | None], Inflater] | None = None
 
 
 def deflated(data: memoryview, level: int) -> bytes:
     """Deflate blocks of their own, the last of them not marked as the last, to a whole byte."""
-    deflate = zlib.compressobj(level, zlib.DEFLATED, -15)
+    deflate = zlib.compressobj(level, zlib.DEFLATED, _BLOCKS_ALONE)
     return deflate.compress(data) + deflate.flush(zlib.Z_SYNC_FLUSH)
 
 

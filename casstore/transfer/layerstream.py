@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from casstore.transfer.gzipstream import Inflater
+    from casstore.transfer.restartpoints import PointsMaker
 
 NONE = "none"
 GZIP = "gzip"
@@ -93,17 +94,27 @@ def open_uncompressed(
 
 
 def plain_pieces(
-    stream: IO[bytes], *, compressed_size: int | None = None, limit: Limit | None = None
+    stream: IO[bytes],
+    *,
+    compressed_size: int | None = None,
+    limit: Limit | None = None,
+    points: PointsMaker | None = None,
 ) -> Iterator[bytes]:
     """The same bytes as they come, which saves a copy or two; none of the pieces is empty.
 
-    They have at most 1 MiB. `stream` may be closed at the end.
+    They have at most 1 MiB. `stream` may be closed at the end. `points` takes restart points of
+    gzip and zstd.
     """
-    return _reader(stream, compressed_size, limit).pieces()
+    return _reader(stream, compressed_size, limit, points=points).pieces()
 
 
 def _reader(
-    stream: IO[bytes], compressed_size: int | None, limit: Limit | None, *, padded: bool = False
+    stream: IO[bytes],
+    compressed_size: int | None,
+    limit: Limit | None,
+    *,
+    padded: bool = False,
+    points: PointsMaker | None = None,
 ) -> _Plain | _Decompressed:
     limit = limit or layer_limit(None)
     head = read_fully(stream, HEAD_SIZE)
@@ -113,7 +124,11 @@ def _reader(
     if compressed_size is None:
         compressed_size = remaining(stream, len(head))
     source = _Source(stream, head, padded=padded)
-    decoder: _Decoder = ZstdStream(source) if kind == ZSTD else _Members(kind, source)
+    decoder: _Decoder
+    if kind == ZSTD:
+        decoder = ZstdStream(source, points)
+    else:
+        decoder = _Members(kind, source, points if kind == GZIP else None)
     return _Decompressed(decoder, source, compressed_size, limit)
 
 
@@ -285,8 +300,9 @@ def _inflater(kind: str) -> Inflater:
 class _Members:
     """gzip members, bzip2 or xz streams, one behind the other."""
 
-    def __init__(self, kind: str, source: _Source) -> None:
+    def __init__(self, kind: str, source: _Source, points: PointsMaker | None) -> None:
         self._kind = kind
+        self._points = points
         self._most = _GZIP_OUTPUT if kind == GZIP else _OUTPUT
         self._source = source
         self._pieces = Pieces(kind, LEAST[kind])
@@ -305,7 +321,7 @@ class _Members:
                 if not self._next_member():
                     return b""
                 self._pieces.add()
-                self._inflater = _inflater(self._kind)
+                self._inflater = self._begun(_inflater(self._kind))
                 self._drained = True
                 self._step = _FIRST_STEP
             chunk, room = _NOTHING, min(size, self._most, _ROOM * self._step)
@@ -327,6 +343,16 @@ class _Members:
             if data:
                 self._pieces.output += len(data)
                 return data
+
+    def _begun(self, inflater: Inflater) -> Inflater:
+        points = self._points
+        if points is None:
+            return inflater
+        from casstore.transfer.gzipboundaries import BoundaryFinder
+
+        packed, plain = self._source.taken, self._pieces.output
+        points.begin(packed, plain)
+        return BoundaryFinder(inflater, points, packed, plain)
 
     def _next_member(self) -> bool:
         """Whether another member begins here; padding that xz allows is skipped."""

@@ -13,19 +13,21 @@ from collections import deque
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, cast
 
-from casstore.errors import Damaged, Refused, Unsupported
-from casstore.model.state import BROKEN, SETTLED, LayerRecord
+from casstore.errors import CasstoreError, Damaged, Refused
+from casstore.model.state import LayerRecord
 from casstore.transfer.fullreads import read_fully
 from casstore.transfer.layerstream import ZSTD, compression_of, plain_pieces
 from casstore.transfer.outputlimit import NO_LIMIT
 from casstore.transfer.piecework import MAX_WIDTH, cores
+from casstore.transfer.readablelayer import require_readable
 from casstore.transfer.sidethread import PlainBytes, SideThread
-from casstore.transfer.verification import ENCRYPTED
 from casstore.transfer.zstdframes import FrameHeader, FrameTracker
 from casstore.transfer.zstdstream import FrameDecompressor
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+
+    from casstore.transfer.restartpoints import PointsMaker
 
 INLINE = 1 << 20  # a layer this small is not worth a thread
 MAX_FRAME = 8 << 20  # larger frames are decompressed as a stream
@@ -43,25 +45,35 @@ def open_layer(file: IO[bytes], record: LayerRecord) -> IO[bytes]:
     return cast("IO[bytes]", open_framed(file, record))
 
 
-def open_framed(file: IO[bytes], record: LayerRecord) -> FramedReader:
-    """The same as `open_layer`, for whoever wants the pieces as they come."""
-    if record.media_type.endswith(ENCRYPTED):
+def open_framed(
+    file: IO[bytes], record: LayerRecord, *, points: PointsMaker | None = None
+) -> FramedReader:
+    """The same as `open_layer`, for whoever wants the pieces as they come.
+
+    `points` takes restart points on the way; they are right if the layer is read to its end.
+    """
+    try:
+        require_readable(record)
+    except CasstoreError:
         file.close()
-        raise Unsupported(f"layer {record.digest} is encrypted")
-    if record.state != SETTLED:
-        file.close()
-        if record.state == BROKEN:
-            raise Damaged(f"layer {record.digest} does not decompress to its end")
-        raise Unsupported(f"layer {record.digest} is not settled")
-    return FramedReader(file, record)
+        raise
+    return FramedReader(file, record, points=points)
 
 
 class FramedReader(io.RawIOBase):
     """The plain bytes of one layer blob. `pieces` gives them without a copy."""
 
-    def __init__(self, file: IO[bytes], record: LayerRecord, *, width: int | None = None) -> None:
+    def __init__(
+        self,
+        file: IO[bytes],
+        record: LayerRecord,
+        *,
+        width: int | None = None,
+        points: PointsMaker | None = None,
+    ) -> None:
         self._file = file
         self._record = record
+        self._points = points
         self._threads = record.diff_size > INLINE
         self._plain = PlainBytes()
         self._size = 0  # bytes given to be hashed
@@ -118,9 +130,9 @@ class FramedReader(io.RawIOBase):
         head = read_fully(self._file, 18)
         rest = cast("IO[bytes]", _Chained(head, self._file))
         if self._threads and compression_of(head) == ZSTD:
-            self._frames = _Frames(rest, self._width)
+            self._frames = _Frames(rest, self._width, self._points)
             return self._frames.pieces()
-        return plain_pieces(rest, limit=NO_LIMIT)
+        return plain_pieces(rest, limit=NO_LIMIT, points=self._points)
 
 
 def _read_all(stream: IO[bytes]) -> Iterator[bytes]:
@@ -149,8 +161,9 @@ class _Chained:
 class _Frames:
     """zstd frames decompressed side by side, each in one call, and handed out in order."""
 
-    def __init__(self, file: IO[bytes], width: int) -> None:
+    def __init__(self, file: IO[bytes], width: int, points: PointsMaker | None) -> None:
         self._file = file
+        self._points = points
         self._ahead = 2 * width
         from concurrent.futures import ThreadPoolExecutor
 
@@ -182,6 +195,7 @@ class _Frames:
     def _split(self) -> Iterator[bytes | Iterator[bytes]]:
         """Whole frames; from the first too large for one call on, the plain bytes of the rest."""
         tracker, parts = FrameTracker(), list[memoryview]()
+        packed = plain = 0  # before the frame
         while chunk := self._file.read(_READ):
             view = memoryview(chunk)
             while view:
@@ -191,12 +205,18 @@ class _Frames:
                 if header is None or not header.skippable:
                     parts.append(part)
                     if (header and not _fits(header)) or tracker.length > 2 * MAX_FRAME:
-                        rest = _Chained(b"".join((*parts, view)), self._file)
-                        yield plain_pieces(cast("IO[bytes]", rest), limit=NO_LIMIT)
+                        rest = cast("IO[bytes]", _Chained(b"".join((*parts, view)), self._file))
+                        if self._points is not None:
+                            self._points.rebase(packed, plain)
+                        yield plain_pieces(rest, limit=NO_LIMIT, points=self._points)
                         return
                 if tracker.done:
                     if header and not header.skippable:
+                        if self._points is not None:
+                            self._points.begin(packed, plain)
+                        plain += header.content_size or 0
                         yield b"".join(parts)
+                    packed += tracker.length
                     tracker, parts = FrameTracker(), []
         if tracker.length:
             raise Refused("truncated zstd data")

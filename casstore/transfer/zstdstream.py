@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     import zstandard
 
+    from casstore.transfer.restartpoints import PointsMaker
+
 # What a frame or a block must give, on the average of a stream, to be worth its cost: zstd:chunked
 # has two frames for each file, which has at least a header and a block of tar; a frame may end
 # with a block that is empty. A frame costs as much as two blocks.
@@ -31,6 +33,10 @@ _INPUT = 128 << 10
 
 class Source(Protocol):
     """The compressed side, with look-ahead."""
+
+    @property
+    def taken(self) -> int:
+        """How many bytes are used."""
 
     def next(self) -> memoryview:
         """The bytes at hand, at most 128 KiB, none at the end of the stream; they stay."""
@@ -45,8 +51,10 @@ class Source(Protocol):
 class ZstdStream:
     """Plain bytes out of all frames of a stream."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, points: PointsMaker | None = None) -> None:
+        """`points` takes the starts of frames."""
         self._source = source
+        self._points = points
         import zstandard  # 7 ms, which the load of an image that is there need not wait for
 
         self._errors = (zstandard.ZstdError, MemoryError)
@@ -71,6 +79,8 @@ class ZstdStream:
     def _begin_frame(self, size: int) -> bytes:
         """All of the next frame, if that is little and at hand; else nothing, and a reader."""
         self._pieces.add(_FRAME)
+        if self._points is not None:
+            self._points.begin(self._source.taken, self._pieces.output)
         frame = _Frame(self._source, self._pieces)
         first = frame.read()
         header = frame.tracker.header

@@ -5,7 +5,7 @@ import io
 import struct
 import sys
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 
 import pytest
@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from casstore.errors import Refused
 from casstore.transfer import gzipstream, outputlimit
-from casstore.transfer.gzipstream import BadGzip, Inflater, IsalInflater, ZlibInflater, inflater
+from casstore.transfer.gzipstream import BadGzip, IsalInflater, ZlibInflater, inflater
 from casstore.transfer.layerstream import open_uncompressed
 from tests.transfer.deflate import END, Symbol, block, member
 from tests.transfer.noise import noise
 
-Library = Callable[[], Inflater]
+Library = type[IsalInflater] | type[ZlibInflater]
 
 BOTH = [
     pytest.param(ZlibInflater, id="zlib"),
