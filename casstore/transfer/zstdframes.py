@@ -12,6 +12,10 @@ from __future__ import annotations
 from casstore.errors import BeyondLimit, Refused
 from casstore.startup.value import Value
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO
+
 MAGIC = b"\x28\xb5\x2f\xfd"
 SKIPPABLE_MAGICS = frozenset(bytes((low, 0x2A, 0x4D, 0x18)) for low in range(0x50, 0x60))
 MAX_WINDOW = 128 << 20
@@ -120,6 +124,47 @@ def whole_frame(data: memoryview) -> tuple[int, FrameHeader] | None:
         at += 3 + (1 if kind == _RLE else size)
     at += 4 * header.checksum
     return (at, header) if at <= end else None
+
+
+def frame_starts(file: IO[bytes]) -> tuple[list[int], list[int]]:
+    """Where the frames of a blob begin, by their headers alone: plain and packed offsets.
+
+    As far as the headers say what is in the frames, and for what can be read; at least (0, 0).
+    A reader of the frames tells what is wrong with them.
+    """
+    plain, packed = [0], [0]
+    while (found := _frame_at(file, packed[-1])) is not None:
+        length, content_size = found
+        plain.append(plain[-1] + content_size)
+        packed.append(packed[-1] + length)
+    return plain, packed
+
+
+def _frame_at(file: IO[bytes], start: int) -> tuple[int, int] | None:
+    head = _bytes_at(file, start, _LONGEST_HEADER)
+    try:
+        if len(head) < header_length(head):
+            return None
+        header = parse_header(head[: header_length(head)])
+    except Refused:
+        return None
+    if header.content_size is None:
+        return None
+    if header.skippable:
+        return header.length + header.content_size, 0
+    at, last = start + header.length, 0
+    while not last:
+        word = int.from_bytes(_bytes_at(file, at, 3), "little")
+        last, kind, size = word & 1, word >> 1 & 3, word >> 3
+        if kind == _RESERVED or not word:
+            return None
+        at += 3 + (1 if kind == _RLE else size)
+    return at + 4 * header.checksum - start, header.content_size
+
+
+def _bytes_at(file: IO[bytes], at: int, size: int) -> bytes:
+    file.seek(at)
+    return file.read(size)
 
 
 class FrameTracker:

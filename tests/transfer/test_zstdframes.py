@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import struct
 
 import pytest
@@ -11,6 +12,7 @@ from casstore.errors import Refused
 from casstore.transfer.zstdframes import (
     MAGIC,
     FrameTracker,
+    frame_starts,
     header_length,
     parse_header,
     whole_frame,
@@ -123,3 +125,39 @@ def test_what_cannot_be_a_frame_is_refused(data: bytes, message: str) -> None:
     for step in (1, 4, 100):
         with pytest.raises(Refused, match=message):
             split(data, step)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    contents=st.lists(
+        st.binary(max_size=2000) | st.sampled_from([bytes(1 << 20), b"ab" * 300_000]), max_size=6
+    ),
+    checksum=st.booleans(),
+)
+def test_the_starts_of_frames_are_told_by_headers(contents: list[bytes], *, checksum: bool) -> None:
+    packer = zstandard.ZstdCompressor(write_checksum=checksum)
+    frames = [(packer.compress(content), len(content)) for content in contents]
+    frames.insert(1, (SKIPPABLE, 0))
+    plain, packed = [0], [0]
+    for frame, size in frames:
+        packed.append(packed[-1] + len(frame))
+        plain.append(plain[-1] + size)
+
+    assert frame_starts(io.BytesIO(b"".join(frame for frame, _ in frames))) == (plain, packed)
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        zstandard.ZstdCompressor(write_content_size=False).compress(b"abc"),
+        zstandard.compress(b"abc")[:5],
+        b"junk that is no frame",
+        MAGIC + b"\x08" + bytes(20),  # a reserved bit
+        b"",
+    ],
+    ids=["no size", "cut", "junk", "reserved", "nothing"],
+)
+def test_the_starts_are_told_as_far_as_the_headers_say_where(behind: bytes) -> None:
+    frame = zstandard.compress(b"abcd")
+
+    assert frame_starts(io.BytesIO(frame + behind)) == ([0, 4], [0, len(frame)])
