@@ -12,6 +12,7 @@ hard links, directories and devices nothing, so a hard-linked file counts once.
 
 from __future__ import annotations
 
+from struct import Struct
 from zlib import adler32
 
 BLOCK = 512
@@ -29,6 +30,15 @@ _SYMLINK = ord("2")
 _LINK_PATH = b"linkpath"
 _NO_DATA = b"123456"  # links, devices, directories, fifos: data never follows, whatever the size
 _ZEROS = bytes(BLOCK)
+_FILE, _DIRECTORY, _NEWLINE = ord("0"), ord("5"), ord("\n")
+_MOST_DIGITS = 20
+_NOT_COUNTED = (b"mtime=", b"path=", b"atime=", b"ctime=")
+_FIELDS = Struct("124x 12s 12x 8s B").unpack_from  # size, check sum, kind
+_FILLED = b"\0 "  # what stands around digits
+# The low half of adler32 is 1 + the sum of the bytes, mod 65521: a check sum at C speed. A header's
+# own is of the block with eight spaces in its place.
+_MODULUS = 65521
+_SUMS_OWN = 1 - 8 * 0x20
 
 # What the scanner is in the middle of. After the end, and after nonsense, it only watches.
 _HEADER, _RECORDS, _LINK, _SPARSE_MAP, _END, _LOST = range(6)
@@ -72,6 +82,10 @@ class LayerScanner:
                     return
                 block, self._held = self._held, b""
             elif at + self._need <= end:
+                if self._state == _HEADER:
+                    at = self._usual(view, at, end)
+                    if at + BLOCK > end:
+                        continue
                 block = bytes(view[at : at + self._need])
                 at += self._need
             else:
@@ -101,11 +115,53 @@ class LayerScanner:
         """Whether the end of the tar was reached."""
         return self._state == _END
 
+    def _usual(self, view: memoryview, at: int, end: int) -> int:
+        """Pass over files, directories, and pax headers that tell nothing which counts.
+
+        Most headers are of such; whatever else comes is left to `_header`. Nothing is called for
+        each, so that they take two thirds of the time.
+
+        Returns:
+            Where something else begins, or what does not lie whole in `view`.
+        """
+        if self._pax or self._link:
+            return at
+        files, headers, last = 0, 0, end - BLOCK
+        while at <= last:
+            field, written, kind = _FIELDS(view, at)
+            try:
+                size = int(field.strip(_FILLED), 8)
+                stored = int(written.strip(_FILLED), 8)
+            except ValueError:
+                break
+            wanted = (stored + sum(written) + _SUMS_OWN) % _MODULUS
+            if adler32(view[at : at + BLOCK]) & 0xFFFF != wanted or size < 0 or stored < 0:
+                break
+            data = at + BLOCK
+            if kind == _FILE:
+                files += size
+                at = data + (size + BLOCK - 1) // BLOCK * BLOCK
+            elif kind == _PAX:
+                at = data + (size + BLOCK - 1) // BLOCK * BLOCK
+                if at > end or not _tells_nothing(bytes(view[data : data + size])):
+                    at = data - BLOCK
+                    break
+                self._left -= 1
+            elif kind == _DIRECTORY:
+                at = data
+            else:
+                break
+            headers += 1
+        self.file_bytes += files
+        self._left += headers * RECORDS_EACH
+        self._skip = max(at - end, 0)
+        return min(at, end)
+
     def _header(self, block: bytes) -> None:
-        # The low half of adler32 is 1 + the sum of the bytes, mod 65521: a check sum at C speed.
-        stored = _octal(block[148:156])
-        total = (adler32(block) & 0xFFFF) - (adler32(block[148:156]) & 0xFFFF) + 8 * 0x20
-        if stored < 0 or (total - stored) % 65521:
+        written = block[148:156]
+        stored = _octal(written)
+        wanted = (stored + sum(written) + _SUMS_OWN) % _MODULUS
+        if stored < 0 or adler32(block) & 0xFFFF != wanted:
             # Two blocks of zeros end a tar; one is enough for Docker.
             self._state = _END if block == _ZEROS else _LOST
             return
@@ -160,7 +216,7 @@ class LayerScanner:
         at, end = 0, self._pending
         while at < end:
             self._left -= 1
-            blank = data.find(b" ", at, at + 20)
+            blank = data.find(b" ", at, at + _MOST_DIGITS)
             length = _decimal(data[at:blank] if blank > 0 else None, 0)
             equals = data.find(b"=", blank, at + length)
             is_good = length > 0 and at + length <= end and equals >= 0
@@ -183,13 +239,25 @@ class LayerScanner:
             self._state, self._skip = _HEADER, self._pending
 
 
+def _tells_nothing(records: bytes) -> bool:
+    """Whether a pax header is one record, of a key that does not count."""
+    digits, _, record = records.partition(b" ")
+    return (
+        record.startswith(_NOT_COUNTED)
+        and digits.isdigit()
+        and len(digits) < _MOST_DIGITS
+        and int(digits) == len(records)
+        and records[-1] == _NEWLINE
+    )
+
+
 def _padded(size: int) -> int:
     return -(-size // BLOCK) * BLOCK
 
 
 def _octal(field: bytes) -> int:
     """An octal header field, -1 where it is none."""
-    text = field.strip(b"\0 ")
+    text = field.strip(_FILLED)
     try:
         return int(text, 8) if text else 0
     except ValueError:
@@ -209,7 +277,7 @@ def _decimal(text: bytes | None, default: int) -> int:
     """A decimal of a pax record; `default` where it is absent, -1 where it is none."""
     if text is None:
         return default
-    return int(text) if text.isdigit() and len(text) < 20 else -1
+    return int(text) if text.isdigit() and len(text) < _MOST_DIGITS else -1
 
 
 def _pax_sparse_size(pax: dict[bytes, bytes], size: int) -> int:

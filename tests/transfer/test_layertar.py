@@ -194,6 +194,50 @@ def test_a_damaged_tar_never_fails_and_counts_alike_in_any_pieces(
     assert scan(bytes(data), step) == scan(bytes(data))
 
 
+FIELDS = st.one_of(
+    st.sampled_from(
+        [b"0", b"-1", b"7", b"1000", b"0o17", b"1_0", b" 12", b"12 ", b"8", b"", b"\x80\0\0\1",
+         b"\xff\xff", b"\t5", b"1\0\0002", b"+3"]
+    ),
+    st.integers(0, 3000).map(lambda size: b"%o" % size),
+)  # fmt: skip
+RECORDS = st.lists(
+    st.sampled_from(
+        [b"13 mtime=1.5\n", b"12 mtime=1.5\n", b"10 path=a\n", b"9 size=7\n", b"013 mtime=1.5\n",
+         b"00000000000000000000033 mtime=1.5\n", b"14 linkpath=b\n", b"5 mtime=1.5\n", b"x"]
+    ), max_size=3,
+).map(b"".join)  # fmt: skip
+CHECK_SUMS = st.sampled_from([b"%06o\0 ", b"%07o\0", b"%o", b" %o ", b"-%o", b"0%o\0\0", b"+%o"])
+
+
+@st.composite
+def headers(draw: st.DrawFn) -> bytes:
+    """A header of whatever kind and form, its check sum right as a rule, and what follows it."""
+    kind = draw(st.sampled_from(b"000xx5712LKgS\0"))
+    block = bytearray(512)
+    block[:4] = draw(st.sampled_from([b"name", b"dir/", b"\xff\xff\xff\xff"]))
+    block[124:136] = draw(FIELDS)[:12].ljust(12, draw(st.sampled_from([b"\0", b" "])))
+    block[156] = kind
+    records = draw(RECORDS)
+    if kind == ord("x"):
+        block[124:136] = b"%011o\0" % len(records)
+    block[148:156] = b" " * 8
+    block[148:156] = (draw(CHECK_SUMS) % (sum(block) + draw(st.sampled_from([0, 0, 0, 65521, 1]))))[
+        :8
+    ].ljust(8, b"\0")
+    return bytes(block) + records.ljust(-(-len(records) // 512) * 512, b"\0")
+
+
+@settings(deadline=None)
+@given(st.lists(headers(), min_size=1, max_size=8), st.integers(1, 500))
+def test_headers_of_every_form_count_alike_whole_and_in_pieces(
+    parts: list[bytes], step: int
+) -> None:
+    data = b"".join(parts) + tar_of({"last": b"12345"})
+
+    assert scan(data, step) == scan(data)
+
+
 def test_a_layer_of_pax_records_alone_is_not_read_to_its_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
