@@ -182,6 +182,7 @@ class _Source:
         self._stream = stream
         self._held = memoryview(head)
         self._at = 0
+        self._read = len(head)
         self.padded = padded
         self.taken = 0
 
@@ -205,7 +206,10 @@ class _Source:
     def next(self) -> memoryview:
         """The bytes at hand, at least one unless the stream has ended; they stay."""
         if self._at == len(self._held):
-            self._held, self._at = memoryview(self._stream.read(_INPUT)), 0
+            # The first read ends where a whole one would, and all that follow are of whole pages:
+            # what is read is written, too, which costs a third more where it begins within a page.
+            self._held, self._at = memoryview(self._stream.read(_INPUT - self._read % _INPUT)), 0
+            self._read += len(self._held)
         return self._held[self._at :]
 
     def take(self, count: int) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import gzip
 import io
 import lzma
+import mmap
 import struct
 from collections.abc import Callable, Iterator
 from typing import IO, cast
@@ -111,6 +112,22 @@ def test_pieces_are_not_empty_and_small_ones_come_together(kind: str) -> None:
 def test_pieces_of_a_plain_stream_are_what_is_read_of_it() -> None:
     assert b"".join(plain_pieces(read_alone(TEXT, 1000))) == TEXT
     assert list(plain_pieces(io.BytesIO(b""))) == []
+
+
+@every_kind
+def test_compressed_data_is_read_in_whole_pages_from_the_second_read_of_it_on(kind: str) -> None:
+    data = COMPRESSORS[kind](noise(500_000))
+    begun: list[int] = []
+
+    class Noting(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            begun.append(self.tell())
+            return super().read(size)
+
+    assert b"".join(plain_pieces(Noting(data))) == noise(500_000)
+    looked_at, first, *others = (at for at in begun if at < len(data))
+    assert (looked_at, first) == (0, layerstream.HEAD_SIZE)
+    assert len(others) >= 3 and not any(at % mmap.PAGESIZE for at in others)
 
 
 def test_a_large_piece_is_not_copied_to_join_it_with_what_came_before() -> None:
