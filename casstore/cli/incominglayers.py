@@ -44,12 +44,12 @@ def limit_layers(args: Args, store: Store) -> None:
 
 def layer_limit_given(args: Args) -> int | None:
     """What the option says, or else the environment; None where neither does."""
-    from casstore.model.amount import parse_size
-
     given = args.text(MAX_LAYER_SIZE.name)
     text = given if given is not None else os.environ.get(VARIABLE)
     if not text and given is None:
         return None
+    from casstore.model.amount import parse_size
+
     size = parse_size(text or "")
     if size is not None:
         return size

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from casstore.errors import Damaged, NotFound, Refused
 from casstore.model.digest import sha256
-from casstore.model.imagetree import check_digest, check_size, is_document, manifest_for
 from casstore.model.manifest import Manifest
 from casstore.model.reference import parse_name
+from casstore.model.treechecks import check_digest, check_size, is_document, manifest_for
 from casstore.startup.typed import cast
 from casstore.transfer.copiedtree import CopiedTree, read_verified
 from casstore.transfer.place import REGISTRY

@@ -26,25 +26,32 @@ What is what:
 
 from __future__ import annotations
 
-from casstore.errors import NotFound, Refused
+from casstore.errors import Refused
 from casstore.model import mediatype
 from casstore.model.descriptor import CONFIG, INDEX, LAYER, MANIFEST, OTHER, Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT
 from casstore.model.imageconfig import ImageConfig, check_rootfs, parse_config
 from casstore.model.labels import Labels
-from casstore.model.manifest import Index, Manifest, choose, parse_document, unknown_type
+from casstore.model.manifest import Index, Manifest, parse_document, unknown_type
 from casstore.model.record import BlobRecord, ImageRecord
 from casstore.model.state import LayerRecord
+from casstore.model.treechecks import (
+    MAX_DOCUMENTS,
+    MAX_INDEX_DEPTH,
+    MAX_LEAVES,
+    check_digest,
+    check_size,
+    is_document,
+    missing,
+)
 from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Protocol
 
     from casstore.model.manifest import Entry
-    from casstore.model.platform import Platform
 
     class TreeReader(Protocol):
         """Where `read_tree` gets its bytes from."""
@@ -64,10 +71,6 @@ if TYPE_CHECKING:
         def leaf(self, descriptor: Descriptor) -> None:
             """Make sure that a blob of no known form is there and is what the descriptor says."""
 
-
-MAX_INDEX_DEPTH = 8
-MAX_DOCUMENTS = 20_000  # manifests, indexes and configs under one name
-MAX_LEAVES = 200_000
 
 _RANK = {OTHER: 0, LAYER: 1, CONFIG: 2, MANIFEST: 3, INDEX: 3}
 
@@ -101,17 +104,6 @@ def read_tree(top: Descriptor, reader: TreeReader) -> ImageRecord:
         size=walk.file_bytes,
         subject=document.subject.descriptor.digest if document.subject is not None else None,
     )
-
-
-def is_document(descriptor: Descriptor) -> bool:
-    """Whether this leads to a manifest or an index, or to what was one before 2016."""
-    kind = descriptor.media_type
-    return mediatype.is_manifest(kind) or mediatype.is_index(kind) or kind in mediatype.SCHEMA1
-
-
-def missing(descriptor: Descriptor) -> Refused:
-    """The refusal of a blob that is not there."""
-    return Refused(f"blob {descriptor.digest} is missing")
 
 
 class _About(Value):
@@ -309,62 +301,9 @@ def _diff_ids(manifest: Manifest, config: ImageConfig | None) -> list[Digest | N
     return [next(diff_ids) if is_known else None for is_known in known]
 
 
-def check_size(descriptor: Descriptor, size: int) -> None:
-    """Hold the length of a blob against its descriptor.
-
-    Raises:
-        Refused: they differ.
-    """
-    if size != descriptor.size:
-        raise Refused(
-            f"blob {descriptor.digest} is {size} bytes long, "
-            f"but its descriptor says {descriptor.size}"
-        )
-
-
-def check_digest(descriptor: Descriptor, got: Digest) -> None:
-    """Hold the digest of a blob's bytes against its descriptor.
-
-    Raises:
-        Refused: they differ.
-    """
-    if got != descriptor.digest:
-        raise Refused(f"blob {descriptor.digest} has other content: its digest is {got}")
-
-
 def _of_foreign(entry: Entry, refusal: Refused) -> Refused:
     if entry.urls and mediatype.is_foreign(entry.descriptor.media_type):
         return Refused(
             f"{refusal} (a foreign layer, to be fetched from elsewhere: nothing is fetched)"
         )
     return refusal
-
-
-def manifest_for(
-    top: Descriptor, platform: Platform, read: Callable[[Descriptor], bytes]
-) -> Descriptor:
-    """The manifest for a platform: `top` itself, unless it is an index.
-
-    Args:
-        top: a manifest or an index, which may have indexes in it.
-        platform: what it has to run on, as `choose` has it.
-        read: the bytes of an index.
-
-    Raises:
-        NotFound: the index has none for the platform.
-        Refused: an index is wrong, or they are nested too deep.
-    """
-    for _ in range(MAX_INDEX_DEPTH):
-        if not mediatype.is_index(top.media_type):
-            return top
-        document = parse_document(read(top), top)
-        assert isinstance(document, Index)
-        entry = choose(document.manifests, platform)
-        if entry is None:
-            from casstore.model.platform import shown
-
-            raise NotFound(
-                f"no matching manifest for {shown(platform)} in the manifest list entries"
-            )
-        top = entry.descriptor
-    raise Refused(f"indexes are nested more than {MAX_INDEX_DEPTH} deep")

@@ -255,7 +255,8 @@ def _is_count(text: str) -> bool:
 
 def _for_platform(ingest: Ingest, image: ImageRecord, platform: Platform) -> ImageRecord:
     """The image itself, or the one for a platform where it is an index."""
-    from casstore.model.imagetree import manifest_for, read_tree
+    from casstore.model.imagetree import read_tree
+    from casstore.model.treechecks import manifest_for
     from casstore.transfer.stagedtree import StagedTree
 
     top = manifest_for(image.top, platform, lambda index: ingest.read(index.digest))

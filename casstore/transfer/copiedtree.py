@@ -11,7 +11,8 @@ from casstore.errors import Refused
 from casstore.model import mediatype
 from casstore.model.digest import sha256
 from casstore.model.document import MAX_DOCUMENT
-from casstore.model.imagetree import (
+from casstore.model.manifest import Index, parse_document, unknown_type
+from casstore.model.treechecks import (
     MAX_DOCUMENTS,
     MAX_INDEX_DEPTH,
     MAX_LEAVES,
@@ -19,7 +20,6 @@ from casstore.model.imagetree import (
     check_size,
     missing,
 )
-from casstore.model.manifest import Index, parse_document, unknown_type
 from casstore.startup.typed import Protocol
 
 TYPE_CHECKING = False

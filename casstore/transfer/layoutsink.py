@@ -25,8 +25,8 @@ from casstore.files.strangers import is_systems
 from casstore.files.trees import DIRECTORY, remove_dead, remove_tree
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT, MAX_INDEX_JSON
-from casstore.model.imagetree import check_digest, check_size
 from casstore.model.manifest import INDEX_JSON, OCI_LAYOUT, parse_index_json
+from casstore.model.treechecks import check_digest, check_size
 from casstore.startup import allocate_lock
 from casstore.transfer.directoryarchive import DirectoryArchive
 from casstore.transfer.layoutlist import (

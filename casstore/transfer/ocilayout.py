@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from casstore.errors import Refused, quote
 from casstore.model.descriptor import Descriptor
 from casstore.model.document import MAX_INDEX_JSON
-from casstore.model.imagetree import is_document
 from casstore.model.manifest import INDEX_JSON, OCI_LAYOUT, parse_index_json
 from casstore.model.record import Arrival
+from casstore.model.treechecks import is_document
 from casstore.transfer import dockerarchive, hybrid
 from casstore.transfer.archivedtree import is_in, stage_trees
 from casstore.transfer.dockerarchive import MANIFEST_JSON, read_items, read_manifest_json

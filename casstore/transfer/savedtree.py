@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from casstore.model import mediatype
-from casstore.model.imagetree import is_document
 from casstore.model.manifest import Manifest, parse_document
+from casstore.model.treechecks import is_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from casstore.model import document, mediatype
 from casstore.model.descriptor import INDEX, MANIFEST, Descriptor
 from casstore.model.digest import sha256
 from casstore.model.document import MAX_DOCUMENT, Fields
-from casstore.model.imagetree import is_document
 from casstore.model.manifest import DOCUMENT, unknown_type
 from casstore.model.record import Arrival
+from casstore.model.treechecks import is_document
 from casstore.transfer.archivedtree import stage_trees
 from casstore.transfer.layerlist import layers_of_trees
 

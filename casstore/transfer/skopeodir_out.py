@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from casstore.errors import Unsupported
-from casstore.model.imagetree import is_document
+from casstore.model.treechecks import is_document
 from casstore.ports.blobs import StoredBlobs
 from casstore.progress import Task
 from casstore.transfer.directoryfiles import DirectoryFiles

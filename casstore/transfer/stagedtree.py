@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.model.imagetree import missing
+from casstore.model.treechecks import missing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

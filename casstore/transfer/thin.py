@@ -15,9 +15,9 @@ from casstore.errors import Refused, quote
 from casstore.model import document
 from casstore.model.digest import Digest
 from casstore.model.document import MAX_DOCUMENT, Fields
-from casstore.model.imagetree import MAX_LEAVES
 from casstore.model.mediatype import THIN
 from casstore.model.shape import Each, Keys
+from casstore.model.treechecks import MAX_LEAVES
 from casstore.startup.value import Value
 from casstore.transfer.formats import THIN_JSON
 
