@@ -18,6 +18,7 @@ import pytest
 from casstore.backends.local.ingest import _Draft
 from casstore.backends.local.leftovers import PART, PART_SECONDS, remove_leftovers
 from casstore.errors import CasstoreError, NotFound, Refused, RegistryError, StorageError
+from casstore.files.durable import storage_error
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT
 from casstore.registry.failures import BrokenConnection
@@ -458,7 +459,8 @@ def test_a_full_disk_keeps_nothing_of_a_pull(
 
     def full(self: _Draft, data: bytes | memoryview) -> int:
         if self.offset + len(data) > 1000 and os.path.getsize(self._path) > HALF:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            refused = OSError(errno.ENOSPC, "No space left on device")
+            raise storage_error(refused, "cannot write to the store")
         return write(self, data)
 
     monkeypatch.setattr(_Draft, "write", full)
