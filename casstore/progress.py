@@ -22,8 +22,9 @@ from casstore.startup.value import Value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Future
     from typing import Any, TypeVar
+
+    from casstore.startup.workers import Outcome
 
     T = TypeVar("T")
 
@@ -175,11 +176,9 @@ class Progress:
             raise Aborted(error) from None
 
 
-def wait_for(future: Future[Any], pulse: Callable[[], None]) -> None:
+def wait_for(outcome: Outcome[Any], pulse: Callable[[], None]) -> None:
     """Wait until what another thread does is done, and call `pulse` some times a second."""
-    from concurrent.futures import wait
-
-    while wait((future,), INTERVAL).not_done:
+    while not outcome.wait(INTERVAL):
         pulse()
 
 

@@ -8,7 +8,6 @@ each of which is one durable change.
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from casstore.errors import BeyondLimit, CasstoreError, Damaged, Locked, Refused, StorageError
@@ -20,6 +19,7 @@ from casstore.progress import wait_for
 from casstore.results.upkeep import SettleResult
 from casstore.rules.hurt import hurt_by
 from casstore.startup.value import Value
+from casstore.startup.workers import Workers
 from casstore.transfer.keptlayers import describe_layer
 from casstore.transfer.outputlimit import Limit, layer_limit
 from casstore.transfer.piecework import MAX_WIDTH, cores
@@ -134,9 +134,7 @@ class Settling:
         task = None
         if self._progress is not None:
             task = self._progress.task(SETTLING, sum(layer.size for layer in layers))
-        with ThreadPoolExecutor(
-            min(cores(), MAX_WIDTH), thread_name_prefix="casstore-settle"
-        ) as pool:
+        with Workers(min(cores(), MAX_WIDTH), "casstore-settle") as pool:
             for some in _turns(layers):
                 if end is not None and time.monotonic() >= end:
                     break
@@ -144,17 +142,15 @@ class Settling:
         if task is not None:
             task.finish()
 
-    def _one_turn(
-        self, pool: ThreadPoolExecutor, layers: Sequence[LayerRecord], task: Task | None
-    ) -> None:
+    def _one_turn(self, pool: Workers, layers: Sequence[LayerRecord], task: Task | None) -> None:
         work = [pool.submit(self._read, layer) for layer in layers]
         readings = []
         try:
-            for layer, future in zip(layers, work, strict=True):
+            for layer, outcome in zip(layers, work, strict=True):
                 if task is not None:
-                    wait_for(future, task.pulse)
+                    wait_for(outcome, task.pulse)
                 try:
-                    readings.append(future.result())
+                    readings.append(outcome.result())
                 except CasstoreError as error:
                     if self._look().layer(layer.digest) is not None:  # else it has gone meanwhile
                         self.errors.append(error)
@@ -162,7 +158,7 @@ class Settling:
                     task.advance(layer.size)
         except BaseException:
             self._stop = True
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(cancel=True)
             raise
         self.found.update((one.found.digest, one.found) for one in readings)
         if not readings:

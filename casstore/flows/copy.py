@@ -142,9 +142,9 @@ def _carry(
         for leaf in leaves:
             carry(leaf)
         return
-    from concurrent.futures import ThreadPoolExecutor
+    from casstore.startup.workers import Workers
 
-    with ThreadPoolExecutor(WIDTH, thread_name_prefix="casstore-copy") as pool:
+    with Workers(WIDTH, "casstore-copy") as pool:
         try:
             for one in [pool.submit(carry, leaf) for leaf in leaves]:
                 one.result()
@@ -152,7 +152,7 @@ def _carry(
             is_off = True
             if transport is not None:
                 transport.abort()
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(cancel=True)
             raise
 
 

@@ -7,8 +7,6 @@ attempts again. Whoever reads the bytes verifies them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
-
 from casstore.errors import Refused
 from casstore.model.descriptor import Descriptor
 from casstore.registry.answer import Answer
@@ -17,7 +15,10 @@ from casstore.registry.http import ATTEMPTS
 from casstore.registry.remote import Repository
 from casstore.registry.wire import SLOW_BYTES
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Self
+
     from casstore.progress import Task
 
 GATHERED = 128 << 10  # bytes that a read waits for, unless the blob ends

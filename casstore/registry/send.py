@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 from casstore.errors import Damaged, RegistryError, quote
 from casstore.model import mediatype
@@ -25,6 +24,7 @@ from casstore.registry.documents import reason
 from casstore.registry.failures import BrokenConnection, retry_after
 from casstore.registry.http import ATTEMPTS, LONGEST_WAIT, RETRIED
 from casstore.registry.remote import Repository, query
+from casstore.startup.workers import Workers
 
 WIDTH = 4
 _PIECE = 64 << 10  # small: each must leave within the time limit, over slow lines too
@@ -54,7 +54,7 @@ def send(
     """
     work = _Work(repository, blobs, elsewhere, tasks or {})
     leaves = list(bundle.leaves.values())
-    with ThreadPoolExecutor(WIDTH, thread_name_prefix="casstore-push") as pool:
+    with Workers(WIDTH, "casstore-push") as pool:
         try:
             sent = [pool.submit(work.blob, leaf) for leaf in leaves]
             for descriptor, one in zip(leaves, sent, strict=True):
@@ -62,7 +62,7 @@ def send(
                     wait_for(one, pulse)
                 told(descriptor, one.result())
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False, cancel=True)
             repository.registry.transport.abort()
             raise
     last: Answer | None = None

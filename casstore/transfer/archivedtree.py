@@ -11,7 +11,6 @@ there is another one.
 from __future__ import annotations
 
 import hashlib
-from typing import IO, TYPE_CHECKING
 
 from casstore.model import mediatype
 from casstore.model.descriptor import Descriptor
@@ -28,8 +27,10 @@ from casstore.transfer.keptlayers import keep_layers
 from casstore.transfer.membername import NoSuchMember
 from casstore.transfer.verification import KeepJob
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from typing import IO
 
     from casstore.ports.ingest import Intake
     from casstore.transfer.archive import Archive

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import IO, TYPE_CHECKING
 
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
@@ -28,8 +27,11 @@ from casstore.transfer.verification import (
     wrong_size,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from typing import IO
+
+    from casstore.startup.workers import Outcome, Workers
 
 KNOWN, KEPT = "known", "kept"  # what became of a job: it was there already, or is there now
 
@@ -108,8 +110,8 @@ class _Keeping:
         self._small = small
         self._told = told or _silent
         self._pulse = pulse
-        self._pool: ThreadPoolExecutor | None = None
-        self._running: deque[tuple[Verification, Future[LayerRecord]]] = deque()
+        self._pool: Workers | None = None
+        self._running: deque[tuple[Verification, Outcome[LayerRecord]]] = deque()
         self._records: dict[Digest, LayerRecord] = {}
         self._seen: set[Digest] = set()
         self._reread: set[Digest] = set()  # promises that the store has, which are read now
@@ -146,9 +148,9 @@ class _Keeping:
                 raise
             return
         if self._pool is None:
-            from concurrent.futures import ThreadPoolExecutor
+            from casstore.startup.workers import Workers
 
-            self._pool = ThreadPoolExecutor(self._width, thread_name_prefix="casstore-keep")
+            self._pool = Workers(self._width, "casstore-keep")
         self._running.append((work, self._pool.submit(work.run)))
         while len(self._running) >= 2 * self._width:
             self._settle()
@@ -170,7 +172,7 @@ class _Keeping:
         for work, _ in self._running:
             work.interrupt()
         if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool.shutdown(cancel=True)
         for work, _ in self._running:
             work.leave()
 
@@ -193,10 +195,10 @@ class _Keeping:
         return self._stop
 
     def _settle(self) -> None:
-        work, future = self._running[0]
+        work, outcome = self._running[0]
         if self._pulse is not None:
-            wait_for(future, self._pulse)
-        self._admit(work, future.result())
+            wait_for(outcome, self._pulse)
+        self._admit(work, outcome.result())
         self._running.popleft()
 
     def _admit(self, work: Verification, record: LayerRecord) -> None:

@@ -8,8 +8,6 @@ Names: see layoutnames.py. A `manifest.json` beside `index.json`: see hybrid.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from casstore.errors import Refused, quote
 from casstore.model.descriptor import Descriptor
 from casstore.model.document import MAX_INDEX_JSON
@@ -23,6 +21,7 @@ from casstore.transfer.layerlist import layers_of_trees
 from casstore.transfer.layoutlist import blob_name, check_layout_version
 from casstore.transfer.layoutnames import arrivals_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.transfer.archive import Archive
     from casstore.transfer.formats import Listed, Loading

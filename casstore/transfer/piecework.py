@@ -20,10 +20,10 @@ import os
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Protocol
 
 from casstore.model.digest import Digest
 from casstore.ports.ingest import Draft
+from casstore.startup.typed import Protocol
 from casstore.transfer.gzipstream import crc32
 from casstore.transfer.layertar import LayerScanner
 

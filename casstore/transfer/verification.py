@@ -12,14 +12,13 @@ import hashlib
 import io
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
-from typing import IO, Self, cast
 
 from casstore.errors import BeyondLimit, Refused
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
 from casstore.model.state import PROMISED, LayerRecord
 from casstore.ports.ingest import Draft
+from casstore.startup.typed import cast
 from casstore.startup.value import Value
 from casstore.transfer.fullreads import read_fully
 from casstore.transfer.layerstream import plain_pieces
@@ -28,6 +27,10 @@ from casstore.transfer.outputlimit import Limit
 from casstore.transfer.piecework import cores
 from casstore.transfer.sidethread import PlainBytes, SideThread
 from casstore.transfer.tarstream import BLOCK, is_header
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO, Self
 
 SMALL = 64 << 10  # below this a thread costs more than it saves
 ENCRYPTED = "+encrypted"
@@ -180,7 +183,7 @@ class Verification:
             head = read_fully(source, BLOCK)
             source = cast("IO[bytes]", _Continued(io.BytesIO(head), source))
             if is_header(head):
-                return iter(partial(source.read, _READ), b"")
+                return iter(lambda: source.read(_READ), b"")
         return plain_pieces(source, compressed_size=self.job.descriptor.size, limit=self._limit)
 
 

@@ -12,6 +12,7 @@ from casstore.store import Store
 from casstore.transfer.place import Place
 from tests.architecture.sources import ROOT
 from tests.architecture.test_startup import RUN_AND_LIST_MODULES
+from tests.registry.conftest import NewStore
 from tests.registry.servers import RealRegistry
 from tests.registry.test_pull_and_push import pushed
 
@@ -56,3 +57,21 @@ def test_what_finds_nothing_new_loads_little(
                    stdout=subprocess.DEVNULL)  # fmt: skip
 
     assert {name.partition(".")[0] for name in loaded(tmp_path, *argv)} & NOT_NEEDED == set()
+
+
+# Threads verify layers side by side; what `concurrent.futures` would bring with them is not needed.
+NOT_FOR_LAYERS = frozenset("concurrent contextlib email http logging ssl typing".split())  # noqa: SIM905
+
+
+@pytest.mark.parametrize(
+    "command", ["pull -q NAME", "copy docker://NAME oci:out:1", "copy docker://NAME docker://NAME2"]
+)
+def test_what_moves_layers_loads_no_more_than_it_needs(
+    command: str, registry: RealRegistry, store: Store, new_store: NewStore, tmp_path: Path
+) -> None:
+    name = f"{registry.host}/moved/app:1"
+    pushed(store, registry.host, tmp_path, "x" * 300_000, "y" * 90_000, name="moved/app:1")
+    words = command.replace("NAME2", f"{registry.host}/moved-2/app:1").replace("NAME", name).split()
+    modules = loaded(tmp_path, "--store", new_store().path, *words)
+
+    assert {name.partition(".")[0] for name in modules} & NOT_FOR_LAYERS == set()
