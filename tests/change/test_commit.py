@@ -12,7 +12,7 @@ from casstore.model.digest import sha256
 from casstore.model.keys import GENERATION, ON_DEMAND, PUBLISH, SETTING
 from casstore.model.lease import HardLease
 from casstore.model.published import Published
-from tests.change.doubles import Brought, Edited, Recorded, RecordedLock, change_of
+from tests.change.doubles import Edited, Recorded, change_of, held, of_generation, staged
 
 IMAGE, OTHER = sha256(b"image"), sha256(b"other")
 BLOBS = [sha256(bytes([n])) for n in range(3)]
@@ -29,7 +29,7 @@ FORGOTTEN = ["begin", "forget", "commit"]
 
 @pytest.fixture
 def backend() -> Recorded:
-    return Recorded()
+    return of_generation(7)
 
 
 def committed(backend: Recorded) -> Change:
@@ -68,6 +68,15 @@ def test_a_removal_is_committed_behind_a_shut_door_published_and_unlinked(
         *BEGUN, "shut", "commit", "open", "splice 8", "flush", "unlink 3", *FORGOTTEN, *ENDED,
     ]  # fmt: skip
     assert not change.is_unfinished
+
+
+def test_a_removal_waits_alone_behind_the_door_for_as_long_as_for_the_lock(
+    backend: Recorded,
+) -> None:
+    backend.edited = EDITS
+    committed(backend)
+
+    assert backend.doors == [(held(backend).timeout, False)]
 
 
 def test_what_dooms_blobs_and_shows_nowhere_is_not_published(backend: Recorded) -> None:
@@ -236,16 +245,16 @@ def test_a_forked_child_leaves_the_change_to_its_parent(backend: Recorded) -> No
 
 
 def test_blobs_that_got_their_names_for_nothing_are_removed(backend: Recorded) -> None:
-    backend.known = {BLOBS[1]: 5}
     with change_of(backend) as change:
-        change.publish_blobs(Brought(BLOBS[:2]))
+        change.publish_blobs(staged(backend, b"\0", b"\1"))
+        backend.known = {BLOBS[1]: 5}
 
     assert backend.happened[-4:] == ["rollback", f"discard {BLOBS[0].short}", *ENDED]
 
 
 def test_blobs_that_are_committed_keep_their_names(backend: Recorded) -> None:
     with change_of(backend) as change:
-        change.publish_blobs(Brought(BLOBS))
+        change.publish_blobs(staged(backend, b"\0", b"\1", b"\2"))
         change.commit()
 
     assert not [one for one in backend.happened if one.startswith("discard")]
@@ -425,7 +434,7 @@ def test_where_it_cannot_be_flushed_when_the_lock_is_free_that_is_told_late(
     backend.edited = ADDED
     backend.fails["flush"] = BROKEN
     late: list[str] = []
-    with Change(backend, RecordedLock(backend), 1000, late) as change:
+    with Change(backend, held(backend), 1000, late) as change:
         change.commit()
 
     assert change.warnings == []

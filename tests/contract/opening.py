@@ -1,4 +1,4 @@
-"""The backends that the contract is held against, and a change of one."""
+"""The backends that the contract is held against, a double among them, and a change of one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from casstore.backends.local.backend import LocalBackend
 from casstore.backends.memory.backend import MemoryBackend
+from tests.change.doubles import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ NOW = 1_000_000_000_000_000_000  # ns
 BACKENDS: dict[str, Callable[[Path], Backend]] = {
     "local": lambda path: LocalBackend(str(path / "store")),
     "memory": lambda path: MemoryBackend(),
+    "recorded": lambda path: Recorded(),
 }
 
 

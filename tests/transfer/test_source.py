@@ -6,7 +6,7 @@ import os
 import pytest
 
 from casstore.errors import Refused, StorageError
-from casstore.model.digest import Digest, sha256
+from casstore.model.digest import sha256
 from casstore.model.record import Arrival
 from casstore.transfer.compress import DEFAULT
 from casstore.transfer.source import read_images
@@ -97,9 +97,11 @@ def test_what_is_no_archive_of_images_is_refused_in_one_line(
 
 
 def test_what_the_operating_system_refuses_is_a_storage_error() -> None:
-    class Full(FakeIntake):
-        def add(self, data: bytes) -> Digest:
-            raise OSError(28, "No space left on device")
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError(5, "Input/output error")
 
-    with pytest.raises(StorageError, match=r"^no space left on device$"):
-        read_images(io.BytesIO(docker_archive({"layers": [BASE]})), Full(), compression=DEFAULT)
+    source = Failing(docker_archive({"layers": [BASE]}))
+
+    with pytest.raises(StorageError, match=r"^input/output error$"):
+        read_images(source, FakeIntake(), compression=DEFAULT)
