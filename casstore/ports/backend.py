@@ -3,7 +3,7 @@
 Only `store/session.py` chooses a backend. What a backend raises is always a CasstoreError: Locked,
 Damaged and their like where a method says so, and StorageError, which any method can raise that
 looks at the store or writes to it, where the operating system refuses that. So do the files that a
-backend hands out, when they are read or written.
+backend hands out, when they are read or written, but for tables of contents (contents.py).
 """
 
 from __future__ import annotations

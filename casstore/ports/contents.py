@@ -40,7 +40,10 @@ class ContentsTables(Protocol):
     """Where a store keeps the tables, each as a file whose form the backend does not know."""
 
     def open(self, layer: Digest) -> IO[bytes] | None:
-        """The table of a layer blob, for reading anywhere in it; None where there is none."""
+        """The table of a layer blob, for reading anywhere in it; None where there is none.
+
+        A read raises OSError, for a table that cannot be read is made again.
+        """
 
     def draft(self) -> IO[bytes] | None:
         """A file to write a table to, and to read it from; None where the store takes none.
@@ -61,4 +64,7 @@ class ContentsTables(Protocol):
         """Remove tables; one that is not there, or cannot be removed, is no error."""
 
     def walk(self) -> Iterator[StoredFile]:
-        """Everything that is where tables are, in no order; what is no table has no digest."""
+        """Everything that is where tables are, in no order; what is no table has no digest.
+
+        Raises StorageError, also on the way.
+        """

@@ -461,6 +461,27 @@ def ending_an_ingest(case: Case) -> Act:
     return lambda: ingest.close(keep_parts=True)
 
 
+# Contents of layers
+
+
+@act
+def tables_of_contents(case: Case) -> Act:
+    contents, layer = case.backend.contents, case.layer
+
+    def use() -> None:
+        draft = contents.draft()
+        if draft is not None:
+            draft.write(NEW)
+            contents.keep(draft, layer)
+        table = contents.open(layer)
+        if table is not None:
+            table.close()
+        list(contents.walk())
+        contents.discard([layer])
+
+    return use
+
+
 # A change
 
 

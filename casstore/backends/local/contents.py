@@ -11,6 +11,7 @@ import os
 import stat
 from io import BufferedRandom, FileIO
 
+from casstore.backends.local import refused
 from casstore.backends.local.blobs import open_directory, unlink_table
 from casstore.backends.local.locks import Token
 from casstore.backends.local.reserve import nearly_full
@@ -50,10 +51,13 @@ class ContentsDirectory:
             return None
         finally:
             os.close(directory)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            return None
-        return open(descriptor, "rb", buffering=0)
+        try:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return FileIO(descriptor)
+        except OSError:
+            pass
+        os.close(descriptor)
+        return None
 
     def draft(self) -> IO[bytes] | None:
         # The layout of another tool has no ingest/, and gets none by being looked at.
@@ -71,7 +75,7 @@ class ContentsDirectory:
             if self._takes(layer):
                 os.fchmod(draft.fileno(), durable.BLOB_MODE)
                 durable.take(draft.token.path, self.path(layer))
-        except OSError:
+        except (OSError, StorageError):
             pass  # the next reader makes it again
         finally:
             draft.close()
@@ -108,6 +112,8 @@ class ContentsDirectory:
                     except OSError:
                         continue  # it went meanwhile
                     yield stored_file(entry.name, status)
+        except OSError as error:
+            raise refused(error, "list the tables of contents") from None
         finally:
             os.close(directory)
 
