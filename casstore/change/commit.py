@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from casstore.errors import CasstoreError, Conflict, StorageError, warn
+from casstore.errors import CasstoreError, Conflict, Damaged, StorageError, warn
 from casstore.model.keys import GENERATION, ON_DEMAND, PUBLISH, SETTING
 
 TYPE_CHECKING = False
@@ -146,6 +146,8 @@ class Change:
     def _recover(self) -> None:
         """Finish what a crash interrupted, as part of this change."""
         generation = self.index.meta(GENERATION)
+        if not isinstance(generation, int):
+            raise Damaged("the index says no generation; run: casstore fsck --rebuild")
         self._on_demand = self.index.meta(SETTING + PUBLISH) == ON_DEMAND
         stale = self._published.generation() != generation
         if stale and self._on_demand:

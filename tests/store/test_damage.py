@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -155,6 +157,42 @@ def test_repair_writes_an_index_that_says_something_else_anew(root: Path) -> Non
         "repaired: index.json written again\nrepaired: q:1 taken into the store from index.json\n",
     )
     assert b"a:1" in path.read_bytes()
+
+
+MISFITS = {  # what a flipped bit in the head of a row can make of it, or a lost row
+    "image.labels": "UPDATE image SET labels = x'00ff'",
+    "image.size": "UPDATE image SET size = 'much'",
+    "image.created": "UPDATE image SET created = 'then'",
+    "image.digest": "UPDATE image SET digest = CAST(digest AS TEXT)",
+    "blob.digest": "UPDATE blob SET digest = CAST(hex(digest) AS TEXT) WHERE kind = 3",
+    "blob.size": "UPDATE blob SET size = 'much'",
+    "layer.diff_id": "UPDATE layer SET diff_id = 'x'",
+    "pin.image": "UPDATE image SET digest = 'x' || id; INSERT INTO pin SELECT id FROM image",
+    "generation": "UPDATE meta SET value = 'old' WHERE key = 'generation'",
+    "no generation": "DELETE FROM meta",
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_a_value_of_another_type_in_the_database_is_damage_that_a_rebuild_mends(
+    root: Path, name: str
+) -> None:
+    with closing(sqlite3.connect(root / "casstore.db")) as connection:
+        connection.executescript(MISFITS[name])
+    for words in (["images"], ["inspect", "a:1"], ["tag", "a:1", "c:1"], ["gc"]):
+        done = casstore(root, *words)
+        assert done.returncode in {0, 1, 12}, done.stderr
+
+    found = casstore(root, "fsck")
+    assert (found.returncode, found.stdout.partition(":")[0]) == (
+        12,
+        "error db-bad casstore.db",
+    ) or (
+        name == "image.labels"  # bytes are well there, in JSON
+    )
+    assert casstore(root, "fsck", "--rebuild").returncode == 0
+    listed = casstore(root, "images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
+    assert {"a:1", "b:1"} <= set(listed)
 
 
 def test_repair_keeps_an_index_that_cannot_be_read_aside(root: Path) -> None:

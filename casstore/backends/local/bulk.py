@@ -10,10 +10,9 @@ is kept in memory does not grow with the store. The result is the same as that o
 from __future__ import annotations
 
 from casstore.backends.local.edits import EDITS, image_row, layer_row
-from casstore.backends.local.tables import KINDS, WRITTEN, unless_there
+from casstore.backends.local.tables import KINDS, WRITTEN, stored_digest, unless_there
 from casstore.backends.local.view import LocalView
 from casstore.model.descriptor import LAYER
-from casstore.model.digest import Digest
 from casstore.model.reference import subject_of
 
 TYPE_CHECKING = False
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from casstore.backends.local.schema import Connection
     from casstore.model.descriptor import Descriptor
+    from casstore.model.digest import Digest
     from casstore.model.record import BlobRecord, ImageRecord
     from casstore.model.reference import Reference
     from casstore.model.state import LayerRecord
@@ -186,7 +186,7 @@ class BulkIndex:
         """Names that came a second time, with image and manifest: the later one is to count."""
         for name, own, manifest in self._again:
             row = self._do("SELECT digest FROM image WHERE id = ?", (own,)).fetchone()
-            yield name, Digest.of_bytes(row[0]), manifest
+            yield name, stored_digest(row[0]), manifest
 
 
 def write_unlogged(connection: Connection) -> None:

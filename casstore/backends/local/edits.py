@@ -16,11 +16,12 @@ from casstore.backends.local.tables import (
     PUBLISHED_NAMES,
     WRITTEN,
     Rows,
+    damaged,
     encode_labels,
+    stored_digest,
 )
-from casstore.errors import CasstoreError, NotFound
+from casstore.errors import CasstoreError, NotFound, UsageError
 from casstore.model.descriptor import LAYER, Descriptor
-from casstore.model.digest import Digest
 from casstore.model.published import Published
 from casstore.model.reference import Reference, subject_of
 from casstore.model.state import LayerRecord, StoredImage
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
+    from casstore.model.digest import Digest
     from casstore.model.record import ImageRecord
 
 
@@ -308,7 +310,7 @@ class LocalEdits(RemovalIndex):
             self._do("add_subject", target, subject.raw)
         moved = None
         if row is not None:
-            key, old_image, old_manifest = row[0], Digest.of_bytes(row[1]), Digest.of_bytes(row[2])
+            key, old_image, old_manifest = row[0], stored_digest(row[1]), stored_digest(row[2])
             if old_image == image:
                 # Attached again to the same image: nothing moves, but it may name a new manifest.
                 if old_manifest != manifest:
@@ -340,7 +342,6 @@ class LocalEdits(RemovalIndex):
             self._do("set_parent", parent.raw, child.raw)
 
     def set_pin(self, image: Digest, *, pinned: bool) -> None:
-        """Pin an image that is in the store, or unpin it; harmless where it is so already."""
         if self.is_pinned(image) is not pinned:
             self._touch(image)
             self._do("add_pin" if pinned else "drop_pin", self._id("id_of_image", image))
@@ -348,24 +349,22 @@ class LocalEdits(RemovalIndex):
     # Leases and settings
 
     def set_lease(self, name: str, image: Digest, expires: int | None) -> None:
-        """Make or renew the soft lease `name`; `expires` in ns, None for never."""
         self._do("set_lease", name, expires, image.raw)
 
     def drop_lease(self, name: str) -> bool:
-        """End a soft lease; False if there is none of that name."""
-        return bool(self._do("drop_lease", name).rowcount)
+        try:
+            return bool(self._do("drop_lease", name).rowcount)
+        except UsageError:  # no name that could be there
+            return False
 
     def drop_expired(self, now: int) -> int:
-        """Remove soft leases whose time is over; returns how many."""
         dropped: int = self._do("drop_expired", now).rowcount
         return dropped
 
     def set_meta(self, key: str, value: str | int) -> None:
-        """Set a value of the meta table."""
         self._do("set_meta", key, value)
 
     def drop_meta(self, key: str) -> None:
-        """Remove a value from the meta table; harmless where it is not set."""
         self._do("drop_meta", key)
 
 
@@ -382,10 +381,12 @@ def image_row(image: ImageRecord) -> tuple[Any, ...]:
 
 def _published(row: Any, place: float = 1.0) -> Published:
     name, media_type, raw, size, parent, made, pinned, written = row
+    if not isinstance(size, int):
+        raise damaged("a blob whose size is no number")
     return Published(
         Reference(name) if name is not None else None,
-        Descriptor(media_type, Digest.of_bytes(raw), size),
-        Digest.of_bytes(parent) if parent is not None else None,
+        Descriptor(media_type, stored_digest(raw), size),
+        stored_digest(parent) if parent is not None else None,
         bool(pinned),
         place,
         made,

@@ -9,10 +9,9 @@ in nobody's way, for nothing leads to them; a look-up that could still meet them
 from __future__ import annotations
 
 from casstore.backends.local.schema import BUSY_SECONDS
-from casstore.backends.local.tables import WRITTEN
+from casstore.backends.local.tables import WRITTEN, stored_digest
 from casstore.backends.local.view import LocalView
 from casstore.errors import Damaged
-from casstore.model.digest import Digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from casstore.backends.local.schema import Connection
     from casstore.backends.local.trash import TrashedRemovals, TrashTables
+    from casstore.model.digest import Digest
     from casstore.model.removal import RemovalPlan
     from casstore.model.state import LeaseOn, Naming
 
@@ -113,7 +113,7 @@ class RemovalIndex(LocalView):
         for name in plan.untag:
             row = self._do("reference_of", name).fetchone()
             if row is not None:
-                image = Digest.of_bytes(row[1])
+                image = stored_digest(row[1])
                 self._touch(image)
                 if image in self._naming:
                     self._naming[image].drop(name)
@@ -261,7 +261,7 @@ class RemovalIndex(LocalView):
     def _refuse(self, digests: Sequence[tuple[bytes]]) -> None:
         """Raises Damaged for a blob that cannot be deleted."""
         needed = [row for row in digests if self._one("blob_size", *row) is not None]
-        blob = Digest.of_bytes((needed or digests)[0][0])
+        blob = stored_digest((needed or digests)[0][0])
         raise Damaged(f"blob {blob} is still needed; run: casstore fsck")
 
     # The view, with no question whose answer is known, and none too early

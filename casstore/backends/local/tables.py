@@ -11,7 +11,9 @@ name in the records that are to have it.
 
 from __future__ import annotations
 
+from casstore.errors import Damaged
 from casstore.model.descriptor import Descriptor
+from casstore.model.digest import Digest
 from casstore.model.state import BlobState, ImageFacts, LayerRecord, StoredImage
 
 TYPE_CHECKING = False
@@ -198,14 +200,38 @@ def encode_labels(labels: Iterable[tuple[str, str]]) -> str | bytes | None:
 
 
 def decode_labels(value: str | bytes | None) -> tuple[tuple[str, str], ...]:
-    """Labels from such a column."""
-    if isinstance(value, bytes):
-        import json
+    """Labels from such a column. Raises Damaged."""
+    try:
+        if isinstance(value, bytes):
+            import json
 
-        parts = iter(json.loads(value))
-    else:
-        parts = iter(value.split(LABEL_SEPARATOR) if value is not None else ())
+            parts = iter(json.loads(value))
+        else:
+            parts = iter(value.split(LABEL_SEPARATOR) if value is not None else ())
+    except (ValueError, TypeError, AttributeError):
+        raise damaged("labels that cannot be read") from None
     return tuple(zip(parts, parts, strict=False))
+
+
+def stored_digest(raw: Any) -> Digest:
+    """A digest from its column. Raises Damaged."""
+    try:
+        return Digest.of_bytes(raw)
+    except AttributeError:
+        raise damaged("something else in the place of a digest") from None
+
+
+def digests_from(prefix: str) -> tuple[bytes, bytes]:
+    """The lowest and the highest digest whose hex digits start so; of other text, none between."""
+    try:
+        return bytes.fromhex(prefix.ljust(64, "0")), bytes.fromhex(prefix.ljust(64, "f"))
+    except ValueError:
+        return b"\1", b"\0"
+
+
+def damaged(what: str) -> Damaged:
+    """An error of an index that has something in it that no casstore writes."""
+    return Damaged(f"casstore.db has {what}; run: casstore fsck --rebuild")
 
 
 # ruff: noqa: S608 - all parts are constants
@@ -330,7 +356,8 @@ LISTINGS = {
     "all_published_names": PUBLISHED_NAMES.format(""),
     "all_published_nameless": PUBLISHED_NAMELESS.format(""),
     "count_blobs": "SELECT count(*) FROM blob",
-    "digests": "SELECT digest FROM blob",  # from the index of that column alone
+    # Bytes, whatever there is: a digest that is none has a file that is not known.
+    "digests": "SELECT CAST(digest AS BLOB) FROM blob",  # from the index of that column alone
     "all_blobs": _STATE.format("blob", "1 ORDER BY blob.id"),
     "all_pins": "SELECT image.digest FROM pin JOIN image ON image.id = pin.image",
     "all_edges": f"SELECT document.digest, blob.digest {_CHILDREN}"

@@ -11,14 +11,15 @@ from casstore.backends.local.tables import (
     STATE,
     Rows,
     copy,
+    digests_from,
     encode_labels,
     fields,
     read,
+    stored_digest,
     unless_there,
 )
 from casstore.backends.local.view import blob_state, descriptor, stored_image
 from casstore.model.descriptor import Descriptor
-from casstore.model.digest import Digest
 from casstore.model.reference import Reference
 from casstore.model.state import StoredImage
 from casstore.model.trashed import KeptEntry, KeptImage, KeptName, form_of
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from casstore.backends.local.removals import RemovalIndex
     from casstore.backends.local.view import LocalView
+    from casstore.model.digest import Digest
     from casstore.model.removal import RemovalPlan
     from casstore.model.state import BlobState
 
@@ -157,7 +159,7 @@ class TrashTables:
         image = stored_image(told)
         records = [form_of(image, descriptor(top)) for top in self._do("tops_of_kept", own)]
         names = [
-            read(KeptName, name, name=Reference, manifest=Digest.of_bytes)
+            read(KeptName, name, name=Reference, manifest=stored_digest)
             for name in self._do("names_of_kept", own)
         ]
         return KeptImage(image.id, tuple(records), image.parent, bool(pinned), tuple(names))
@@ -169,8 +171,7 @@ class TrashTables:
 
     def find_image(self, prefix: str) -> int | None:
         """The newest entry with an image whose ID starts with these hex digits."""
-        low, high = bytes.fromhex(prefix.ljust(64, "0")), bytes.fromhex(prefix.ljust(64, "f"))
-        found: int | None = self._do("entry_of_image", low, high).fetchone()[0]
+        found: int | None = self._do("entry_of_image", *digests_from(prefix)).fetchone()[0]
         return found
 
     def held_by(self, number: int) -> list[BlobState]:

@@ -13,11 +13,14 @@ from casstore.backends.local.tables import (
     KINDS,
     LISTINGS,
     STATEMENTS,
+    damaged,
     decode_labels,
+    digests_from,
     places,
     read,
+    stored_digest,
 )
-from casstore.errors import Damaged
+from casstore.errors import NotFound
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
 from casstore.model.reference import Reference
@@ -44,7 +47,8 @@ if TYPE_CHECKING:
 _TAR = "application/vnd.oci.image.layer.v1.tar"
 _KINDS = dict(enumerate(KINDS))
 _ID, _PARENT, _LABELS = places(ImageFacts, "id", "parent", "labels")
-_DIGEST, _KIND = places(BlobState, "digest", "kind")
+_SIZE, _CREATED = places(ImageFacts, "size", "created")
+_DIGEST, _KIND, _BYTES = places(BlobState, "digest", "kind", "size")
 _LAYER, _MEDIA_TYPE, _DIFF_ID = places(LayerRecord, "digest", "media_type", "diff_id")
 (_TOP,) = places(Descriptor, "digest")
 
@@ -100,6 +104,13 @@ class LocalView:
     def _one(self, name: str, *values: Any) -> Any:
         return self.connection.execute(STATEMENTS[name], values).fetchone()
 
+    def _of_image(self, name: str, image: Digest) -> Any:
+        """The row of an image. Raises NotFound, as another process may have removed it."""
+        row = self._one(name, image.raw)
+        if row is None:
+            raise NotFound(f"image {image.short} is not in the store")
+        return row
+
     def snapshot(self) -> _Snapshot:
         return _Snapshot(self.connection)
 
@@ -139,37 +150,37 @@ class LocalView:
 
     def image_named(self, name: Reference) -> Digest | None:
         row = self._one("image_named", name)
-        return Digest.of_bytes(row[0]) if row else None
+        return stored_digest(row[0]) if row else None
 
     def has_image(self, image: Digest) -> bool:
         return self._one("has_image", image.raw) is not None
 
     def images_with_prefix(self, prefix: str) -> Sequence[Digest]:
-        low, high = bytes.fromhex(prefix.ljust(64, "0")), bytes.fromhex(prefix.ljust(64, "f"))
-        return [Digest.of_bytes(row[0]) for row in self._rows("images_with_prefix", low, high)]
+        rows = self._rows("images_with_prefix", *digests_from(prefix))
+        return [stored_digest(row[0]) for row in rows]
 
     def references_of(self, image: Digest) -> Sequence[Attached]:
         rows = self._rows("references_of", image.raw)
-        return [Attached(Reference(name), Digest.of_bytes(raw)) for name, raw in rows]
+        return [Attached(Reference(name), stored_digest(raw)) for name, raw in rows]
 
     def naming_of(self, image: Digest) -> Naming:
         return Naming(self.references_of(image))
 
     def parent_of(self, image: Digest) -> Digest | None:
         row = self._one("parent_of", image.raw)
-        return Digest.of_bytes(row[0]) if row else None
+        return stored_digest(row[0]) if row else None
 
     def children_of(self, image: Digest) -> Iterator[Digest]:
         rows = self.connection.execute(STATEMENTS["children_of"], (image.raw,))
-        return (Digest.of_bytes(row[0]) for row in rows)  # a base may have thousands
+        return (stored_digest(row[0]) for row in rows)  # a base may have thousands
 
     def referrers_of(self, manifest: Digest) -> Sequence[Digest]:
         rows = self._rows("referrers_of", manifest.raw)
-        return list(dict.fromkeys(Digest.of_bytes(row[0]) for row in rows))
+        return list(dict.fromkeys(stored_digest(row[0]) for row in rows))
 
     def subjects_of(self, image: Digest) -> Sequence[Digest]:
         rows = self._rows("subjects_of", image.raw)
-        return list(dict.fromkeys(Digest.of_bytes(row[0]) for row in rows))
+        return list(dict.fromkeys(stored_digest(row[0]) for row in rows))
 
     def leases_on(self, image: Digest) -> Sequence[LeaseOn]:
         soft = self._rows("leases_on", image.raw, self.now)
@@ -186,12 +197,12 @@ class LocalView:
         """What a document needs in document order, each with the layer that it is, if it is one."""
         rows = self._rows("needs_and_layers_of", blob.raw)
         return [
-            (Digest.of_bytes(row[_LAYER]), _layer(row) if row[_MEDIA_TYPE] is not None else None)
+            (stored_digest(row[_LAYER]), _layer(row) if row[_MEDIA_TYPE] is not None else None)
             for row in rows
         ]
 
     def facts_of(self, image: Digest) -> ImageFacts:
-        return facts(self._one("facts_of", image.raw))
+        return facts(self._of_image("facts_of", image))
 
     def names_between(self, low: str, high: str, most: int) -> list[Reference]:
         """References from `low` on and before `high`, the first `most`, sorted."""
@@ -200,8 +211,8 @@ class LocalView:
 
     def blobs_with_prefix(self, prefix: str) -> Sequence[Digest]:
         """Up to two blobs whose digest's hex digits start with `prefix`."""
-        low, high = bytes.fromhex(prefix.ljust(64, "0")), bytes.fromhex(prefix.ljust(64, "f"))
-        return [Digest.of_bytes(row[0]) for row in self._rows("blobs_with_prefix", low, high)]
+        rows = self._rows("blobs_with_prefix", *digests_from(prefix))
+        return [stored_digest(row[0]) for row in rows]
 
     def blob_state(self, blob: Digest) -> BlobState | None:
         """A blob as the index counts it, or None for one that it does not know."""
@@ -209,7 +220,7 @@ class LocalView:
         return blob_state(row) if row else None
 
     def stored_image(self, image: Digest) -> StoredImage:
-        return stored_image(self._one("stored_image", image.raw))
+        return stored_image(self._of_image("stored_image", image))
 
     def blob_size(self, blob: Digest) -> int | None:
         """Bytes as stored, or None for a blob that the index does not know."""
@@ -229,42 +240,34 @@ class LocalView:
         return [descriptor(row) for row in self._rows("tops_of", image.raw)]
 
     def top_named(self, name: Reference) -> Descriptor | None:
-        """Descriptor of the manifest that a reference names."""
         row = self._one("top_named", name)
         return descriptor(row) if row else None
 
     def last_tagged(self, image: Digest) -> int | None:
-        """When somebody last tagged the image (ns); 0 or None if nobody did."""
         value: int | None = self._one("last_tagged", image.raw)[0]
         return value
 
     def holders_of(self, manifest: Digest) -> list[Digest]:
-        """Images that hold a manifest or index."""
-        return [Digest.of_bytes(row[0]) for row in self._rows("holders_of", manifest.raw)]
+        return [stored_digest(row[0]) for row in self._rows("holders_of", manifest.raw)]
 
     def needed_by(self, blob: Digest) -> list[Digest]:
-        """Documents that need a blob."""
-        return [Digest.of_bytes(row[0]) for row in self._rows("needed_by", blob.raw)]
+        return [stored_digest(row[0]) for row in self._rows("needed_by", blob.raw)]
 
     def images_needing(self, blob: Digest) -> list[Digest]:
-        """Images that need a blob, directly or through documents; each once."""
         found: dict[Digest, None] = dict.fromkeys(self.holders_of(blob))
         for document in dict.fromkeys(self.needed_by(blob)):
             found.update(dict.fromkeys(self.images_needing(document)))
         return list(found)
 
     def trash_of(self, manifest: Digest) -> list[tuple[Digest, int, int]]:
-        """Removed images that keep a manifest in the trash: image, entry, its end (ns)."""
         rows = self._rows("trash_of", manifest.raw)
-        return [(Digest.of_bytes(raw), entry, expires) for raw, entry, expires in rows]
+        return [(stored_digest(raw), entry, expires) for raw, entry, expires in rows]
 
     def is_pinned(self, image: Digest) -> bool:
-        """Whether somebody pinned the image."""
         return self._one("is_pinned", image.raw) is not None
 
     def all_pins(self) -> set[Digest]:
-        """Pinned images."""
-        return {Digest.of_bytes(row[0]) for row in self.connection.execute(LISTINGS["all_pins"])}
+        return {stored_digest(row[0]) for row in self.connection.execute(LISTINGS["all_pins"])}
 
     def meta(self, key: str) -> Any:
         """A value of the meta table, None where it is not set."""
@@ -277,71 +280,59 @@ class LocalView:
         return sorted(found, key=_newest_first)
 
     def all_references(self) -> dict[Digest, list[Reference]]:
-        """References by image, each image's in attach order."""
         names: dict[Digest, list[Reference]] = {}
         for raw, name in self.connection.execute(LISTINGS["all_references"]):
-            names.setdefault(Digest.of_bytes(raw), []).append(Reference(name))
+            names.setdefault(stored_digest(raw), []).append(Reference(name))
         return names
 
     def all_names(self) -> list[Reference]:
-        """Every reference, in attach order."""
         return [Reference(name) for _, name in self.connection.execute(LISTINGS["all_references"])]
 
     def all_parents(self) -> set[Digest]:
-        """Images that have a child."""
         rows = self.connection.execute(LISTINGS["all_parents"])
-        return {Digest.of_bytes(row[0]) for row in rows}
+        return {stored_digest(row[0]) for row in rows}
 
     def all_referrers(self) -> set[Digest]:
-        """Images that refer to a manifest or index of the store."""
         rows = self.connection.execute(LISTINGS["all_referrers"])
-        return {Digest.of_bytes(row[0]) for row in rows}
+        return {stored_digest(row[0]) for row in rows}
 
     def digests(self) -> _Digests:
         return _Digests(self.connection)
 
     def all_blobs(self) -> Iterator[BlobState]:
-        """Every blob that the index knows."""
         return map(blob_state, self.connection.execute(LISTINGS["all_blobs"]))
 
     def all_tops(self) -> Iterator[tuple[Digest, Descriptor]]:
-        """Image and the manifest or index that it holds, an image's oldest first."""
         rows = self.connection.execute(LISTINGS["all_tops"])
-        return ((Digest.of_bytes(row[0]), descriptor(row[1:])) for row in rows)
+        return ((stored_digest(row[0]), descriptor(row[1:])) for row in rows)
 
     def stored_bytes(self) -> int:
-        """Bytes of all blobs that the index knows."""
         return int(self.connection.execute(LISTINGS["stored_bytes"]).fetchone()[0])
 
     def all_edges(self) -> Iterator[tuple[Digest, Digest]]:
-        """Document and what it needs, each document's in document order."""
         rows = self.connection.execute(LISTINGS["all_edges"])
-        return ((Digest.of_bytes(parent), Digest.of_bytes(child)) for parent, child in rows)
+        return ((stored_digest(parent), stored_digest(child)) for parent, child in rows)
 
     def all_layers(self) -> Iterator[LayerRecord]:
-        """Every layer that the index knows."""
         return map(_layer_of, self.connection.execute(LISTINGS["all_layers"]))
 
     def unsettled_layers(self) -> Iterator[LayerRecord]:
-        """Layers that are not settled, in the order in which they came."""
         return map(_layer_of, self.connection.execute(LISTINGS["unsettled_layers"]))
 
     def all_leases(self) -> list[tuple[str, Digest, int | None]]:
-        """Soft leases: name, image, expiry (ns); expired ones too."""
         rows = self.connection.execute(LISTINGS["all_leases"])
-        return [(name, Digest.of_bytes(raw), expires) for name, raw, expires in rows]
+        return [(name, stored_digest(raw), expires) for name, raw, expires in rows]
 
     def known_among(self, blobs: Sequence[Digest]) -> set[Digest]:
         known: set[Digest] = set()
         for at in range(0, len(blobs), BLOBS_AT_ONCE):
             raw = [blob.raw for blob in blobs[at : at + BLOBS_AT_ONCE]]
             raw += raw[:1] * (BLOBS_AT_ONCE - len(raw))  # one statement, whatever their number
-            known.update(Digest.of_bytes(row[0]) for row in self._rows("known_among", *raw))
+            known.update(stored_digest(row[0]) for row in self._rows("known_among", *raw))
         return known
 
     def doomed(self) -> Iterator[Digest]:
-        """Blobs that left the index and whose files may still be there, by digest."""
-        return (Digest.of_bytes(row[0]) for row in self.connection.execute(LISTINGS["doomed"]))
+        return (stored_digest(row[0]) for row in self.connection.execute(LISTINGS["doomed"]))
 
 
 def _newest_first(image: ImageFacts) -> tuple[int, Digest]:
@@ -355,35 +346,38 @@ def blob_state(row: Sequence[Any]) -> BlobState:
     try:
         values[_KIND] = _KINDS[values[_KIND]]
     except KeyError:
-        text = "casstore.db has a blob of no known kind; run: casstore fsck --rebuild"
-        raise Damaged(text) from None
-    values[_DIGEST] = Digest.of_bytes(values[_DIGEST])
+        raise damaged("a blob of no known kind") from None
+    if not isinstance(values[_BYTES], int):
+        raise damaged("a blob whose size is no number")
+    values[_DIGEST] = stored_digest(values[_DIGEST])
     return BlobState._make(values)
 
 
 def facts(row: Sequence[Any], room: LabelRoom | None = None) -> ImageFacts:
-    """An image from its row."""
+    """An image from its row. Raises Damaged."""
     values = [*row]
-    values[_ID] = Digest.of_bytes(values[_ID])
+    if not isinstance(values[_SIZE], int) or isinstance(values[_CREATED], str):
+        raise damaged("an image with a size or a date that is no number")
+    values[_ID] = stored_digest(values[_ID])
     if values[_PARENT] is not None:
-        values[_PARENT] = Digest.of_bytes(values[_PARENT])
+        values[_PARENT] = stored_digest(values[_PARENT])
     values[_LABELS] = wanted_labels(decode_labels(values[_LABELS]), room)
     return ImageFacts._make(values)
 
 
 def stored_image(row: Sequence[Any]) -> StoredImage:
     """All that is kept of an image, from its row."""
-    return read(StoredImage, row, id=Digest.of_bytes, parent=_digest_or_none, labels=decode_labels)
+    return read(StoredImage, row, id=stored_digest, parent=_digest_or_none, labels=decode_labels)
 
 
 def _digest_or_none(value: bytes | None) -> Digest | None:
-    return Digest.of_bytes(value) if value is not None else None
+    return stored_digest(value) if value is not None else None
 
 
 def descriptor(row: Sequence[Any]) -> Descriptor:
     """A manifest or an index, from its row."""
     values = [*row]
-    values[_TOP] = Digest.of_bytes(values[_TOP])
+    values[_TOP] = stored_digest(values[_TOP])
     return Descriptor._make(values)
 
 
@@ -393,8 +387,8 @@ def _layer(row: Sequence[Any] | None) -> LayerRecord | None:
 
 def _layer_of(row: Sequence[Any]) -> LayerRecord:
     values = [*row]
-    values[_LAYER] = Digest.of_bytes(values[_LAYER])
-    values[_DIFF_ID] = Digest.of_bytes(values[_DIFF_ID])
+    values[_LAYER] = stored_digest(values[_LAYER])
+    values[_DIFF_ID] = stored_digest(values[_DIFF_ID])
     compression = values[_MEDIA_TYPE]
     values[_MEDIA_TYPE] = f"{_TAR}+{compression}" if compression else _TAR
     return LayerRecord._make(values)

@@ -5,9 +5,8 @@ For a rule that looks at every image (`rules/snapshot.py`). A reader: no lock, o
 
 from __future__ import annotations
 
-from casstore.backends.local.tables import STATE, decode_labels, fields, places
+from casstore.backends.local.tables import STATE, decode_labels, fields, places, stored_digest
 from casstore.backends.local.view import blob_state
-from casstore.model.digest import Digest
 from casstore.model.reference import Reference
 from casstore.model.snapshot import Snapshot
 from casstore.model.state import Attached, BlobState, ImageFacts, LeaseOn, wanted_labels
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from casstore.backends.local.view import LocalView
+    from casstore.model.digest import Digest
     from casstore.model.state import LabelRoom
 
 # ruff: noqa: S608 - all parts are constants
@@ -62,7 +62,7 @@ def read_snapshot(
         digests: dict[int, Digest] = {}
         for own, *row in found:
             images[own] = row
-            digests[own] = row[_ID] = Digest.of_bytes(row[_ID])
+            digests[own] = row[_ID] = stored_digest(row[_ID])
             row[_LABELS] = wanted_labels(decode_labels(row[_LABELS]), room)
         for row in images.values():
             row[_PARENT] = digests.get(row[_PARENT])
@@ -88,7 +88,7 @@ def read_snapshot(
             edges.setdefault(blobs[parent].digest, []).append(blobs[child].digest)
         subjects: dict[Digest, list[Digest]] = {}
         for manifest, raw in connection.execute(TABLES["subjects"]):
-            subjects.setdefault(blobs[manifest].digest, []).append(Digest.of_bytes(raw))
+            subjects.setdefault(blobs[manifest].digest, []).append(stored_digest(raw))
     return Snapshot(
         facts=facts,
         names=names,

@@ -6,7 +6,7 @@ finds that sound, so an explicit rebuild loses nothing; from a damaged one nothi
 
 from __future__ import annotations
 
-from casstore.backends.local.care.soundness import database_problems
+from casstore.backends.local.care.soundness import database_problems, misfit
 from casstore.backends.local.schema import Error
 from casstore.backends.local.trash import TrashTables
 from casstore.backends.local.view import LocalView
@@ -45,7 +45,7 @@ def carry_over(disk: LocalStore, index: LocalEdits, reader: TreeReader) -> list[
         return []
     try:
         old = LocalView(connection, now=0, hard={})
-        if database_problems(connection, 1):
+        if database_problems(connection, 1) or misfit(connection) is not None:
             return []
         _settings(old, index)
         for name, image, expires in old.all_leases():

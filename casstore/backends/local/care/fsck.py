@@ -27,13 +27,14 @@ from casstore.backends.local.care.ownfiles import (
     unreadable_index,
 )
 from casstore.backends.local.care.rebuild import index_in_memory
-from casstore.backends.local.care.soundness import REBUILD, database_problems
+from casstore.backends.local.care.soundness import REBUILD, database_problems, misfit
 from casstore.backends.local.leftovers import leftovers
-from casstore.backends.local.tables import BLOBS_AT_ONCE
+from casstore.backends.local.tables import BLOBS_AT_ONCE, damaged
 from casstore.clock import current_time
 from casstore.errors import Damaged, printable
 from casstore.model.digest import Digest
 from casstore.model.findings import OF_LAYERS, UNSETTLED, CheckResult, Finding, in_order
+from casstore.model.keys import GENERATION
 from casstore.model.state import PROMISED
 from casstore.rules.hurt import hurt_by
 
@@ -253,6 +254,10 @@ class _Check:
         view = self._view
         for problem in problems:
             self._found(ERROR, "db-bad", "casstore.db", f"{problem}; {REBUILD}")
+        if not problems and (column := misfit(view.connection)) is not None:
+            raise damaged(f"a value of another type in {column}")
+        if not isinstance(view.meta(GENERATION), int):
+            raise damaged("no generation")
         for raw, refcount, counted in view.connection.execute(RECOUNT):
             self._found(
                 ERROR, "refcount-wrong", Digest.of_bytes(raw), f"{refcount}, counted {counted}"

@@ -11,10 +11,13 @@ Source: sqlite.org/pragma.html, "PRAGMA quick_check".
 from __future__ import annotations
 
 from casstore.backends.local import schema
+from casstore.backends.local.tables import TABLES
 from casstore.errors import CasstoreError, Damaged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from casstore.backends.local.directory import LocalStore
     from casstore.backends.local.schema import Connection
 
@@ -37,10 +40,41 @@ def database_problems(connection: Connection, most: int = 10) -> list[str]:
     return lines[:most]
 
 
+def misfit(connection: Connection, tables: Iterable[str] = TABLES) -> str | None:
+    """A column that has a value of another type than is declared, of which SQLite says nothing.
+
+    A flipped bit in the head of a row makes one.
+    """
+    for table in tables:
+        wrong = {
+            name: f"typeof({name}) NOT IN ({_allowed(name, declared)})"
+            for name, declared in TABLES[table].items()
+            if declared
+        }
+        cases = " ".join(f"WHEN {test} THEN '{name}'" for name, test in wrong.items())
+        row = connection.execute(
+            f"SELECT CASE {cases} END FROM {table} WHERE {' OR '.join(wrong.values())} LIMIT 1"  # noqa: S608 - all parts are constants
+        ).fetchone()
+        if row is not None:
+            return f"{table}.{row[0]}"
+    return None
+
+
+def _allowed(name: str, declared: str) -> str:
+    kinds = [declared.partition(" ")[0].lower()]
+    if name == "labels":
+        kinds.append("blob")  # as JSON, where they cannot be joined
+    if "NOT NULL" not in declared and "PRIMARY KEY" not in declared:
+        kinds.append("null")
+    return ", ".join(f"'{kind}'" for kind in kinds)
+
+
 def require_sound(connection: Connection) -> None:
     """Raises Damaged if SQLite finds the database damaged."""
     try:
         problems = database_problems(connection, 1)
+        if not problems and (column := misfit(connection, ("blob",))) is not None:
+            problems = [f"a value of another type in {column}"]
     except Damaged as error:
         raise Damaged(f"nothing is removed: {error}") from None
     if problems:
