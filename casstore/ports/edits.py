@@ -4,6 +4,8 @@ A change holds the writers' lock. What it has edited it sees at once; nobody els
 `commit`, and nothing of it is left after `rollback`. Refcounts are the backend's to keep: every
 commit leaves each count equal to the edges and holdings of its blob, and a blob whose count is not
 zero is never let go, whatever a plan says.
+
+An edit that the index cannot hold, a number of more than 64 bits say, raises UsageError.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class StoreView(Protocol):
         """Whether this image ID is in the store."""
 
     def images_with_prefix(self, prefix: str) -> Sequence[Digest]:
-        """Up to two images whose ID's hex digits start with `prefix`."""
+        """Up to two images whose ID's hex digits start with `prefix`; none if that is not hex."""
 
     def references_of(self, image: Digest) -> Sequence[Attached]:
         """References of an image in the order in which they were attached."""
@@ -86,7 +86,7 @@ class StoreView(Protocol):
         """What a document needs, in document order; a repeated layer stands repeatedly."""
 
     def facts_of(self, image: Digest) -> ImageFacts:
-        """Facts for filters."""
+        """Facts for filters. Raises NotFound: the image is not in the store, or not any more."""
 
 
 class ListingView(StoreView, Protocol):
@@ -153,7 +153,7 @@ class View(ListingView, Protocol):
         """Descriptors of the manifests (or the index) that the image holds, oldest first."""
 
     def stored_image(self, image: Digest) -> StoredImage:
-        """All that is kept of an image itself."""
+        """All that is kept of an image itself. Raises NotFound."""
 
     def last_tagged(self, image: Digest) -> int | None:
         """When somebody last tagged the image (ns); 0 or None if nobody did."""

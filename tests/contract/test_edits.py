@@ -557,3 +557,8 @@ def test_expired_entries_go_oldest_first(backend: Backend) -> None:
         assert edits.trash.ids() == [later]
         assert edits.trash.drop_expired(NOW + 5) == 1
         assert edits.trash.ids() == []
+
+
+def test_no_lease_has_a_name_that_is_no_text(backend: Backend) -> None:
+    with changing(backend) as edits:
+        assert edits.drop_lease("\udcff") is False

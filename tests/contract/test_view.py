@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from casstore.errors import NotFound
 from casstore.rules.removal import plan_removal, without_freeing
 from tests.contract.opening import NOW, changing
 from tests.contract.records import digest_of, image, index_over, name_of
@@ -464,3 +467,30 @@ def test_an_entry_that_is_put_back_keeps_its_number(backend: Backend) -> None:
     put_all(backend, (B, "two:1"))
 
     assert trashed(backend, "two:1") == entry.id + 6
+
+
+def test_of_an_image_that_is_not_there_nothing_can_be_told(backend: Backend) -> None:
+    with changing(backend) as edits:
+        edits.commit()
+    view, nothing = backend.view(NOW), digest_of("nothing")
+
+    for ask in (view.facts_of, view.stored_image):
+        with pytest.raises(NotFound):
+            ask(nothing)
+    assert view.refers(nothing) is False
+    assert [*view.subjects_of(nothing), *view.references_of(nothing)] == []
+
+
+def test_what_is_not_hex_is_the_beginning_of_no_digest(backend: Backend) -> None:
+    with changing(backend) as edits:
+        edits.admit(image("a", "base"))
+        edits.commit()
+    view = backend.view(NOW)
+
+    assert list(view.images_with_prefix("zz")) == list(view.blobs_with_prefix("zz")) == []
+    assert view.trash.find_image("zz") is None
+
+
+def test_an_entry_of_the_trash_that_is_not_there_holds_nothing(backend: Backend) -> None:
+    with changing(backend) as edits:
+        assert (edits.trash.entry(7), edits.trash.held_by(7), edits.trash.drop(7)) == (None, [], 0)

@@ -13,6 +13,7 @@ import os
 from casstore.backends.local import schema
 from casstore.errors import CasstoreError, Damaged, Locked, StorageError
 from casstore.files import durable
+from casstore.startup.sqlite import sqlite3
 
 _PROBE = 32 << 10  # bytes: what SQLite makes of its shared memory, at least
 
@@ -20,6 +21,8 @@ _PROBE = 32 << 10  # bytes: what SQLite makes of its shared memory, at least
 def told(error: schema.Error, path: str) -> CasstoreError:
     """SQLite's error in casstore's words. SQLite hides causes: look before blaming the file."""
     text = str(error)
+    if isinstance(error, sqlite3.ProgrammingError):  # of whoever uses it, as when it was closed
+        return StorageError(f"cannot use the index {path}: {text.rstrip('.').lower()}")
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return Locked(f"the index {path} stayed locked by another program")

@@ -69,8 +69,8 @@ def listed_images(view: LocalView) -> Iterator[Listed]:
 
 def refers(view: LocalView, image: Digest) -> bool:
     """Whether an image refers to a manifest or index of the store."""
-    found: tuple[int] = view.connection.execute(LOOK_UPS["refers"], (image.raw,)).fetchone()
-    return bool(found[0])
+    found = view.connection.execute(LOOK_UPS["refers"], (image.raw,)).fetchone()
+    return found is not None and bool(found[0])
 
 
 def listed_ids(view: LocalView, *, digits: int, everything: bool) -> Iterator[list[str]] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from casstore.backends.local.tables import FORMAT_VERSION
-from casstore.errors import CasstoreError, Damaged, NotAStore, StorageError
+from casstore.errors import CasstoreError, Damaged, NotAStore, StorageError, UsageError
 from casstore.startup.sqlite import Cursor, Error, sqlite3
 
 TYPE_CHECKING = False
@@ -23,6 +23,10 @@ APPLICATION_ID = 0x43415353  # "CASS"
 BUSY_SECONDS = 60.0
 
 
+# A text with half a character in it, a number of more than 64 bits.
+_NO_VALUE = (UnicodeEncodeError, OverflowError)
+
+
 class _Cursor(Cursor):
     """A cursor that tells errors as its connection does."""
 
@@ -34,6 +38,8 @@ class _Cursor(Cursor):
             return super().execute(sql, parameters)
         except Error as error:
             raise self.connection.told(error) from None
+        except _NO_VALUE as error:
+            raise UsageError(f"this cannot be in an index: {error}") from None
 
     def executemany(self, sql: str, parameters: Any) -> Any:
         try:
@@ -87,6 +93,14 @@ class Connection(sqlite3.Connection):
 
     def cursor(self, factory: object = None) -> Any:
         return _Cursor(self)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction was begun."""
+        try:
+            return super().in_transaction
+        except Error as error:
+            raise self.told(error) from None
 
     # SQLite's own two make a cursor that is not ours, whatever `cursor` makes.
 

@@ -188,7 +188,8 @@ class MemoryEdits(MemoryView):
                 self.apply(plan_unnamed(self, image, manifest))
 
     def link_parent(self, child: Digest, parent: Digest) -> None:
-        self._set_parent(child, parent)
+        if self.has_image(child) and self.has_image(parent):
+            self._set_parent(child, parent)
 
     def _set_parent(self, child: Digest, parent: Digest | None) -> None:
         images = self.edited().images
@@ -332,7 +333,9 @@ class MemoryTrashEdits(MemoryTrash):
                 holders[record.top.digest] += by
 
     def drop(self, number: int) -> int:
-        entry = self._index.edited().trash.pop(number)
+        entry = self._index.edited().trash.pop(number, None)
+        if entry is None:
+            return 0
         self.count_holders(entry, -1)
         tops = [record.top.digest for image in entry.images for record in image.records]
         return self._index.free_unneeded(dict.fromkeys(tops))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from casstore.errors import NotFound
 from casstore.model.descriptor import LAYER, Descriptor
 from casstore.model.snapshot import Snapshot
 from casstore.model.state import (
@@ -100,7 +101,7 @@ class MemoryView:
         tables = self.tables
         told = [
             subject
-            for top in tables.images[image].tops
+            for top in self.tops_of(image)
             for subject in tables.subjects.get(top.digest, ())
         ]
         return [blob for blob in tables.blobs if blob in told] if told else []
@@ -118,10 +119,13 @@ class MemoryView:
         return image in self.tables.pins
 
     def facts_of(self, image: Digest) -> ImageFacts:
-        return _facts(self.tables.images[image].stored)
+        return _facts(self.stored_image(image))
 
     def stored_image(self, image: Digest) -> StoredImage:
-        return self.tables.images[image].stored
+        row = self.tables.images.get(image)
+        if row is None:
+            raise NotFound(f"image {image.short} is not in the store")
+        return row.stored
 
     def top_named(self, name: Reference) -> Descriptor | None:
         row = self.tables.names.get(name)
@@ -360,7 +364,7 @@ class MemoryTrash:
     def held_by(self, number: int) -> list[BlobState]:
         return [
             state
-            for image in self._entries[number].images
+            for image in (self._entries[number].images if number in self._entries else ())
             for record in image.records
             if (state := self._view.blob_state(record.top.digest)) is not None
         ]

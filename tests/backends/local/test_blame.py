@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from casstore.backends.local import schema
+from casstore.backends.local.backend import LocalBackend
 from casstore.backends.local.blame import cause, told
-from casstore.errors import Damaged, Locked, StorageError
+from casstore.errors import Damaged, Locked, StorageError, UsageError
 from casstore.store import Store
 from tests.backends.local.filesystem import file_system
+from tests.contract.opening import changing
 from tests.transfer.building import docker_archive, layer
 
 
@@ -232,3 +234,19 @@ def test_a_database_that_cannot_even_be_opened_is_damaged(database: str) -> None
     Path(database).write_bytes(b"no database at all, whatever its name says" * 200)
 
     assert isinstance(schema.database_error(Answer("SQLITE_CORRUPT"), database), Damaged)
+
+
+def test_a_view_of_an_index_that_was_closed_does_not_call_it_damaged(backend: LocalBackend) -> None:
+    view = backend.view(0)
+    backend.close()
+
+    for use in (view.all_names, lambda: view.snapshot().__enter__()):
+        with pytest.raises(StorageError, match=r"cannot operate on a closed database$"):
+            use()
+
+
+def test_what_no_index_can_hold_is_a_wrong_call(backend: LocalBackend) -> None:
+    with changing(backend) as edits:
+        for value in (1 << 64, "half a \udc00 character"):
+            with pytest.raises(UsageError, match=r"^this cannot be in an index: "):
+                edits.set_meta("setting.x", value)
