@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,7 @@ from casstore import (
 )
 from casstore.change import settling
 from casstore.model.digest import sha256
-from casstore.model.findings import BROKEN_LAYER, MISMATCH, UNSETTLED
+from casstore.model.findings import BROKEN_LAYER, ERROR, MISMATCH, UNSETTLED
 from casstore.model.keys import VERIFY
 from tests.backends.local.behind import directory_of
 from tests.transfer.building import (
@@ -609,3 +611,24 @@ def test_large_layers_are_settled_as_small_ones_are(store: Store) -> None:
     assert store.settle().settled == 1
     with store.open_layer(sha256(noise)) as tar:
         assert tar.read() == noise
+
+
+def test_a_promise_in_the_index_that_no_image_makes_is_found(tmp_path: Path) -> None:
+    with Store(tmp_path / "store") as store:
+        load(store, RIGHT)
+        with closing(sqlite3.connect(tmp_path / "store" / "casstore.db")) as connection:
+            connection.execute("UPDATE layer SET diff_id = zeroblob(32)")
+            connection.commit()
+
+        found = store.session.backend.checks.check([], content=True).findings
+
+    assert [one.code for one in found if one.level == ERROR] == [MISMATCH]
+
+
+def test_promises_are_no_damage_to_who_reads_no_layer(tmp_path: Path) -> None:
+    with Store(tmp_path / "store") as store:
+        load(store, RIGHT)
+
+        found = store.session.backend.checks.check([], content=True).findings
+
+    assert {one.code for one in found} == {UNSETTLED}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from casstore.errors import Refused
 from casstore.model.mediatype import is_encrypted
-from casstore.model.state import BROKEN, PROMISED
+from casstore.model.state import BROKEN
 from casstore.transfer.storedtree import StoredTree
 
 TYPE_CHECKING = False
@@ -53,9 +53,7 @@ class IndexedTree:
             raise Refused(f"layer {descriptor.digest} is not known as a layer")
         if record.state == BROKEN:
             raise BrokenLayer(f"layer {descriptor.digest} does not decompress to its end")
-        if record.state == PROMISED:
-            return record._replace(diff_id=diff_id or record.diff_id)  # nobody knows better
-        return record
+        return record  # of a promise, what every image that has it promises
 
     def leaf(self, descriptor: Descriptor) -> None:
         if is_encrypted(descriptor.media_type):
