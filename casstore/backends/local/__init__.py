@@ -26,7 +26,6 @@ def told(doing: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
             except OSError as error:
                 raise refused(error, doing) from None
 
-        told.__doc__ = act.__doc__
         return told
 
     return telling
