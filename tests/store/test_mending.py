@@ -26,6 +26,7 @@ from tests.transfer.building import (
     tar_of,
     write_files,
 )
+from tests.transfer.test_hybrid import Hybrid
 
 LAYERS = [layer("a"), layer(" ".join(str(n * n) for n in range(20_000)))]
 ARCHIVE = docker_archive({"layers": LAYERS, "tags": ["a:1"]})
@@ -195,6 +196,37 @@ def test_a_layer_that_is_there_in_another_form_only_is_told(
     store.load(archive)
     store.gc()
     assert store.check().findings == ()
+
+
+def test_of_an_archive_with_both_lists_what_either_lists_is_put_back(
+    store: Store, tmp_path: Path
+) -> None:
+    hybrid = Hybrid(packed=False)
+    hybrid.add("one", ["a:1"], None, listed=False)
+    hybrid.add("two", ["b:1"], "b:1")
+    archive = tmp_path / "both.tar"
+    archive.write_bytes(hybrid.tar().getvalue())
+    store.load(archive)
+    for blob in blobs(store):
+        missing(blob)
+
+    assert store.check(repair_from=[str(archive)]).clean
+    assert store.check().clean
+
+
+def test_layers_in_another_form_only_are_told_by_digest(store: Store, tmp_path: Path) -> None:
+    layers = [layer(f"layer {number}") for number in range(6)]
+    archive = tmp_path / "a.tar"
+    archive.write_bytes(docker_archive({"layers": layers, "tags": ["a:1"]}))
+    store.load(archive, compression="zstd:19")
+    held = [one.digest for one in store.session.view().all_layers()]
+    for digest in held:
+        flipped(tmp_path / "store" / "blobs" / "sha256" / digest.hex)
+
+    store.check(repair_from=[str(archive)])
+
+    told = [line.partition(" ")[0] for line in store.notices if "compressed otherwise" in line]
+    assert told == sorted(held)
 
 
 def test_a_source_that_is_no_archive_is_told_and_the_others_are_used(

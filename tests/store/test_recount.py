@@ -10,6 +10,7 @@ import errno
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from typing import Any
 import pytest
 
 from casstore import Store
+from casstore.backends.local.blobs import BlobDirectory, StoreFile
 from casstore.backends.local.care import recount
 from casstore.backends.local.edits import LocalEdits
 from casstore.cli.main import main
 from casstore.errors import StorageError
+from casstore.model.digest import Digest
+from casstore.store.session import Session
 from tests.store.olderstores import recorded
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -267,5 +271,44 @@ def test_a_layer_that_goes_while_it_is_counted_is_no_matter(
         store.gc()
 
         assert sizes(store) == {name: size for name, size in SIZES.items() if name != "dw/rich:1"}
+        assert store.check().clean
+    assert uncounted(old) == 0
+
+
+def while_a_layer_is_read(
+    patch: pytest.MonkeyPatch, number: int, does: Callable[[], object]
+) -> None:
+    """Do something, once, when so many layers have been opened."""
+    opened, count = BlobDirectory.open, iter(range(1, 1000))
+
+    def open_(blobs: BlobDirectory, digest: Digest) -> StoreFile:
+        if next(count) == number:
+            does()
+        return opened(blobs, digest)
+
+    patch.setattr(BlobDirectory, "open", open_)
+
+
+@pytest.mark.usefixtures("nothing_at_once")
+@pytest.mark.parametrize("unlinked", [True, False])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_what_goes_while_layers_are_counted_is_passed_over_and_the_others_are_counted(
+    old: Path, number: int, monkeypatch: pytest.MonkeyPatch, *, unlinked: bool
+) -> None:
+    def remove() -> None:
+        with Store(old) as other, monkeypatch.context() as patch:
+            if not unlinked:  # its bytes are there a little longer
+                patch.setattr(BlobDirectory, "discard_some", lambda *_: (0, []))
+                patch.setattr(Session, "_unlink_more", lambda _: False)
+            other.remove(["dw/rep:1", "dw/rich:1"], keep=0)
+
+    with Store(old) as store:
+        store.tag("dw/plain:1", "other:1")
+        with monkeypatch.context() as patch:
+            while_a_layer_is_read(patch, number, remove)
+            store.gc()
+
+        gone = {"dw/rep:1", "dw/rich:1"}
+        assert sizes(store) == {name: SIZES[name] for name in SIZES.keys() - gone}
         assert store.check().clean
     assert uncounted(old) == 0

@@ -104,3 +104,14 @@ def test_a_list_reads_images_once_and_looks_the_rest_up(name: str) -> None:
     scans = [step[3] for step in plan if step[3].startswith("SCAN")]
     small = ("subquery", "above", "layer USING INDEX layer_unsettled")
     assert [one.split()[1] for one in scans if not any(word in one for word in small)] == ["image"]
+
+
+@pytest.mark.parametrize("digits", [None, 12])
+def test_a_list_needs_no_temporary_file(digits: int | None) -> None:
+    with some_world(1) as view:
+        if digits is None:
+            list(listed_images(view))
+        else:
+            list(listed_ids(view, digits=digits, everything=True) or ())
+
+        assert view.connection.execute("PRAGMA temp_store").fetchone() == (2,)  # memory
