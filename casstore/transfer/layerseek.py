@@ -245,36 +245,46 @@ class _Compressed:
         self._points = points or _points_of(blob)
         self._starts = self._points.plain
         self._ends = [*self._starts[1:], diff_size]
-        self._held: dict[int, bytes] = {}  # segments, the one used last at the end
-        self._held_size = 0
+        # Segments as far as they were needed, the one used last at the end.
+        self._held: dict[int, bytearray] = {}
+        self._held_size = 0  # as if they were there whole
         self._stream: _Stream | None = None
 
     def read(self, offset: int, size: int) -> bytes:
         """At most `size` bytes, none only at the end of the layer."""
         index = bisect_right(self._starts, offset) - 1
-        if self._ends[index] - self._starts[index] <= MAX_SEGMENT:
-            offset -= self._starts[index]
-            return self._segment(index)[offset : offset + size]
+        start, end = self._starts[index], self._ends[index]
+        if end - start > MAX_SEGMENT:
+            return self._stream_to(index, offset).read(offset, size)
+        data = self._segment(index)
+        while start + len(data) <= offset < end:
+            at = start + len(data)
+            part = self._stream_to(index, at).read(at, end - at)
+            if not part:
+                break
+            data += part
+        with memoryview(data) as view:
+            return bytes(view[offset - start : offset - start + size])
+
+    def _segment(self, index: int) -> bytearray:
+        """What is there of a segment."""
+        data = self._held.pop(index, None)
+        if data is None:
+            data = bytearray()
+            self._held_size += self._ends[index] - self._starts[index]
+            while self._held and self._held_size > CACHE:
+                oldest = next(iter(self._held))
+                del self._held[oldest]
+                self._held_size -= self._ends[oldest] - self._starts[oldest]
+        self._held[index] = data
+        return data
+
+    def _stream_to(self, index: int, offset: int) -> _Stream:
+        """A stream that can be read at a place in a segment; there is one at a time."""
         stream = self._stream
         if stream is None or not stream.start <= offset or stream.end < self._starts[index]:
             stream = self._stream = self._stream_from(index)
-        return stream.read(offset, size)
-
-    def _segment(self, index: int) -> bytes:
-        data = self._held.pop(index, None)
-        if data is None:
-            start, end = self._starts[index], self._ends[index]
-            stream = self._stream_from(index)
-            parts, size = list[bytes](), 0
-            while size < end - start and (part := stream.read(start + size, end - start - size)):
-                parts.append(part)
-                size += len(part)
-            data = b"".join(parts)
-            self._held_size += size
-            while self._held and self._held_size > CACHE:
-                self._held_size -= len(self._held.pop(next(iter(self._held))))
-        self._held[index] = data
-        return data
+        return stream
 
     def _stream_from(self, index: int) -> _Stream:
         point = self._points.at(index)

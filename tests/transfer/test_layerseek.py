@@ -4,9 +4,12 @@ import gzip
 import io
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import IO
 
 import pytest
@@ -26,6 +29,7 @@ from tests.transfer.layerblobs import (
     CountingFile,
     entry_of,
     frames,
+    packed,
     points_of,
     record_of,
     words,
@@ -85,14 +89,16 @@ def test_with_points_a_small_file_takes_a_small_part_of_the_blob(name: str) -> N
     assert bytes_read(blob, PLAIN, entry_of(PLAIN, end, 1000), kept_points(name)) < share
 
 
-def test_of_a_blob_of_ours_one_frame_is_read() -> None:
-    blob = frames(LONG, 4 << 20)
-    points = points_of(blob, LONG)
-    frame = zstandard.ZstdCompressor(level=1).compress(LONG[4 << 20 : 8 << 20])
+@pytest.mark.parametrize(("place", "share"), [(0, 0.3), (2 << 20, 0.8), (4_190_000, 1)])
+def test_of_a_blob_of_ours_one_frame_is_read_up_to_the_content(place: int, share: float) -> None:
+    plain = words(12 << 20)
+    blob = packed(plain, "zstd", 1)
+    frame = packed(plain[4 << 20 : 8 << 20], "zstd", 1)
+    count = bytes_read(
+        blob, plain, entry_of(plain, (4 << 20) + place, 1000), points_of(blob, plain)
+    )
 
-    count = bytes_read(blob, LONG, entry_of(LONG, 5 << 20, 1000), points)
-
-    assert count <= len(frame) + (256 << 10)
+    assert count <= share * len(frame) + (128 << 10)
 
 
 def test_without_points_the_frames_of_zstd_are_found_by_their_headers() -> None:
@@ -132,6 +138,18 @@ def test_going_back_in_a_long_member_starts_at_the_point_before() -> None:
         with reader.open(entry_of(plain, offset, 1000)) as content:
             assert content.read() == plain[offset : offset + 1000]
         assert file.count < len(blob) / 3
+
+
+def test_files_in_the_order_of_the_tar_take_the_blob_once() -> None:
+    blob = frames(LONG, 4 << 20)
+    file = CountingFile(blob)
+    reader = LayerReader(file, record_of(blob, LONG), points_of(blob, LONG))
+
+    for offset in range(0, len(LONG) - 1000, 500_000):
+        with reader.open(entry_of(LONG, offset, 1000)) as content:
+            assert content.read() == LONG[offset : offset + 1000]
+
+    assert file.count <= 1.01 * len(blob)
 
 
 def test_files_beside_each_other_take_their_frame_once() -> None:
@@ -263,6 +281,34 @@ def test_a_layer_that_cannot_be_read_is_refused_and_its_blob_closed(
         LayerReader(blob, record)
 
     assert blob.closed
+
+
+LIST_WHAT_IS_LOADED = """
+import io, sys
+from casstore.model.digest import Digest
+from casstore.model.fileentry import FILE, FileEntry
+from casstore.model.state import LayerRecord
+from casstore.transfer.layerseek import open_content
+
+blob, diff_id, size = open(sys.argv[1], "rb"), Digest(sys.argv[2]), int(sys.argv[3])
+record = LayerRecord(Digest(sys.argv[4]), 0, "", diff_id, size, 0)
+entry = FileEntry(b"f", FILE, 0, 0, 0, 0, 10, offset=5)
+with open_content(blob, record, entry) as content:
+    assert len(content.read()) == 10
+print(*sorted(sys.modules))
+"""
+
+
+@pytest.mark.parametrize("name", ["our-zstd", "our-gzip"])
+def test_reading_a_file_loads_no_threads(name: str, tmp_path: Path) -> None:
+    blob = blob_of(name)
+    (tmp_path / "blob").write_bytes(blob)
+    words = str(tmp_path / "blob"), RECORD.diff_id, str(len(PLAIN)), sha256(blob)
+    command = [sys.executable, "-c", LIST_WHAT_IS_LOADED, *words]
+    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+    assert "casstore.transfer.layerseek" in listing
+    assert not {"concurrent.futures", "threading", "hashlib", "queue"} & set(listing)
 
 
 # Damage
