@@ -37,7 +37,7 @@ _casstore_options() {
         'report') echo '--help --output -o' ;;
         'restore') echo '--as --help' ;;
         'rmi') echo '--dry-run --force -f --format --glob --help --keep --no-prune --verbose' ;;
-        'save') echo '--exclude-base --format --help --output -o --platform --progress --since' ;;
+        'save') echo '--delta-from --exclude-base --format --help --output -o --platform --progress --since' ;;
         'sign') echo '--annotations -a --help --key --password-file --type' ;;
         'tag') echo '--help' ;;
         'trash') echo '--help' ;;
@@ -142,6 +142,7 @@ _casstore_value() {
         'save --format') echo 'words docker oci oci-dir dir' ;;
         'save --platform') echo 'nothing' ;;
         'save --exclude-base') echo 'image' ;;
+        'save --delta-from') echo 'image' ;;
         'save --since') echo 'file' ;;
         'save --progress') echo 'words auto plain none json tty' ;;
         'sign --annotations') echo 'nothing' ;;

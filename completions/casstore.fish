@@ -223,6 +223,7 @@ complete -c casstore -n '__fish_seen_subcommand_from rmi' -l keep -r -f -d 'How 
 complete -c casstore -n '__fish_seen_subcommand_from rmi' -l no-prune -d 'Do not delete untagged parents'
 complete -c casstore -n '__fish_seen_subcommand_from rmi' -l verbose -d 'Say what still holds a layer that stays'
 complete -c casstore -n '__fish_seen_subcommand_from rmi' -a '(__casstore_images)'
+complete -c casstore -n '__fish_seen_subcommand_from save' -l delta-from -r -f -a '(__casstore_images)' -d 'Save layers as their difference from this image,'
 complete -c casstore -n '__fish_seen_subcommand_from save' -l exclude-base -r -f -a '(__casstore_images)' -d 'Leave out layers of this image, which the other side'
 complete -c casstore -n '__fish_seen_subcommand_from save' -l format -r -f -a 'docker oci oci-dir dir' -d 'docker (an archive for docker load), oci (an archive),'
 complete -c casstore -n '__fish_seen_subcommand_from save' -l help -d 'Print usage'

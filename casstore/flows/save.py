@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 
 from casstore.errors import NotFound, UsageError, quote
 from casstore.files import durable
@@ -14,13 +15,13 @@ from casstore.transfer.formats import FOLDER, IMAGES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import IO, BinaryIO
 
     from casstore.flows.thinning import Held
     from casstore.model.state import LayerRecord
     from casstore.ports.backend import Backend
-    from casstore.ports.blobs import Blobs
+    from casstore.ports.blobs import Blobs, StoredBlobs
     from casstore.ports.view import View
     from casstore.progress import Progress, Task
     from casstore.transfer.formats import Format
@@ -63,43 +64,36 @@ def write_saved(
         Damaged: a blob is missing or corrupt; no output file is left.
     """
     found: Mapping[Digest, LayerRecord] = {}
-    if settle is not None and form.holds == IMAGES:
-        promised = _promised(view, saved)
+    if settle is not None:
+        promised = _promised(view, saved) if form.holds == IMAGES else []
+        promised += held.promised() if held is not None else []
         found = settle(promised, progress) if promised else {}
-    blobs = StoredFiles(disk.blobs, view, found)
+    blobs: StoredBlobs = StoredFiles(disk.blobs, view, found)
     thin = held.left_out(saved, blobs, form) if held is not None else None
-    task = None
-    if progress is not None:
-        task = progress.task("Saving", _expected(view, saved, thin, plain=form.holds == IMAGES))
+    with _telling_where(out):
+        if held is None or not held.makes_deltas:
+            task = _saving(progress, view, saved, thin, form)
+            _write(saved, blobs, thin, out, form=form, task=task)
+            return
+        from casstore.flows.deltas import with_deltas
+
+        held.settle(found)
+        folder = None
+        if isinstance(out, str) and (os.path.isfile(out) or not os.path.exists(out)):
+            folder = os.path.dirname(os.path.abspath(out))
+        with with_deltas(thin, saved, blobs, form, held, folder=folder, progress=progress) as (
+            thin,
+            blobs,
+        ):
+            task = _saving(progress, view, saved, thin, form)
+            _write(saved, blobs, thin, out, form=form, task=task)
+
+
+@contextmanager
+def _telling_where(out: str | BinaryIO) -> Iterator[None]:
+    """Say of what the operating system refuses where that was."""
     try:
-        if form.shape == FOLDER:
-            if not isinstance(out, str):
-                raise UsageError(f"{form.about} needs a path")
-            from casstore.files.outputdir import OutputDirectory
-
-            writer = form.folder_writer()
-            with OutputDirectory(out, writer.LAST) as staging:
-                writer.write(staging, saved, blobs, thin, link=durable.share, task=task)
-                _finish(task)
-            return
-        from casstore.transfer.tarout import tar_size
-
-        members = form.archive_writer().members(saved, blobs, thin)
-        if not isinstance(out, str):
-            _stream(out, members, blobs, task)
-            _finish(task)
-            return
-        if os.path.exists(out) and not os.path.isfile(out):
-            with open(out, "wb") as device:  # /dev/stdout, a fifo: nothing to rename over
-                _stream(device, members, blobs, task)
-            _finish(task)
-            return
-        with durable.replace_output(out) as new:
-            if tar_size(members) < LARGE:
-                _stream(new.file, members, blobs, task)
-            else:
-                _place(new.file.fileno(), members, blobs, task)
-            _finish(task)  # whoever is told can still end it, and then there is no output
+        yield
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
@@ -109,8 +103,47 @@ def write_saved(
         raise durable.storage_error(error, f"cannot save to {where}") from None
 
 
+def _write(
+    saved: Sequence[SavedImage],
+    blobs: StoredBlobs,
+    thin: Thin | None,
+    out: str | BinaryIO,
+    *,
+    form: Format,
+    task: Task | None,
+) -> None:
+    if form.shape == FOLDER:
+        if not isinstance(out, str):
+            raise UsageError(f"{form.about} needs a path")
+        from casstore.files.outputdir import OutputDirectory
+
+        writer = form.folder_writer()
+        with OutputDirectory(out, writer.LAST) as staging:
+            writer.write(staging, saved, blobs, thin, link=durable.share, task=task)
+            _finish(task)
+        return
+    from casstore.transfer.tarout import tar_size
+
+    members = form.archive_writer().members(saved, blobs, thin)
+    if not isinstance(out, str):
+        _stream(out, members, blobs, task)
+        _finish(task)
+        return
+    if os.path.exists(out) and not os.path.isfile(out):
+        with open(out, "wb") as device:  # /dev/stdout, a fifo: nothing to rename over
+            _stream(device, members, blobs, task)
+        _finish(task)
+        return
+    with durable.replace_output(out) as new:
+        if tar_size(members) < LARGE:
+            _stream(new.file, members, blobs, task)
+        else:
+            _place(new.file.fileno(), members, blobs, task)
+        _finish(task)  # whoever is told can still end it, and then there is no output
+
+
 def _stream(
-    out: IO[bytes], members: Sequence[Member], blobs: StoredFiles, task: Task | None
+    out: IO[bytes], members: Sequence[Member], blobs: StoredBlobs, task: Task | None
 ) -> None:
     if task is not None:
         from casstore.transfer.counted import CountedWriter
@@ -122,7 +155,7 @@ def _stream(
 
 
 def _place(
-    descriptor: int, members: Sequence[Member], blobs: StoredFiles, task: Task | None
+    descriptor: int, members: Sequence[Member], blobs: StoredBlobs, task: Task | None
 ) -> None:
     from casstore.files.placedfile import PlacedFile
     from casstore.transfer.counted import CountedTarget
@@ -154,6 +187,18 @@ def _finish(task: Task | None) -> None:
         task.finish()
 
 
+def _saving(
+    progress: Progress | None,
+    view: View,
+    saved: Sequence[SavedImage],
+    thin: Thin | None,
+    form: Format,
+) -> Task | None:
+    if progress is None:
+        return None
+    return progress.task("Saving", _expected(view, saved, thin, plain=form.holds == IMAGES))
+
+
 def _expected(view: View, saved: Sequence[SavedImage], thin: Thin | None, *, plain: bool) -> int:
     """Bytes of the layers that will be written, each once; `plain`: uncompressed."""
     layers: dict[Digest, int] = {}
@@ -171,8 +216,11 @@ def _expected(view: View, saved: Sequence[SavedImage], thin: Thin | None, *, pla
                 layers[need.digest] = need.size
             if need.kind in (INDEX, MANIFEST):
                 ahead.append(need.digest)
-    left_out = thin.digests if thin is not None else ()
-    return sum(size for digest, size in layers.items() if digest not in left_out)
+    if thin is None:
+        return sum(layers.values())
+    left_out = thin.digests
+    whole = sum(size for digest, size in layers.items() if digest not in left_out)
+    return whole + sum(delta.size for delta in thin.deltas)
 
 
 class StoredFiles:

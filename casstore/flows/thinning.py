@@ -13,8 +13,10 @@ from casstore.errors import Refused, quote
 from casstore.flows.selection import readable_top
 from casstore.model.digest import Digest
 from casstore.model.document import MAX_DOCUMENT
+from casstore.model.state import PROMISED, SETTLED
 from casstore.rules.resolve import resolve
 from casstore.startup.typed import cast
+from casstore.startup.value import Value
 from casstore.transfer.archive import open_archive
 from casstore.transfer.formats import IMAGES
 from casstore.transfer.membername import cannot_open
@@ -25,10 +27,11 @@ from casstore.transfer.thin import Base, LeftOut, Thin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import IO
 
     from casstore.model.descriptor import Descriptor
+    from casstore.model.state import LayerRecord
     from casstore.ports.blobs import StoredBlobs
     from casstore.ports.view import View
     from casstore.transfer.formats import Format
@@ -36,17 +39,34 @@ if TYPE_CHECKING:
 _HEAD = 512  # bytes, in which every archive has one that is no text
 
 
+class Source(Value):
+    """A layer that deltas may be from."""
+
+    record: LayerRecord
+    base: int  # position of its image
+
+
 class Held:
     """Layers that the other side has."""
 
     def __init__(self) -> None:
         self.bases: list[Base] = []
+        self.sources: list[Source] = []
+        self.notices: list[str] = []  # get a line for what is not done
+        self.makes_deltas = False
         self._blobs: dict[Digest, int | None] = {}  # and the image that has it, if one is known
         self._diff_ids: dict[Digest, int | None] = {}
         self._in_any_form: set[Digest] = set()  # diff IDs of which no blob is known
 
-    def add_image(self, view: View, blobs: StoredBlobs, argument: str) -> None:
-        """The layers of an image of this store. Raises NotFound."""
+    def add_image(
+        self, view: View, blobs: StoredBlobs, argument: str, *, deltas: bool = False
+    ) -> None:
+        """The layers of an image of this store; with `deltas`, such may be made from them.
+
+        Raises:
+            NotFound: there is no such image.
+        """
+        self.makes_deltas |= deltas
         found = resolve(view, argument)
         top = view.top_named(found.name.reference) if found.name is not None else None
         image = SavedImage(found.image, top or readable_top(view, found.image), (), None)
@@ -57,6 +77,19 @@ class Held:
             record = blobs.layer(layer.digest)
             if record is not None:
                 self._diff_ids.setdefault(record.diff_id, len(self.bases) - 1)
+                known = any(one.record.diff_id == record.diff_id for one in self.sources)
+                if deltas and not known:
+                    self.sources.append(Source(record, len(self.bases) - 1))
+
+    def promised(self) -> list[LayerRecord]:
+        """Layers that deltas may be from, which nobody has read."""
+        return [one.record for one in self.sources if one.record.state == PROMISED]
+
+    def settle(self, found: Mapping[Digest, LayerRecord]) -> None:
+        """Take what was found out of layers, and no others that are only promised."""
+        sources = [one._replace(record=found.get(one.record.digest, one.record))
+                   for one in self.sources]  # fmt: skip
+        self.sources = [one for one in sources if one.record.state == SETTLED]
 
     def add_file(self, path: str) -> None:
         """The layers of all images of an archive or layout, or those in a list of digests.

@@ -30,8 +30,9 @@ DOCKER_SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+json"
 SCHEMA1 = frozenset((DOCKER_SCHEMA1, "application/vnd.docker.distribution.manifest.v1+prettyjws"))
 OCI_ARTIFACT_MANIFEST = "application/vnd.oci.artifact.manifest.v1+json"
 
-# casstore's own: what an archive leaves out.
+# casstore's own: what an archive leaves out, and a layer as its difference from another.
 THIN = "application/vnd.casstore.thin.v1+json"
+DELTA = "application/vnd.casstore.delta.v1"
 
 NONE = "none"
 GZIP = "gzip"

@@ -163,6 +163,7 @@ class Archives:
         platform: str | None = None,
         exclude_base: Several[str] = (),
         since: Several[StrPath] = (),
+        delta_from: Several[str] = (),
     ) -> None:
         """Write images to an archive or a layout directory.
 
@@ -177,15 +178,19 @@ class Archives:
                 archive says so: `load` takes them from the store that it loads into.
             since: paths of archives or layouts whose layers the other side has, or of lists of
                 digests and diff IDs, one a line.
+            delta_from: as `exclude_base`; of all other layers what differs from those of these
+                images is written, where that can be done.
 
         Raises:
             NotFound: no such image, or it is not there for the platform.
-            Refused, Unsupported, StorageError: it cannot be written; no output is left.
+            Refused, Unsupported, StorageError: it cannot be written; no output is left. So it is
+                with `delta_from` where neither Python nor backports.zstd can make deltas.
         """
         from casstore.flows.save import StoredFiles, write_saved
         from casstore.flows.selection import chosen_images, selection
         from casstore.model.arguments import PATHS, path_of, path_or_file, several
         from casstore.model.platform import parse_platform
+        from casstore.rules.resolve import resolve
         from casstore.store.leases import Leases
         from casstore.store.settling import settle_some
         from casstore.transfer.formats import format_named
@@ -193,6 +198,7 @@ class Archives:
         names, target, form = several(images, "images"), path_or_file(out), format_named(format)
         wanted = parse_platform(platform) if platform is not None else None
         bases = several(exclude_base, "exclude_base")
+        origins = several(delta_from, "delta_from")
         files = [path_of(one) for one in several(since, "since", PATHS)]
         backend, view = self._session.backend, self._session.view()
         settle = partial(settle_some, self._session)
@@ -200,22 +206,27 @@ class Archives:
         def write(progress: Progress | None) -> None:
             saved = selection(view, names, form, blobs=backend.blobs, platform=wanted)
             held = None
-            if bases or files:
+            if bases or origins or files:
                 from casstore.flows.thinning import Held
 
                 held, blobs = Held(), StoredFiles(backend.blobs, view)
                 for base in bases:
                     held.add_image(view, blobs, base)
+                for base in origins:
+                    held.add_image(view, blobs, base, deltas=True)
                 for file in files:
                     held.add_file(file)
             write_saved(
                 backend, view, saved, target, form, progress=progress, settle=settle, held=held
             )
+            if held is not None:
+                self._session.notice(held.notices)
 
         if not backend.is_writable():  # there is nobody to hold the images from
             self._session.reported(write)
             return
-        chosen = chosen_images(view, names, form)
+        bases_too = [resolve(view, base).image for base in (*bases, *origins)]
+        chosen = dict.fromkeys((*chosen_images(view, names, form), *bases_too))
         # as the user's own lease: saving an image is a use of it
         with Leases(self._session).hold(*chosen, name=f"save-{os.getpid()}"):
             self._session.reported(write)

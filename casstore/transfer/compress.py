@@ -13,6 +13,7 @@ would be much faster, but a digest would tell who has it, and who wants speed ha
 from __future__ import annotations
 
 from casstore.errors import UsageError, quote
+from casstore.startup.typed import Protocol
 from casstore.startup.value import Value
 
 TYPE_CHECKING = False
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from casstore.model.digest import Digest
     from casstore.model.state import LayerRecord
-    from casstore.ports.ingest import Intake
+    from casstore.ports.ingest import Draft
 
 
 class Compression(Value):
@@ -34,6 +35,7 @@ class Compression(Value):
 
 DEFAULT = Compression("zstd", 1)
 _LEVELS = {"zstd": (1, 19, 1), "gzip": (1, 9, 6), "none": (0, 0, 0)}  # least, most, default
+USUAL = {kind: f"{kind}:{level}" if level else kind for kind, (_, _, level) in _LEVELS.items()}
 
 
 def parse_compression(text: str) -> Compression:
@@ -63,9 +65,19 @@ class LayerJob(Value):
     position: int  # in its image, as messages shall count it
 
 
+class Packing(Protocol):
+    """What an intake is to who packs layers."""
+
+    max_layer_size: int | None
+
+    def layer_with_diff_id(self, diff_id: Digest) -> LayerRecord | None: ...
+    def add_layer(self, record: LayerRecord) -> None: ...
+    def draft(self, digest: Digest | None = None) -> Draft: ...
+
+
 def pack_layers(
     jobs: Sequence[LayerJob],
-    intake: Intake,
+    intake: Packing,
     compression: Compression = DEFAULT,
     *,
     width: int | None = None,

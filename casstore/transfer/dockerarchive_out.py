@@ -75,6 +75,7 @@ def members(
             for r in layers.values()
             if r.diff_id not in left_out
         ),
+        *(Member(f"{one.digest.hex}.delta", blob=one) for one in (thin.deltas if thin else ())),
     ]
 
 

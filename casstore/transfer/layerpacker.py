@@ -14,8 +14,7 @@ from casstore.errors import Refused
 from casstore.model.digest import Digest
 from casstore.model.mediatype import OCI_LAYER
 from casstore.model.state import LayerRecord
-from casstore.ports.ingest import Intake
-from casstore.transfer.compress import Compression, LayerJob
+from casstore.transfer.compress import Compression, LayerJob, Packing
 from casstore.transfer.fullreads import AT_ONCE, read_into
 from casstore.transfer.gzipstream import deflated
 from casstore.transfer.layerstream import is_plain, open_uncompressed
@@ -123,7 +122,7 @@ class LayerPacker:
     """One call of `pack_layers`. Small layers are packed in place, others by the pipeline."""
 
     def __init__(
-        self, intake: Intake, compression: Compression, width: int | None, *, anew: bool = False
+        self, intake: Packing, compression: Compression, width: int | None, *, anew: bool = False
     ) -> None:
         self._intake = intake
         self._anew = anew

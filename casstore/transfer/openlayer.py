@@ -35,18 +35,27 @@ MAX_FRAME = 8 << 20  # larger frames are decompressed as a stream
 _READ = 1 << 20
 
 
-def open_layer(file: IO[bytes], record: LayerRecord) -> IO[bytes]:
+def open_layer(file: IO[bytes], record: LayerRecord, *, width: int | None = None) -> IO[bytes]:
     """A reader of the uncompressed layer in `file`, which it closes; close it, or use `with`.
+
+    Args:
+        file: the blob.
+        record: what is known of it.
+        width: threads that decompress, each of which has some MiB ready; None: one for each core.
 
     Raises:
         Unsupported: the layer is encrypted, or nobody has settled what is in it.
         Damaged: by a read: the blob does not decompress, or not to its diff ID.
     """
-    return cast("IO[bytes]", open_framed(file, record))
+    return cast("IO[bytes]", open_framed(file, record, width=width))
 
 
 def open_framed(
-    file: IO[bytes], record: LayerRecord, *, points: PointsMaker | None = None
+    file: IO[bytes],
+    record: LayerRecord,
+    *,
+    width: int | None = None,
+    points: PointsMaker | None = None,
 ) -> FramedReader:
     """The same as `open_layer`, for whoever wants the pieces as they come.
 
@@ -57,7 +66,7 @@ def open_framed(
     except CasstoreError:
         file.close()
         raise
-    return FramedReader(file, record, points=points)
+    return FramedReader(file, record, width=width, points=points)
 
 
 class FramedReader(io.RawIOBase):

@@ -22,7 +22,7 @@ def blobs_under(
 ) -> list[Descriptor]:
     """Each blob once: documents first, in the order of a walk, then the rest.
 
-    Less what is left out of a thin archive.
+    Less what is left out of a thin archive, and at the end its deltas.
 
     Children of an index that the store does not have are left out, as they were when it came.
 
@@ -31,7 +31,8 @@ def blobs_under(
     """
     documents, leaves, _ = _walked(images, blobs)
     done = {*documents, *(thin.digests if thin is not None else ())}
-    return [*documents.values(), *(x for x in leaves.values() if x.digest not in done)]
+    deltas = thin.deltas if thin is not None else []
+    return [*documents.values(), *(x for x in leaves.values() if x.digest not in done), *deltas]
 
 
 def layers_under(images: Sequence[SavedImage], blobs: StoredBlobs) -> list[Descriptor]:

@@ -86,7 +86,7 @@ def find_images(
                 from casstore.transfer.thin import read_thin
 
                 thin = read_thin(archive)
-                find_left_out(thin, archive, intake, settle)
+                find_left_out(thin, archive, intake, compression, settle)
             found = _read(archive, Loading(intake, compression, link, [], tell, thin))
             if not found.arrivals:
                 nothing = f"{quote(archive.label)} lists no images, so nothing was loaded"

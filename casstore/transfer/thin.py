@@ -13,13 +13,16 @@ import json
 
 from casstore.errors import Refused, quote
 from casstore.model import document
+from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
 from casstore.model.document import MAX_DOCUMENT, Fields
-from casstore.model.mediatype import THIN
+from casstore.model.mediatype import DELTA, THIN, compression_of
 from casstore.model.shape import Each, Keys
 from casstore.model.treechecks import MAX_LEAVES
 from casstore.startup.value import Value
+from casstore.transfer.compress import USUAL
 from casstore.transfer.formats import THIN_JSON
+from casstore.transfer.layoutlist import blob_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +34,12 @@ VERSION = 1
 SHAPE = Keys(
     {
         "bases": Each(Keys({}, "name", "id")),
-        "layers": Each(Keys({}, "diffID", "digest", "mediaType", "size", "base")),
+        "layers": Each(
+            Keys(
+                {"delta": Keys({}, "mediaType", "digest", "size")},
+                "diffID", "digest", "mediaType", "size", "base", "from", "compression",
+            )
+        ),
     },
     "mediaType", "version",
 )  # fmt: skip
@@ -51,7 +59,10 @@ class LeftOut(Value):
     diff_id: Digest | None  # None where nobody can look into it
     digest: Digest | None  # of the blob; None where an archive has layers by their diff IDs
     media_type: str  # of the blob
-    base: int | None  # position of the image that has it
+    base: int | None  # position of the image that has it, or what the delta is from
+    delta: Descriptor | None = None  # in the archive, in the place of the layer
+    source: Digest | None = None  # diff ID of the layer that the delta is from
+    compression: str = ""  # which makes the blob of the tar
 
     @property
     def told(self) -> Digest:
@@ -71,6 +82,11 @@ class Thin(Value):
     def digests(self) -> set[Digest]:
         """Blobs that are left out, or the diff IDs of layers that are."""
         return {layer.told for layer in self.layers}
+
+    @property
+    def deltas(self) -> list[Descriptor]:
+        """What stands in the archive in the place of layers."""
+        return [layer.delta for layer in self.layers if layer.delta is not None]
 
     def encoded(self) -> bytes:
         """The content of `casstore-thin.json`."""
@@ -105,11 +121,21 @@ def read_thin(archive: Archive) -> Thin:
     )
 
 
+def names_in_archive(digest: Digest) -> tuple[str, ...]:
+    """What the file of a blob, a layer or a delta can be called, by the format."""
+    return blob_name(digest), digest.hex, f"{digest.hex}.tar", f"{digest.hex}.delta"
+
+
 def _entry(layer: LeftOut) -> dict[str, Any]:
-    value = {
-        "mediaType": layer.media_type, "digest": layer.digest, "size": layer.size,
+    value: dict[str, Any] = {
+        "mediaType": layer.media_type or None, "digest": layer.digest, "size": layer.size,
         "diffID": layer.diff_id, "base": layer.base,
     }  # fmt: skip
+    if layer.delta is not None:
+        kind, digest, size = layer.delta
+        value["delta"] = {"mediaType": kind, "digest": digest, "size": size}
+        value["from"] = layer.source
+        value["compression"] = layer.compression or None
     return {key: one for key, one in value.items() if one is not None}
 
 
@@ -121,4 +147,17 @@ def _layer(fields: Fields, bases: int) -> LeftOut:
         raise Refused(f"{fields.name} has no digest")
     if base is not None and base >= bases:
         raise Refused(f"{fields.name} is of a base that is not listed")
-    return LeftOut(fields.size("size"), diff_id, digest, fields.text("mediaType"), base)
+    plain = LeftOut(fields.size("size"), diff_id, digest, fields.text("mediaType"), base)
+    if "delta" not in fields:
+        return plain
+    delta = Fields(fields.values["delta"], f"the delta of {fields.name}")
+    how = fields.text("compression")
+    kind = compression_of(plain.media_type) if digest is not None else None
+    # Only what save writes: another level could take hours.
+    if delta.text("mediaType") != DELTA or diff_id is None or how != USUAL.get(kind or "", ""):
+        raise Refused(f"{delta.name} is in a form that only a newer casstore knows")
+    return plain._replace(
+        delta=Descriptor(DELTA, Digest.parse(delta.text("digest")), delta.size("size")),
+        source=Digest.parse(fields.text("from")),
+        compression=how,
+    )

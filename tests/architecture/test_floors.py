@@ -35,7 +35,10 @@ ONLY_IN = {
     "sqlite3": ("backends/local/", "startup/sqlite.py"),
     "_sqlite3": ("startup/sqlite.py",),
     "filelock": ("backends/local/",),
-    "zstandard": ("transfer/layerpacker.py", "transfer/zstdframes.py", "transfer/zstdstream.py"),
+    "zstandard": (
+        *("transfer/layerpacker.py", "transfer/zstdframes.py", "transfer/zstdstream.py"),
+        "transfer/zstdprefix.py",
+    ),
     "isal": ("transfer/gzipstream.py",),
     "gzip": (),
     "zlib": (
@@ -43,6 +46,7 @@ ONLY_IN = {
         *("transfer/layertar.py", "transfer/tarstream.py"),  # adler32, as a sum of bytes
         *("transfer/contentstable.py", "transfer/restartpoints.py"),  # what they keep is packed
         "registry/documents.py",  # an answer that a proxy has packed
+        "transfer/similarity.py",  # crc32, to find the same blocks again
     ),
     "cryptography": ("trust/", "crypt/"),
     "pytest": ("pytest_plugin/",),

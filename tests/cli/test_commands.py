@@ -26,7 +26,9 @@ IMAGE = Digest.of_hex(ID)
 OLD = Digest.of_hex("22" * 32)
 AS_USUAL: dict[str, object] = {"policy": None, "verify": None, "tag": None, "clobber": True}
 
-AS_USUAL_SAVED: dict[str, object] = {"platform": None, "exclude_base": (), "since": ()}
+AS_USUAL_SAVED: dict[str, object] = {
+    "platform": None, "exclude_base": (), "since": (), "delta_from": (),
+}  # fmt: skip
 
 
 class Stream(io.BytesIO):
@@ -142,6 +144,11 @@ def test_save_writes_to_the_file_given(run: Run, store: FakeStore) -> None:
 def test_save_hands_on_what_the_other_side_has(run: Run, store: FakeStore) -> None:
     run("save", "-o", "x", "--exclude-base", "b:1", "--since", "l", "--exclude-base", "c:1", "a")
     assert store.calls[0][2].items() >= {"exclude_base": ("b:1", "c:1"), "since": ("l",)}.items()
+
+
+def test_save_hands_on_what_deltas_are_from(run: Run, store: FakeStore) -> None:
+    run("save", "-o", "x", "--delta-from", "b:1", "--delta-from=c:1", "a")
+    assert store.calls[0][2]["delta_from"] == ("b:1", "c:1")
 
 
 def test_save_writes_to_stdout_otherwise(run: Run, store: FakeStore) -> None:

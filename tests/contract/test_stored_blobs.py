@@ -10,6 +10,7 @@ import pytest
 
 from casstore.errors import Damaged
 from casstore.files.placedfile import PlacedFile
+from casstore.flows.deltas import MadeBlobs
 from casstore.flows.push import WithDocuments
 from casstore.flows.save import StoredFiles as StoredInStore
 from casstore.model.digest import Digest, sha256
@@ -48,7 +49,7 @@ class Sample(NamedTuple):
     layer: Digest
 
 
-@pytest.fixture(params=[*BACKENDS, "with documents", "StoredFiles"])
+@pytest.fixture(params=[*BACKENDS, "with documents", "with deltas", "StoredFiles"])
 def sample(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sample]:
     if request.param == "StoredFiles":
         double = StoredFiles(tmp_path)
@@ -64,6 +65,10 @@ def sample(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sample]:
         blobs: StoredBlobs = StoredInStore(backend.blobs, view)
         if request.param == "with documents":
             blobs = WithDocuments(blobs, b"a document that is not in the store")
+        if request.param == "with deltas":
+            with (tmp_path / "scratch").open("w+b") as scratch:
+                yield Sample(MadeBlobs(blobs, scratch), sha256(CONFIG), record.digest)
+            return
         yield Sample(blobs, sha256(CONFIG), record.digest)
 
 
@@ -107,6 +112,24 @@ def test_a_layer_is_told_with_its_diff_id(sample: Sample) -> None:
 def test_what_is_no_layer_has_no_record_of_one(sample: Sample) -> None:
     assert sample.blobs.layer(sample.document) is None
     assert sample.blobs.layer(digest_of("nothing")) is None
+
+
+def test_a_delta_that_was_written_is_a_blob_without_a_path(sample: Sample, tmp_path: Path) -> None:
+    with (tmp_path / "deltas").open("w+b") as file:
+        blobs = MadeBlobs(sample.blobs, file)
+        made = []
+        for data in (b"first", b"too large to be of use", b"second"):
+            file.write(data)
+            made.append(blobs.add(10))
+
+        assert [one and one.digest for one in made] == [sha256(b"first"), None, sha256(b"second")]
+        for data in (b"first", b"second"):
+            digest = sha256(data)
+            assert blobs.has(digest)
+            assert blobs.path(digest) is None
+            with blobs.open(digest) as one, blobs.open(digest) as other:
+                assert (one.read(3), other.read(), one.read()) == (data[:3], data, data[3:])
+        assert (blobs.has(sample.layer), blobs.has(digest_of("x"))) == (True, False)
 
 
 SIZE = 200_000

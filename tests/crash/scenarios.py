@@ -14,13 +14,21 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+import zstandard
+
 from casstore import Store
 from casstore.flows.save import LARGE, open_layer
+from casstore.model.descriptor import Descriptor
+from casstore.model.digest import sha256
+from casstore.model.mediatype import DELTA
+from casstore.transfer.deltaformat import Head, Slice
+from casstore.transfer.thin import LeftOut, Thin
 from tests.store.olderstores import make_older
 from tests.transfer.building import (
     OCI_CONFIG,
     OCI_LAYER,
     Layout,
+    config_of,
     docker_archive,
     layer,
     tar_of,
@@ -122,6 +130,28 @@ def _thin(store: Store) -> None:
         origin.load(str(ARCHIVES / "fork.tar"))
         layout = Path(store.path).with_name("layout")
         origin.save(["app2:1"], layout, exclude_base=["base:1"])
+
+
+def _delta(store: Store) -> None:
+    """An archive beside the store, whose one layer is a delta from a layer of base:1."""
+    _chain(store)
+    tar = layer("a layer that comes as a delta")
+    base = store.session.view().layer(store.get("base:1").layers[0])
+    assert base is not None
+    frame = zstandard.ZstdCompressor().compress(tar)
+    head = Head(base.diff_id, base.diff_size, sha256(tar), len(tar))
+    delta = head.encoded() + Slice(len(tar), ((0, 512),), frame).encoded() + frame
+    descriptor = Descriptor(DELTA, sha256(delta), len(delta))
+    left_out = LeftOut(len(tar), sha256(tar), None, "", None, descriptor, base.diff_id)
+    config = config_of(tar)
+    items = [{"Config": "config", "RepoTags": ["app:1"], "Layers": ["layer.tar"]}]
+    files = {
+        "manifest.json": json.dumps(items).encode(),
+        "casstore-thin.json": Thin((left_out,), ()).encoded(),
+        "config": config,
+        f"{sha256(delta).hex}.delta": delta,
+    }
+    Path(store.path).with_name("layout").write_bytes(tar_of(files))
 
 
 def _promised(store: Store) -> None:
@@ -284,6 +314,7 @@ SCENARIOS = (
              _two_forms),
     Scenario("load by links", "load --link -i LAYOUT", _layout),
     Scenario("load of a thin archive", "load -i LAYOUT", _thin),
+    Scenario("load of a delta", "load -i LAYOUT", _delta),
     Scenario("load of digests alone", "load --verify digest -i LAYOUT", _layout),
     Scenario("load of what was taken in by its digest", "load --verify all -i LAYOUT", _promised),
     Scenario("gc that settles layers", "gc", _promised, in_turns=True),

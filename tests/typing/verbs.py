@@ -103,6 +103,7 @@ def of_archives(store: Store, file: IO[bytes], out: BinaryIO) -> None:
     assert_type(
         returned(store.save, ["a:1"], out, exclude_base=["b:1"], since=[Path("x"), "list"]), None
     )
+    assert_type(returned(store.save, ["a:1"], "a.tar", delta_from=["b:1"]), None)
     assert_type(store.open_layer("sha256:00"), IO[bytes])
 
 

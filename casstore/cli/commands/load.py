@@ -69,7 +69,8 @@ zstd, xz or bzip2. Every digest, size and diff ID is verified before anything is
 is not there yet is made.
 
 Layers that a thin archive leaves out (save --exclude-base, --since) are taken from the store; where
-one is missing the archive is refused, and the message says which image to load first.
+one is missing the archive is refused, and the message says which image to load first. Layers that
+come as deltas (save --delta-from) are put together from those of the store.
 
 With --verify digest, the diff IDs of layers that come compressed in an OCI layout or a directory of
 skopeo's are left to who reads them first: save, fsck or gc.

@@ -53,6 +53,15 @@ HELP = Command(
             completes="image",
         ),
         Option(
+            "delta-from",
+            "Save layers as their difference from this image,\n"
+            "which the other side has (may be repeated)",
+            kind=LIST,
+            value="image",
+            own=True,
+            completes="image",
+        ),
+        Option(
             "since",
             "Leave out layers in this archive, layout or list of\ndigests (may be repeated)",
             kind=LIST,
@@ -82,7 +91,12 @@ platform is refused, and nothing is written.
 that it has too, those of archives and layouts that it has loaded, or those in a list of digests and
 diff IDs, one a line. The archive lists what it leaves out in casstore-thin.json. casstore load
 takes these layers from its store, or says which are missing; other programs miss them. In
-{_BY_BLOB} a layer is left out by its blob, in {_BY_TAR} by its diff ID.""",
+{_BY_BLOB} a layer is left out by its blob, in {_BY_TAR} by its diff ID.
+
+--delta-from leaves out the layers of an image, too, and saves of every other layer only what
+differs from one of its layers, as zstd's --patch-from does. It takes Python 3.14, or the package
+backports.zstd; load needs neither. In {_BY_BLOB} a layer is saved so only if load can make its blob
+again from the tar: if it is plain, or compressed as casstore does by default.""",
     completes="image",
 )
 
@@ -104,5 +118,6 @@ def run(args: Args, app: App) -> int:
             platform=args.text("platform"),
             exclude_base=args.texts("exclude-base"),
             since=args.texts("since"),
+            delta_from=args.texts("delta-from"),
         )
     return 0
