@@ -9,7 +9,7 @@ directory in the place of one. A marker hides what lower layers have, never what
 - A name in a directory that its own layer does not describe leaves that directory as it is. One
   that no layer describes, or that was something else in the layers below, is root's, with mode 0755
   (as overlay2 has it: a symbolic link of a lower layer is not followed, but becomes a directory).
-- A marker brings the directory that it stands in into being, as any other name does.
+- A marker makes nothing: not even the directory that it stands in.
 - A hard link to a file of a lower layer is that file as it was below the link's own layer. It stays
   when the file's other name is hidden.
 
@@ -26,6 +26,7 @@ from casstore.errors import NotFound, Refused, printable
 from casstore.model.fileentry import (
     DIRECTORY,
     HARD_LINK,
+    MARKERS,
     OPAQUE,
     ROOT,
     SYMLINK,
@@ -61,6 +62,7 @@ class _State(Value):
     """What layers say of one name."""
 
     found: Found | None  # None: nothing, or a directory that only other names imply
+    since: int  # a name below this one makes it a directory from this layer on
     cut: int  # what is below the name counts from this layer on
 
 
@@ -76,6 +78,8 @@ class MergedTree:
         """`layers` bottom first."""
         self._layers = layers
         self._states: dict[bytes, _State] = {}
+        self._below: dict[int, MergedTree] = {}  # the image as it was below a layer
+        self._joined: set[tuple[int, int]] | None = None  # layer and inode of `_is_joined`
 
     def walk(self, top: bytes = ROOT, *, depth: int | None = None) -> Iterator[Found]:
         """`top`, and all that is below it, in the order of `sort_key`; symbolic links stay links.
@@ -105,7 +109,7 @@ class MergedTree:
         found = state.found
         if found is not None and found.entry.kind == DIRECTORY:
             return found
-        if name == ROOT or self._is_implied(name, state.cut):
+        if name == ROOT or self._is_implied(name, state.since):
             return implied_directory(name)
         return self._linked(found) if found is not None else None
 
@@ -147,10 +151,6 @@ class MergedTree:
                 continue
             at = found
 
-    def lower(self, layer: int) -> MergedTree:
-        """The image as it is without this layer and those above it."""
-        return MergedTree(self._layers[:layer])
-
     def _state(self, name: bytes) -> _State:
         known = self._states.get(name)
         if known is not None:
@@ -169,24 +169,25 @@ class MergedTree:
         self._states[name] = state
         return state
 
-    def _is_implied(self, name: bytes, cut: int) -> bool:
+    def _is_implied(self, name: bytes, since: int) -> bool:
         """Whether a name below this one makes it a directory."""
         prefix = name + b"/"
-        for layer in range(cut, len(self._layers)):
-            entry = next(self._layers[layer].entries(prefix), None)
-            if entry is not None and entry.name.startswith(prefix):
-                return True
+        for layer in range(since, len(self._layers)):
+            for entry in self._layers[layer].entries(prefix):
+                if not entry.name.startswith(prefix):
+                    break
+                if entry.kind not in MARKERS:
+                    return True
         return False
 
     def _linked(self, found: Found) -> Found:
         """`found`, or the file of a lower layer that it is a hard link to."""
         layer, entry = found
         if entry.kind != HARD_LINK:
-            return found
-        try:
-            target = self.lower(layer).resolve(entry.target, follow_last=False)
-        except NotFound:
-            target = None
+            if entry.shared or not self._is_joined(layer, entry.inode):
+                return found
+            return Found(layer, entry._replace(shared=True))
+        target = self._target(layer, entry)
         if target is None or target.entry.kind == DIRECTORY:
             reason = "which the image does not have" if target is None else "a directory"
             raise Refused(
@@ -194,6 +195,29 @@ class MergedTree:
                 f" {shown(entry.target)}, {reason}"
             )
         return Found(target.layer, target.entry._replace(name=entry.name, shared=True))
+
+    def _target(self, layer: int, link: FileEntry) -> Found | None:
+        """What a hard link to a lower layer leads to: what was there below its own layer."""
+        below = self._below.get(layer)
+        if below is None:
+            below = self._below[layer] = MergedTree(self._layers[:layer])
+            below._below = self._below
+            below._joined = set()  # whether the target is shared is known: it is
+        try:
+            return below.resolve(link.target, follow_last=False)
+        except NotFound:
+            return None
+
+    def _is_joined(self, layer: int, inode: int) -> bool:
+        """Whether a hard link of a layer above is this file."""
+        if self._joined is None:
+            targets = (
+                self._target(number, link)
+                for number, contents in enumerate(self._layers)
+                for link in contents.hard_links
+            )
+            self._joined = {(one.layer, one.entry.inode) for one in targets if one is not None}
+        return (layer, inode) in self._joined
 
     def _sweep(self, top: bytes, cut: int, depth: int | None) -> Iterator[Found]:
         """All below a directory, but not itself."""
@@ -219,12 +243,14 @@ class MergedTree:
                     yield self._linked(step.instead)
             step = way[-1]
             cut = step.cut
+            if not step.is_there:
+                yield from _made_by(group, way, levels)
             if cut:
                 group = [one for one in group if one[0] >= cut]
                 if not group:
                     continue
-            if not step.is_there or b"/" in name[len(step.prefix) :]:
-                yield from _implied(way, name, levels)
+            if b"/" in name[len(step.prefix) :]:
+                yield from _between(way, name, levels, made=_has_files(group))
             if levels is not None and name.count(b"/") >= levels:
                 passed += 1
                 if passed > _PATIENCE:
@@ -233,12 +259,12 @@ class MergedTree:
                     passed = 0
                 continue
             passed = 0
-            found, cut = _state_of(group, cut)
+            found, since, cut = _state_of(group, cut)
             if found is not None and found.entry.kind == DIRECTORY:
                 yield found
                 way.append(_Step(name + b"/", cut))
             else:
-                last = _Step(name + b"/", cut, is_there=False, instead=found)
+                last = _Step(name + b"/", cut, since, is_there=False, instead=found)
         while way:
             step = way.pop()
             if step.instead is not None:
@@ -271,13 +297,19 @@ class MergedTree:
 class _Step:
     """A directory on the way to a name; or what may become one, if a name below it comes."""
 
-    __slots__ = ("cut", "instead", "is_there", "prefix")
+    __slots__ = ("cut", "instead", "is_there", "prefix", "since")
 
     def __init__(
-        self, prefix: bytes, cut: int, *, is_there: bool = True, instead: Found | None = None
+        self,
+        prefix: bytes,
+        cut: int,
+        since: int = 0,
+        *,
+        is_there: bool = True,
+        instead: Found | None = None,
     ) -> None:
         self.prefix = prefix  # what the names in it begin with
-        self.cut = cut  # what is in it counts from this layer on
+        self.cut, self.since = cut, since  # as of _State
         self.is_there = is_there
         self.instead = instead  # what the name is if it is no directory after all
 
@@ -289,33 +321,45 @@ def _row_key(row: tuple[int, FileEntry]) -> bytes:
 def _state_of(group: Sequence[tuple[int, FileEntry]], cut: int) -> _State:
     """What the entries of one name say together, bottom first; `cut` is that of its directory."""
     found: Found | None = None
+    since = cut
     for layer, entry in group:
         kind = entry.kind
         if kind == DIRECTORY:
             found = Found(layer, entry)
-        elif kind == WHITEOUT:
-            found, cut = None, layer
         elif kind == OPAQUE:
             cut = layer
-            if found is None or found.entry.kind != DIRECTORY:
-                found = implied_directory(entry.name)
+        elif kind == WHITEOUT:
+            found, since, cut = None, layer, layer
         else:
-            found, cut = Found(layer, entry), layer
-    return _State(found, cut)
+            found, since, cut = Found(layer, entry), layer, layer
+    return _State(found, since, cut)
 
 
-def _implied(way: list[_Step], name: bytes, levels: int | None) -> Iterator[Found]:
-    """The directories on the way to `name` that nothing describes; they are put on the way."""
-    step = way[-1]
-    if not step.is_there:
-        step.is_there, step.instead = True, None
-        yield implied_directory(step.prefix[:-1])
-    at = len(step.prefix)
+def _has_files(group: Sequence[tuple[int, FileEntry]]) -> bool:
+    """Whether there is more than markers."""
+    return any(entry.kind not in MARKERS for _, entry in group)
+
+
+def _made_by(
+    group: Sequence[tuple[int, FileEntry]], way: list[_Step], levels: int | None
+) -> Iterator[Found]:
+    """Directories on the way that some layer made by a name in them, be that hidden since."""
+    made = max((layer for layer, entry in group if entry.kind not in MARKERS), default=NO_LAYER)
+    for step in way:
+        if not step.is_there and made >= step.since:
+            step.is_there, step.instead = True, None
+            if levels is None or step.prefix.count(b"/") <= levels:
+                yield implied_directory(step.prefix[:-1])
+
+
+def _between(way: list[_Step], name: bytes, levels: int | None, *, made: bool) -> Iterator[Found]:
+    """Put the directories on the way to `name` that nothing describes; those that come of it."""
+    at, cut = len(way[-1].prefix), way[-1].cut
     while (at := name.find(b"/", at)) >= 0:
-        if levels is None or name.count(b"/", 0, at) < levels:
-            yield implied_directory(name[:at])
         at += 1
-        way.append(_Step(name[:at], step.cut))
+        if made and (levels is None or name.count(b"/", 0, at) <= levels):
+            yield implied_directory(name[: at - 1])
+        way.append(_Step(name[:at], cut, cut, is_there=made))
 
 
 def shown(name: bytes) -> str:

@@ -46,13 +46,17 @@ class Listed:
     def at(self, name: bytes) -> Sequence[FileEntry]:
         return [entry for entry in self._entries if entry.name == name]
 
+    def __repr__(self) -> str:
+        return f"Listed({[(one.name, one.kind, one.target) for one in self._entries]})"
+
     @property
     def hard_links(self) -> Sequence[FileEntry]:
         return [entry for entry in self._entries if entry.kind == HARD_LINK]
 
 
 def entry(name: str, kind: str = FILE, target: str = "", mode: int = 0o644) -> FileEntry:
-    return FileEntry(name.encode(), kind, mode, 0, 0, 0, 0, target.encode(), order=1, inode=1)
+    inode = int.from_bytes(name.encode(), "big") if kind != HARD_LINK else 1
+    return FileEntry(name.encode(), kind, mode, 0, 0, 0, 0, target.encode(), order=1, inode=inode)
 
 
 def layer(*described: str) -> Listed:
@@ -156,14 +160,21 @@ def test_a_symbolic_link_with_names_below_it_becomes_a_directory() -> None:
     assert tree.lookup(b"lib") == implied_directory(b"lib")
 
 
-def test_a_marker_makes_the_directory_that_it_stands_in() -> None:
-    assert files(["d/e/x"], ["-d/y"]) == ["-1:d/", "-1:d/e/", "0:d/e/x"]
-    assert files(["a"], ["-d/x"]) == ["0:a", "-1:d/"]
-    assert files(["a"], ["!d"]) == ["0:a", "-1:d/"]
+def test_a_marker_makes_nothing() -> None:
+    assert files(["a"], ["-d/x"]) == ["0:a"]
+    assert files(["a"], ["!d"]) == ["0:a"]
+    assert files(["d"], ["-d/x"]) == ["0:d"]
 
 
 def test_a_whiteout_beside_a_marker_below_the_same_name_is_no_error() -> None:
-    assert files(["foo/", "foo/bar"], ["-foo", "-foo/bar"]) == ["-1:foo/"]
+    assert files(["foo/", "foo/bar"], ["-foo", "-foo/bar"]) == []
+
+
+def test_a_directory_stays_when_all_that_made_it_is_hidden() -> None:
+    tree = image(["d/e/f"], ["-d/e"])
+
+    assert shown(tree.walk()) == ["-1:d/"]
+    assert tree.lookup(b"d") == implied_directory(b"d")
 
 
 def test_names_are_ordered_so_that_a_directory_comes_before_what_is_in_it() -> None:
@@ -179,6 +190,12 @@ def test_a_hard_link_to_a_lower_layer_is_the_file_of_that_layer() -> None:
     assert found is not None
     assert (found.layer, found.entry.name, found.entry.kind) == (0, b"l", FILE)
     assert found.entry.shared
+
+
+def test_a_file_knows_that_a_hard_link_of_a_layer_above_is_the_same_file() -> None:
+    tree = image(["a", "b"], ["l=a"])
+
+    assert [found.entry.shared for found in tree.walk()] == [False, True, False, True]
 
 
 def test_a_hard_link_stays_when_its_target_is_hidden_later() -> None:
@@ -297,18 +314,30 @@ class Plain:
             if one.kind in (WHITEOUT, OPAQUE):
                 self._remove(one.name, itself=one.kind == WHITEOUT)
         for one in entries:
-            if one.kind == OPAQUE:
-                self._directories(one.name + b"/x")
-            else:
-                self._directories(one.name)
             if one.kind in (WHITEOUT, OPAQUE):
                 continue
+            self._directories(one.name)
             found = Found(number, one)
             if one.kind == HARD_LINK:
                 found = before.linked(found)
             if one.kind != DIRECTORY:
                 self._remove(one.name, itself=True)
             self.files[one.name] = found
+
+    def share(self, layers: list[Listed]) -> None:
+        """Mark the files that a hard link of a layer above is, be that hidden or not."""
+        joined = set()
+        for number in range(len(layers)):
+            lower = Plain()
+            for below, contents in enumerate(layers[:number]):
+                lower.apply(below, contents)
+            tree = MergedTreeOf(lower.files)
+            for link in layers[number].hard_links:
+                found = tree.linked(Found(number, link))
+                joined.add((found.layer, found.entry.inode))
+        for name, found in self.files.items():
+            if found.entry.kind != DIRECTORY and (found.layer, found.entry.inode) in joined:
+                self.files[name] = Found(found.layer, found.entry._replace(shared=True))
 
     def _directories(self, name: bytes) -> None:
         parts = name.split(b"/")
@@ -366,6 +395,7 @@ def test_a_merged_image_is_what_its_layers_make_one_after_the_other(layers: list
         plain.apply(number, contents)
         if not _is_whole(plain.files.values()):
             return  # a hard link that leads to nothing: another test
+    plain.share(layers)
     expected = [plain.files[name] for name in sorted(plain.files, key=sort_key)]
     tree = MergedTree(layers)
 
