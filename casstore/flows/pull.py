@@ -7,11 +7,9 @@ recorded is the index's, unless all platforms are asked for: then the index itse
 
 from __future__ import annotations
 
-import os
-
 from casstore.errors import NotFound, Refused, RegistryError, UsageError
 from casstore.model.descriptor import INDEX, MANIFEST
-from casstore.model.platform import Platform, normal, of_machine, runs, shown
+from casstore.model.platform import Platform, normal, runs, shown
 from casstore.model.record import Arrival
 from casstore.model.reference import Reference, parse_name
 from casstore.registry.fetch import choose_manifest, fetch_tree
@@ -160,11 +158,6 @@ class Pull:
 
     def _layer(self, layer: Descriptor, word: str) -> None:
         self._tell(f"{layer.digest.short}:", word)
-
-
-def this_machine() -> Platform:
-    """The platform whose images run here."""
-    return of_machine(os.uname().machine)
 
 
 def _has_tag(text: str) -> bool:

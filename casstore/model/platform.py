@@ -6,6 +6,8 @@ machine also runs what its older variants run, 64-bit x86 also 386, 64-bit ARM a
 
 from __future__ import annotations
 
+import os
+
 from casstore.errors import UsageError, quote
 from casstore.startup.value import Value
 
@@ -47,6 +49,11 @@ def parse_platform(text: str) -> Platform:
 def of_machine(name: str) -> Platform:
     """The platform of a Linux machine, from the name that its kernel gives it."""
     return normal(Platform("linux", name, ""))
+
+
+def this_machine() -> Platform:
+    """The platform whose images run here."""
+    return of_machine(os.uname().machine)
 
 
 def normal(platform: Platform) -> Platform:

@@ -280,8 +280,7 @@ def _arrival(image: ImageRecord, name: Reference) -> Arrival:
 
 
 def _platform(text: str | None) -> Platform:
-    from casstore.flows.pull import this_machine
-    from casstore.model.platform import parse_platform
+    from casstore.model.platform import parse_platform, this_machine
 
     return parse_platform(text) if text else this_machine()
 

@@ -61,8 +61,8 @@ class Registries:
             RegistryError: the registry cannot be reached, or refuses.
             Refused: it sends something else than it should, or the policy refuses the image.
         """
-        from casstore.flows.pull import Pull, this_machine
-        from casstore.model.platform import parse_platform
+        from casstore.flows.pull import Pull
+        from casstore.model.platform import parse_platform, this_machine
         from casstore.registry.http import connected
 
         digests_only = by_setting(self._session, verify)
