@@ -27,8 +27,8 @@ from casstore.transfer.zstdframes import MAGIC, SKIPPABLE_MAGICS, frame_starts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import hashlib
     from collections.abc import Callable, Iterator
-    from hashlib import _Hash
     from typing import IO, BinaryIO
 
     from casstore.model.fileentry import FileEntry
@@ -218,7 +218,7 @@ class _RunningHash:
     """Of the bytes from the start of a file, for as long as they are read in order."""
 
     def __init__(self) -> None:
-        self._hash: _Hash | None = None
+        self._hash: hashlib._Hash | None = None
         self._size = 0  # bytes that are hashed
 
     def follows(self, at: int, data: bytes) -> int:
