@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from casstore.registry.failures import BrokenConnection, NoTls
     from casstore.registry.http import Transport
     from casstore.results.exchange import LoadedImage, LoadResult, PullResult, PushedTag, Renamed
+    from casstore.results.files import FileChange, ImageFile
     from casstore.results.images import HistoryRow, Image, ImageSummary, PlatformRow
     from casstore.results.leases import LeaseInfo
     from casstore.results.settings import SettingValue
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from casstore.rules.filters import BadFilter
     from casstore.rules.policy import Goal, Rule
     from casstore.store import Store
+    from casstore.store.files import ImageFiles
     from casstore.store.leases import Leases
     from casstore.store.settings import Settings
     from casstore.store.trash import Trash
@@ -88,11 +90,14 @@ __all__ = [
     "DiskUsage",
     "DiskUsageRow",
     "EmptiedTrash",
+    "FileChange",
     "Finding",
     "GcResult",
     "Goal",
     "HistoryRow",
     "Image",
+    "ImageFile",
+    "ImageFiles",
     "ImageSummary",
     "InvalidReference",
     "Keeper",
@@ -170,6 +175,7 @@ _ELSEWHERE = {
     "registry.failures": "BrokenConnection NoTls",
     "registry.http": "Transport",
     "results.exchange": "LoadResult LoadedImage PullResult PushedTag Renamed",
+    "results.files": "FileChange ImageFile",
     "results.images": "HistoryRow Image ImageSummary PlatformRow",
     "results.leases": "LeaseInfo",
     "results.settings": "SettingValue",
@@ -181,6 +187,7 @@ _ELSEWHERE = {
     "rules.filters": "BadFilter",
     "rules.policy": "Goal Rule",
     "store": "Store",
+    "store.files": "ImageFiles",
     "store.leases": "Leases",
     "store.settings": "Settings",
     "store.trash": "Trash",

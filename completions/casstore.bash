@@ -3,6 +3,7 @@
 _casstore_options() {
     case $1 in
         '') echo '--help --lock-timeout --store --version' ;;
+        'cat') echo '--help --platform --progress' ;;
         'config') echo '--help' ;;
         'config get') echo '--help' ;;
         'config ls') echo '--format --help' ;;
@@ -11,6 +12,7 @@ _casstore_options() {
         'copy') echo '--all -a --compression --help --max-layer-size --plain-http --platform --verify' ;;
         'decrypt') echo '--help --key --max-layer-size --password-file' ;;
         'df') echo '--format --help --verbose -v' ;;
+        'diff') echo '--exit-code --format --help --platform --progress --times' ;;
         'encrypt') echo '--help --layer --recipient' ;;
         'fsck') echo '--format --help --progress --quick --rebuild --repair --repair-from' ;;
         'gc') echo '--dry-run --empty-trash --filter --format --help --high-water --keep --low-water --max-used-space --metrics --min-age --min-free-space --nice --only --plan --policy --progress --protect --reserved-space --save-plan --until --unused-for' ;;
@@ -30,6 +32,7 @@ _casstore_options() {
         'login') echo '--help --password-stdin --plain-http --username -u' ;;
         'logout') echo '--help' ;;
         'pin') echo '--help' ;;
+        'ls') echo '--format --help --layer --long -l --platform --progress --recursive -R' ;;
         'prune') echo '--all -a --dry-run --filter --force -f --format --help --keep --progress' ;;
         'publish') echo '--help --mode' ;;
         'pull') echo '--all-platforms --all-tags -a --help --max-layer-size --plain-http --platform --policy --progress --quiet -q --referrers --verify' ;;
@@ -54,6 +57,8 @@ _casstore_value() {
     case $1 in
         ' --lock-timeout') echo 'nothing' ;;
         ' --store') echo 'directory' ;;
+        'cat --platform') echo 'nothing' ;;
+        'cat --progress') echo 'words auto plain none json tty' ;;
         'config ls --format') echo 'nothing' ;;
         'copy --compression') echo 'nothing' ;;
         'copy --max-layer-size') echo 'nothing' ;;
@@ -63,6 +68,9 @@ _casstore_value() {
         'decrypt --password-file') echo 'file' ;;
         'decrypt --max-layer-size') echo 'nothing' ;;
         'df --format') echo 'nothing' ;;
+        'diff --format') echo 'words json' ;;
+        'diff --platform') echo 'nothing' ;;
+        'diff --progress') echo 'words auto plain none json tty' ;;
         'encrypt --layer') echo 'nothing' ;;
         'encrypt --recipient') echo 'nothing' ;;
         'fsck --format') echo 'words json' ;;
@@ -121,6 +129,10 @@ _casstore_value() {
         'load -t') echo 'nothing' ;;
         'login --username') echo 'nothing' ;;
         'login -u') echo 'nothing' ;;
+        'ls --format') echo 'nothing' ;;
+        'ls --layer') echo 'nothing' ;;
+        'ls --platform') echo 'nothing' ;;
+        'ls --progress') echo 'words auto plain none json tty' ;;
         'prune --filter') echo 'nothing' ;;
         'prune --format') echo 'words json' ;;
         'prune --keep') echo 'nothing' ;;
@@ -163,8 +175,10 @@ _casstore_value() {
 
 _casstore_argument() {
     case $1 in
+        'cat') echo image ;;
         'copy') echo image ;;
         'decrypt') echo image ;;
+        'diff') echo image ;;
         'encrypt') echo image ;;
         'history') echo image ;;
         'images') echo image ;;
@@ -176,6 +190,7 @@ _casstore_argument() {
         'lease run') echo image ;;
         'load') echo file ;;
         'pin') echo image ;;
+        'ls') echo image ;;
         'push') echo image ;;
         'rmi') echo image ;;
         'save') echo image ;;
@@ -246,7 +261,7 @@ _casstore() {
     elif [[ $cur == -* ]]; then
         kind="words $(_casstore_options "$command")"
     elif [[ -z $command ]]; then
-        kind="words config copy decrypt df encrypt fsck gc history image images import inspect key lease load login logout pin prune publish pull push report restore rmi save sign system tag trash tree unpin verify why"
+        kind="words cat config copy decrypt df diff encrypt fsck gc history image images import inspect key lease load login logout ls pin prune publish pull push report restore rmi save sign system tag trash tree unpin verify why"
     elif [[ -n $(_casstore_subcommands "$command") ]]; then
         kind="words $(_casstore_subcommands "$command")"
     else

@@ -56,7 +56,7 @@ STATUSES = (
     (0, "done"),
     (1, "refused or failed; of several arguments, the others went"),
     WRONG_USAGE,
-    (3, "gc with a policy: a goal cannot be reached"),
+    (3, "gc with a policy: a goal cannot be reached; diff --exit-code: there are differences"),
     NO_STORE,
     LOCKED,
     DAMAGED,
@@ -67,10 +67,12 @@ STATUSES = (
 # name -> one-line help, as in the command's own page; the module has the command's name, except
 # where that is a word of Python.
 COMMANDS = {
+    "cat": "Print files of an image",
     "config": "Manage the settings of the store",
     "copy": "Copy an image between the store, registries, layouts and archives",
     "decrypt": "Decrypt the layers of an image, under a new name",
     "df": "Show disk usage",
+    "diff": "Show how the files of two images differ",
     "encrypt": "Encrypt the layers of an image, under a new name",
     "fsck": "Check the store, and repair it",
     "gc": "Remove what nothing refers to, and what a policy chooses",
@@ -84,6 +86,7 @@ COMMANDS = {
     "login": "Log in to a registry",
     "logout": "Log out from a registry",
     "pin": "Protect images from gc and from every removal that is not forced",
+    "ls": "List the files of an image",
     "prune": "Remove unused images",
     "publish": "Write index.json for other OCI tools, and set when it is written",
     "pull": "Download an image from a registry",
@@ -103,6 +106,7 @@ COMMANDS = {
 # The same in the order of `casstore --help`: what one does most comes first.
 GROUPS = (
     ("Images", ("images", "load", "save", "tag", "rmi", "inspect", "history", "import")),
+    ("Files of images", ("ls", "cat", "diff")),
     ("Registries and other stores", ("pull", "push", "copy", "login", "logout")),
     ("What goes and what stays", ("prune", "gc", "pin", "unpin", "lease", "trash", "restore")),
     ("Disk space", ("df", "tree", "why", "report")),

@@ -17,6 +17,7 @@ KINDS = {
     ("Verb", "Part"),  # descriptors
     ("Store", "_Verbs"),  # which a type checker sees as the parts, and nothing else does
     ("ImageRow", "Struct"),  # what Go's templates and JSON take
+    ("FileRow", "Struct"),
     ("_Record", "Struct"),
     ("Time", "Shown"),
     ("_NilPointer", "Shown"),

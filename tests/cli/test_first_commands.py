@@ -25,6 +25,7 @@ TAR, ROOTFS, OUT, POLICY = "@tar", "@rootfs", "@out", "@policy"
 # Words of a command, by its name; several, where one is not enough. `app:1` is in the store.
 WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "__complete": (("images", "a"),),
+    "cat": (("app:1:/file",),),
     "config ls": ((),),
     "config get": (("trash.keep",),),
     "config set": (("trash.keep", "1h"),),
@@ -32,6 +33,7 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "copy": (("app:1", f"oci:{OUT}"), (f"docker-archive:{TAR}", "new:2"), ("app:1", "again:1")),
     "decrypt": (),
     "df": ((), ("-v",)),
+    "diff": (("app:1", "app:1"),),
     "encrypt": (("--recipient", f"jwe:{RSA_PUBLIC}", "app:1", "secret:1"),),
     "fsck": (("--repair",), ("--rebuild",), ("--quick",)),
     "gc": ((), ("--dry-run",), ("--keep", "5"), ("--keep", "5", "--dry-run")),
@@ -48,6 +50,7 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "load": (("-i", TAR),),
     "login": (),
     "logout": (),
+    "ls": (("app:1",),),
     "pin": (("app:1",),),
     "prune": (("-f",), ("-f", "-a", "--dry-run"), ("-f", "-a")),
     "publish": ((), ("--mode", "on-demand")),

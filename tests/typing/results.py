@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import assert_type
 
@@ -17,10 +17,12 @@ from casstore import (
     DiskUsage,
     DiskUsageRow,
     EmptiedTrash,
+    FileChange,
     Finding,
     GcResult,
     HistoryRow,
     Image,
+    ImageFile,
     ImageSummary,
     Keeper,
     Kept,
@@ -144,6 +146,36 @@ def of_settle_result(result: SettleResult) -> None:
     assert_type(result.left, int)
     assert_type(result.damaged, tuple[str, ...])
     assert_type(result.warnings, tuple[str, ...])
+
+
+def of_file_change(change: FileChange) -> None:
+    assert_type(change.path, str)
+    assert_type(change.change, str)
+    assert_type(change.before, ImageFile | None)
+    assert_type(change.after, ImageFile | None)
+    assert_type(change.what, tuple[str, ...])
+
+
+def of_image_file(file: ImageFile) -> None:
+    assert_type(file.path, str)
+    assert_type(file.name, bytes)
+    assert_type(file.kind, str)
+    assert_type(file.mode, int)
+    assert_type(file.uid, int)
+    assert_type(file.gid, int)
+    assert_type(file.size, int)
+    assert_type(file.mtime, int)
+    assert_type(file.modified_at, datetime)
+    assert_type(file.target, str | None)
+    assert_type(file.device, tuple[int, int] | None)
+    assert_type(file.xattrs, Mapping[str, bytes])
+    assert_type(file.sha256, str | None)
+    assert_type(file.layer, Digest | None)
+    assert_type(file.raw_target, bytes)
+    assert_type(file.is_shared, bool)
+    assert_type(file.inode, tuple[Digest | None, int])
+    assert_type(file.is_file, bool)
+    assert_type(file.is_directory, bool)
 
 
 def of_history_row(row: HistoryRow) -> None:

@@ -17,9 +17,12 @@ from casstore import (
     Digest,
     DiskUsage,
     EmptiedTrash,
+    FileChange,
     GcResult,
     HistoryRow,
     Image,
+    ImageFile,
+    ImageFiles,
     ImageSummary,
     Kept,
     Lease,
@@ -114,6 +117,29 @@ def of_copies(store: Store, place: Place, via: Access | Transport) -> None:
         Digest,
     )  # fmt: skip
     assert_type(store.copy_out("a:1", place, platform="linux/amd64", whole=True, via=via), Digest)
+
+
+def of_files(store: Store) -> None:
+    assert_type(store.files("a:1", platform="linux/amd64"), ImageFiles)
+    assert_type(store.diff("a:1", "b:1", platform="linux/amd64", times=True), Iterator[FileChange])
+
+
+def of_image_files(files: ImageFiles) -> None:
+    with files as opened:
+        assert_type(opened, ImageFiles)
+    assert_type(files["/etc/passwd"], ImageFile)
+    assert_type(files[b"/etc/passwd"], ImageFile)
+    assert_type(list(files), list[str])
+    assert_type(files.layers, tuple[Digest, ...])
+    assert_type(files.walk("/etc"), Iterator[ImageFile])
+    assert_type(files.listdir(b"/etc"), Iterator[ImageFile])
+    assert_type(files.resolve("/bin/sh", follow_last=False), ImageFile)
+    assert_type(files.open("/etc/passwd"), BinaryIO)
+    assert_type(files.read_bytes("/etc/passwd"), bytes)
+    assert_type(files.read_text("/etc/passwd", "ascii", "replace"), str)
+    assert_type(files.layer_contents(0), Iterator[ImageFile])
+    assert_type(files.layer_contents("sha256:00"), Iterator[ImageFile])
+    assert_type(returned(files.close), None)
 
 
 def of_images(store: Store) -> None:
