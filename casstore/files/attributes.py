@@ -21,8 +21,10 @@ _NO_ATTRIBUTE = frozenset(
     (errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.ENOSPC, errno.E2BIG, errno.ERANGE,
      errno.EINVAL, errno.ENOENT, errno.ENOSYS, errno.ENAMETOOLONG)
 )  # fmt: skip
+_CAPABILITY = b"security.capability"
 # https://github.com/rootless-containers/proto: what umoci and PRoot take a file's owner from.
 _OWNER_NOTE = b"user.rootlesscontainers"
+_NO_CHANGE = 0xFFFFFFFF  # an owner is the one that the file has
 
 
 class Rights(Value):
@@ -57,6 +59,10 @@ class Attributes:
             return False
         self.devices += 1
         return True
+
+    def leave_out_devices(self) -> None:
+        """From here on: this process may not make them."""
+        self._rights = self._rights._replace(devices=False)
 
     def give(self, descriptor: int, entry: FileEntry, mode: int) -> None:
         """Owner, attributes, mode and time of a file or directory that is open.
@@ -98,7 +104,16 @@ class Attributes:
         self.setids += 1
         return mode & ~_SETID
 
+    def _may_have(self, name: bytes) -> bool:
+        """Whether a file may have an attribute; capabilities are rights, as set-user-ID is."""
+        if self._rights.owners or not name.startswith((b"security.", b"trusted.")):
+            return True
+        return self._rights.setid and name == _CAPABILITY
+
     def _set(self, where: int | bytes, name: bytes, value: bytes, *, follow: bool = True) -> None:
+        if not self._may_have(name):
+            self.xattrs += 1
+            return
         try:
             os.setxattr(where, name, value, follow_symlinks=follow)
         except OSError as error:
@@ -108,8 +123,8 @@ class Attributes:
 
 
 def _owner(entry: FileEntry) -> tuple[int, int]:
-    """Raises Refused: the system has no such owner (-1 would leave things as they are)."""
-    if not (0 <= entry.uid < 0xFFFFFFFF and 0 <= entry.gid < 0xFFFFFFFF):
+    """Raises Refused: the system has no such owner."""
+    if not (0 <= entry.uid < _NO_CHANGE and 0 <= entry.gid < _NO_CHANGE):
         raise Refused(
             f"cannot write {quote(entry.path)}: there is no owner {entry.uid}:{entry.gid}"
         )
@@ -117,17 +132,15 @@ def _owner(entry: FileEntry) -> tuple[int, int]:
 
 
 def _owner_note(entry: FileEntry) -> bytes:
-    """`message Resource { uint32 uid = 1; uint32 gid = 2; }`; what is 0 is not there."""
-    uid, gid = _owner(entry)
+    """`message Resource { uint32 uid = 1; uint32 gid = 2; }`; as umoci, _NO_CHANGE for 0."""
     note = bytearray()
-    for tag, number in ((0x08, uid), (0x10, gid)):
-        if number:
-            note.append(tag)
-            left = number
-            while left > 0x7F:
-                note.append(left & 0x7F | 0x80)
-                left >>= 7
-            note.append(left)
+    for tag, number in zip((0x08, 0x10), _owner(entry), strict=True):
+        note.append(tag)
+        left = number or _NO_CHANGE
+        while left > 0x7F:
+            note.append(left & 0x7F | 0x80)
+            left >>= 7
+        note.append(left)
     return bytes(note)
 
 

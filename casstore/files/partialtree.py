@@ -195,8 +195,11 @@ class PartialTree:
             raise Refused(f"{quote(self._shown)} has come into being meanwhile") from None
 
     def _abandon(self) -> None:
-        """Take back what can be taken back; the first error is the one to tell."""
-        if self._staging:
+        """Take back what can be taken back; the first error is the one to tell.
+
+        An interruption may come right after the rename: then the tree is whole, and stays.
+        """
+        if self._staging and os.path.lexists(self._staging):
             try:
                 os.fchmod(self.descriptor, 0o700)
                 empty_directory(self.descriptor)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Self
 
+_SHOWN = 1000  # characters of a path in a message
 _NEAREST = 64  # directories on the way that are open at a time
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FORMATS = {CHARACTER_DEVICE: stat.S_IFCHR, BLOCK_DEVICE: stat.S_IFBLK}
@@ -49,7 +50,7 @@ _NO_NAMES = frozenset((b"", b".", b".."))
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 
-class Written(Value):
+class WrittenFiles(Value):
     """What was written, and what of it could not be kept."""
 
     entries: int
@@ -78,21 +79,33 @@ class TreeWriter:
     one that this system cannot have.
     """
 
-    def __init__(self, top: int, rights: Rights, *, over: bool = False) -> None:
+    def __init__(
+        self,
+        top: int,
+        rights: Rights,
+        *,
+        over: bytes | None = None,
+        keep_top: bool = False,
+        where: str = "",
+    ) -> None:
         """Write below the directory with the descriptor `top`, which stays the caller's.
 
         Args:
             rights: what is kept.
-            over: whether there may be something already. A file replaces what is no directory, in
-                one step; a directory keeps what is in it.
+            over: given where there may be something already: the name that a file has until it
+                is whole. Then it replaces what has its own name and is no directory, in one step; a
+                directory keeps what is in it. A file of that name is one that a killed process has
+                left, and goes.
+            keep_top: whether `top` itself stays as it is, whatever is said of the root.
+            where: what messages call that directory.
         """
-        self._attributes, self._over = Attributes(rights), over
+        self._attributes, self._where = Attributes(rights), where
+        self._over, self._keep_top = over, keep_top
         root = FileEntry(ROOT, DIRECTORY, 0, 0, 0, 0, 0)
         self._way = [_Open(root, os.dup(top))]
         # The owner of a file may search only what its mode says: these get theirs at the very end.
         self._late: list[tuple[bytes, int]] = []
         self._entries = 0
-        self._staged = b".casstore-" + os.urandom(6).hex().encode()
 
     def __enter__(self) -> Self:
         return self
@@ -104,19 +117,21 @@ class TreeWriter:
                 os.close(step.descriptor)
 
     @property
-    def written(self) -> Written:
+    def written(self) -> WrittenFiles:
         """What has been written so far."""
         lost = self._attributes
-        return Written(self._entries, lost.devices, lost.xattrs, lost.setids)
+        return WrittenFiles(self._entries, lost.devices, lost.xattrs, lost.setids)
 
     def add(self, entry: FileEntry, content: Iterable[bytes | memoryview] = ()) -> None:
         """Write one entry. `content` is that of a file; of a sparse one, of its pieces together."""
         try:
             self._add(entry, content)
         except OSError as error:
-            raise _failure(entry, error) from None
+            raise self._failure(entry, error) from None
         except (OverflowError, ValueError) as error:  # numbers and names that no system call takes
-            raise Refused(f"cannot write {quote(entry.path)}: {error}") from None
+            raise Refused(
+                f"cannot write {quote(self._where + entry.path, _SHOWN)}: {error}"
+            ) from None
 
     def link(self, entry: FileEntry, target: bytes) -> None:
         """Make `entry` another name of the file `target`, which has been written."""
@@ -127,31 +142,27 @@ class TreeWriter:
             name = _last(entry.name)
             source = self._searched(parent_of(target))
             try:
-                try:
-                    link_at(_last(target), source, name, directory)
-                except FileExistsError:
-                    if not self._over:
-                        raise
-                    os.unlink(name, dir_fd=directory)
-                    link_at(_last(target), source, name, directory)
+                self._make(
+                    directory, name, lambda name: link_at(_last(target), source, name, directory)
+                )
             finally:
                 os.close(source)
         except OSError as error:
-            raise _failure(entry, error) from None
+            raise self._failure(entry, error) from None
         self._entries += 1
 
-    def finish(self) -> Written:
+    def finish(self) -> WrittenFiles:
         """Give the directories that are still open their modes and times."""
         try:
             while self._way:
                 self._leave()
         except OSError as error:
-            raise _failure(self._way[-1].entry, error) from None
+            raise self._failure(self._way[-1].entry, error) from None
         return self.written
 
     def _add(self, entry: FileEntry, content: Iterable[bytes | memoryview]) -> None:
         if entry.name == ROOT:
-            self._way[0].entry = entry
+            self._way[0].entry = entry  # of order 0 where no layer says what it is like
             return
         directory = self._directory(parent_of(entry.name))
         if entry.kind == DIRECTORY:
@@ -164,9 +175,11 @@ class TreeWriter:
         elif self._attributes.leaves_out(entry):
             return
         elif entry.kind == FILE:
-            self._make(entry, directory, lambda name: self._file(directory, name, entry, content))
+            name = _last(entry.name)
+            self._make(directory, name, lambda name: self._file(directory, name, entry, content))
         else:
-            self._make(entry, directory, lambda name: self._special(directory, name, entry))
+            name = _last(entry.name)
+            self._make(directory, name, lambda name: self._special(directory, name, entry))
         self._entries += 1
 
     # Directories
@@ -184,7 +197,7 @@ class TreeWriter:
         try:
             os.mkdir(name, 0o700, dir_fd=parent)
         except FileExistsError:
-            if not self._over:
+            if self._over is None:
                 raise
             found = os.stat(name, dir_fd=parent, follow_symlinks=False)
             if not stat.S_ISDIR(found.st_mode):
@@ -206,7 +219,7 @@ class TreeWriter:
                 raise OSError(errno.ESTALE, "moved while it was written")
             above.descriptor = descriptor
         entry = step.entry
-        if entry.order or entry.name != ROOT:  # else nobody has said what the root is like
+        if entry.name != ROOT or (entry.order and not self._keep_top):
             mode = self._attributes.mode_of(entry)
             if not mode & 0o100 and os.geteuid() != 0:
                 self._late.append((entry.name, mode))
@@ -249,25 +262,23 @@ class TreeWriter:
 
     # Everything else
 
-    def _make(self, entry: FileEntry, directory: int, make: Callable[[bytes], None]) -> None:
-        """Make a file under its name; where one is in the way, beside it, to be renamed over it."""
-        name = _last(entry.name)
-        try:
+    def _make(self, directory: int, name: bytes, make: Callable[[bytes], None]) -> None:
+        """Make a file under its name; where one may be in the way, beside it first."""
+        if self._over is None:
             make(name)
-        except FileExistsError:
-            if not self._over:
-                raise
-        else:
             return
+        staged = self._over
         try:
-            make(self._staged)
-            rename_in(directory, self._staged, name)
-        except BaseException:
             try:
-                os.unlink(self._staged, dir_fd=directory)
-            except OSError:
-                pass  # the first error is the one to tell
+                make(staged)
+            except FileExistsError:
+                os.unlink(staged, dir_fd=directory)
+                make(staged)
+            rename_in(directory, staged, name)
+        except BaseException:
+            _unlink(staged, directory)
             raise
+        _unlink(staged, directory)  # of two names of one file a rename lets both be
 
     def _file(
         self, directory: int, name: bytes, entry: FileEntry, content: Iterable[bytes | memoryview]
@@ -289,10 +300,34 @@ class TreeWriter:
             os.symlink(entry.target, name, dir_fd=directory)
         elif entry.kind == FIFO:
             os.mkfifo(name, 0o600, dir_fd=directory)
-        else:
-            device = os.makedev(*entry.device)
-            os.mknod(name, _FORMATS[entry.kind] | 0o600, device, dir_fd=directory)
+        elif not self._make_device(directory, name, entry):
+            return
         self._attributes.give_at(directory, name, entry)
+
+    def _make_device(self, directory: int, name: bytes, entry: FileEntry) -> bool:
+        device = os.makedev(*entry.device)
+        try:
+            os.mknod(name, _FORMATS[entry.kind] | 0o600, device, dir_fd=directory)
+        except PermissionError:  # root of a container may not
+            self._attributes.leave_out_devices()
+            return not self._attributes.leaves_out(entry)
+        return True
+
+    def _failure(self, entry: FileEntry, error: OSError) -> StorageError:
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        if error.errno == errno.ESTALE:
+            reason = "a directory on the way was moved meanwhile"
+        elif error.errno == errno.EEXIST:
+            reason = "the file system takes it for another name of the tree"
+        where = quote(self._where + entry.path, _SHOWN)
+        return StorageError(f"cannot write {where}: {reason}", full=error.errno in _FULL)
+
+
+def _unlink(name: bytes, directory: int) -> None:
+    try:
+        os.unlink(name, dir_fd=directory)
+    except OSError:
+        pass  # it is not there, or what went wrong before is the thing to tell
 
 
 def _write(descriptor: int, data: bytes | memoryview) -> None:
@@ -334,12 +369,3 @@ def _component(part: bytes) -> bytes:
 
 def _shown(name: bytes) -> str:
     return FileEntry(name, DIRECTORY, 0, 0, 0, 0, 0).path
-
-
-def _failure(entry: FileEntry, error: OSError) -> StorageError:
-    reason = os.strerror(error.errno).lower() if error.errno else str(error)
-    if error.errno == errno.ESTALE:
-        reason = "a directory on the way was moved meanwhile"
-    elif error.errno == errno.EEXIST:
-        reason = "the file system takes it for another name of the tree"
-    return StorageError(f"cannot write {quote(entry.path)}: {reason}", full=error.errno in _FULL)

@@ -14,12 +14,12 @@ numbers a file.
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import os
 from array import array
 
-from casstore.errors import Damaged, quote
+from casstore.errors import Damaged
+from casstore.files.durable import storage_error
 from casstore.model.fileentry import DIRECTORY, FILE, FileEntry
 from casstore.startup.typed import Protocol
 
@@ -44,10 +44,13 @@ class Layers(Protocol):
     """The contents of the layers of an image, whose numbers are those of the walk."""
 
     def pieces(self, layer: int) -> Generator[bytes, None, None]:
-        """The tar of a layer, uncompressed, in pieces; verified when the last is asked for."""
+        """The tar of a layer, uncompressed, in pieces; verified when the last is asked for.
+
+        Raises Damaged; StorageError: it cannot be read.
+        """
 
     def open_content(self, layer: int, entry: FileEntry) -> IO[bytes]:
-        """One file of a layer; of a sparse one the pieces that the tar has."""
+        """One file of a layer, for reading and seeking; it verifies what is read as a whole."""
 
 
 class Sink(Protocol):
@@ -85,8 +88,7 @@ def write_files(
     Args:
         walk: begins a walk; it is called twice, and both give the same.
         scratch: a new file without a name.
-        few: of a layer with at most so many files that are wanted, each is read by itself, and
-            held against its own hash; a layer that is read as a whole is held against its diff ID.
+        few: of a layer with at most so many files that are wanted, each is opened by itself.
         task: is told how many bytes of content there are, and have been written.
 
     Raises:
@@ -153,7 +155,8 @@ class _Contents:
     def of(self, layer: int, entry: FileEntry, size: int) -> Iterator[bytes | memoryview]:
         """The content of a file, which must be read to its end."""
         if layer not in self._wanted:
-            return self._read_alone(layer, entry, size)
+            yield from self._read_alone(layer, entry)
+            return
         cursor = self._cursors.get(layer)
         if cursor is None:
             pieces = self._layers.pieces(layer)
@@ -161,23 +164,22 @@ class _Contents:
             self._cursors[layer] = cursor
             if layer not in self._streamed:
                 cursor.keep_all()
-        return cursor.content(entry.offset, size)
+        yield from cursor.content(entry.offset, size)
 
-    def _read_alone(self, layer: int, entry: FileEntry, size: int) -> Iterator[bytes]:
-        content = hashlib.sha256()
-        # of a sparse file the hash is that of the whole, whose holes are not read here
-        hashed = bool(entry.sha256) and entry.extents is None
-        with self._layers.open_content(layer, entry) as file:
-            while size:
-                piece = file.read(min(_READ, size))
-                if not piece:
-                    raise _too_short()
-                size -= len(piece)
-                if hashed:
-                    content.update(piece)
-                yield piece
-        if hashed and content.digest() != entry.sha256:
-            raise Damaged(f"layer {layer + 1} is damaged: {quote(entry.path)} has another content")
+    def _read_alone(self, layer: int, entry: FileEntry) -> Iterator[bytes]:
+        try:
+            with self._layers.open_content(layer, entry) as file:
+                for start, length in entry.extents or ((0, entry.size),):
+                    file.seek(start)
+                    left = length
+                    while left:
+                        piece = file.read(min(_READ, left))
+                        if not piece:
+                            raise _too_short()
+                        left -= len(piece)
+                        yield piece
+        except OSError as error:
+            raise storage_error(error, f"cannot read layer {layer + 1}") from None
 
     def finish(self) -> None:
         """Read what is left of the layers, so that they are verified."""

@@ -88,6 +88,16 @@ def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
     assert seen(tmp_path) == {"t": "directory 755"}
 
 
+def test_an_interruption_after_the_rename_leaves_the_whole_tree(tmp_path: Path) -> None:
+    place = PartialTree(str(tmp_path / "t"), "image 1").__enter__()
+    fill(place)
+    (staging,) = tmp_path.iterdir()
+    staging.rename(tmp_path / "t")
+    place.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+
+    assert os.listdir(tmp_path / "t") == ["a"]
+
+
 def test_what_a_killed_process_has_left_says_so_and_goes_next_time(tmp_path: Path) -> None:
     killed(tmp_path / "t")
     (left,) = os.listdir(tmp_path)

@@ -12,7 +12,7 @@ import pytest
 from casstore.errors import Refused, StorageError
 from casstore.files.attributes import AS_ROOT, AS_USER, Rights
 from casstore.files.emptying import empty_directory
-from casstore.files.treewriter import TreeWriter, Written
+from casstore.files.treewriter import TreeWriter, WrittenFiles
 from casstore.model.fileentry import FileEntry
 from tests.files.describing import (
     MTIME,
@@ -27,7 +27,7 @@ from tests.files.describing import (
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 MINE = AS_ROOT if os.geteuid() == 0 else AS_USER
-OWNERS_DROPPED = Rights(owners=False, devices=False, setid=False)
+STAGED = b".staged"
 
 
 def write(
@@ -35,9 +35,12 @@ def write(
     *entries: FileEntry | tuple[FileEntry, bytes],
     rights: Rights = MINE,
     over: bool = False,
-) -> Written:
+) -> WrittenFiles:
     """Write entries; a file with its content as a pair, a link to a file with that one's name."""
-    with opened(top) as descriptor, TreeWriter(descriptor, rights, over=over) as writer:
+    with (
+        opened(top) as descriptor,
+        TreeWriter(descriptor, rights, over=STAGED if over else None) as writer,
+    ):
         for one in entries:
             if isinstance(one, FileEntry):
                 writer.add(one)
@@ -102,6 +105,21 @@ def test_the_root_gets_what_a_layer_says_of_it_and_else_stays(tmp_path: Path) ->
     assert stat.S_IMODE(described.stat().st_mode) == 0o711
     assert described.stat().st_mtime_ns == MTIME
     assert stat.S_IMODE(silent.stat().st_mode) == 0o700
+
+
+def test_the_directory_that_is_written_to_can_be_left_as_it_is(tmp_path: Path) -> None:
+    top = tmp_path / "t"
+    top.mkdir(mode=0o700)
+    with (
+        opened(top) as descriptor,
+        TreeWriter(descriptor, MINE, over=STAGED, keep_top=True) as writer,
+    ):
+        writer.add(directory(b"", 0o777))
+        writer.add(directory(b"a", 0o777))
+        writer.finish()
+
+    assert stat.S_IMODE(top.stat().st_mode) == 0o700
+    assert seen(top) == {"a": "directory 777"}
 
 
 def test_names_are_bytes(tmp_path: Path) -> None:
@@ -222,8 +240,8 @@ def test_owners_can_be_noted_as_umoci_and_proot_take_them(tmp_path: Path) -> Non
     if written.xattrs:
         pytest.skip("the file system has no extended attributes for users")
     name = "user.rootlesscontainers"
-    assert os.getxattr(tmp_path / "t/a", name) == b"\x08\xe8\x07"
-    assert os.getxattr(tmp_path / "t/b", name) == b"\x10\xac\x02"
+    assert os.getxattr(tmp_path / "t/a", name) == b"\x08\xe8\x07\x10\xff\xff\xff\xff\x0f"
+    assert os.getxattr(tmp_path / "t/b", name) == b"\x08\xff\xff\xff\xff\x0f\x10\xac\x02"
     assert name not in os.listxattr(tmp_path / "t/c")
 
 
@@ -237,6 +255,21 @@ def test_extended_attributes_are_kept_and_those_that_cannot_be_are_counted(tmp_p
         pytest.skip("the file system has no extended attributes for users")
     assert written.xattrs == 1
     assert os.getxattr(tmp_path / "t/a", "user.note") == b"\0x"
+
+
+@ROOT_ONLY
+def test_without_owners_a_program_has_no_capabilities_unless_they_are_wanted(
+    tmp_path: Path,
+) -> None:
+    capability = bytes.fromhex("0100000200200000000000000000000000000000")
+    ping = file(b"ping", xattrs=((b"security.capability", capability),))
+
+    cleared = write(tmp_path / "cleared", ping, rights=AS_USER)
+    kept = write(tmp_path / "kept", ping, rights=AS_USER._replace(setid=True))
+
+    assert (cleared.xattrs, kept.xattrs) == (1, 0)
+    assert os.listxattr(tmp_path / "cleared/ping") == []
+    assert os.getxattr(tmp_path / "kept/ping", "security.capability") == capability
 
 
 @ROOT_ONLY
@@ -348,7 +381,7 @@ def test_over_a_tree_files_replace_files_and_directories_keep_what_they_have(
 def test_over_a_tree_a_link_replaces_what_has_its_name(tmp_path: Path) -> None:
     top = tmp_path / "t"
     for _ in range(2):
-        with opened(top) as descriptor, TreeWriter(descriptor, MINE, over=True) as writer:
+        with opened(top) as descriptor, TreeWriter(descriptor, MINE, over=STAGED) as writer:
             writer.add(file(b"a", 1), [b"x"])
             writer.link(file(b"b", 1), b"a")
             writer.finish()
@@ -378,7 +411,7 @@ def test_a_file_that_is_replaced_is_the_old_one_until_the_new_one_is_whole(tmp_p
 
     with (
         opened(top) as descriptor,
-        TreeWriter(descriptor, MINE, over=True) as writer,
+        TreeWriter(descriptor, MINE, over=STAGED) as writer,
         pytest.raises(KeyboardInterrupt),
     ):
         writer.add(file(b"a", 6), torn())
@@ -421,7 +454,7 @@ def test_a_hard_link_leads_to_a_file_of_the_tree_alone(tmp_path: Path, outside: 
     top = tmp_path / "t"
     top.mkdir()
     (top / "out").symlink_to(outside)
-    with opened(top) as descriptor, TreeWriter(descriptor, MINE, over=True) as writer:
+    with opened(top) as descriptor, TreeWriter(descriptor, MINE, over=STAGED) as writer:
         for target in (b"out/kept", b"../outside/kept", os.fsencode(outside / "kept")):
             with pytest.raises((Refused, StorageError)):
                 writer.link(file(b"evil"), target)
@@ -514,6 +547,34 @@ def test_a_control_character_of_a_name_is_not_in_the_message(tmp_path: Path) -> 
     with pytest.raises(StorageError) as caught:
         write(tmp_path / "t", file(b"\x1b[2J" + b"x" * 256))
     assert "\x1b" not in str(caught.value)
+
+
+def test_what_a_killed_process_has_left_of_a_file_goes(tmp_path: Path) -> None:
+    top = tmp_path / "t"
+    top.mkdir()
+    (top / os.fsdecode(STAGED)).write_bytes(b"half")
+
+    write(top, (file(b"a", 1), b"x"), symlink(b"b", b"a"), over=True)
+
+    assert seen(top) == {"a": "file 644", "b": "link -> a"}
+
+
+def test_over_a_tree_a_file_has_its_name_when_it_is_whole(tmp_path: Path) -> None:
+    names = []
+
+    def content() -> Iterable[bytes]:
+        names.append(os.listdir(tmp_path / "t"))
+        yield b"x"
+
+    with (
+        opened(tmp_path / "t") as descriptor,
+        TreeWriter(descriptor, MINE, over=STAGED) as writer,
+    ):
+        writer.add(file(b"a", 1), content())
+        writer.finish()
+
+    assert names == [[".staged"]]
+    assert os.listdir(tmp_path / "t") == ["a"]
 
 
 def test_a_directory_is_its_owner_s_alone_while_it_is_filled(tmp_path: Path) -> None:
