@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Unsupported,
         UsageError,
     )
+    from casstore.files.treewriter import WrittenFiles
     from casstore.gc.policyfile import BadPolicy, parse_policy
     from casstore.gc.run import PlanOutdated
     from casstore.gc.stop import Stop, Stopped
@@ -153,6 +154,7 @@ __all__ = [
     "Unsupported",
     "UsageError",
     "Verified",
+    "WrittenFiles",
     "parse_place",
     "parse_policy",
 ]
@@ -160,6 +162,7 @@ __all__ = [
 # By module, the names that it has; those that no module has here are errors.
 _ELSEWHERE = {
     "change.leases": "Lease",
+    "files.treewriter": "WrittenFiles",
     "gc.policyfile": "BadPolicy parse_policy",
     "gc.run": "PlanOutdated",
     "gc.stop": "Stop Stopped",

@@ -10,10 +10,12 @@ _casstore_options() {
         'config set') echo '--help' ;;
         'config unset') echo '--help' ;;
         'copy') echo '--all -a --compression --help --max-layer-size --plain-http --platform --verify' ;;
+        'cp') echo '--archive -a --follow-link -L --help --keep-setid --platform --progress' ;;
         'decrypt') echo '--help --key --max-layer-size --password-file' ;;
         'df') echo '--format --help --verbose -v' ;;
         'diff') echo '--exit-code --format --help --platform --progress --times' ;;
         'encrypt') echo '--help --layer --recipient' ;;
+        'export') echo '--help --output -o --platform --progress' ;;
         'fsck') echo '--format --help --progress --quick --rebuild --repair --repair-from' ;;
         'gc') echo '--dry-run --empty-trash --filter --format --help --high-water --keep --low-water --max-used-space --metrics --min-age --min-free-space --nice --only --plan --policy --progress --protect --reserved-space --save-plan --until --unused-for' ;;
         'history') echo '--format --help --human -H --no-trunc --quiet -q' ;;
@@ -47,6 +49,7 @@ _casstore_options() {
         'trash empty') echo '--help' ;;
         'trash ls') echo '--format --help --no-trunc --quiet -q' ;;
         'tree') echo '--by --format --help --no-trunc' ;;
+        'unpack') echo '--force --help --keep-setid --platform --progress --rootless' ;;
         'unpin') echo '--help' ;;
         'verify') echo '--annotations -a --help --identity --key' ;;
         'why') echo '--format --help --no-trunc' ;;
@@ -64,6 +67,8 @@ _casstore_value() {
         'copy --max-layer-size') echo 'nothing' ;;
         'copy --verify') echo 'words all digest' ;;
         'copy --platform') echo 'nothing' ;;
+        'cp --platform') echo 'nothing' ;;
+        'cp --progress') echo 'words auto plain none json tty' ;;
         'decrypt --key') echo 'file' ;;
         'decrypt --password-file') echo 'file' ;;
         'decrypt --max-layer-size') echo 'nothing' ;;
@@ -73,6 +78,10 @@ _casstore_value() {
         'diff --progress') echo 'words auto plain none json tty' ;;
         'encrypt --layer') echo 'nothing' ;;
         'encrypt --recipient') echo 'nothing' ;;
+        'export --output') echo 'file' ;;
+        'export -o') echo 'file' ;;
+        'export --platform') echo 'nothing' ;;
+        'export --progress') echo 'words auto plain none json tty' ;;
         'fsck --format') echo 'words json' ;;
         'fsck --progress') echo 'words auto plain none json tty' ;;
         'fsck --repair-from') echo 'file' ;;
@@ -165,6 +174,8 @@ _casstore_value() {
         'trash ls --format') echo 'nothing' ;;
         'tree --by') echo 'words layers parent' ;;
         'tree --format') echo 'words json' ;;
+        'unpack --platform') echo 'nothing' ;;
+        'unpack --progress') echo 'words auto plain none json tty' ;;
         'verify --annotations') echo 'nothing' ;;
         'verify -a') echo 'nothing' ;;
         'verify --identity') echo 'nothing' ;;
@@ -177,9 +188,11 @@ _casstore_argument() {
     case $1 in
         'cat') echo image ;;
         'copy') echo image ;;
+        'cp') echo image ;;
         'decrypt') echo image ;;
         'diff') echo image ;;
         'encrypt') echo image ;;
+        'export') echo image ;;
         'history') echo image ;;
         'images') echo image ;;
         'import') echo file ;;
@@ -196,6 +209,7 @@ _casstore_argument() {
         'save') echo image ;;
         'sign') echo image ;;
         'tag') echo image ;;
+        'unpack') echo image ;;
         'unpin') echo image ;;
         'verify') echo image ;;
         'why') echo image ;;
@@ -204,7 +218,7 @@ _casstore_argument() {
 
 _casstore_subcommands() {
     case $1 in
-        image) echo 'history import inspect list load ls prune pull push remove rm save tag' ;;
+        image) echo 'history import inspect load prune pull push save tag list ls remove rm' ;;
         system) echo 'df' ;;
         config) echo 'get ls set unset' ;;
         key) echo 'generate public' ;;
@@ -218,16 +232,16 @@ _casstore_alias() {
         'image history') echo history ;;
         'image import') echo import ;;
         'image inspect') echo inspect ;;
-        'image list') echo images ;;
         'image load') echo load ;;
-        'image ls') echo images ;;
         'image prune') echo prune ;;
         'image pull') echo pull ;;
         'image push') echo push ;;
-        'image remove') echo rmi ;;
-        'image rm') echo rmi ;;
         'image save') echo save ;;
         'image tag') echo tag ;;
+        'image list') echo images ;;
+        'image ls') echo images ;;
+        'image remove') echo rmi ;;
+        'image rm') echo rmi ;;
         'system df') echo df ;;
         *) echo "$1" ;;
     esac
@@ -261,7 +275,7 @@ _casstore() {
     elif [[ $cur == -* ]]; then
         kind="words $(_casstore_options "$command")"
     elif [[ -z $command ]]; then
-        kind="words cat config copy decrypt df diff encrypt fsck gc history image images import inspect key lease load login logout ls pin prune publish pull push report restore rmi save sign system tag trash tree unpin verify why"
+        kind="words cat config copy cp decrypt df diff encrypt export fsck gc history image images import inspect key lease load login logout ls pin prune publish pull push report restore rmi save sign system tag trash tree unpack unpin verify why"
     elif [[ -n $(_casstore_subcommands "$command") ]]; then
         kind="words $(_casstore_subcommands "$command")"
     else

@@ -70,10 +70,12 @@ COMMANDS = {
     "cat": "Print files of an image",
     "config": "Manage the settings of the store",
     "copy": "Copy an image between the store, registries, layouts and archives",
+    "cp": "Copy files or folders of an image to the local filesystem",
     "decrypt": "Decrypt the layers of an image, under a new name",
     "df": "Show disk usage",
     "diff": "Show how the files of two images differ",
     "encrypt": "Encrypt the layers of an image, under a new name",
+    "export": "Export an image's file system as a tar archive",
     "fsck": "Check the store, and repair it",
     "gc": "Remove what nothing refers to, and what a policy chooses",
     "history": "Show the history of an image",
@@ -99,6 +101,7 @@ COMMANDS = {
     "tag": "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
     "trash": "Show and empty the trash, where removed images are kept for a time",
     "tree": "Show images under what they are built on",
+    "unpack": "Unpack an image's file system to a directory",
     "unpin": "Unpin images, so that they can be removed again",
     "verify": "Verify the signatures of one or more images",
     "why": "Show everything that keeps an image or a blob",
@@ -106,7 +109,7 @@ COMMANDS = {
 # The same in the order of `casstore --help`: what one does most comes first.
 GROUPS = (
     ("Images", ("images", "load", "save", "tag", "rmi", "inspect", "history", "import")),
-    ("Files of images", ("ls", "cat", "diff")),
+    ("Files of images", ("ls", "cat", "cp", "export", "unpack", "diff")),
     ("Registries and other stores", ("pull", "push", "copy", "login", "logout")),
     ("What goes and what stays", ("prune", "gc", "pin", "unpin", "lease", "trash", "restore")),
     ("Disk space", ("df", "tree", "why", "report")),
@@ -118,20 +121,13 @@ HIDDEN = ("__complete",)
 MODULES = {"__complete": "complete", "import": "import_"}
 
 # Docker's other names for the same commands.
+_IN_IMAGE = ("history", "import", "inspect", "load", "prune", "pull", "push", "save", "tag")
 ALIASES = {
-    ("image", "history"): "history",
-    ("image", "import"): "import",
-    ("image", "inspect"): "inspect",
+    **{("image", name): name for name in _IN_IMAGE},
     ("image", "list"): "images",
-    ("image", "load"): "load",
     ("image", "ls"): "images",
-    ("image", "prune"): "prune",
-    ("image", "pull"): "pull",
-    ("image", "push"): "push",
     ("image", "remove"): "rmi",
     ("image", "rm"): "rmi",
-    ("image", "save"): "save",
-    ("image", "tag"): "tag",
     ("system", "df"): "df",
 }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 from functools import partial
 
+from casstore.errors import StorageError
 from casstore.files.durable import storage_error
 from casstore.model.state import PROMISED
 from casstore.results.files import ImageFile
@@ -91,6 +92,10 @@ class ImageTree:
         """What one layer describes by itself, markers and all."""
         return self._tables[layer].entries()
 
+    def blob(self, layer: int) -> IO[bytes]:
+        """The blob of a layer as it is stored. Raises Damaged, StorageError."""
+        return self._backend.blobs.open(self.layers[layer].digest)
+
     def open(self, found: Found) -> BinaryIO:
         """The content of a regular file, for reading and seeking.
 
@@ -138,7 +143,10 @@ class ImageTree:
     def _made_table(self, layer: LayerRecord, task: Task | None) -> ContentsTable:
         again = partial(self._scanned, layer, None)
         file = self._scanned(layer, task)
-        return ContentsTable(file, layer.digest, hashes=True, again=again)
+        try:
+            return ContentsTable(file, layer.digest, hashes=True, again=again)
+        except Unusable:  # though it has just been written
+            raise StorageError(f"cannot read the table of layer {layer.digest}") from None
 
     def _scanned(self, layer: LayerRecord, task: Task | None) -> IO[bytes]:
         """The table of a layer, made by reading it; kept, if the store takes it."""

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO, Self
 
+    from casstore.files.treewriter import WrittenFiles
     from casstore.flows.imagestack import Stack
     from casstore.flows.imagetree import ImageTree
     from casstore.model.digest import Digest
+    from casstore.model.parameters import StrPath
     from casstore.results.files import FileChange
     from casstore.store.session import Session
 
@@ -67,6 +69,91 @@ class Files:
             ]
             return _compared(old, new, opened.pop_all(), times=times)
 
+    def export(self, image: str, out: StrPath | BinaryIO, *, platform: str | None = None) -> None:
+        """Write the files of an image as one tar, as a container would see them.
+
+        The same files give the same bytes, however the image is cut into layers.
+
+        Args:
+            image, platform: as for `files`.
+            out: a path (the file appears whole or not at all), or a stream.
+
+        Raises: as `files`.
+        """
+        with self.files(image, platform=platform) as files:
+            files.export(out)
+
+    def unpack(
+        self,
+        image: str,
+        directory: StrPath,
+        *,
+        force: bool = False,
+        rootless: bool = False,
+        keep_setid: bool = False,
+        platform: str | None = None,
+    ) -> WrittenFiles:
+        """Write the files of an image to a directory, and nothing outside of it.
+
+        The directory is there when it is whole; where it has to be written in place, a file
+        `.casstore-partial` stands in it until then. Root keeps owners, devices, modes and extended
+        attributes. Others keep modes, without set-user-ID and set-group-ID, and the attributes
+        that they may set. Nothing waits for the disk.
+
+        Args:
+            image, platform: as for `files`.
+            directory: new or empty.
+            force: write to a directory that has files: over those of the same names.
+            rootless: write as an ordinary user does, root too, and note owners in the extended
+                attribute `user.rootlesscontainers`, as umoci does.
+            keep_setid: keep set-user-ID and set-group-ID where owners are not kept.
+
+        Returns:
+            How many files there are, and what could not be kept.
+
+        Raises:
+            NotFound: also: there is no directory to make this one in.
+            Refused: also: the directory is not empty.
+            Others as `files`.
+        """
+        with self.files(image, platform=platform) as files:
+            return files.unpack(directory, force=force, rootless=rootless, keep_setid=keep_setid)
+
+    def copy_files(
+        self,
+        image: str,
+        path: str | bytes,
+        target: StrPath | BinaryIO,
+        *,
+        owners: bool = False,
+        keep_setid: bool = False,
+        follow_link: bool = False,
+        platform: str | None = None,
+    ) -> WrittenFiles | None:
+        """Copy a file or directory of an image to a place of this machine, as docker cp would.
+
+        Args:
+            image, platform: as for `files`.
+            path: links on the way to it are followed within the image; with `/.` at the end, the
+                content of a directory.
+            target: a directory to copy into, or the new name; or a stream for a tar.
+            owners: keep owners, where root copies; else the copies are the caller's.
+            keep_setid: keep set-user-ID and set-group-ID where owners are not kept.
+            follow_link: copy what a link leads to that `path` itself is.
+
+        Returns:
+            What was written; None for a stream.
+
+        Raises:
+            NotFound: also: the path, or the directory to copy to, is not there.
+            Refused: also: a directory is to replace a file, or the reverse.
+            Others as `files`.
+        """
+        with self.files(image, platform=platform) as files:
+            return files.copy(
+                path, target, owners=owners, keep_setid=keep_setid, follow_link=follow_link
+            )
+
     def _stack(self, image: str, platform: str | None) -> Stack:
         from casstore.flows.imagestack import image_stack, layer_stack
         from casstore.model.platform import parse_platform, this_machine
@@ -92,6 +179,7 @@ class ImageFiles(Mapping[str, ImageFile]):
         from casstore.flows.imagetree import ImageTree
         from casstore.store.settling import settle_some
 
+        self._reported = session.reported
         self._held = ExitStack()
         backend = session.backend
         if stack.image is not None and backend.is_writable():
@@ -192,6 +280,51 @@ class ImageFiles(Mapping[str, ImageFile]):
         """The whole content of a file as text. Raises as `open`; UnicodeDecodeError."""
         with self.open(path) as file, io.TextIOWrapper(file, encoding, errors) as text:
             return text.read()
+
+    def export(self, out: StrPath | BinaryIO) -> None:
+        """Write all files as one tar, as a container would see them; see `Store.export`."""
+        from casstore.flows.export import export_tree
+        from casstore.model.arguments import path_or_file
+
+        target = path_or_file(out)
+        self._reported(lambda progress: export_tree(self._tree, target, progress=progress))
+
+    def unpack(
+        self,
+        directory: StrPath,
+        *,
+        force: bool = False,
+        rootless: bool = False,
+        keep_setid: bool = False,
+    ) -> WrittenFiles:
+        """Write all files to a directory; see `Store.unpack`."""
+        from casstore.flows.unpack import rights_for, unpack_tree
+        from casstore.model.arguments import path_of
+
+        target, rights = path_of(directory), rights_for(rootless=rootless, keep_setid=keep_setid)
+        return self._reported(
+            lambda progress: unpack_tree(self._tree, target, rights, force=force, progress=progress)
+        )
+
+    def copy(
+        self,
+        path: str | bytes,
+        target: StrPath | BinaryIO,
+        *,
+        owners: bool = False,
+        keep_setid: bool = False,
+        follow_link: bool = False,
+    ) -> WrittenFiles | None:
+        """Copy a file or directory to a place of this machine; see `Store.copy_files`."""
+        from casstore.flows.copyfiles import copy_files, copy_rights
+        from casstore.model.arguments import path_or_file
+
+        where, rights = path_or_file(target), copy_rights(owners=owners, keep_setid=keep_setid)
+        return self._reported(
+            lambda progress: copy_files(
+                self._tree, _parts(path), where, rights, follow_link=follow_link, progress=progress
+            )
+        )
 
     def layer_contents(self, layer: int | Digest | str) -> Iterator[ImageFile]:
         """What one layer describes by itself, with its whiteouts, opaque markers and hard links.

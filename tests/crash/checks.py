@@ -30,14 +30,16 @@ from casstore.errors import CasstoreError, NotAStore
 from casstore.rules.settings import SETTINGS, key_of
 from tests.backends.local.behind import directory_of, view_of
 from tests.crash.scenarios import Scenario
-from tests.crash.trees import from_database, read_tree
+from tests.crash.trees import Tree, from_database, read_tree
 from tests.store.olderstores import half_upgraded
 
+PARTIAL = ".casstore-partial-"  # follows the name of a tree that is written beside it
+MARK = ".casstore-partial"  # in a tree that is written in place
 PARTS = {
     "oci-layout", "index.json", "index.json.last", "blobs", "ingest", "casstore.db",
     "casstore.generation",
     "casstore.db-wal", "casstore.db-shm", "casstore.lock", "casstore.uses", "casstore.reserve",
-    "quarantine",
+    "quarantine", "contents",
 }  # fmt: skip
 
 
@@ -94,6 +96,7 @@ class Expectation(NamedTuple):
     scenario: Scenario
     before: State
     after: State
+    tree: Tree | None = None  # what the command writes at OUT, where that is an image's files
 
     def fits(self, state: State, allowed: list[State]) -> bool:
         """Whether a state is an allowed one."""
@@ -169,6 +172,8 @@ def _rebuilt(path: Path) -> str:
 def _again(path: Path, out: Path, expected: Expectation) -> str:
     """The command is repeated: it ends in the state after."""
     scenario = expected.scenario
+    if scenario.unpacks:
+        return _unpacked_again(path, out, expected)
     if scenario.makes_layout and out.exists():
         shutil.rmtree(out)  # it is whole, and is not written over
     status, said = run_here(["--store", str(path), *scenario.words(out)])
@@ -186,6 +191,42 @@ def _again(path: Path, out: Path, expected: Expectation) -> str:
         return f"the command again does not end in the state after but {state}: {said}"
     with Store(str(path)) as store:
         return _fsck(store, scenario.damaged if scenario.status else frozenset())
+
+
+def _unpacked_again(path: Path, out: Path, expected: Expectation) -> str:
+    """What was interrupted is completed by the same command, and what is whole needs no more."""
+    whole = tree_of(out) == (expected.tree or {})
+    status, said = run_here(["--store", str(path), *expected.scenario.words(out)])
+    if status and not whole:
+        return f"again: {status}: {said}"
+    if left := list(out.parent.glob(f"{out.name}{PARTIAL}*")):
+        return f"again: it leaves {left}"
+    return tree_problems(out, expected, done=True)
+
+
+def tree_of(out: Path) -> Tree:
+    """The files at OUT, if it is a directory."""
+    return read_tree(out) if out.is_dir() else {}
+
+
+def tree_problems(out: Path, expected: Expectation, *, done: bool) -> str:
+    """A tree of an image's files is whole, or as it was, or says that it is neither."""
+    found = tree_of(out)
+    if found == (expected.tree or {}):
+        return ""
+    if done:
+        return f"the tree is not whole: {sorted(found)}"
+    if MARK in found:
+        return ""
+    before = out.with_name("before")
+    before.mkdir()
+    try:
+        there = before / "out"
+        if expected.scenario.there is not None:
+            expected.scenario.there(there)
+        return "" if found == tree_of(there) else f"half a tree looks whole: {sorted(found)}"
+    finally:
+        shutil.rmtree(before)
 
 
 def leftovers(path: Path, *, parts: bool = False) -> str:

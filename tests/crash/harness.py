@@ -17,14 +17,22 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from casstore import Store
-from tests.crash.checks import Expectation, output_problems, state_of, verify
+from tests.crash.checks import (
+    PARTIAL,
+    Expectation,
+    output_problems,
+    state_of,
+    tree_of,
+    tree_problems,
+    verify,
+)
 from tests.crash.scenarios import Scenario
 from tests.crash.trees import fingerprint, read_tree, write_tree
 
 CALLS = (
     "write,pwrite64,writev,rename,renameat,renameat2,link,linkat,unlink,unlinkat,fsync,fdatasync,"
     "ftruncate,truncate,mkdir,mkdirat,rmdir,fchmod,chmod,fchmodat,fallocate,copy_file_range,"
-    "symlink,symlinkat,sendfile"
+    "symlink,symlinkat,sendfile,utimensat,fchown,fchownat"
 )
 COMMANDS = "/casstore/cli/commands/"  # once one is loaded, it is we who tell of errors
 MODULE = re.compile(r'\.(pyc?|so)"')
@@ -77,13 +85,13 @@ class Bench:
         self.reset()
         before = state_of(self.store)
         self.calls = self._count(CALLS)
-        self.expected = Expectation(scenario, before, state_of(self.store))
+        self.expected = Expectation(scenario, before, state_of(self.store), tree_of(self.out))
         self._verdicts: dict[tuple[bytes, bool, bool], str] = {}
 
     def reset(self) -> None:
         """A fresh copy of the prepared store."""
         write_tree(self._prepared, self.store)
-        for left in self.folder.glob(".casstore-*.part"):
+        for left in (*self.folder.glob(".casstore-*.part"), *self.folder.glob(f"out{PARTIAL}*")):
             shutil.rmtree(left)
         if self.scenario.linked:
             shutil.rmtree(self.twin, ignore_errors=True)
@@ -91,6 +99,8 @@ class Bench:
         if self.out.is_dir():
             shutil.rmtree(self.out)
         self.out.unlink(missing_ok=True)
+        if self.scenario.there is not None:
+            self.scenario.there(self.out)
 
     def command(self) -> list[str]:
         """The command on the copy."""
@@ -226,7 +236,10 @@ class Bench:
     def _verify(self, *, finished: bool, failed: bool) -> str:
         expected = self.expected
         allowed = [expected.before] * (not finished) + [expected.after] * (not failed)
-        if self.out.exists() and (bad := output_problems(self.out)):
+        if expected.scenario.unpacks:
+            if bad := tree_problems(self.out, expected, done=finished):
+                return bad
+        elif self.out.exists() and (bad := output_problems(self.out)):
             return bad
         # What SQLite brings from the log into the database, when it closes it, changes no content.
         if self.scenario.linked and fingerprint(self.twin) != self._untouched:

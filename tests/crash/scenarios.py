@@ -9,6 +9,7 @@ import json
 import os
 import re
 import sqlite3
+import tarfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -31,7 +32,9 @@ from tests.transfer.building import (
     config_of,
     docker_archive,
     layer,
+    member,
     tar_of,
+    tar_of_members,
 )
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -55,6 +58,8 @@ class Scenario(NamedTuple):
     status: int = 0  # that of the command when nothing disturbs it
     linked: bool = False  # beside a copy of the store by hard links, which is to stay as it is
     in_turns: bool = False  # it commits more than once: what it did before an error stays done
+    unpacks: bool = False  # OUT is a tree of an image's files
+    there: Callable[[Path], None] | None = None  # makes what is at OUT before
 
     def words(self, out: Path) -> list[str]:
         """The command's words."""
@@ -301,6 +306,31 @@ def _to_push(store: Store) -> None:
     store.tag("app:1", _in_registry("pushed:1"))
 
 
+def _tree(store: Store) -> None:
+    """An image with directories, links and a file that a layer above replaces."""
+    below = tar_of_members(
+        (member("d", tarfile.DIRTYPE), b""),
+        (member("d/old"), b"old"),
+        (member("d/e", tarfile.DIRTYPE), b""),
+        (member("d/e/file"), b"content" * 1000),
+        (member("link", tarfile.SYMTYPE, "d/e"), b""),
+    )
+    above = tar_of_members(
+        (member("d/again", tarfile.LNKTYPE, "d/e/file"), b""),
+        (member("d/old"), b"new"),
+        (member("z"), b"z"),
+    )
+    store.load(io.BytesIO(docker_archive({"layers": [below, above], "tags": ["tree:1"]})))
+
+
+def _older_tree(out: Path) -> None:
+    """A directory that has files of the same names, and others."""
+    out.mkdir()
+    (out / "mine").write_bytes(b"mine")
+    (out / "z").write_bytes(b"another")
+    (out / "link").symlink_to("mine")
+
+
 def _in_registry(name: str) -> str:
     return f"{os.environ[REGISTRY]}/{name}"
 
@@ -391,6 +421,13 @@ SCENARIOS = (
     Scenario("copy to files", "copy app:1 dir:OUT", _chain),
     Scenario("copy in", "copy docker-archive:A/fork.tar:app2:1 copied:1", _chain),
     Scenario("report", "report -o OUT", _chain),
+    Scenario("export", "export -o OUT tree:1", _tree),
+    Scenario("unpack", "unpack tree:1 OUT", _tree, unpacks=True),
+    Scenario("unpack to an empty directory", "unpack tree:1 OUT", _tree, unpacks=True,
+             there=Path.mkdir),
+    Scenario("unpack by force", "unpack --force tree:1 OUT", _tree, unpacks=True,
+             there=_older_tree),
+    Scenario("cp of a directory", "cp tree:1:/. OUT", _tree, unpacks=True),
     Scenario("pull", "pull -q R/app:1", _nothing),
     Scenario("pull beside", "pull -q R/base:1", lambda s: _load(s, "fork.tar")),
     Scenario("push", "push -q R/pushed:1", _to_push),

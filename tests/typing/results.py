@@ -49,6 +49,7 @@ from casstore import (
     TrashEntry,
     TreeRow,
     Verified,
+    WrittenFiles,
 )
 
 
@@ -385,3 +386,10 @@ def of_verified(verified: Verified) -> None:
     assert_type(verified.digest, Digest)
     assert_type(verified.name, Reference)
     assert_type(verified.payloads, tuple[bytes, ...])
+
+
+def of_written_files(written: WrittenFiles) -> None:
+    assert_type(written.devices, int)
+    assert_type(written.entries, int)
+    assert_type(written.setids, int)
+    assert_type(written.xattrs, int)

@@ -50,6 +50,7 @@ from casstore import (
     TrashEntry,
     TreeRow,
     Verified,
+    WrittenFiles,
 )
 from casstore.store.session import Session
 
@@ -99,6 +100,17 @@ def of_archives(store: Store, file: IO[bytes], out: BinaryIO) -> None:
         Digest,
     )  # fmt: skip
     assert_type(store.import_image(Path("root.tar")), Digest)
+    assert_type(returned(store.export, "a:1", "a.tar", platform="linux/arm64"), None)
+    assert_type(returned(store.export, "a:1", out), None)
+    assert_type(
+        store.unpack("a:1", Path("d"), force=True, rootless=True, keep_setid=True, platform="p"),
+        WrittenFiles,
+    )
+    assert_type(
+        store.copy_files("a:1", "/etc", "d", owners=True, keep_setid=True, follow_link=True),
+        WrittenFiles | None,
+    )
+    assert_type(store.copy_files("a:1", b"/etc", out, platform="linux/arm64"), WrittenFiles | None)
     assert_type(returned(store.save, ["a:1"], "a.tar", format="oci"), None)
     assert_type(returned(store.save, ["a:1"], Path("a.tar")), None)
     assert_type(returned(store.save, ["a:1"], out), None)
@@ -140,6 +152,12 @@ def of_image_files(files: ImageFiles) -> None:
     assert_type(files.layer_contents(0), Iterator[ImageFile])
     assert_type(files.layer_contents("sha256:00"), Iterator[ImageFile])
     assert_type(returned(files.close), None)
+    assert_type(returned(files.export, "a.tar"), None)
+    assert_type(files.unpack("d", force=True, rootless=True, keep_setid=True), WrittenFiles)
+    assert_type(
+        files.copy("/etc", Path("d"), owners=True, keep_setid=True, follow_link=True),
+        WrittenFiles | None,
+    )
 
 
 def of_images(store: Store) -> None:
