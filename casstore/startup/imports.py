@@ -25,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec, SourceFileLoader
     from os import stat_result
-    from types import CodeType
+    from types import CodeType, ModuleType
 
     MAGIC_NUMBER: bytes
 
@@ -40,19 +40,28 @@ else:
 _MOST = 1 << 16
 _TIMED = MAGIC_NUMBER + bytes(4)  # how bytecode begins that goes by its source's time and length
 _LOW = 0xFFFFFFFF  # what of them is noted (PEP 552)
+_HOW = O_RDONLY | O_CLOEXEC
+_Module = type(sys)
 
 
 class _Loader(SourceFileLoader):
     """Python's loader, which reads bytecode by itself where it is as usual."""
 
     def __init__(self, name: str, path: str, status: stat_result, cached: str) -> None:
-        super().__init__(name, path)
+        self.name = name
+        self.path = path
         self._status = status  # of the source
         self._cached = cached
 
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        # What a module lacks Python sets, but asks for it first, by an AttributeError for each.
+        module = _Module(spec.name)
+        module.__dict__.update(__file__=self.path, __cached__=self._cached)
+        return module
+
     def get_code(self, fullname: str) -> CodeType | None:
         try:
-            descriptor = open_descriptor(self._cached, O_RDONLY | O_CLOEXEC)
+            descriptor = open_descriptor(self._cached, _HOW)
         except OSError:
             return super().get_code(fullname)
         try:
@@ -106,6 +115,8 @@ class Finder:
 
 def install() -> None:
     """Have this process import casstore's modules so; what it has imported stays as it is."""
+    if any(type(finder) is Finder for finder in sys.meta_path):
+        return  # the script has done it, before it imported what does it for `python -m casstore`
     package, _, own = __name__.partition(".")
     own = "/" + own.replace(".", "/")
     folder, has_source, _ = __file__.rpartition(own + ".py")

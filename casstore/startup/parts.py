@@ -64,7 +64,7 @@ class Verb(Part):
     """A method that stands in a part; asked of the class, it is a function of the owner."""
 
     def __init__(self, where: str, name: str) -> None:
-        super().__init__(where)
+        self._where = where  # not by super(): there are some sixty of these
         self._name = name
 
     def __get__(self, owner: Any, kind: type) -> Any:
