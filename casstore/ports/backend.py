@@ -12,7 +12,7 @@ from casstore.startup.typed import Protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from typing import Self
 
@@ -101,6 +101,16 @@ class Backend(Protocol):
         Raises:
             NotAStore, Damaged.
             StorageError: it cannot be read.
+        """
+
+    def listed_ids(self, *, digits: int, everything: bool) -> Iterator[list[str]] | None:
+        """Hex digits of the image IDs, one for each name, many at a time, newest first.
+
+        An image without names is there once; without `everything` only if no image is made
+        from it, and it refers to none. None where the backend has no quick way to tell.
+
+        Raises:
+            NotAStore, Damaged.
         """
 
     def prepare(self, *, create: bool) -> list[str]:

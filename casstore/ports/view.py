@@ -179,13 +179,6 @@ class View(ListingView, Protocol):
         All are of the moment when the first is asked for, and one at a time is in memory.
         """
 
-    def listed_ids(self, *, digits: int, everything: bool) -> Iterator[list[str]] | None:
-        """Hex digits of the image IDs, one for each name, many at a time, newest first.
-
-        An image without names is there once; without `everything` only if no image is made
-        from it, and it refers to none. None where the backend has no quick way to tell.
-        """
-
     def refers(self, image: Digest) -> bool:
         """Whether an image refers to a manifest or index of the store."""
 

@@ -53,7 +53,7 @@ class Images:
 
         As `images` has them, and quickly. None where names by digest make rows and names differ.
         """
-        return self._session.view().listed_ids(digits=digits, everything=all)
+        return self._session.backend.listed_ids(digits=digits, everything=all)
 
     def names(self, prefix: str = "", most: int = 1000) -> list[str]:
         """Names (in their familiar form) that start with `prefix`, sorted, at most so many."""

@@ -9,7 +9,7 @@ import pytest
 
 from casstore.errors import NotAStore
 from tests.contract.opening import BACKENDS, NOW, changing
-from tests.contract.records import digest_of
+from tests.contract.records import digest_of, image, name_of
 from tests.contract.test_ingest import another_ingest, with_an_image
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ def test_a_store_that_nobody_made_is_none(make: Callable[[Path], Backend], tmp_p
         backend.require()
     with pytest.raises(NotAStore):
         backend.view(NOW)
+    with pytest.raises(NotAStore):
+        backend.listed_ids(digits=12, everything=True)
 
 
 def test_a_store_that_was_made_is_one(backend: Backend) -> None:
@@ -37,6 +39,20 @@ def test_a_store_that_was_made_is_one(backend: Backend) -> None:
     backend.require()
     assert backend.exists()
     assert backend.view(NOW).all_names() == []
+
+
+def test_a_quick_list_has_an_id_for_each_name_or_there_is_none(backend: Backend) -> None:
+    record = image("a", "base")
+    with changing(backend) as edits:
+        edits.admit(record)
+        for name in ("a:1", "a:2"):
+            edits.attach(name_of(name), record.id, record.top.digest, tagged=0)
+        edits.commit()
+
+    found = backend.listed_ids(digits=12, everything=False)
+
+    ids = [one for some in found for one in some] if found is not None else None
+    assert ids in (None, [record.id.short] * 2)
 
 
 def test_making_a_store_again_is_harmless(backend: Backend) -> None:

@@ -9,7 +9,7 @@ from casstore.backends.local.directory import LocalStore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from casstore.backends.local.blobs import BlobDirectory
     from casstore.backends.local.care.selfcheck import LocalChecks
@@ -120,6 +120,12 @@ class LocalBackend:
         from casstore.backends.local.view import LocalView
 
         return LocalView(self.index.to_read(), now=now, hard={})
+
+    @told("read the index")
+    def listed_ids(self, *, digits: int, everything: bool) -> Iterator[list[str]] | None:
+        from casstore.backends.local.idlist import listed_ids
+
+        return listed_ids(self.index.to_read(), digits=digits, everything=everything)
 
     @told("open the index")
     def prepare(self, *, create: bool) -> list[str]:

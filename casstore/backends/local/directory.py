@@ -13,7 +13,6 @@ import os
 import stat
 
 from casstore.errors import Damaged, NotAStore, StorageError, quote
-from casstore.model.digest import Digest
 from casstore.startup.parts import cached_property
 
 TYPE_CHECKING = False
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from casstore.backends.local.reserve import Reserve
     from casstore.backends.local.schema import Connection
     from casstore.backends.local.uses import LastUses
+    from casstore.model.digest import Digest
     from casstore.model.lease import HardLease
 
 LEASE = "lease"
@@ -340,6 +340,7 @@ def _read_lease(path: str, *, to_change: bool) -> HardLease | None:
             raise
         return None
     from casstore.backends.local.locks import seen_from_here
+    from casstore.model.digest import Digest
     from casstore.model.lease import HardLease
 
     return HardLease(name, seen_from_here(holder), tuple(Digest(image) for image in images))

@@ -7,6 +7,7 @@ the oldest there is, and those of one second go by their IDs.
 
 from __future__ import annotations
 
+from casstore.backends.local.idlist import ORDER, REFERS
 from casstore.backends.local.tables import FACTS
 from casstore.backends.local.view import facts
 from casstore.model.reference import Reference
@@ -19,15 +20,6 @@ if TYPE_CHECKING:
     from casstore.backends.local.view import LocalView
     from casstore.model.digest import Digest
 
-# A division of integers rounds towards 0, and there are images of before 1970.
-_ORDER = (
-    " ORDER BY image.created IS NULL,"
-    " image.created / 1000000000 - (image.created % 1000000000 < 0) DESC, image.digest"
-)
-_REFERS = (
-    "EXISTS (SELECT 1 FROM holding JOIN subject ON subject.manifest = holding.manifest"
-    " JOIN blob ON blob.digest = subject.digest WHERE holding.image = image.id)"
-)
 # One look at the layers that are not settled, of which there are mostly none. CROSS JOIN keeps the
 # order: else SQLite, which knows no numbers, goes through all edges.
 _UNSETTLED = (
@@ -42,16 +34,10 @@ ROWS = {
     " image.size, parent.size, (SELECT count(*) FROM image AS child WHERE child.parent = image.id),"
     f" image.id IN pin, image.id NOT IN {_UNSETTLED},"
     " (SELECT group_concat(name, char(10)) FROM reference WHERE reference.image = image.id)"
-    f" FROM (SELECT image.id AS own FROM image{_ORDER} LIMIT -1)"
+    f" FROM (SELECT image.id AS own FROM image{ORDER} LIMIT -1)"
     " JOIN image ON image.id = own LEFT JOIN image AS parent ON parent.id = image.parent",
-    "names_by_digest": "SELECT 1 FROM reference WHERE instr(name, '@') LIMIT 1",
-    "listed_ids": "SELECT substr(lower(hex(image.digest)), 1, ?) FROM image"
-    " LEFT JOIN reference ON reference.image = image.id"
-    " WHERE reference.image IS NOT NULL OR ? OR NOT"
-    f" (EXISTS (SELECT 1 FROM image AS child WHERE child.parent = image.id) OR {_REFERS}){_ORDER}",
 }
-LOOK_UPS = {"refers": f"SELECT {_REFERS} FROM image WHERE image.digest = ?"}
-_AT_ONCE = 4096
+LOOK_UPS = {"refers": f"SELECT {REFERS} FROM image WHERE image.digest = ?"}
 _FACTS = len(ImageFacts._fields)
 
 
@@ -71,21 +57,3 @@ def refers(view: LocalView, image: Digest) -> bool:
     """Whether an image refers to a manifest or index of the store."""
     found = view.connection.execute(LOOK_UPS["refers"], (image.raw,)).fetchone()
     return found is not None and bool(found[0])
-
-
-def listed_ids(view: LocalView, *, digits: int, everything: bool) -> Iterator[list[str]] | None:
-    """Hex digits of the image IDs, one for each name, many at a time, newest first.
-
-    An image without names is there once; without `everything` only if no image is made from it, and
-    it refers to none. None where there are names by digest, of which a list does not show all.
-    """
-    if view.connection.execute(ROWS["names_by_digest"]).fetchone() is not None:
-        return None
-    return _in_pieces(view, digits, everything=everything)
-
-
-def _in_pieces(view: LocalView, digits: int, *, everything: bool) -> Iterator[list[str]]:
-    view.connection.execute("PRAGMA temp_store = MEMORY")
-    found = view.connection.execute(ROWS["listed_ids"], (digits, everything))
-    while rows := found.fetchmany(_AT_ONCE):
-        yield [row[0] for row in rows]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from casstore.backends.local.tables import FORMAT_VERSION
 from casstore.errors import CasstoreError, Damaged, NotAStore, StorageError, UsageError
 from casstore.startup.sqlite import Cursor, Error, sqlite3
 
@@ -20,6 +19,7 @@ __all__ = [
 ]  # fmt: skip
 
 APPLICATION_ID = 0x43415353  # "CASS"
+FORMAT_VERSION = 5  # the last one in LATER of tables.py
 BUSY_SECONDS = 60.0
 
 

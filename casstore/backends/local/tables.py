@@ -5,8 +5,8 @@ an older database is given what it lacks (migrations.py); a query selects the fi
 in their order (`fields`); a row that is written, or copied into the trash, has the columns that are
 declared (`Rows`, `copy`). A field has the name of its column.
 
-To add a column: a line in TABLES, its name in LATER under the next version, and a field of that
-name in the records that are to have it.
+To add a column: a line in TABLES, its name in LATER under the next version, which is then
+FORMAT_VERSION in schema.py, and a field of that name in the records that are to have it.
 """
 
 from __future__ import annotations
@@ -118,7 +118,6 @@ LATER = {
     4: ("image.arrived",),
     5: ("layer.state",),
 }
-FORMAT_VERSION = max(LATER)
 # What the trash keeps of a table, in one of its own: a column of the one is a column of the other.
 KEPT = {"image": "trash_image", "holding": "trash_holding", "reference": "trash_name"}
 

@@ -125,11 +125,6 @@ class LocalView:
 
         return listed_images(self)
 
-    def listed_ids(self, *, digits: int, everything: bool) -> Iterator[list[str]] | None:
-        from casstore.backends.local.imagelist import listed_ids
-
-        return listed_ids(self, digits=digits, everything=everything)
-
     def refers(self, image: Digest) -> bool:
         from casstore.backends.local.imagelist import refers
 

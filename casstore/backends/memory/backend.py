@@ -19,7 +19,7 @@ from casstore.model.lease import HardLease
 from casstore.model.storage import Disk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from typing import Self
 
     from casstore.model.digest import Digest
@@ -89,6 +89,10 @@ class MemoryBackend:
     def view(self, now: int) -> MemoryView:
         self.require()
         return MemoryView(lambda: self._tables, now=now, hard={})
+
+    def listed_ids(self, *, digits: int, everything: bool) -> Iterator[list[str]] | None:
+        self.require()
+        return None  # all images are in memory: the whole list is as quick
 
     def prepare(self, *, create: bool) -> list[str]:
         return []

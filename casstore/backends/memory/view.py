@@ -191,9 +191,6 @@ class MemoryView:
                 one, attached, own, children.count(one.id), one.id in pins, one.id not in unsettled
             )
 
-    def listed_ids(self, *, digits: int, everything: bool) -> Iterator[list[str]] | None:
-        return None  # all images are in memory: the whole list is as quick
-
     def refers(self, image: Digest) -> bool:
         return bool(self.subjects_of(image))
 

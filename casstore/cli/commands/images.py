@@ -12,7 +12,6 @@ from casstore.cli.options import (
     Option,
     invalid_value,
 )
-from casstore.cli.render import NONE, age, image_size, table, table_lines
 from casstore.model.digest import SHORT_LENGTH
 
 TYPE_CHECKING = False
@@ -126,6 +125,8 @@ def rows(images: Iterable[ImageSummary], *, digests: bool) -> Iterator[Row]:
     A repository with digests and no tag has one row, TAG `<none>`. With `digests` there is a row
     for each tag with each digest of its repository. An image without names has one row.
     """
+    from casstore.cli.render import NONE  # here, as below: `images -q` mostly has no rows
+
     for image in images:
         if not image.names:
             yield image, NONE, NONE, NONE
@@ -168,6 +169,8 @@ def _id(image: ImageSummary, full: bool) -> str:  # noqa: FBT001 - one caller ea
 
 def _tree(images: Iterable[ImageSummary], app: App, *, full: bool) -> str:
     """A row for each name, and under an index a row for each of its platforms."""
+    from casstore.cli.render import NONE, age, image_size, table
+
     lines = []
     for image, repository, tag, _ in rows(images, digests=False):
         name = NONE if repository == NONE else f"{repository}:{tag}"
@@ -182,6 +185,8 @@ def _tree(images: Iterable[ImageSummary], app: App, *, full: bool) -> str:
 
 
 def _table(images: Iterable[ImageSummary], *, now: int, digests: bool, full: bool) -> Iterator[str]:
+    from casstore.cli.render import age, image_size, table_lines
+
     header = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"]
     if digests:
         header.insert(2, "DIGEST")

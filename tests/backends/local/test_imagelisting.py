@@ -8,7 +8,9 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from casstore.backends.local.imagelist import ROWS, listed_ids, listed_images
+from casstore.backends.local import idlist
+from casstore.backends.local.idlist import listed_ids
+from casstore.backends.local.imagelist import ROWS, listed_images
 from casstore.backends.local.view import LocalView
 from casstore.cli.commands.images import rows
 from casstore.model.digest import Digest
@@ -59,7 +61,7 @@ def test_the_order_is_the_one_that_all_images_has(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_ids_are_those_of_the_rows(seed: int, everything: bool) -> None:  # noqa: FBT001
     with some_world(seed) as view:
-        found = listed_ids(view, digits=64, everything=everything)
+        found = listed_ids(view.connection, digits=64, everything=everything)
         assert found is not None
 
         wanted = rows(list_images(view, None, everything=everything), digests=False)
@@ -92,14 +94,14 @@ def test_names_by_digest_are_for_the_careful_list() -> None:
     world.name(own, f"a@{own}")
 
     with in_sqlite(world) as view:
-        assert listed_ids(view, digits=12, everything=False) is None
+        assert listed_ids(view.connection, digits=12, everything=False) is None
 
 
-@pytest.mark.parametrize("name", ["listed_images", "listed_ids"])
-def test_a_list_reads_images_once_and_looks_the_rest_up(name: str) -> None:
-    values = [None] * ROWS[name].count("?")
+@pytest.mark.parametrize("statement", [ROWS["listed_images"], idlist.ROWS["listed_ids"]])
+def test_a_list_reads_images_once_and_looks_the_rest_up(statement: str) -> None:
+    values = [None] * statement.count("?")
     with some_world(0) as view:
-        plan = view.connection.execute(f"EXPLAIN QUERY PLAN {ROWS[name]}", values).fetchall()
+        plan = view.connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
 
     scans = [step[3] for step in plan if step[3].startswith("SCAN")]
     small = ("subquery", "above", "layer USING INDEX layer_unsettled")

@@ -12,7 +12,8 @@ import pytest
 
 from casstore.backends.local import migrations, schema, tables
 from casstore.backends.local.removals import LEAVING
-from casstore.backends.local.tables import FORMAT_VERSION, LISTINGS, STATEMENTS
+from casstore.backends.local.schema import FORMAT_VERSION
+from casstore.backends.local.tables import LISTINGS, STATEMENTS
 from casstore.backends.local.trash import TRASH
 from casstore.errors import Damaged
 from casstore.model.state import StoredImage
@@ -95,6 +96,10 @@ def test_an_upgrade_that_fails_leaves_the_old_database(
     with closing(sqlite3.connect(old)) as connection:
         assert (shape(connection), content(connection)) == before
         assert version_of(connection) == version
+
+
+def test_the_version_that_is_opened_is_the_last_one_declared() -> None:
+    assert max(tables.LATER) == FORMAT_VERSION
 
 
 @pytest.mark.parametrize("version", [one for one in VERSIONS if one < FORMAT_VERSION])

@@ -6,6 +6,7 @@ from contextlib import closing
 
 from casstore.backends.local import schema
 from casstore.backends.local.edits import LocalEdits
+from casstore.backends.local.idlist import listed_ids
 from casstore.backends.local.view import LocalView
 from tests.contract.records import image
 
@@ -24,7 +25,7 @@ def test_ids_are_listed_without_the_rest_of_the_images() -> None:
         index = LocalEdits(connection, now=0, hard={})
         index.begin()
         index.admit(record)
-        found = index.listed_ids(digits=12, everything=True)
+        found = listed_ids(connection, digits=12, everything=True)
 
         assert found is not None
         assert list(found) == [[record.id.hex[:12]]]
