@@ -1,19 +1,17 @@
-"""inspect and history: one image in detail, in the shapes of Docker 20.10."""
+"""inspect: one image in detail, in the shape of Docker 20.10; and what else is asked of one."""
 
 from __future__ import annotations
 
 from casstore.model.descriptor import CONFIG, INDEX, MANIFEST
 from casstore.model.dockertypes import IMAGE, NO_TIME, shaped
-from casstore.model.imageconfig import is_child_history, parse_config
-from casstore.model.manifest import Manifest, parse_document
+from casstore.model.imageconfig import parse_config
 from casstore.model.rfc3339 import format_time, go_time
 from casstore.model.state import SETTLED
-from casstore.results.images import HistoryRow
 from casstore.rules.resolve import resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
     from casstore.model.digest import Digest
@@ -79,13 +77,7 @@ def inspect_image(
                 {"MediaType": top.media_type, "Digest": top.digest, "Size": top.size}
                 for top in tops
             ],
-            "Referrers": [
-                shape
-                for documents in below
-                for document in documents
-                for artifact in view.referrers_of(document)
-                for shape in _referrer(view, blobs, artifact, document)
-            ],
+            "Referrers": _referrers(view, blobs, [one for documents in below for one in documents]),
             "Pinned": view.is_pinned(image),
             "Settled": all(map(is_settled, below)),
             "Arrived": format_time(stored.arrived) if stored.arrived is not None else NO_TIME,
@@ -114,69 +106,14 @@ def is_settled(below: Mapping[Digest, Sequence[BlobState]]) -> bool:
     return all(need.state == SETTLED for needs in below.values() for need in needs)
 
 
-def _referrer(view: View, blobs: Blobs, artifact: Digest, subject: Digest) -> list[dict[str, Any]]:
-    """The manifests of an artifact that refer to `subject`, each as a list of referrers has it."""
-    shapes = []
-    for top in view.tops_of(artifact):
-        document = parse_document(blobs.read(top.digest), top)
-        config = document.config if isinstance(document, Manifest) else None
-        kind = document.artifact_type or (config.descriptor.media_type if config else "")
-        shapes.append(
-            {
-                "MediaType": top.media_type,
-                "Digest": top.digest,
-                "Size": top.size,
-                "ArtifactType": kind,
-                "Annotations": dict(sorted(document.annotations.items())),
-                "Subject": subject,
-            }
-        )
-    return shapes
-
-
-def image_history(view: View, blobs: Blobs, argument: str) -> list[HistoryRow]:
-    """The steps of an image, newest first.
-
-    The image, then each recorded ancestor in turn stands at the step it ends with; below the last
-    recorded one the steps have no ID (`<missing>`).
-    """
-    image = resolve(view, argument).image
-    config = image_config(view, blobs, image)
-    if config is None:
+def _referrers(view: View, blobs: Blobs, documents: Iterable[Digest]) -> list[dict[str, Any]]:
+    """What a list of referrers has of the artifacts that refer to these documents."""
+    found = [(one, document) for document in documents for one in view.referrers_of(document)]
+    if not found:
         return []
-    sizes = _sizes_of_steps(view, image, config)
-    owners = _owners(view, blobs, image, config)
-    names = {owner: [one.name for one in view.references_of(owner)] for owner in owners.values()}
-    rows = []
-    for position in reversed(range(len(config.history))):
-        step, owner = config.history[position], owners.get(position)
-        tags = tuple(n for n in names[owner] if n.tag is not None) if owner is not None else ()
-        rows.append(
-            HistoryRow(owner, step.created, step.created_by, sizes[position], step.comment, tags)
-        )
-    return rows
+    from casstore.queries.referrers import shapes_of  # few images have any
 
-
-def _sizes_of_steps(view: View, image: Digest, config: ImageConfig) -> list[int]:
-    """File bytes of the layer of each step; of one that nobody has read, its size as stored."""
-    sizes: list[int] = []
-    promised: dict[Digest, int] | None = None
-    for diff_id in config.history_layers:
-        if diff_id is None:
-            sizes.append(0)
-            continue
-        layer = view.layer_with_diff_id(diff_id)
-        if layer is None and promised is None:
-            needs = [
-                below
-                for top in view.tops_of(image)
-                for document in documents_of(view, top.digest)
-                for _, below in view.needs_and_layers_of(document)
-            ]
-            promised = {one.diff_id: one.file_bytes for one in needs if one is not None}
-        known = layer.file_bytes if layer is not None else (promised or {}).get(diff_id, 0)
-        sizes.append(known)
-    return sizes
+    return [shape for one, document in found for shape in shapes_of(view, blobs, one, document)]
 
 
 def image_config(view: View, blobs: Blobs, image: Digest) -> ImageConfig | None:
@@ -186,21 +123,6 @@ def image_config(view: View, blobs: Blobs, image: Digest) -> ImageConfig | None:
             if need.kind == CONFIG and need.digest == image:
                 return parse_config(blobs.read(image), image)
     return None
-
-
-def _owners(view: View, blobs: Blobs, image: Digest, config: ImageConfig) -> dict[int, Digest]:
-    """Which image ends with which step of the history."""
-    owners: dict[int, Digest] = {}
-    steps = config.history
-    current: Digest | None = image
-    while current is not None and steps:
-        owners[len(steps) - 1] = current
-        current = view.parent_of(current)
-        ancestor = image_config(view, blobs, current) if current is not None else None
-        if ancestor is None or not is_child_history(ancestor.history, steps):
-            break
-        steps = ancestor.history
-    return owners
 
 
 def _last_comment(config: ImageConfig | None) -> str:

@@ -69,7 +69,7 @@ class Images:
 
     def history(self, image: str) -> list[HistoryRow]:
         """The steps an image was made of, newest first. Raises NotFound."""
-        from casstore.queries.inspection import image_history
+        from casstore.queries.history import image_history
 
         return image_history(self._session.view(), self._session.backend.blobs, image)
 

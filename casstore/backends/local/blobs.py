@@ -15,7 +15,6 @@ from itertools import islice
 
 from casstore.backends.local import refused, told
 from casstore.errors import Damaged
-from casstore.files import durable
 from casstore.model.digest import Digest
 from casstore.startup import length_hint
 
@@ -172,7 +171,7 @@ class BlobDirectory:
                 raise Damaged(f"blob {digest} is not a regular file")
             return os.read(descriptor, min(status.st_size, limit) + 1)
         except OSError as error:
-            raise durable.storage_error(error, f"cannot read blob {digest}") from None
+            raise _not_read(error, digest) from None
         finally:
             os.close(descriptor)
 
@@ -184,6 +183,8 @@ class BlobDirectory:
             Damaged: somebody put a directory in the place of one.
             StorageError: the operating system refuses; some may have their names.
         """
+        from casstore.files import durable
+
         moves = ((path, self.path(digest)) for path, digest in staged)
         try:
             durable.publish(moves, self.directory)
@@ -212,6 +213,8 @@ class BlobDirectory:
         Returns:
             How many of them this has come to, and a line for each file that could not be removed.
         """
+        from casstore.files import durable
+
         until = time.monotonic() + seconds
         problems = []
         try:
