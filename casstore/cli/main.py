@@ -15,17 +15,11 @@ import sys
 
 from casstore.cli.app import App
 from casstore.cli.options import (
-    DAMAGED,
-    LOCKED,
-    NO_STORE,
     PROGRAM,
     TEXT,
-    WRONG_USAGE,
     Command,
     Option,
     WrongUsage,
-    aligned,
-    help_page,
     invalid_value,
     parse,
 )
@@ -50,19 +44,6 @@ _NO_MEMORY = (
     "not enough memory", "start new thread", "malloc failure", "malloc_failure",
     "cannot allocate memory",
 )  # fmt: skip
-
-# What a status means, whatever the command; a command's own page words its 0 and 1.
-STATUSES = (
-    (0, "done"),
-    (1, "refused or failed; of several arguments, the others went"),
-    WRONG_USAGE,
-    (3, "gc with a policy: a goal cannot be reached; diff --exit-code: there are differences"),
-    NO_STORE,
-    LOCKED,
-    DAMAGED,
-    (INTERNAL_ERROR, "a bug in casstore; CASSTORE_DEBUG=1 shows where"),
-    (INTERRUPTED, "interrupted; 129 and 143: ended by SIGHUP and by SIGTERM"),
-)
 
 # name -> one-line help, as in the command's own page; the module has the command's name, except
 # where that is a word of Python.
@@ -106,16 +87,6 @@ COMMANDS = {
     "verify": "Verify the signatures of one or more images",
     "why": "Show everything that keeps an image or a blob",
 }
-# The same in the order of `casstore --help`: what one does most comes first.
-GROUPS = (
-    ("Images", ("images", "load", "save", "tag", "rmi", "inspect", "history", "import")),
-    ("Files of images", ("ls", "cat", "cp", "export", "unpack", "diff")),
-    ("Registries and other stores", ("pull", "push", "copy", "login", "logout")),
-    ("What goes and what stays", ("prune", "gc", "pin", "unpin", "lease", "trash", "restore")),
-    ("Disk space", ("df", "tree", "why", "report")),
-    ("Signatures and encryption", ("sign", "verify", "key", "encrypt", "decrypt")),
-    ("The store", ("fsck", "config", "publish")),
-)
 # Not for people: what the shells' completions ask.
 HIDDEN = ("__complete",)
 MODULES = {"__complete": "complete", "import": "import_"}
@@ -218,29 +189,12 @@ def load_command(name: str) -> ModuleType:
     return sys.modules[path]
 
 
-def grouped() -> list[tuple[str, list[tuple[str, str]]]]:
-    """Every command with its one-line help, in the groups of the page: (title, pairs)."""
-    return [
-        (title, [(name, COMMANDS[name]) for name in names if name in COMMANDS])
-        for title, names in GROUPS
-    ]
-
-
-def global_help() -> str:
-    """The page of `casstore --help`."""
-    lines = [help_page(GLOBAL)]
-    width = max(map(len, COMMANDS))
-    for title, pairs in grouped():
-        lines += ["", f"{title}:", *aligned([(name.ljust(width), text) for name, text in pairs])]
-    lines += ["", "Exit status:", *aligned([(str(status), text) for status, text in STATUSES])]
-    lines += ["", f"Run '{PROGRAM} COMMAND --help' for more information on a command."]
-    return "\n".join(lines)
-
-
 def _run(words: Sequence[str], open_store: OpenStore | None, *, ends: bool) -> int:
     options = parse(GLOBAL, words)
     if options is None:
-        sys.stdout.write(global_help() + "\n")
+        from casstore.cli.helppages import global_page
+
+        sys.stdout.write(global_page(GLOBAL, COMMANDS) + "\n")
         return 0
     if options.flag("version"):
         from casstore import __version__
@@ -248,12 +202,17 @@ def _run(words: Sequence[str], open_store: OpenStore | None, *, ends: bool) -> i
         sys.stdout.write(f"casstore {__version__}\n")
         return 0
     if not options.positional:
-        sys.stderr.write(global_help() + "\n")
+        from casstore.cli.helppages import global_page
+
+        sys.stderr.write(global_page(GLOBAL, COMMANDS) + "\n")
         return 2
     app = App(_store_path(options), _lock_timeout(options), open_store)
     name, rest = _resolve(options.positional)
     if not name:
-        sys.stdout.write(_family_help(rest[0]) + "\n")
+        from casstore.cli.helppages import alias_page
+
+        pairs = [(own, COMMANDS[to]) for (first, own), to in ALIASES.items() if first == rest[0]]
+        sys.stdout.write(alias_page(rest[0], pairs) + "\n")
         return 0
     app.command = name
     module = load_command(name)
@@ -278,6 +237,8 @@ def _run_command(
 ) -> int:
     args = parse(command, words)
     if args is None:
+        from casstore.cli.helppages import help_page
+
         sys.stdout.write(help_page(command) + "\n")
         return 0
     return run(args, app)
@@ -291,8 +252,9 @@ def _run_subcommand(
 ) -> int:
     args = parse(family, words)
     if args is None:
-        pairs = [(name, command.summary) for name, (command, _) in subcommands.items()]
-        page = "\n".join([help_page(family), "", "Commands:", *aligned(pairs)])
+        from casstore.cli.helppages import family_page
+
+        page = family_page(family, [command for command, _ in subcommands.values()])
         sys.stdout.write(page + "\n")
         return 0
     name, *rest = args.positional
@@ -320,11 +282,6 @@ def _resolve(words: Sequence[str]) -> tuple[str, Sequence[str]]:
 def _unknown(words: str, command: Command) -> WrongUsage:
     shown = printable(words if len(words) <= 80 else words[:79] + "…")
     return WrongUsage(f"{PROGRAM}: '{shown}' is not a {PROGRAM} command", command)
-
-
-def _family_help(family: str) -> str:
-    pairs = [(name, COMMANDS[to]) for (first, name), to in ALIASES.items() if first == family]
-    return "\n".join([f"Usage:  {PROGRAM} {family} COMMAND", "", "Commands:", *aligned(pairs)])
 
 
 def _store_path(options: Args) -> str:

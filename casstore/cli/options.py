@@ -257,39 +257,3 @@ def usage_line(command: Command) -> str:
     if command.arguments:
         words.append(command.arguments)
     return "Usage:  " + " ".join(words)
-
-
-def help_page(command: Command) -> str:
-    """The whole of --help: Docker's page, then the options Docker has not, then the statuses."""
-    lines = [usage_line(command), "", command.summary, "", "Options:"]
-    docker = [option for option in command.all_options if not option.own]
-    own = [option for option in command.all_options if option.own]
-    lines += option_lines(docker)
-    if own:
-        lines += ["", "Options of casstore:", *option_lines(own)]
-    if command.exits:
-        lines += ["", "Exit status:", *aligned([(str(code), text) for code, text in command.exits])]
-    return "\n".join(lines)
-
-
-def option_lines(options: Sequence[Option]) -> list[str]:
-    """`  -f, --force      Force removal of the image`, aligned among themselves."""
-    pairs = []
-    for option in options:
-        left = f"-{option.short}, " if option.short else "    "
-        left += f"--{option.name}"
-        if option.kind != FLAG:
-            left += f" {option.value}"
-        pairs.append((left, option.help))
-    return aligned(pairs)
-
-
-def aligned(pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """Two columns, indented by 2, three blanks between; further lines stand under the second."""
-    width = max(len(left) for left, _ in pairs) + 3
-    lines = []
-    for left, right in pairs:
-        first, *more = right.split("\n")
-        lines.append(f"  {left.ljust(width)}{first}")
-        lines += [f"  {' ' * width}{line}" for line in more]
-    return lines

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from casstore.cli.options import LIST, TEXT, Args, Command, Option, WrongUsage, help_page, parse
+from casstore.cli.helppages import help_page
+from casstore.cli.options import LIST, TEXT, Args, Command, Option, WrongUsage, parse
 
 COMMAND = Command(
     name="thing",

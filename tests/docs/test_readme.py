@@ -12,7 +12,8 @@ import pytest
 
 import casstore
 from casstore import Store
-from casstore.cli.main import COMMANDS, STATUSES
+from casstore.cli.helppages import STATUSES
+from casstore.cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
