@@ -41,7 +41,23 @@ _MOST = 1 << 16
 _TIMED = MAGIC_NUMBER + bytes(4)  # how bytecode begins that goes by its source's time and length
 _LOW = 0xFFFFFFFF  # what of them is noted (PEP 552)
 _HOW = O_RDONLY | O_CLOEXEC
-_Module = type(sys)
+
+
+if TYPE_CHECKING or sys.version_info >= (3, 12):
+    _Module = type(sys)
+else:
+
+    class _Module(type(sys)):
+        """A module that lacks an attribute as other objects do.
+
+        Python asks a module for its `__path__` whenever something is imported from it. Until 3.12
+        a module makes a message for it, in which it is called by its name, and throws that away:
+        that is 6 600 instructions for each of an rmi's 150 imports. No module that is loaded here
+        has a `__getattr__`, which such a module does not ask.
+        """
+
+        __slots__ = ()
+        __getattribute__ = object.__getattribute__
 
 
 class _Loader(SourceFileLoader):

@@ -21,9 +21,10 @@ else:
             if bases != (tuple,):
                 fields = tuple(namespace.get("__annotations__", ()))
                 namespace["_fields"] = namespace["__match_args__"] = fields
-                namespace["_field_defaults"] = {
+                namespace["_field_defaults"] = defaults = {
                     field: namespace.pop(field) for field in fields if field in namespace
                 }
+                namespace["_last"] = tuple(defaults.values())  # of the last fields
                 namespace["__slots__"] = ()
                 for position, field in enumerate(fields):
                     namespace[field] = property(itemgetter(position))
@@ -35,15 +36,24 @@ else:
         __slots__ = ()
         _fields = ()
         _field_defaults = {}  # noqa: RUF012 - each subclass has its own
+        _last = ()
 
         def __new__(cls, *values, **named):
-            fields = cls._fields
-            if len(values) != len(fields) or named:
-                given = {**cls._field_defaults, **dict(zip(fields, values, strict=False)), **named}
-                if len(values) > len(fields) or given.keys() != set(fields):
-                    raise TypeError(f"{cls.__name__} takes {', '.join(fields)}")
-                values = [given[field] for field in fields]
+            lacking = len(cls._fields) - len(values)
+            if named or not 0 <= lacking <= len(cls._last):
+                values += cls._given(lacking, named)
+            elif lacking:
+                values += cls._last[-lacking:]
             return tuple.__new__(cls, values)
+
+        @classmethod
+        def _given(cls, lacking, named):
+            """The values of the last fields, so many of them, by their names or by default."""
+            fields = cls._fields[-lacking:] if lacking > 0 else ()
+            given = {**cls._field_defaults, **named}
+            if lacking < 0 or not named.keys() <= {*fields} or not given.keys() >= {*fields}:
+                raise TypeError(f"{cls.__name__} takes {', '.join(cls._fields)}")
+            return tuple([given[field] for field in fields])
 
         # from all fields in order, unchecked: for loops over many rows
         _make = classmethod(tuple.__new__)

@@ -110,6 +110,19 @@ def test_it_says_of_each_module_what_python_says(name: str) -> None:
         assert getattr(ours, attribute) == getattr(theirs, attribute), attribute
 
 
+@pytest.mark.parametrize("name", [module.name for module in modules()])
+def test_it_loads_no_module_that_has_a_getattr(name: str) -> None:
+    if name == "casstore":
+        pytest.skip("a command has imported it before")
+
+    assert "__getattr__" not in vars(import_module(name))
+
+
+def test_a_module_that_lacks_something_says_so(plain: Plain) -> None:
+    with pytest.raises(AttributeError, match="'two'"):
+        _ = plain.load().two
+
+
 def test_the_first_import_writes_the_bytecode(plain: Plain) -> None:
     assert plain.load().value == 1
 
