@@ -20,8 +20,6 @@ withdrawn already: it names nothing, so it names nothing that is gone.
 
 from __future__ import annotations
 
-from itertools import islice
-
 from casstore.errors import CasstoreError, Conflict, Damaged, StorageError, warn
 from casstore.model.keys import GENERATION, ON_DEMAND, PUBLISH, SETTING
 
@@ -252,6 +250,8 @@ class Change:
 
     def _unlink_some(self) -> tuple[Sequence[Digest], bool]:
         """Unlink doomed blobs, for a while: those it has come to, and whether there may be more."""
+        from itertools import islice  # built in: after a commit no file may have to be opened
+
         some = list(islice(self.index.doomed(), AT_ONCE))
         count, problems = self._blobs.discard_some(some, UNLINKING)
         if self._committed:

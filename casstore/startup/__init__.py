@@ -12,11 +12,19 @@ Gain: 1.4 ms for `ref` (`weakref`), 0.8 for `length_hint` (`operator`), 3.5 for 
 from __future__ import annotations
 
 from _collections_abc import Sequence
-from _operator import itemgetter, length_hint
 from _thread import RLock, allocate_lock, get_ident, start_new_thread
 from _weakref import ref
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 __all__ = [
-    "RLock", "Sequence", "allocate_lock", "get_ident", "itemgetter", "length_hint", "ref",
-    "start_new_thread",
+    "RLock", "Sequence", "allocate_lock", "get_ident", "length_hint", "ref", "start_new_thread",
 ]  # fmt: skip
+
+
+def length_hint(items: Iterator[object]) -> int:
+    """How many a list's iterator will still give."""
+    count: int = items.__length_hint__()  # type: ignore[attr-defined]  # not of every iterator
+    return count

@@ -14,7 +14,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NamedTuple as Value
 else:
-    from casstore.startup import itemgetter
+    try:
+        from _collections import _tuplegetter as getter  # as namedtuple's fields are
+    except ImportError:
+        from _operator import itemgetter
+
+        def getter(position, _doc):
+            return property(itemgetter(position))
 
     class _ValueType(type):
         def __new__(mcs, name, bases, namespace):
@@ -27,7 +33,7 @@ else:
                 namespace["_last"] = tuple(defaults.values())  # of the last fields
                 namespace["__slots__"] = ()
                 for position, field in enumerate(fields):
-                    namespace[field] = property(itemgetter(position))
+                    namespace[field] = getter(position, None)
             return super().__new__(mcs, name, bases, namespace)
 
     class Value(tuple, metaclass=_ValueType):

@@ -6,12 +6,10 @@ here only when its content is complete and on the disk (durable.py).
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import time
 from io import FileIO
-from itertools import islice
 
 from casstore.backends.local import refused, told
 from casstore.errors import Damaged
@@ -40,8 +38,6 @@ _WAITING = 50e-6
 _FOREVER = float("inf")
 
 _LISTING = "list the blobs"
-# A symbolic link, a socket, a directory.
-_NO_FILE = frozenset((errno.ELOOP, errno.ENXIO, errno.EISDIR))
 
 
 class StoreFile(FileIO):
@@ -200,6 +196,8 @@ class BlobDirectory:
         Returns:
             A line for each file that could not be removed.
         """
+        from itertools import islice
+
         ahead, problems = iter(digests), []
         while some := list(islice(ahead, _AT_ONCE)):
             problems += self.discard_some(some)[1]
@@ -248,6 +246,8 @@ class BlobDirectory:
 
         A table goes first, so that a crash leaves none without its blob.
         """
+        from itertools import islice
+
         failed: list[tuple[str, OSError]] = []
 
         def unlink_each(some: Iterator[str]) -> None:
@@ -365,11 +365,15 @@ def unlink_table(name: str, directory: int) -> None:
 
 
 def _cannot_open(error: OSError, digest: Digest) -> CasstoreError:
-    if error.errno in _NO_FILE:
+    import errno
+
+    if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):  # a link, a socket, a directory
         return Damaged(f"blob {digest} is not a regular file")
     return refused(error, f"read blob {digest}")
 
 
 def _in_parts(items: Iterator[T]) -> Iterator[list[T]]:
+    from itertools import islice
+
     while some := list(islice(items, _TOGETHER)):
         yield some

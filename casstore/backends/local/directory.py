@@ -8,7 +8,6 @@ yet to be built. A directory that is neither that nor empty is never touched.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 
@@ -148,6 +147,8 @@ class LocalStore:
             with open(path, "rb", buffering=0, opener=_follow_nothing) as file:
                 text = file.read(4096)
         except OSError as error:
+            import errno  # a table of 130 names
+
             if error.errno == errno.ELOOP:
                 raise Damaged(f"{path} is a symbolic link, which is refused in a store") from None
             from casstore.files import durable
