@@ -4,23 +4,11 @@ A document from JSON has lost the difference between Go's structs, maps, nil sli
 `Struct`, `NilSlice` and `NilMap` bring it back. In JSON a struct keeps the order of its fields, a
 map is sorted, and what is nil is null.
 
-Importing json costs as much as all else that `inspect` does, because it brings `re`. What a
-command prints is strings, numbers, lists and objects: forty lines. A test compares them with json.
 """
 
 from __future__ import annotations
 
-# What must not stand in a string (RFC 8259, section 7), in json's spelling.
-_ESCAPES = {
-    **{number: f"\\u{number:04x}" for number in range(0x20)},
-    ord('"'): '\\"',
-    ord("\\"): "\\\\",
-    ord("\n"): "\\n",
-    ord("\r"): "\\r",
-    ord("\t"): "\\t",
-    ord("\f"): "\\f",
-    ord("\b"): "\\b",
-}
+from casstore.cli.jsonencoder import document_text
 
 
 class Struct(dict[str, object]):
@@ -72,22 +60,9 @@ class NilMap(dict[str, object]):
     """A map that is null in JSON."""
 
 
-def as_it_is(value: object) -> object:
-    """A document for JSON, its keys in the order in which they stand."""
-    if isinstance(value, dict):
-        return Struct((str(k), as_it_is(v)) for k, v in value.items())
-    return [as_it_is(v) for v in value] if isinstance(value, (list, tuple)) else value
-
-
 def json_text(value: object, indent: int | None = None) -> str:
     """JSON in UTF-8 where all of it can be shown, else in ASCII with escapes."""
-    plain = _plain(value)
-    text = encode(plain, indent)
-    if text.replace("\n", "").isprintable():
-        return text
-    import json  # 5 ms: only for what a terminal cannot show
-
-    return json.dumps(plain, indent=indent, separators=(",", ":" if indent is None else ": "))
+    return document_text(_plain(value), indent)
 
 
 def _plain(value: object) -> object:
@@ -101,43 +76,3 @@ def _plain(value: object) -> object:
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
     return value.as_json() if isinstance(value, Shown) else value
-
-
-def encode(value: object, indent: int | None = None) -> str:
-    """`json.dumps(value, ensure_ascii=False)` with Go's separators; keys are strings.
-
-    Args:
-        value: None, booleans, strings, finite numbers, lists, and dicts with keys of text.
-        indent: blanks for each level; None puts all on one line, without blanks.
-    """
-    out: list[str] = []
-    _write(value, out, "\n" if indent is not None else "", " " * (indent or 0))
-    return "".join(out)
-
-
-def _write(value: object, out: list[str], line: str, step: str) -> None:
-    # `line` is what comes between two items: a newline and the blanks of this level, or nothing.
-    if isinstance(value, str):
-        out.append(f'"{value.translate(_ESCAPES)}"')
-    elif value is None or value is True or value is False:
-        out.append("null" if value is None else "true" if value else "false")
-    elif isinstance(value, (int, float)):
-        out.append((int if isinstance(value, int) else float).__repr__(value))
-    elif not value:
-        out.append("{}" if isinstance(value, dict) else "[]")
-    elif isinstance(value, dict):
-        colon = ": " if line else ":"
-        before = "{" + line + step
-        for key, item in value.items():
-            out.append(f'{before}"{key.translate(_ESCAPES)}"{colon}')
-            _write(item, out, line + step, step)
-            before = "," + line + step
-        out.append(line + "}")
-    else:
-        assert isinstance(value, (list, tuple))
-        before = "[" + line + step
-        for item in value:
-            out.append(before)
-            _write(item, out, line + step, step)
-            before = "," + line + step
-        out.append(line + "]")

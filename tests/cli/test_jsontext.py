@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casstore.cli.jsontext import encode
+from casstore.cli.jsonencoder import encode
 
 VALUES = st.recursive(
     st.none()

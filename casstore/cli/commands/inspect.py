@@ -67,16 +67,16 @@ def run(args: Args, app: App) -> int:
 
 
 def _write_list(found: list[dict[str, object]], app: App) -> None:
-    from casstore.cli.jsontext import as_it_is, json_text
+    from casstore.cli.jsonencoder import document_text
 
-    app.write(json_text(as_it_is(found), indent=4) + "\n")
+    app.write(document_text(found, indent=4) + "\n")
 
 
 def _write_formatted(found: list[dict[str, object]], form: str, app: App) -> None:
     if form == "json":
-        from casstore.cli.jsontext import as_it_is, json_text
+        from casstore.cli.jsonencoder import document_text
 
-        app.write(json_text(as_it_is(found)) + "\n")
+        app.write(document_text(found) + "\n")
         return
     from casstore.cli.gotemplate import Template
     from casstore.cli.gotokens import TemplateError
