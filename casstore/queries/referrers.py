@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from casstore.ports.view import View
 
 
-def shapes_of(
-    view: View, blobs: Blobs, artifact: Digest, subject: Digest
-) -> list[dict[str, Any]]:
+def shapes_of(view: View, blobs: Blobs, artifact: Digest, subject: Digest) -> list[dict[str, Any]]:
     """The manifests of an artifact that refer to `subject`, each as a list of referrers has it."""
     shapes = []
     for top in view.tops_of(artifact):

@@ -10,8 +10,12 @@ What is loaded is the same: bytecode that is as old and as long as the source sa
 is not as usual (no bytecode yet, hashes in place of times, an archive in place of a folder),
 Python's own loader or finder does it.
 
-Gain: 1.3 ms of an rmi and 441 of its 1322 system calls, 2.0 ms of images and 320 of 995. Tried on
-CPython 3.11, 3.12 and 3.13.
+A module has its file and its bytecode before Python asks for them, and one that is loaded here
+lacks an attribute cheaply (`_Module`).
+
+Gain: 1.3 ms of an rmi and 441 of its 1322 system calls, 2.0 ms of images and 320 of 995; 0.1 ms
+more by what a module has, and on 3.11 another 0.1 by what it lacks. Tried on CPython 3.11, 3.12 and
+3.13.
 """
 
 from __future__ import annotations

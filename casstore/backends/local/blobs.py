@@ -167,7 +167,7 @@ class BlobDirectory:
                 raise Damaged(f"blob {digest} is not a regular file")
             return os.read(descriptor, min(status.st_size, limit) + 1)
         except OSError as error:
-            raise _not_read(error, digest) from None
+            raise refused(error, f"read blob {digest}") from None
         finally:
             os.close(descriptor)
 

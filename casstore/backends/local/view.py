@@ -5,8 +5,6 @@ One SQLite snapshot: a reader begins a read transaction, a writer looks through 
 
 from __future__ import annotations
 
-from itertools import chain
-
 from casstore.backends.local.schema import Connection
 from casstore.backends.local.tables import (
     BLOBS_AT_ONCE,
@@ -80,6 +78,8 @@ class _Digests:
         return int(self._connection.execute(LISTINGS["count_blobs"]).fetchone()[0])
 
     def __iter__(self) -> Iterator[bytes]:
+        from itertools import chain  # few commands have use for it
+
         rows = self._connection.execute(LISTINGS["digests"])
         # A call of Python's for each thousand: these may be a million, and small.
         some = iter(lambda: rows.fetchmany(1000), [])

@@ -114,6 +114,6 @@ def test_a_list_needs_no_temporary_file(digits: int | None) -> None:
         if digits is None:
             list(listed_images(view))
         else:
-            list(listed_ids(view, digits=digits, everything=True) or ())
+            list(listed_ids(view.connection, digits=digits, everything=True) or ())
 
         assert view.connection.execute("PRAGMA temp_store").fetchone() == (2,)  # memory
