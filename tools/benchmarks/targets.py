@@ -51,6 +51,8 @@ TARGETS = (
     Target("load of 100 layers", "docker", "wall", 1 / 15),
     Target("load of 100 layers", "skopeo oci gzip", "wall", 1 / 4),
     Target("load of gzip layers", "ISA-L and two sha256", "cpu", 1.15),
+    Target("a file of a layer", "tar of tar", "wall", 0.2),
+    Target("a file of a layer", "umoci raw unpack", "cpu", 0.02),
     Target("gc of 10000 dead", "umoci", "wall", 0.15),
     Target("gc, nothing to do", "umoci", "wall", 0.05),
     Target("prune of 200", "docker", "wall", 0.25),
