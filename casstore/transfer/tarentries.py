@@ -230,8 +230,8 @@ class TarEntries:
         return value
 
     def _decimal(self, text: bytes) -> int:
-        if not (text.isdigit() and len(text) < 20):
-            self._refuse(f"the number {_shown(text)}, which is not decimal")
+        if not (text.isdigit() and len(text) < 20 and int(text) < _INT64):
+            self._refuse(f"the number {_shown(text)}, which is not decimal, or out of range")
         return int(text)
 
     def _time(self, text: bytes) -> int:
