@@ -105,9 +105,26 @@ def collect_garbage(
             task.reach(at)
     if task is not None:
         task.finish()
+    tables, freed = _tables(disk, dry_run=dry_run)
     if not dry_run:
         findings += disk.checks.recount(look, turn)
-    return GcResult(removed, files, size, tuple(findings), first.from_trash)
+    return GcResult(removed, files + tables, size + freed, tuple(findings), first.from_trash)
+
+
+def _tables(disk: Backend, *, dry_run: bool) -> tuple[int, int]:
+    """Remove tables of contents whose layer is gone; how many, and their bytes.
+
+    No lock is needed: a table is of its layer whenever that comes back, and is made again if it is
+    missing then.
+    """
+    orphans = [
+        (file.digest, file.freed)
+        for file in disk.contents.walk()
+        if file.digest is not None and disk.blobs.size(file.digest) is None
+    ]
+    if orphans and not dry_run:
+        disk.contents.discard([layer for layer, _ in orphans])
+    return len(orphans), sum(freed for _, freed in orphans)
 
 
 def _first_turn(

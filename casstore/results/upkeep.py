@@ -14,7 +14,7 @@ class GcResult(Value):
     """What gc removed, or would remove."""
 
     removed_blobs: int
-    removed_files: int  # staging that no live process holds
+    removed_files: int  # staging that no live process holds, tables of contents without a layer
     freed: int  # bytes on disk
     findings: tuple[str, ...]
     from_trash: int = 0  # bytes of those freed that the trash had held

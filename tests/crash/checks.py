@@ -27,7 +27,12 @@ from casstore.backends.local.view import LocalView
 from casstore.change.trash import list_trash
 from casstore.cli.main import main
 from casstore.errors import CasstoreError, NotAStore
+from casstore.model.fileentry import FileEntry
+from casstore.model.state import LayerRecord
 from casstore.rules.settings import SETTINGS, key_of
+from casstore.transfer.contentstable import ContentsTable, Unusable
+from casstore.transfer.layercontents import scan_layer
+from casstore.transfer.openlayer import open_framed
 from tests.backends.local.behind import directory_of, view_of
 from tests.crash.scenarios import Scenario
 from tests.crash.trees import Tree, from_database, read_tree
@@ -36,10 +41,10 @@ from tests.store.olderstores import half_upgraded
 PARTIAL = ".casstore-partial-"  # follows the name of a tree that is written beside it
 MARK = ".casstore-partial"  # in a tree that is written in place
 PARTS = {
-    "oci-layout", "index.json", "index.json.last", "blobs", "ingest", "casstore.db",
+    "oci-layout", "index.json", "index.json.last", "blobs", "contents", "ingest", "casstore.db",
     "casstore.generation",
     "casstore.db-wal", "casstore.db-shm", "casstore.lock", "casstore.uses", "casstore.reserve",
-    "quarantine", "contents",
+    "quarantine",
 }  # fmt: skip
 
 
@@ -125,6 +130,7 @@ def verify(
     try:
         return (
             _use(path, expected, allowed, forgiven)
+            or table_problems(path)
             or _rebuilt(path)
             or (_again(path, out, expected) if scenario.command else "")
             or leftovers(path, parts=scenario.needs_registry)
@@ -151,6 +157,37 @@ def _use(path: Path, expected: Expectation, allowed: list[State], forgiven: froz
 def _fsck(store: Store, forgiven: frozenset[str]) -> str:
     problems = [f for f in store.check().findings if f.level != "note" and f.code not in forgiven]
     return f"fsck: {problems}" if problems else ""
+
+
+def table_problems(path: Path) -> str:
+    """A table of contents says what its layer does, or that it cannot be used."""
+    with Store(str(path)) as store:
+        if not store.session.backend.exists():
+            return ""
+        backend, view = store.session.backend, store.session.view()
+        for file in backend.contents.walk():
+            layer = file.digest and view.layer(file.digest)
+            if not layer or backend.blobs.size(layer.digest) is None:
+                continue  # gc takes it
+            table = backend.contents.open(layer.digest)
+            assert table is not None
+            try:
+                with ContentsTable(table, layer.digest, hashes=True) as contents:
+                    said = list(contents.entries())
+            except Unusable:
+                continue
+            if said != entries_of(store, layer):
+                return f"the table of {layer.digest} says something else"
+    return ""
+
+
+def entries_of(store: Store, layer: LayerRecord) -> list[FileEntry]:
+    """What a layer says, from the layer itself."""
+    out = io.BytesIO()
+    with open_framed(store.session.backend.blobs.open(layer.digest), layer) as content:
+        scan_layer(content.pieces(), layer.digest, out, io.BytesIO)
+    with ContentsTable(out, layer.digest, hashes=True) as contents:
+        return list(contents.entries())
 
 
 def _rebuilt(path: Path) -> str:
@@ -238,6 +275,8 @@ def leftovers(path: Path, *, parts: bool = False) -> str:
     missing = set() if not (path / "quarantine").exists() else known - found
     if found != known - missing:
         return f"after gc: {sorted(found ^ known)}"
+    if (path / "contents").exists() and (tables := set(os.listdir(path / "contents")) - known):
+        return f"after gc in contents: {sorted(tables)}"
     left = os.listdir(path / "ingest")
     if left := [name for name in left if not (parts and name.startswith("part-"))]:
         return f"after gc in ingest: {left}"

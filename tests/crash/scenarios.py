@@ -23,6 +23,8 @@ from casstore.model.descriptor import Descriptor
 from casstore.model.digest import sha256
 from casstore.model.mediatype import DELTA
 from casstore.transfer.deltaformat import Head, Slice
+from casstore.transfer.layercontents import scan_layer
+from casstore.transfer.openlayer import open_framed
 from casstore.transfer.thin import LeftOut, Thin
 from tests.store.olderstores import make_older
 from tests.transfer.building import (
@@ -213,6 +215,32 @@ def _large(store: Store) -> None:
     store.load(io.BytesIO(docker_archive({"layers": [content], "tags": ["large:1"]})))
 
 
+def _looked_into(store: Store) -> None:
+    """Each layer has a table of contents."""
+    _chain(store)
+    backend, view = store.session.backend, store.session.view()
+    for blob in view.all_blobs():
+        record = view.layer(blob.digest)
+        if record is None:
+            continue
+        draft = backend.contents.draft()
+        assert draft is not None
+        with open_framed(backend.blobs.open(record.digest), record) as content:
+            scan_layer(content.pieces(), record.digest, draft, io.BytesIO)
+        backend.contents.keep(draft, record.digest)
+    assert os.listdir(Path(store.path, "contents"))
+
+
+def _bad_tables(store: Store) -> None:
+    """One table of contents is damaged, and one is nobody's."""
+    _looked_into(store)
+    tables = Path(store.path, "contents")
+    damaged = min(tables.iterdir())
+    damaged.chmod(0o600)
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    (tables / hashlib.sha256(b"nobody's").hexdigest()).write_bytes(b"")
+
+
 def _leased(store: Store) -> None:
     _chain(store)
     store.leases.add("held", "app:1")
@@ -371,6 +399,9 @@ SCENARIOS = (
     Scenario("restore in a store of version 3", "restore app:1", _older_trash),
     Scenario("load into a store of version 3", "load -i A/fork.tar", _older_trash),
     Scenario("tag in a store of version 2", "tag app:1 new:1", _older_pins),
+    Scenario("rmi of what was looked into", "rmi other:2 app:1", _looked_into),
+    Scenario("gc of a table that is nobody's", "gc", _bad_tables),
+    Scenario("fsck --repair of tables", "fsck --repair", _bad_tables),
     Scenario("rmi --dry-run", "rmi --dry-run other:2 app:1", _log_left),
     Scenario("prune --dry-run", "prune -a --dry-run", _dangling),
     Scenario("gc --dry-run", "gc --dry-run", _garbage),

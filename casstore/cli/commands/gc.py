@@ -85,9 +85,10 @@ HELP = Command(
         DAMAGED,
     ),
     description="""\
-Removes blobs that no image holds, temporary files that no living process holds, expired leases, and
-what has expired in the trash (all of it with --empty-trash); publishes index.json again where it is
-behind. Without a policy images and names stay.
+Removes blobs that no image holds, tables of contents whose layer is gone, temporary files that no
+living process holds, expired leases, and what has expired in the trash (all of it with
+--empty-trash); publishes index.json again where it is behind. Without a policy images and names
+stay.
 
 A policy removes images too. Its conditions (unused-for, until, keep, only, protect, filter,
 min-age) say which may go, and all of them must hold; its goals (max-used-space, min-free-space,

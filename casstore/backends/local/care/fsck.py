@@ -28,6 +28,7 @@ from casstore.backends.local.care.ownfiles import (
 )
 from casstore.backends.local.care.rebuild import index_in_memory
 from casstore.backends.local.care.soundness import REBUILD, database_problems, misfit
+from casstore.backends.local.care.tables import table_findings
 from casstore.backends.local.leftovers import leftovers
 from casstore.backends.local.tables import BLOBS_AT_ONCE, damaged
 from casstore.clock import current_time
@@ -175,6 +176,7 @@ class _Check:
                     self._once_more(content=content)
         finally:
             self._view.connection.close()
+        self.findings += table_findings(self._disk, content=content)
         self._leftovers()
 
     def _once_more(self, *, content: bool) -> None:

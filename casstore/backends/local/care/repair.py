@@ -13,6 +13,7 @@ from casstore.backends.local.care.content import UNREADABLE
 from casstore.backends.local.care.fsck import BAD_BLOB, MODE, RECOUNT, WRONG_BLOB, findings_of
 from casstore.backends.local.care.ownfiles import QUARANTINE
 from casstore.backends.local.care.salvage import top_of
+from casstore.backends.local.care.tables import remove_bad_tables
 from casstore.errors import CasstoreError, Damaged
 from casstore.files import durable, rights
 from casstore.model.digest import Digest
@@ -70,6 +71,7 @@ def repair_store(disk: LocalStore, change: Changing, *, content: bool) -> tuple[
         if finding.code in WRONG_BLOB:
             quarantine(disk, Digest(finding.object))
             done.append(f"{finding.object} moved to {QUARANTINE}/: load its image again")
+    done += remove_bad_tables(disk, findings)
     codes = {finding.code for finding in findings}
     return done, bool(codes & _WRONG_INDEX) and not codes & BAD_BLOB
 
