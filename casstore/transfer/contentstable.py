@@ -17,20 +17,22 @@ from zlib import error as zlib_error
 from casstore.errors import StorageError
 from casstore.model.fileentry import HARD_LINK, FileEntry, sort_key
 from casstore.startup.value import Value
-from casstore.transfer.entryblocks import Malformed, decode, encode, weight
+from casstore.transfer.entryblocks import BlockReader, Malformed, encode, weight
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from typing import IO, Self
+    from typing import IO, Self, TypeVar
 
     from casstore.model.digest import Digest
+
+    T = TypeVar("T")
 
 VERSION = 1
 MAX_ENTRIES = 1024  # of a block; those of one name are in one block
 MAX_WEIGHT = 256 << 10  # bytes of names and the like, with which a block is full
 MAX_RAW = 64 << 20  # bytes of a block, or of the index, uncompressed; no writer comes near
-_KEPT = 4  # blocks that are kept decoded
+_KEPT = 2  # blocks that are kept in memory; an image may have a hundred layers
 
 _HEAD = b"casstore contents\n"
 _MAGIC = b"CASSTOC\n"
@@ -143,7 +145,8 @@ class ContentsTable:
             Unusable: this is no good table of the layer.
         """
         self._file, self._layer, self._hashes, self._again = file, layer, hashes, again
-        self._kept: dict[int, list[FileEntry]] = {}
+        self._kept: dict[int, BlockReader] = {}
+        self._last: tuple[int, list[FileEntry]] = (-1, [])  # a block that was decoded, whole
         self._hard_links: list[FileEntry] | None = None
         self._open()
 
@@ -197,7 +200,7 @@ class ContentsTable:
         key = sort_key(start)
         first = max(bisect_right(self._keys, key) - 1, 0)
         for number in range(first, len(self._rows)):
-            entries = self._block(number)
+            entries = self._entries(number)
             if number == first and start:
                 entries = entries[bisect_left(entries, key, key=_key_of) :]
             yield from entries
@@ -207,9 +210,13 @@ class ContentsTable:
         number = bisect_right(self._keys, key) - 1
         if number < 0:
             return ()
-        entries = self._block(number)
-        first = bisect_left(entries, key, key=_key_of)
-        return [entry for entry in entries[first : first + 3] if entry.name == name]
+
+        def found(block: BlockReader) -> Sequence[FileEntry]:
+            first = bisect_left(block.names, key, key=sort_key)
+            some = range(first, min(first + 3, len(block.names)))
+            return [block.entry(place) for place in some if block.names[place] == name]
+
+        return self._use(number, found)
 
     @property
     def hard_links(self) -> Sequence[FileEntry]:
@@ -218,7 +225,7 @@ class ContentsTable:
                 entry
                 for number, row in enumerate(self._rows)
                 if row.hard_links
-                for entry in self._block(number)
+                for entry in self._entries(number)
                 if entry.kind == HARD_LINK
             ]
         return self._hard_links
@@ -242,17 +249,30 @@ class ContentsTable:
         """
         for row in self._rows:
             try:
-                self._decoded(row, hashes=True)
+                self._read_block(row, hashes=True).entries()
             except _UNREADABLE as error:
                 raise Unusable(str(error)) from None
 
     # Blocks
 
-    def _block(self, number: int) -> list[FileEntry]:
+    def _entries(self, number: int) -> list[FileEntry]:
+        last, entries = self._last
+        if number != last:
+            entries = self._use(number, BlockReader.entries)
+            self._last = number, entries
+        return entries
+
+    def _use(self, number: int, use: Callable[[BlockReader], T]) -> T:
+        try:
+            return use(self._block(number))
+        except Malformed as error:
+            return use(self._remade(number, error))
+
+    def _block(self, number: int) -> BlockReader:
         block = self._kept.get(number)
         if block is None:
             try:
-                block = self._decoded(self._rows[number], hashes=self._hashes)
+                block = self._read_block(self._rows[number], hashes=self._hashes)
             except (*_UNREADABLE, Unusable) as error:
                 block = self._remade(number, error)
             while len(self._kept) >= _KEPT:
@@ -260,7 +280,7 @@ class ContentsTable:
             self._kept[number] = block
         return block
 
-    def _remade(self, number: int, error: Exception) -> list[FileEntry]:
+    def _remade(self, number: int, error: Exception) -> BlockReader:
         """A block that could not be read, of the table made again."""
         if self._again is None:
             raise Unusable(str(error)) from None
@@ -268,12 +288,12 @@ class ContentsTable:
         self._file = self._again()
         try:
             self._open()
-            return self._decoded(self._rows[number], hashes=self._hashes)
+            return self._read_block(self._rows[number], hashes=self._hashes)
         except (*_UNREADABLE, Unusable):
             text = f"cannot read the table of contents of layer {self._layer} back"
             raise StorageError(text) from None
 
-    def _decoded(self, row: _Row, *, hashes: bool) -> list[FileEntry]:
+    def _read_block(self, row: _Row, *, hashes: bool) -> BlockReader:
         size = row.length + (row.hashes if hashes else 0)
         data = self._read(row.offset, size)
         packed = data[: row.length]
@@ -281,7 +301,10 @@ class ContentsTable:
         bad = len(data) != size or crc32(packed) != row.check
         if bad or (digests is not None and crc32(digests) != row.hashes_check):
             raise Unusable("a block has another check sum")
-        return decode(_unpacked(packed, row.raw), digests)
+        block = BlockReader(_unpacked(packed, row.raw), digests)
+        if len(block.names) != row.entries:
+            raise Unusable("a block of another length")
+        return block
 
     def _checked(self, offset: int, length: int, check: int) -> bytes:
         data = self._read(offset, length)

@@ -31,6 +31,13 @@ from casstore.startup.value import Value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+Device = tuple[int, int]
+Xattrs = tuple[tuple[bytes, bytes], ...]
+Extents = tuple[tuple[int, int], ...] | None
 
 # Of files as they are being sorted (layercontents.py); no table has them.
 REQUEST = "request"
@@ -55,7 +62,7 @@ _TAR_BLOCK = 512
 _COUNT = Struct("<I")
 _COLUMN = Struct("<Bq")  # width of a number in bytes; what is to be added to each
 _WIDTHS = ((0, 0, ""), (1 << 8, 1, "B"), (1 << 16, 2, "H"), (1 << 32, 4, "I"), (1 << 64, 8, "Q"))
-_CODE_OF = {width: code for _, width, code in _WIDTHS}
+_CODE_OF = {width: code for _, width, code in _WIDTHS if width}
 _DEVICE = Struct("<IQQ")
 _RARE = Struct("<III")
 _ITEM = Struct("<II")
@@ -64,7 +71,7 @@ _SWAPPED = sys.byteorder == "big"
 # What no name in a table has: they come from a file that somebody else may have written.
 _OUTSIDE = (b"\0/", b"\0..\0", b"\0../", b"/../", b"/..\0")
 
-Malformed = (ValueError, error, IndexError, OverflowError)  # what `decode` raises
+Malformed = (ValueError, error, IndexError, OverflowError)  # what a BlockReader raises
 
 
 class Block(Value):
@@ -114,57 +121,99 @@ def encode(entries: Sequence[FileEntry]) -> Block:
     return Block(b"".join(parts), b"".join(digests))
 
 
-def decode(columns: bytes, hashes: bytes | None = None) -> list[FileEntry]:
-    """The entries of a block, without the hashes of their content unless these are given.
+class BlockReader:
+    """A block: all of its entries, or some of them for much less."""
 
-    Raises:
-        Malformed: they are of another form.
-    """
-    (count,) = _COUNT.unpack_from(columns)
-    at = _COUNT.size + count
-    flags = columns[_COUNT.size : at]
-    joined, at = _text_at(columns, at)
-    around = b"\0%b\0" % joined
-    if any(bad in around for bad in _OUTSIDE):
-        raise ValueError("a name leads out of the root")
-    names = joined.split(b"\0")
-    joined, at = _text_at(columns, at)
-    targets: Iterable[bytes] = joined.split(b"\0") if joined else repeat(b"", count)
-    modes, at = _numbers_at(columns, at, count)
-    uids, at = _numbers_at(columns, at, count)
-    gids, at = _numbers_at(columns, at, count)
-    seconds, at = _numbers_at(columns, at, count)
-    fractions, at = _numbers_at(columns, at, count)
-    sizes, at = _numbers_at(columns, at, count)
-    jumps, at = _numbers_at(columns, at, count)
-    steps, at = _numbers_at(columns, at, count)
-    earlier, at = _numbers_at(columns, at, count)
-    sizes = list(sizes)
-    orders = list(accumulate(steps))
-    devices, at = _devices_at(columns, at, count)
-    xattrs, extents, at = _rare_at(columns, at, count)
-    if at != len(columns) or not len(names) == len(flags) == count:
-        raise ValueError("a block of another length")
-    rows = zip(
-        names,
-        map(_DECODED_KINDS.__getitem__, flags),
-        modes,
-        uids,
-        gids,
-        map(add, map(mul, seconds, repeat(_NS)), fractions),
-        sizes,
-        targets,
-        devices,
-        xattrs,
-        repeat(b"", count) if hashes is None else _hashes(flags, sizes, hashes),
-        _offsets(jumps, sizes, flags),
-        extents,
-        orders,
-        map(sub, orders, earlier),
-        map(_DECODED_SHARED.__getitem__, flags),
-        strict=True,
-    )
-    return list(map(FileEntry._make, rows))
+    def __init__(self, columns: bytes, hashes: bytes | None = None) -> None:
+        """Without `hashes`, entries have none.
+
+        Raises:
+            Malformed: they are of another form.
+        """
+        self._data, self._hashes = columns, hashes
+        (count,) = _COUNT.unpack_from(columns)
+        at = _COUNT.size + count
+        self._flags = columns[_COUNT.size : at]
+        joined, at = _text_at(columns, at)
+        around = b"\0%b\0" % joined
+        if any(bad in around for bad in _OUTSIDE):
+            raise ValueError("a name leads out of the root")
+        self.names = joined.split(b"\0")
+        targets, at = _text_at(columns, at)
+        self._targets = targets.split(b"\0") if targets else None
+        self._numbers = []
+        for _ in range(9):
+            numbers = _Numbers(columns, at, count)
+            self._numbers.append(numbers)
+            at = numbers.end
+        self._rare_from = at
+        lengths = {len(self.names), len(self._flags), len(self._targets or self.names)}
+        if lengths != {count}:
+            raise ValueError("a block of another length")
+
+    def entries(self) -> list[FileEntry]:
+        """All of them. Raises Malformed."""
+        flags, count = self._flags, len(self.names)
+        modes, uids, gids, seconds, fractions, sizes, jumps, steps, earlier = self._numbers
+        size = list(sizes.all())
+        order = list(accumulate(steps.all()))
+        devices, xattrs, extents = self._rare()
+        rows = zip(
+            self.names,
+            map(_DECODED_KINDS.__getitem__, flags),
+            modes.all(),
+            uids.all(),
+            gids.all(),
+            map(add, map(mul, seconds.all(), repeat(_NS)), fractions.all()),
+            size,
+            self._targets or repeat(b"", count),
+            devices,
+            xattrs,
+            repeat(b"", count) if self._hashes is None else _hashes(flags, size, self._hashes),
+            _offsets(jumps.all(), size, flags),
+            extents,
+            order,
+            map(sub, order, earlier.all()),
+            map(_DECODED_SHARED.__getitem__, flags),
+            strict=True,
+        )
+        return list(map(FileEntry._make, rows))
+
+    def entry(self, number: int) -> FileEntry:
+        """One of them. Raises Malformed."""
+        modes, uids, gids, seconds, fractions, sizes, jumps, steps, earlier = self._numbers
+        before = list(sizes.first(number + 1))
+        size = before.pop()
+        flag = self._flags[number]
+        order = sum(steps.first(number + 1))
+        digest, offset = b"", 0
+        if _IS_FILE[flag]:
+            offset = (sum(jumps.first(number + 1)) + sum(_blocks(before))) * _TAR_BLOCK
+            if self._hashes is not None:
+                place = HASH * (len(before) - before.count(0)) if size else 0
+                digest = self._hashes[place : place + HASH] if size else _OF_NOTHING
+        devices, xattrs, extents = self._rare()
+        return FileEntry(
+            self.names[number], _DECODED_KINDS[flag], modes.at(number), uids.at(number),
+            gids.at(number), seconds.at(number) * _NS + fractions.at(number), size,
+            self._targets[number] if self._targets else b"", _nth(devices, number),
+            _nth(xattrs, number), digest if digest != NOT_HASHED else b"", offset,
+            _nth(extents, number),
+            order, order - earlier.at(number), _DECODED_SHARED[flag],
+        )  # fmt: skip
+
+    def _rare(self) -> tuple[Iterable[Device], Iterable[Xattrs], Iterable[Extents]]:
+        count = len(self.names)
+        devices, at = _devices_at(self._data, self._rare_from, count)
+        xattrs, extents, at = _rare_at(self._data, at, count)
+        if at != len(self._data):
+            raise ValueError("a block of another length")
+        return devices, xattrs, extents
+
+
+def decode(columns: bytes, hashes: bytes) -> list[FileEntry]:
+    """The entries of a block that this process has made."""
+    return BlockReader(columns, hashes).entries()
 
 
 # Texts
@@ -197,17 +246,39 @@ def _numbers(values: Sequence[int]) -> bytes:
     return head + numbers.tobytes()
 
 
-def _numbers_at(data: bytes, at: int, count: int) -> tuple[Iterable[int], int]:
-    width, low = _COLUMN.unpack_from(data, at)
-    at += _COLUMN.size
-    if not width:
-        return repeat(low, count), at
-    numbers = array(_CODE_OF[width]) if width in _CODE_OF else array("B")
-    end = at + width * count
-    numbers.frombytes(data[at:end])
-    if _SWAPPED:
-        numbers.byteswap()
-    return (map(low.__add__, numbers) if low else numbers), end
+def _nth(items: Iterable[T], number: int) -> T:
+    return next(islice(items, number, None))
+
+
+class _Numbers:
+    """A column of numbers."""
+
+    def __init__(self, data: bytes, at: int, count: int) -> None:
+        self._data, self._count = data, count
+        self._width: int
+        self._low: int
+        self._width, self._low = _COLUMN.unpack_from(data, at)
+        self._from = at + _COLUMN.size
+        self.end = self._from + self._width * count
+        if self._width and self._width not in _CODE_OF:
+            raise ValueError("numbers of another width")
+
+    def at(self, number: int) -> int:
+        place = self._from + number * self._width
+        raw = self._data[place : place + self._width]
+        return self._low + int.from_bytes(raw, "little")
+
+    def all(self) -> Iterable[int]:
+        return self.first(self._count)
+
+    def first(self, count: int) -> Iterable[int]:
+        if not self._width:
+            return repeat(self._low, count)
+        numbers = array(_CODE_OF[self._width])
+        numbers.frombytes(self._data[self._from : self._from + self._width * count])
+        if _SWAPPED:
+            numbers.byteswap()
+        return map(self._low.__add__, numbers) if self._low else numbers
 
 
 def _blocks(sizes: Iterable[int]) -> list[int]:
@@ -257,10 +328,6 @@ def _devices_at(data: bytes, at: int, count: int) -> tuple[Iterable[tuple[int, i
     for place, major, minor in _DEVICE.iter_unpack(data[at:end]):
         devices[place] = (major, minor)
     return devices, end
-
-
-Xattrs = tuple[tuple[bytes, bytes], ...]
-Extents = tuple[tuple[int, int], ...] | None
 
 
 def _rare(xattrs: Sequence[Xattrs], extents: Sequence[Extents]) -> bytes:

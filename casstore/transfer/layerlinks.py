@@ -8,6 +8,7 @@ pass. What is not there at that point is in a lower layer, and stays a hard link
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 
 from casstore.errors import Refused, quote
@@ -17,7 +18,7 @@ from casstore.transfer.entryruns import EntryRuns, merged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import IO
 
     from casstore.model.digest import Digest
@@ -57,15 +58,15 @@ def _answer(
 ) -> None:
     # Of names above this one that have been no directory: what is below them begins with this, and
     # at which places of the tar.
-    above: list[tuple[bytes, list[int]]] = []
+    above: list[tuple[bytes, array[int]]] = []
     name, key = None, b""
     there: FileEntry | None = None
-    removals: list[int] = []
+    removals = array("q")
     for entry in ordered:
         if entry[0] != name:
             if removals:
                 above.append((key + b"\0", removals))
-                removals = []
+                removals = array("q")
             name, there = entry[0], None
             key = sort_key(name)
             while above and not key.startswith(above[-1][0]):
@@ -83,7 +84,7 @@ def _answer(
                 removals.append(entry[13])
 
 
-def _is_removed(made: int, asked: int, removals: list[int]) -> bool:
+def _is_removed(made: int, asked: int, removals: Sequence[int]) -> bool:
     """Whether one of the removals, in order, comes between two places."""
     after = bisect_right(removals, made)
     return after < len(removals) and removals[after] < asked

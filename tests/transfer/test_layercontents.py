@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
@@ -346,6 +347,28 @@ def test_digests_are_those_of_their_files_when_others_are_left_out() -> None:
     for name in (b"a", b"b"):
         assert one(name, *members).sha256.hex() == sha256(name).hex
     assert one(b"e", *members).sha256.hex() == sha256(b"").hex
+
+
+@pytest.mark.parametrize("run", [2, 30_000])
+def test_digests_are_right_when_a_thread_makes_them(
+    run: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entryruns, "RUN", run)
+    contents = {f"f{n:02}".encode(): bytes([n]) * (n * 50_000) for n in range(12)}
+    members = [a_file(name.decode(), content) for name, content in contents.items()]
+
+    found = {e.name: e.sha256 for e in contents_of(tar_of(*members), 200_000, hashes=True)}
+
+    assert {name: digest.hex() for name, digest in found.items()} == {
+        name: sha256(content).hex for name, content in contents.items()
+    }
+
+
+def test_no_thread_is_left_when_a_layer_is_refused() -> None:
+    with pytest.raises(Refused):
+        contents_of(Member("x", content=bytes(3 << 20)).whole() + b"nonsense" * 64, 200_000)
+
+    assert [one.name for one in threading.enumerate() if one.name.startswith("casstore")] == []
 
 
 def test_a_marker_is_followed_through_links_of_the_same_layer() -> None:
