@@ -75,6 +75,15 @@ class InnerLinks:
             del node[last]
             self._last = self._found = b""
 
+    def at(self, name: bytes) -> bytes | None:
+        """Where the link of that name leads; None if there is none."""
+        found: bytes | Directory | None = self._root
+        for part in name.split(b"/"):
+            if not isinstance(found, dict):
+                return None
+            found = found.get(part)
+        return found if isinstance(found, bytes) else None
+
     def follow(self, directory: bytes) -> bytes:
         """The directory that is meant, as a name from the root.
 

@@ -158,7 +158,11 @@ class _Scan:
         if kind == SYMLINK:
             self._links.add(name, entry.target)
         elif self._links:
-            self._links.remove(name, directory=kind == DIRECTORY)
+            target = self._links.at(entry.target) if kind == HARD_LINK else None
+            if target is not None:  # a second name of a symbolic link
+                self._links.add(name, target)
+            else:
+                self._links.remove(name, directory=kind == DIRECTORY)
 
     def _moved(self, entry: FileEntry) -> FileEntry:
         """An entry under its real name: the links in its directory are followed."""

@@ -31,7 +31,10 @@ class ModelLayer:
 
     def __init__(self) -> None:
         self.nodes: dict[bytes, FileEntry] = {}
-        self.implied: dict[bytes, FileEntry] = {}  # what became a directory without an entry
+        # What became a directory without an entry. A hard link to it is what it was, but nobody
+        # goes through a link of that kind.
+        self.implied: dict[bytes, FileEntry] = {}
+        self.dead: set[bytes] = set()  # names of such links
         self.hidden: set[bytes] = set()  # names that have been no directory
         self.markers: dict[tuple[bytes, str], FileEntry] = {}
 
@@ -57,8 +60,10 @@ class ModelLayer:
         if not name and entry.kind != DIRECTORY:
             raise NotPossible
         entry = entry._replace(name=name)
-        if entry.kind == HARD_LINK:
-            entry = self._linked(entry)
+        link = self._with_target(entry) if entry.kind == HARD_LINK else None
+        is_dead = link is not None and not self._is_live(link)
+        if link is not None:
+            entry = self._linked(link)
         for above in ancestors(name):
             node = self.nodes.get(above)
             if node is not None and node.kind != DIRECTORY:
@@ -67,11 +72,21 @@ class ModelLayer:
             self._clear(name)
             self.hidden.add(name)
         self.implied.pop(name, None)
+        self.dead.discard(name)
+        if is_dead:
+            self.dead.add(name)
         self.nodes[name] = entry
 
-    def _linked(self, link: FileEntry) -> FileEntry:
+    def _is_live(self, link: FileEntry) -> bool:
+        """Whether what a hard link leads to can be gone through."""
+        return link.target in self.nodes and link.target not in self.dead
+
+    def _with_target(self, link: FileEntry) -> FileEntry:
         directory, _, last = link.target.rpartition(b"/")
-        target = join(self.follow(directory), last)
+        return link._replace(target=join(self.follow(directory), last))
+
+    def _linked(self, link: FileEntry) -> FileEntry:
+        target = link.target
         there = self.nodes.get(target, self.implied.get(target))
         if not target or (there is not None and there.kind == DIRECTORY):
             raise NotPossible
@@ -98,7 +113,9 @@ class ModelLayer:
                 found = parent_of(found)
             elif part not in {b"", b"."}:
                 node = self.nodes.get(join(found, part))
-                if node is not None and node.kind == SYMLINK and hops < 40:
+                place = join(found, part)
+                is_link = node is not None and node.kind == SYMLINK and place not in self.dead
+                if node is not None and is_link and hops < 40:
                     hops += 1
                     found = b"" if node.target.startswith(b"/") else found
                     ahead = node.target.split(b"/") + ahead

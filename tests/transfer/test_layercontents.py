@@ -260,6 +260,12 @@ def test_a_hard_link_can_lead_to_a_symbolic_link() -> None:
     ]
 
 
+def test_a_name_leads_through_a_hard_link_to_a_symbolic_link() -> None:
+    members = [a_symlink("s", "d"), a_hard_link("h", "s"), a_file("h/x")]
+
+    assert said(*members) == ["file d/x", "symlink h -> d", "symlink s -> d"]
+
+
 def test_the_target_of_a_hard_link_leads_through_links_of_the_same_layer() -> None:
     members = [a_file("usr/lib/a", b"x"), a_symlink("lib", "usr/lib"), a_hard_link("b", "lib/a")]
 
