@@ -291,7 +291,7 @@ def _summary(
         elif kind == OPAQUE:
             opaque = entry
         elif kind == MARK:
-            if last is not None and last[13] == entry[13]:
+            if last is not None:  # the file that it is about has come just before
                 last = last._replace(shared=True)
         elif entry[13] > gone:
             last = entry

@@ -23,7 +23,7 @@ _DIGITS = 19
 def old_gnu_map(fields: bytes, number: Callable[[bytes], int]) -> list[Piece]:
     """Of the old form: numbers as in a header, up to the first piece that has none."""
     pieces = []
-    for at in range(0, len(fields) - 2 * _FIELD + 1, 2 * _FIELD):
+    for at in range(0, len(fields), 2 * _FIELD):
         place, length = fields[at : at + _FIELD], fields[at + _FIELD : at + 2 * _FIELD]
         if not length[0]:
             break
@@ -55,7 +55,7 @@ def map_in_content(read: Callable[[], bytes], most: int) -> tuple[list[Piece] | 
         lines += block.count(b"\n")
         if wanted == 1 and lines:
             count = _decimals([text.partition(b"\n")[0]])
-            if count is None or count[0] > MAX_PIECES:
+            if count is None:
                 return None, len(text)
             wanted = 1 + 2 * count[0]
     found = _decimals(text.split(b"\n", wanted)[1:wanted])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -434,6 +435,14 @@ def test_links_in_memory_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
         said(*(a_symlink(f"l{number}", "x") for number in range(10)))
 
 
+def test_long_targets_of_links_count_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(innerlinks, "MAX_LINK_MEMORY", 3000)
+
+    assert len(said(a_symlink("l", "t" * 2000))) == 1
+    with pytest.raises(Refused, match="has more symbolic links than the limit allows"):
+        said(a_symlink("l", "t" * 3000))
+
+
 def test_links_that_lead_on_and_on_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(innerlinks, "FREE_STEPS", 0)
     target = "/".join(["x", ".."] * 40) + "/l"
@@ -441,6 +450,21 @@ def test_links_that_lead_on_and_on_are_limited(monkeypatch: pytest.MonkeyPatch) 
 
     with pytest.raises(Refused, match=f"layer {LAYER} has symbolic links that lead on and on"):
         said(*members)
+
+
+@pytest.mark.parametrize("end", [b"", b"nonsense" * 64])
+def test_scratch_files_are_closed_in_the_end(end: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entryruns, "RUN", 2)
+    files = [io.BytesIO() for _ in range(9)]
+    tar = b"".join(a_file(f"{number}").whole() for number in range(9)) + end
+    unused = iter(files)
+
+    with suppress(Refused):
+        scan_layer(iter([tar]), LAYER, io.BytesIO(), lambda: next(unused))
+
+    used = len(files) - len(list(unused))
+    assert used == 1
+    assert [file.closed for file in files] == [True] * used + [False] * (len(files) - used)
 
 
 def test_what_is_attached_is_asked_for_when_all_was_read() -> None:

@@ -467,6 +467,26 @@ def test_a_map_in_the_content_that_does_not_fit_is_refused(text: bytes) -> None:
         one(header, Member("x", content=padded(text) + STORED))
 
 
+def test_a_negative_length_in_an_old_map_is_refused() -> None:
+    head = edited(sparse("old"), 386 + 36, b"\xff" * 12)
+
+    with pytest.raises(Refused, match="map does not fit"):
+        one(head)
+
+
+def test_a_map_in_the_content_may_have_many_lines() -> None:
+    pieces = [(place * 1000, 1) for place in range(3000)]
+    text = "".join(f"{place}\n{length}\n" for place, length in pieces)
+    size = pieces[-1][0] + 1
+    header = pax_records(("GNU.sparse.major", "1"), ("GNU.sparse.realsize", str(size)))
+    content = padded(f"{len(pieces)}\n{text}".encode()) + b"x" * len(pieces)
+
+    entry = one(header, Member("x", content=content))
+
+    assert entry.extents == tuple(pieces)
+    assert entry.sha256 == digest((b"x" + bytes(999)) * 2999 + b"x")
+
+
 def test_pieces_of_a_sparse_file_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sparsemap, "MAX_PIECES", 2)
 
