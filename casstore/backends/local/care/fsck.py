@@ -28,7 +28,6 @@ from casstore.backends.local.care.ownfiles import (
 )
 from casstore.backends.local.care.rebuild import index_in_memory
 from casstore.backends.local.care.soundness import REBUILD, database_problems, misfit
-from casstore.backends.local.care.tables import table_findings
 from casstore.backends.local.leftovers import leftovers
 from casstore.backends.local.tables import BLOBS_AT_ONCE, damaged
 from casstore.clock import current_time
@@ -176,7 +175,7 @@ class _Check:
                     self._once_more(content=content)
         finally:
             self._view.connection.close()
-        self.findings += table_findings(self._disk, content=content)
+        self._tables(content=content)
         self._leftovers()
 
     def _once_more(self, *, content: bool) -> None:
@@ -210,6 +209,12 @@ class _Check:
         if problem is not None:
             self._found(ERROR, problem[0], os.path.relpath(directory, self._disk.root), problem[1])
         return problem is None
+
+    def _tables(self, *, content: bool) -> None:
+        if self._believed is None:  # what is to be said of tables are notes
+            from casstore.backends.local.care.tables import table_findings
+
+            self.findings += table_findings(self._disk, content=content)
 
     def _leftovers(self) -> None:
         if self._can_look(self._disk.ingest):
