@@ -23,6 +23,7 @@
     │   │   └── (Unreachable)  1   nobody listens there, or there is no such host
     │   └── NoTls              1   no TLS, or not as it should be
     ├── StorageError           1   the operating system said no: full, read-only, I/O error
+    │   └── (Unusable)         1   a table of contents that has to be made again
     ├── NotAStore             10   nothing there, or made by a newer casstore
     ├── Locked                11   somebody is writing; trying again can work
     └── Damaged               12   bytes that are not their digest; a broken index

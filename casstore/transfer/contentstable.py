@@ -47,8 +47,8 @@ _ROW = Struct("<QIIIIIIII")
 _UNREADABLE = (*Malformed, zlib_error, OSError, EOFError)
 
 
-class Unusable(Exception):
-    """This is no table of that layer, in this version, or it is damaged."""
+class Unusable(StorageError):
+    """This is no table of that layer, in this version, or it is damaged: to be made again."""
 
 
 class _Row(Value):
@@ -155,10 +155,7 @@ class ContentsTable:
             self._read_index()
         except _UNREADABLE as error:
             self.close()
-            raise Unusable(str(error)) from None
-        except Unusable:
-            self.close()
-            raise
+            raise self._unusable(error) from None
 
     def _read_index(self) -> None:
         size = self._file.seek(0, os.SEEK_END)
@@ -166,15 +163,15 @@ class ContentsTable:
         trailer = self._read(size - tail, tail) if size >= tail + len(_HEAD) else b""
         check, magic = _END.unpack_from(trailer, _TRAILER.size) if trailer else (0, b"")
         if magic != _MAGIC or check != crc32(trailer[: _TRAILER.size]):
-            raise Unusable("no table, or a part of one")
+            raise ValueError("no table, or a part of one")
         version, layer, self.count, at, length, check, attached, attachment = _TRAILER.unpack(
             trailer[: _TRAILER.size]
         )
         if version != VERSION or layer != self._layer.raw or at + length + tail != size:
-            raise Unusable("a table of another layer or version")
+            raise ValueError("a table of another layer or version")
         self._attached, self.attachment_size = attached, attachment
         if self._read(0, len(_HEAD)) != _HEAD:
-            raise Unusable("it does not begin as a table")
+            raise ValueError("it does not begin as a table")
         index = _unpacked(self._checked(at, length, check), MAX_RAW)
         self._rows, place = list[_Row](), 0
         while place < len(index):
@@ -239,7 +236,7 @@ class ContentsTable:
         try:
             return self._read(self._attached + offset, min(size, self.attachment_size - offset))
         except OSError as error:
-            raise Unusable(str(error)) from None
+            raise self._unusable(error) from None
 
     def verify(self) -> None:
         """Read all of it, but for what is attached.
@@ -251,7 +248,7 @@ class ContentsTable:
             try:
                 self._read_block(row, hashes=True).entries()
             except _UNREADABLE as error:
-                raise Unusable(str(error)) from None
+                raise self._unusable(error) from None
 
     # Blocks
 
@@ -273,7 +270,7 @@ class ContentsTable:
         if block is None:
             try:
                 block = self._read_block(self._rows[number], hashes=self._hashes)
-            except (*_UNREADABLE, Unusable) as error:
+            except _UNREADABLE as error:
                 block = self._remade(number, error)
             while len(self._kept) >= _KEPT:
                 del self._kept[next(iter(self._kept))]
@@ -283,15 +280,17 @@ class ContentsTable:
     def _remade(self, number: int, error: Exception) -> BlockReader:
         """A block that could not be read, of the table made again."""
         if self._again is None:
-            raise Unusable(str(error)) from None
+            raise self._unusable(error) from None
         self._file.close()
         self._file = self._again()
+        self._open()
         try:
-            self._open()
             return self._read_block(self._rows[number], hashes=self._hashes)
-        except (*_UNREADABLE, Unusable):
-            text = f"cannot read the table of contents of layer {self._layer} back"
-            raise StorageError(text) from None
+        except _UNREADABLE as again:
+            raise self._unusable(again) from None
+
+    def _unusable(self, reason: Exception) -> Unusable:
+        return Unusable(f"cannot read the table of contents of layer {self._layer}: {reason}")
 
     def _read_block(self, row: _Row, *, hashes: bool) -> BlockReader:
         size = row.length + (row.hashes if hashes else 0)
@@ -300,16 +299,16 @@ class ContentsTable:
         digests = data[row.length :] if hashes else None
         bad = len(data) != size or crc32(packed) != row.check
         if bad or (digests is not None and crc32(digests) != row.hashes_check):
-            raise Unusable("a block has another check sum")
+            raise ValueError("a block has another check sum")
         block = BlockReader(_unpacked(packed, row.raw), digests)
         if len(block.names) != row.entries:
-            raise Unusable("a block of another length")
+            raise ValueError("a block of another length")
         return block
 
     def _checked(self, offset: int, length: int, check: int) -> bytes:
         data = self._read(offset, length)
         if crc32(data) != check:
-            raise Unusable("the index has another check sum")
+            raise ValueError("the index has another check sum")
         return data
 
     def _read(self, offset: int, size: int) -> bytes:
@@ -329,5 +328,5 @@ def _unpacked(packed: bytes, most: int) -> bytes:
     inflater = decompressobj()
     data = inflater.decompress(packed, min(most, MAX_RAW) + 1)
     if len(data) > most or not inflater.eof:
-        raise Unusable("a block of another length")
+        raise ValueError("a block of another length")
     return data

@@ -140,6 +140,13 @@ def test_a_table_of_another_layer_is_unusable() -> None:
         ContentsTable(io.BytesIO(written(MANY)), sha256(b"another layer"))
 
 
+def test_what_is_wrong_with_a_table_is_told_in_one_line() -> None:
+    text = f"^cannot read the table of contents of layer {LAYER}: [^\n]+$"
+
+    with pytest.raises(StorageError, match=text):
+        opened(b"torn")
+
+
 def test_a_table_of_another_version_is_unusable(monkeypatch: pytest.MonkeyPatch) -> None:
     table = written(MANY)
     monkeypatch.setattr(contentstable, "VERSION", contentstable.VERSION + 1)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import stat
 
-from casstore.errors import StorageError
 from casstore.model.digest import Digest
 from casstore.model.findings import NOTE, Finding
 from casstore.transfer.contentstable import ContentsTable, Unusable
@@ -44,7 +43,7 @@ def _is_usable(disk: LocalStore, layer: Digest, *, content: bool) -> bool:
         with ContentsTable(file, layer) as table:
             if content:
                 table.verify()
-    except (Unusable, StorageError):
+    except Unusable:
         return False
     return True
 
