@@ -399,6 +399,7 @@ SCENARIOS = (
     Scenario("restore in a store of version 3", "restore app:1", _older_trash),
     Scenario("load into a store of version 3", "load -i A/fork.tar", _older_trash),
     Scenario("tag in a store of version 2", "tag app:1 new:1", _older_pins),
+    Scenario("ls that looks first", "ls -R app:1", _chain),
     Scenario("rmi of what was looked into", "rmi other:2 app:1", _looked_into),
     Scenario("gc of a table that is nobody's", "gc", _bad_tables),
     Scenario("fsck --repair of tables", "fsck --repair", _bad_tables),
