@@ -278,10 +278,10 @@ class TarEntries:
             key, value = data[blank + 1 : equals], data[equals + 1 : end - 1]
             if key in _PIECES:
                 pieces.append(value)
-            elif value or key.startswith(_XATTR):
+            elif value:
                 records[key] = value
             else:
-                records.pop(key, None)  # what the header says counts
+                records.pop(key, None)  # what the header says counts; no attribute, with Go too
             at = end
         if pieces:
             records[b"GNU.sparse.map"] = b",".join(pieces)

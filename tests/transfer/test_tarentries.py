@@ -317,9 +317,13 @@ def test_the_header_of_solaris_is_one_of_pax() -> None:
 
 
 def test_extended_attributes_are_bytes_sorted_by_their_names() -> None:
-    header = pax(SCHILY__xattr__user__z=b"\xff\0=\n", SCHILY__xattr__user__a="", comment="c")
+    header = pax(SCHILY__xattr__user__z=b"\xff\0=\n", SCHILY__xattr__user__a="a", comment="c")
 
-    assert one(header, Member("x")).xattrs == ((b"user.a", b""), (b"user.z", b"\xff\0=\n"))
+    assert one(header, Member("x")).xattrs == ((b"user.a", b"a"), (b"user.z", b"\xff\0=\n"))
+
+
+def test_an_empty_extended_attribute_is_none_as_docker_has_it() -> None:
+    assert one(pax(SCHILY__xattr__user__a=""), Member("x")).xattrs == ()
 
 
 @pytest.mark.parametrize(
