@@ -46,13 +46,19 @@ _TYPES = {
 _MOST_NUMBER = 0o7777777  # in a field of eight bytes
 _MOST_SIZE = 0o77777777777  # in one of twelve
 _SECOND = 10**9
+# Bytes from which on a piece is written by itself, and of small ones together: each write lets
+# the threads that decompress and hash take over.
+_LARGE = 1 << 16
+_TOGETHER = 1 << 18
 
 
 class TarWriter:
     """Writes a tar forward; `finish` ends it. Raises OSError as `out` does, and Refused."""
 
     def __init__(self, out: IO[bytes]) -> None:
-        self._write = out.write
+        self._out = out
+        self._held: list[bytes | memoryview] = []  # small pieces, which are written together
+        self._holding = 0
 
     def add(self, entry: FileEntry, content: Iterable[bytes | memoryview] = ()) -> None:
         """Write one entry. `content` is that of a file; of a sparse one, of its pieces together."""
@@ -73,6 +79,22 @@ class TarWriter:
     def finish(self) -> None:
         """The end of the tar."""
         self._write(bytes(2 * BLOCK))
+        self._flush()
+
+    def _write(self, data: bytes | memoryview) -> None:
+        if len(data) >= _LARGE:
+            self._flush()
+            self._out.write(data)
+            return
+        self._held.append(data)
+        self._holding += len(data)
+        if self._holding >= _TOGETHER:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._held:
+            held, self._held, self._holding = self._held, [], 0
+            self._out.write(b"".join(held))
 
     def _pad(self, size: int) -> None:
         if rest := -size % BLOCK:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,7 +141,9 @@ def test_large_numbers_stand_in_records() -> None:
 
 def test_a_large_size_stands_in_a_record() -> None:
     out = io.BytesIO()
-    TarWriter(out).add(plain(file(b"a", 1 << 33)), [])  # the header is what counts
+    writer = TarWriter(out)
+    writer.add(plain(file(b"a", 1 << 33)), [])  # the header is what counts
+    writer.finish()
 
     member = tarfile.TarInfo.frombuf(out.getvalue()[1024:1536], "utf-8", "strict")
     assert b" size=8589934592\n" in out.getvalue()
@@ -201,6 +204,25 @@ def test_a_file_of_one_hole_or_none_is_read_back(extents: tuple[tuple[int, int],
 def test_a_device_that_no_tar_can_name_is_refused() -> None:
     with pytest.raises(Refused, match='"/a": there is no device'):
         tar_of(device(b"a", 1 << 22, 0))
+
+
+def test_small_files_are_written_together_and_a_large_piece_by_itself() -> None:
+    sizes: list[int] = []
+
+    class Out(io.BytesIO):
+        def write(self, data: Any) -> int:
+            sizes.append(len(memoryview(data)))
+            return super().write(data)
+
+    out = Out()
+    writer = TarWriter(out)
+    for number in range(100):
+        writer.add(plain(file(b"%d" % number, 10)), [b"0123456789"])
+    writer.add(plain(file(b"large", 1 << 20)), [bytes(1 << 20)])
+    writer.finish()
+
+    assert sizes == [100 * 1024 + 512, 1 << 20, 1024]
+    assert len(members(out.getvalue())) == 101
 
 
 # Other readers
