@@ -29,7 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import hashlib
     from collections.abc import Callable, Iterator
-    from typing import IO, BinaryIO
+    from typing import IO, BinaryIO, Self
 
     from casstore.model.fileentry import FileEntry
     from casstore.model.state import LayerRecord
@@ -55,15 +55,15 @@ def open_content(
         Unsupported: the layer is encrypted, or not settled.
         Damaged: by a read: the blob does not decompress, or not to what the entry says.
     """
-    reader = LayerReader(blob, record, points)
-    return _opened(_Content(reader.read, record.digest, entry, reader.close))
+    with LayerReader(blob, record, points) as reader:
+        return reader.open(entry)
 
 
 class LayerReader:
     """Reads files of one layer blob. For one thread; each thread may have one of its own."""
 
     def __init__(self, blob: IO[bytes], record: LayerRecord, points: Points | None = None) -> None:
-        """Takes over the blob, which `close` closes. `points` may lack where there are none kept.
+        """Takes over the blob. `points` may lack where there are none kept.
 
         Raises:
             Unsupported: the layer is encrypted, or not settled.
@@ -78,14 +78,24 @@ class LayerReader:
         self._plain = record.digest == record.diff_id
         self._layer: _Compressed | None = None
         self._points = points
+        self._closed = False
+        self._users = 1  # this one, until it is closed, and files that are open
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def open(self, entry: FileEntry) -> BinaryIO:
-        """The content of a regular file, for reading anywhere in it until the reader is closed.
+        """The content of a regular file, for reading anywhere in it; close it.
 
         Holes of a sparse file read as zeros. Raises Damaged by a read: the blob does not
         decompress, or not to what the entry says.
         """
-        return _opened(_Content(self.read, self._record.digest, entry))
+        content = _Content(self.read, self._record.digest, entry, self._let_go)
+        self._users += 1
+        return io.BufferedReader(content, _BUFFER)
 
     def read(self, offset: int, size: int) -> bytes:
         """Some plain bytes of the layer, at least one. Raises Damaged: there are none."""
@@ -104,13 +114,16 @@ class LayerReader:
         return data
 
     def close(self) -> None:
-        """Close the blob; harmless a second time."""
-        self._layer = None
-        self._blob.close()
+        """Open no more files; the blob is closed with the last one that is open."""
+        if not self._closed:
+            self._closed = True
+            self._let_go()
 
-
-def _opened(content: _Content) -> BinaryIO:
-    return io.BufferedReader(content, _BUFFER)
+    def _let_go(self) -> None:
+        self._users -= 1
+        if not self._users:
+            self._layer = None
+            self._blob.close()
 
 
 class _Content(io.RawIOBase):
@@ -121,7 +134,7 @@ class _Content(io.RawIOBase):
         read: Callable[[int, int], bytes],
         blob: Digest,
         entry: FileEntry,
-        on_close: Callable[[], None] | None = None,
+        on_close: Callable[[], None],
     ) -> None:
         self._read = read
         self._blob = blob
@@ -165,7 +178,7 @@ class _Content(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
-        if not self.closed and self._on_close is not None:
+        if not self.closed:
             self._on_close()
         super().close()
 

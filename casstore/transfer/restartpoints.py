@@ -112,7 +112,7 @@ class Points:
 
     @classmethod
     def of(cls, table: ContentsTable) -> Self | None:
-        """The points that are kept in a table of contents, which has to stay open."""
+        """The points kept in a table of contents; those with a window need it to be open."""
 
         def read(offset: int, size: int) -> bytes:
             try:
@@ -148,13 +148,14 @@ class Points:
 
     def at(self, index: int) -> RestartPoint:
         """The point with this index, or an earlier one if its window is not readable."""
-        bit, window = BEGIN, b""
-        if index and self._windows is not None:
+        while index and self._windows is not None:
             try:
                 bit, window = self._windows.at(index - 1)
             except ValueError:
-                return self.at(index - 1)
-        return RestartPoint(self._packed[index], self.plain[index], bit, window)
+                index -= 1
+                continue
+            return RestartPoint(self._packed[index], self.plain[index], bit, window)
+        return RestartPoint(self._packed[index], self.plain[index], BEGIN, b"")
 
 
 class Windows:
@@ -171,7 +172,7 @@ class Windows:
         self._offsets.append(self._offsets[-1] + length)
 
     def at(self, index: int) -> tuple[int, bytes]:
-        """The bit of a point, and its window. Raises ValueError: it is damaged."""
+        """The bit of a point, and its window. Raises ValueError: it is damaged, or not there."""
         bit = self._bits[index]
         if bit == BEGIN:
             return bit, b""

@@ -73,6 +73,14 @@ def test_a_file_can_be_read_anywhere(store: Store) -> None:
         assert file.read() == b"sh\n"
 
 
+def test_a_file_that_is_open_stays_readable_when_the_image_is_let_go(store: Store) -> None:
+    with store.files(NAME) as files:
+        passwd, content = files.open("/etc/passwd"), files.read_bytes("/etc/passwd")
+
+    with passwd:
+        assert passwd.read() == content
+
+
 def test_a_directory_is_listed_without_what_is_below(store: Store) -> None:
     with store.files(NAME) as files:
         assert [file.path for file in files.listdir("/usr")] == ["/usr/bin"]

@@ -253,6 +253,21 @@ def test_open_content_closes_the_blob() -> None:
     assert blob.closed
 
 
+def test_a_file_that_is_open_stays_readable_when_its_reader_is_closed() -> None:
+    blob = io.BytesIO(PLAIN)
+    reader = LayerReader(blob, RECORD)
+    one, other = reader.open(entry_of(PLAIN, 0, 10)), reader.open(entry_of(PLAIN, 10, 2 * SMALL))
+
+    reader.close()
+    reader.close()
+    assert one.read() == PLAIN[:10]
+    one.close()
+    assert other.read() == PLAIN[10 : 10 + 2 * SMALL]
+    assert not blob.closed
+    other.close()
+    assert blob.closed
+
+
 def test_a_reader_outlives_the_files_that_it_opened() -> None:
     blob = io.BytesIO(PLAIN)
     reader = LayerReader(blob, RECORD)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -145,3 +147,19 @@ def test_where_a_window_is_damaged_reading_begins_at_the_point_before() -> None:
 
     cut = loaded(attachment[:second])
     assert cut is not None and cut.at(3).plain == 200
+
+
+def test_where_no_window_can_be_read_any_more_reading_begins_at_the_start() -> None:
+    maker = PointsMaker(0, blocks=0)
+    for number in range(1, 1500):
+        maker.block(number, number, 0, b"w")
+    file = io.BytesIO(kept(maker))
+
+    def read(offset: int, size: int) -> bytes:
+        file.seek(offset)
+        return file.read(size)
+
+    points = Points.load(read)
+    assert points is not None and points.at(1499).plain == 1499
+    file.close()
+    assert points.at(1499) == START
