@@ -69,7 +69,7 @@ _ITEM = Struct("<II")
 _PIECE = Struct("<QQ")
 _SWAPPED = sys.byteorder == "big"
 # What no name in a table has: they come from a file that somebody else may have written.
-_OUTSIDE = (b"\0/", b"\0..\0", b"\0../", b"/../", b"/..\0")
+_OUTSIDE = (b"\0..\0", b"\0../", b"/../", b"/..\0")
 
 Malformed = (ValueError, error, IndexError, OverflowError)  # what a BlockReader raises
 
@@ -136,7 +136,7 @@ class BlockReader:
         self._flags = columns[_COUNT.size : at]
         joined, at = _text_at(columns, at)
         around = b"\0%b\0" % joined
-        if any(bad in around for bad in _OUTSIDE):
+        if b"\0/" in around or (b".." in around and any(bad in around for bad in _OUTSIDE)):
             raise ValueError("a name leads out of the root")
         self.names = joined.split(b"\0")
         targets, at = _text_at(columns, at)
@@ -157,6 +157,7 @@ class BlockReader:
         modes, uids, gids, seconds, fractions, sizes, jumps, steps, earlier = self._numbers
         size = list(sizes.all())
         order = list(accumulate(steps.all()))
+        times = map(mul, seconds.all(), repeat(_NS))
         devices, xattrs, extents = self._rare()
         rows = zip(
             self.names,
@@ -164,7 +165,7 @@ class BlockReader:
             modes.all(),
             uids.all(),
             gids.all(),
-            map(add, map(mul, seconds.all(), repeat(_NS)), fractions.all()),
+            times if fractions.is_nothing else map(add, times, fractions.all()),
             size,
             self._targets or repeat(b"", count),
             devices,
@@ -173,7 +174,7 @@ class BlockReader:
             _offsets(jumps.all(), size, flags),
             extents,
             order,
-            map(sub, order, earlier.all()),
+            order if earlier.is_nothing else map(sub, order, earlier.all()),
             map(_DECODED_SHARED.__getitem__, flags),
             strict=True,
         )
@@ -234,9 +235,10 @@ def _text_at(data: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _numbers(values: Sequence[int]) -> bytes:
-    low = min(values)
-    span = max(values) - low
-    width, code = next((width, code) for most, width, code in _WIDTHS if span < max(most, 1))
+    low, high = min(values), max(values)
+    width, code = _width(high - low)
+    if width and low > 0 and width == _width(high)[0]:
+        low = 0  # there is nothing to be added then
     head = _COLUMN.pack(width, low)
     if not width:
         return head
@@ -248,6 +250,10 @@ def _numbers(values: Sequence[int]) -> bytes:
 
 def _nth(items: Iterable[T], number: int) -> T:
     return next(islice(items, number, None))
+
+
+def _width(span: int) -> tuple[int, str]:
+    return next((width, code) for most, width, code in _WIDTHS if span < max(most, 1))
 
 
 class _Numbers:
@@ -262,6 +268,11 @@ class _Numbers:
         self.end = self._from + self._width * count
         if self._width and self._width not in _CODE_OF:
             raise ValueError("numbers of another width")
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether all of them are 0."""
+        return not (self._width or self._low)
 
     def at(self, number: int) -> int:
         place = self._from + number * self._width
