@@ -176,12 +176,8 @@ class Podman:
 
     name = "podman"
 
-    def __init__(self, scratch: Path, driver: str = "overlay") -> None:
-        self._run = tempfile.TemporaryDirectory()  # podman takes no path of more than 50 letters
-        self._command = (
-            "podman", "--root", str(scratch / "podman"), "--runroot", self._run.name,
-            "--storage-driver", driver,
-        )  # fmt: skip
+    def __init__(self, scratch: Path) -> None:
+        pass  # podman takes no path of more than 50 letters
 
     @staticmethod
     def is_here() -> bool:
@@ -189,13 +185,21 @@ class Podman:
 
     def files(self, layers: Layers) -> Tree:
         name = "localhost/casstore-look:x"
-        run(*self._command, "load", data=archive_of(layers, name))
-        try:
-            place = run(*self._command, "image", "mount", name).decode().strip()
-            return of_directory(Path(place))
-        finally:
-            run(*self._command, "image", "umount", "-a")
-            run(*self._command, "rmi", "-a", "-f")
+        with tempfile.TemporaryDirectory(prefix="look") as top:
+            storage = f"{top}/storage"
+            command = (
+                *("podman", "--root", storage, "--runroot", f"{top}/run"),
+                *("--storage-driver", "overlay"),
+            )
+            try:
+                run(*command, "load", data=archive_of(layers, name))
+                try:
+                    place = run(*command, "image", "mount", name).decode().strip()
+                    return of_directory(Path(place))
+                finally:
+                    run(*command, "image", "umount", "-a")
+            finally:
+                subprocess.run(["umount", f"{storage}/overlay"], capture_output=True, check=False)
 
 
 class Docker:
@@ -217,7 +221,7 @@ class Docker:
         )
 
     def files(self, layers: Layers) -> Tree:
-        name = "casstore-look:x"
+        name = f"casstore-look:{os.getpid()}"  # another process may use the same daemon
         run("docker", "load", data=archive_of(layers, name))
         container = run("docker", "create", name).decode().strip()
         try:
@@ -227,3 +231,6 @@ class Docker:
             run("docker", "rmi", name)
         own = Docker.OWN
         return {n: seen for n, seen in tree.items() if n.split(b"/")[0] not in own}
+
+
+Peer = Docker | Podman | Umoci

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import random
 import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from tests.transfer.building import OCI_CONFIG, OCI_LAYER, Layout, config_of, docker_archive
@@ -40,6 +41,7 @@ class Member:
 
 
 Layers = list[list[Member]]
+Oddity = Callable[[Layers, random.Random], bool]
 
 
 def layer_tar(members: list[Member]) -> bytes:
@@ -211,7 +213,7 @@ class Drawing:
 # Oddities: each changes an image in place, if it has what that needs. True if it has.
 
 
-def _without_parents(layers: Layers, pick: random.Random) -> bool:
+def without_parents(layers: Layers, pick: random.Random) -> bool:
     """Directories that the layer has something in are not described in it."""
     layer = pick.choice(layers)
     names = {member.name for member in layer}
@@ -224,9 +226,11 @@ def _without_parents(layers: Layers, pick: random.Random) -> bool:
     return bool(going)
 
 
-def _marker_beside_its_name(layers: Layers, pick: random.Random) -> bool:
+def marker_beside_its_name(layers: Layers, pick: random.Random) -> bool:
     """A whiteout in the layer that has the name, before or after it."""
     layer = pick.choice(layers)
+    if not layer:
+        return False
     member = pick.choice(layer)
     head, slash, last = member.name.rpartition(b"/")
     if last.startswith(b".wh."):
@@ -235,7 +239,7 @@ def _marker_beside_its_name(layers: Layers, pick: random.Random) -> bool:
     return True
 
 
-def _opaque_beside_its_names(layers: Layers, pick: random.Random) -> bool:
+def opaque_beside_its_names(layers: Layers, pick: random.Random) -> bool:
     """An opaque marker after what its layer has in the directory."""
     layer = pick.choice(layers)
     directories = [member.name for member in layer if member.kind == DIRECTORY]
@@ -245,13 +249,13 @@ def _opaque_beside_its_names(layers: Layers, pick: random.Random) -> bool:
     return True
 
 
-def _opaque_root(layers: Layers, pick: random.Random) -> bool:
+def opaque_root(layers: Layers, pick: random.Random) -> bool:
     layer = pick.choice(layers)
     layer.insert(pick.randint(0, len(layer)), Member(b".wh..wh..opq"))
     return len(layers) > 1
 
 
-def _link_to_lower_layer(layers: Layers, pick: random.Random) -> bool:
+def link_to_lower_layer(layers: Layers, pick: random.Random) -> bool:
     """A hard link to a file of a lower layer, which a later layer may hide."""
     if len(layers) < 2:
         return False
@@ -269,7 +273,7 @@ def _link_to_lower_layer(layers: Layers, pick: random.Random) -> bool:
     return True
 
 
-def _below_a_lower_link(layers: Layers, pick: random.Random) -> bool:
+def below_a_lower_link(layers: Layers, pick: random.Random) -> bool:
     """A name below a symbolic link of a lower layer, with or without an entry for the directory."""
     layers[0].append(
         Member(b"lib", SYMLINK, 0o777, target=pick.choice((b"usr/lib", b"gone", b"lib")))
@@ -282,7 +286,7 @@ def _below_a_lower_link(layers: Layers, pick: random.Random) -> bool:
     return True
 
 
-def _below_a_link_of_its_layer(layers: Layers, pick: random.Random) -> bool:
+def below_a_link_of_its_layer(layers: Layers, pick: random.Random) -> bool:
     """A name below a symbolic link of the same layer."""
     target = pick.choice((b"usr/lib", b"/usr/lib", b"../../usr/lib", b"gone", b"lib"))
     pick.choice(layers).extend(
@@ -296,13 +300,13 @@ def _below_a_link_of_its_layer(layers: Layers, pick: random.Random) -> bool:
     return True
 
 
-def _shuffled(layers: Layers, pick: random.Random) -> bool:
+def shuffled(layers: Layers, pick: random.Random) -> bool:
     layer = pick.choice(layers)
     pick.shuffle(layer)
     return len(layer) > 1
 
 
-def _bare_markers(layers: Layers, pick: random.Random) -> bool:
+def bare_markers(layers: Layers, pick: random.Random) -> bool:
     names = (b".wh.", b".wh..", b".wh...", b".wh..wh.aufs", b".wh..wh.plnk", b".wh..wh.orph")
     kind = pick.choice((FILE, DIRECTORY))
     layer = pick.choice(layers)
@@ -310,7 +314,7 @@ def _bare_markers(layers: Layers, pick: random.Random) -> bool:
     return True
 
 
-def _disguised_names(layers: Layers, pick: random.Random) -> bool:
+def disguised_names(layers: Layers, pick: random.Random) -> bool:
     layer = pick.choice(layers)
     before = pick.choice((b"./", b"/", b"x/../", b"../", b".//"))
     layer[:] = [
@@ -324,8 +328,10 @@ def _disguised_names(layers: Layers, pick: random.Random) -> bool:
     return True
 
 
-def _name_twice(layers: Layers, pick: random.Random) -> bool:
+def name_twice(layers: Layers, pick: random.Random) -> bool:
     layer = pick.choice(layers)
+    if not layer:
+        return False
     member = pick.choice(layer)
     if b".wh." in member.name:
         return False
@@ -334,7 +340,7 @@ def _name_twice(layers: Layers, pick: random.Random) -> bool:
     return True
 
 
-def _markers_of_a_name_and_below_it(layers: Layers, pick: random.Random) -> bool:
+def markers_of_a_name_and_below_it(layers: Layers, pick: random.Random) -> bool:
     layers[0] += [Member(b"foo", DIRECTORY, 0o700), Member(b"foo/bar"), Member(b"foo/baz")]
     markers = [Member(b".wh.foo"), Member(b"foo/.wh.bar")]
     pick.shuffle(markers)
@@ -342,7 +348,7 @@ def _markers_of_a_name_and_below_it(layers: Layers, pick: random.Random) -> bool
     return True
 
 
-def _marker_of_another_kind(layers: Layers, pick: random.Random) -> bool:
+def marker_of_another_kind(layers: Layers, pick: random.Random) -> bool:
     """A whiteout that is a directory, link or device, or has content."""
     layers[0].append(Member(b"gone", content=b"x"))
     kind = pick.choice((FILE, DIRECTORY, SYMLINK, CHARACTER))
@@ -353,20 +359,24 @@ def _marker_of_another_kind(layers: Layers, pick: random.Random) -> bool:
     return True
 
 
-ODDITIES = (
-    _without_parents, _marker_beside_its_name, _opaque_beside_its_names, _opaque_root,
-    _link_to_lower_layer, _below_a_lower_link, _below_a_link_of_its_layer, _shuffled,
-    _bare_markers, _disguised_names, _name_twice, _markers_of_a_name_and_below_it,
-    _marker_of_another_kind,
+ODDITIES: tuple[Oddity, ...] = (
+    without_parents, marker_beside_its_name, opaque_beside_its_names, opaque_root,
+    link_to_lower_layer, below_a_lower_link, below_a_link_of_its_layer, shuffled,
+    bare_markers, disguised_names, name_twice, markers_of_a_name_and_below_it,
+    marker_of_another_kind,
 )  # fmt: skip
 
 
-def odd_image(seed: int) -> tuple[str, Layers]:
-    """An image with one oddity, and which."""
+def odd_image(oddity: Oddity, seed: int) -> Layers:
+    """An image with this oddity."""
     pick = random.Random(seed)  # noqa: S311 - no secret
-    layers = Drawing(seed).image()
-    for _ in range(20):
-        oddity = pick.choice(ODDITIES)
+    for more in range(1000):
+        layers = Drawing(seed + 1000 * more).image()
         if oddity(layers, pick):
-            return oddity.__name__.strip("_").replace("_", " "), layers
-    return "none", layers
+            return layers
+    raise AssertionError(f"no image has room for {oddity.__name__}")
+
+
+def any_odd_image(seed: int) -> Layers:
+    """An image with one of the oddities."""
+    return odd_image(ODDITIES[seed % len(ODDITIES)], seed)

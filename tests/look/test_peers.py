@@ -9,12 +9,10 @@ import pytest
 
 from casstore import Store
 from tests.look.casstoretree import loaded, of_store
-from tests.look.peers import Docker, Podman, Tree, Umoci
+from tests.look.peers import Docker, Peer, Podman, Tree, Umoci
 from tests.look.randomimages import Drawing
 
-SEEDS = range(12)  # `tools/torture look` draws as many as one has time for
-
-Peer = Docker | Podman | Umoci
+SEEDS = range(12)
 
 
 @pytest.fixture(params=[Docker, Podman, Umoci], ids=lambda kind: kind.name)
