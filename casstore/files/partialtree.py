@@ -75,7 +75,7 @@ class PartialTree:
             raise Refused(f"{quote(self._shown)} is not a directory")
         self._replaced = status
         names = [name for name in os.listdir(self._path) if not is_systems(name)]
-        self.in_place = bool(names) or os.path.ismount(self._path)
+        self.in_place = bool(names) or os.path.ismount(self._path) or _is_working_directory(status)
         if not names or self._force:
             return
         begun = self._begun()
@@ -241,3 +241,11 @@ class PartialTree:
         return StorageError(
             f"cannot write to {quote(self._shown)}: {reason}", full=durable.is_full(error)
         )
+
+
+def _is_working_directory(status: os.stat_result) -> bool:
+    """Whoever works in a directory that is replaced is left in one that has no name any more."""
+    try:
+        return os.path.samestat(status, os.stat("."))
+    except OSError:
+        return False

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 
-from casstore.errors import NotFound, Refused, StorageError, quote
+from casstore.errors import NotFound, Refused, StorageError, UsageError, quote
 from casstore.files.attributes import Rights
 from casstore.files.durable import is_full
 from casstore.files.trees import DIRECTORY as OPEN_DIRECTORY
@@ -71,6 +71,7 @@ def copy_files(
         What was written; None for a stream.
 
     Raises:
+        UsageError: no target is given.
         NotFound: the path, or the directory to copy to, is not there.
         Refused: a directory is to replace a file, or the reverse.
         Damaged, StorageError.
@@ -79,6 +80,8 @@ def copy_files(
     if not isinstance(target, str):
         export_tree(tree, target, top=source.top, renamed=source.base, few=FEW, progress=progress)
         return None
+    if not target:
+        raise UsageError("a destination is needed")
     try:
         return _copy_to(tree, source, target, rights, progress)
     except OSError as error:

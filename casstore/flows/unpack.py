@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from casstore.errors import Refused, quote
+from casstore.errors import Refused, UsageError, quote
 from casstore.files.attributes import AS_ROOT, AS_USER, Rights
 from casstore.files.partialtree import MARKER, PartialTree
 from casstore.files.treewriter import TreeWriter, WrittenFiles
@@ -50,11 +50,14 @@ def unpack_tree(
         doing: the task that is told how far it is.
 
     Raises:
+        UsageError: no directory is given.
         NotFound: the directory above is not there.
         Refused: there is something, and no `force`; or a name or number is none that can be.
         Damaged: a layer is wrong.
         StorageError.
     """
+    if not directory:
+        raise UsageError("a directory is needed")
     what = f"image {tree.image or tree.layers[0].digest}"
     if top != ROOT:
         what += f" {top!r}"

@@ -190,6 +190,18 @@ def test_a_directory_that_was_written_in_place_stays_marked_where_that(
     assert sorted(os.listdir(tmp_path)) == ["half", "mine"]
 
 
+def test_the_working_directory_is_written_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with PartialTree(".", "image 1") as place:
+        fill(place)
+        assert place.in_place
+
+    assert os.listdir() == ["a"]  # of the directory that the process is in
+
+
 def test_a_mark_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     top = tmp_path / "t"
     top.mkdir()

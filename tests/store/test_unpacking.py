@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from casstore import Damaged, NotFound, Refused, StorageError
+from casstore import Damaged, NotFound, Refused, StorageError, UsageError
 from tests.files.describing import seen
 from tests.store.filesout import (
     IMAGE,
@@ -267,3 +267,18 @@ def test_an_image_with_the_name_of_the_mark_is_refused_in_place_alone(tmp_path: 
 def test_without_the_directory_above_nothing_is_made(tmp_path: Path) -> None:
     with usual(tmp_path) as store, pytest.raises(NotFound, match="there is no directory"):
         store.unpack(IMAGE, tmp_path / "no/out")
+
+
+def test_no_directory_is_not_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+
+    with usual(tmp_path) as store:
+        with pytest.raises(UsageError, match="a directory is needed"):
+            store.unpack(IMAGE, "")
+        with pytest.raises(UsageError, match="a destination is needed"):
+            store.copy_files(IMAGE, "/etc", "")
+
+    assert os.listdir(tmp_path / "empty") == []

@@ -50,11 +50,11 @@ look for them.
 
 The files are written to DIR.casstore-partial-… beside DIR, which becomes DIR when it is whole. A
 command that was killed leaves it; the same command again removes it. Where DIR cannot be replaced
-(it has files and --force is given, it is a mount point, its parent is not writable) the files are
-written in place, and a file .casstore-partial in DIR says until the end that it is not complete;
-the same command again completes it. With --force a file replaces a file, a directory keeps what is
-in it, and a file that stands where the image has a directory goes; a directory is not replaced by a
-file. Nothing waits for the disk: after a power cut, unpack again.""",
+(it has files and --force is given, it is a mount point or the working directory, its parent is not
+writable) the files are written in place, and a file .casstore-partial in DIR says until the end
+that it is not complete; the same command again completes it. With --force a file replaces a file, a
+directory keeps what is in it, and a file that stands where the image has a directory goes; a
+file does not replace a directory. Nothing waits for the disk: after a power cut, unpack again.""",
     completes="image",
 )
 
