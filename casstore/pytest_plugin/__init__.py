@@ -8,6 +8,8 @@
     casstore_store           a store of the test's own, holding what its casstore_image marks name
     casstore_load            a function: load an archive or layout into it, return the images
     casstore_image_factory   a function: build a tiny image into it, the same bytes every time
+    casstore_rootfs          a function: unpack an image of it, return the directory
+    casstore_assert_file     a function: an image of it has this file, with this content
     casstore_session_store   one store for the whole session (of each xdist worker)
 
 A test's store waits for the disk never: a power cut may damage it, and nothing else does. A test of
@@ -29,12 +31,15 @@ before a fixture is used, and does nothing at collection.
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from os import PathLike
+    from pathlib import Path
     from typing import Any, Protocol
 
     from casstore.pytest_plugin.cache import Cache
@@ -61,6 +66,28 @@ if TYPE_CHECKING:
             created: str | None = None,
         ) -> Image:
             """Build an image; see the fixture."""
+            ...
+
+    class Rootfs(Protocol):
+        """What `casstore_rootfs` is."""
+
+        def __call__(self, image: Image | str, *, platform: str | None = None) -> Path:
+            """Unpack `image`; the directory."""
+            ...
+
+    class AssertFile(Protocol):
+        """What `casstore_assert_file` is."""
+
+        def __call__(
+            self,
+            image: Image | str,
+            path: str,
+            content: str | bytes | None = None,
+            *,
+            platform: str | None = None,
+            **properties: object,
+        ) -> None:
+            """Fail unless the image has the file; see the fixture."""
             ...
 
 
@@ -122,6 +149,58 @@ def casstore_store(request: pytest.FixtureRequest, _casstore_cache: Cache) -> It
         yield store
         if not unchecked:
             _fail_unless_clean(store, _casstore_cache)
+
+
+@pytest.fixture
+def casstore_rootfs(casstore_store: Store, tmp_path: Path) -> Rootfs:
+    """Unpack an image of `casstore_store` to a new directory of the test's own; return its path.
+
+    Root keeps owners and devices, others do not (`Store.unpack`).
+    """
+
+    def unpack(image: Image | str, *, platform: str | None = None) -> Path:
+        for number in count(1):
+            directory = tmp_path / f"rootfs-{number}"
+            if not directory.exists():
+                casstore_store.unpack(_id_of(image), directory, platform=platform)
+                return directory
+        raise AssertionError
+
+    return unpack
+
+
+@pytest.fixture
+def casstore_assert_file(casstore_store: Store) -> AssertFile:
+    """Fail, with what there is instead, unless an image of `casstore_store` has a file.
+
+    path: in the image, as /etc/passwd; links on the way to it are those of the image.
+    content: what is in it (text is UTF-8), read through links; None: whatever there is.
+    properties: what else it is, by the names of `casstore.ImageFile`: kind="symlink", mode=0o755,
+        uid=0, target="dash" ...
+    """
+
+    def check(
+        image: Image | str,
+        path: str,
+        content: str | bytes | None = None,
+        *,
+        platform: str | None = None,
+        **properties: object,
+    ) -> None:
+        __tracebackhide__ = True
+        from casstore.pytest_plugin.fileassertion import wrong_with
+        from casstore.results.files import ImageFile
+
+        for name in properties:
+            if not hasattr(ImageFile, name):
+                raise TypeError(f"a file of an image has no {name!r}")
+        with casstore_store.files(_id_of(image), platform=platform) as files:
+            lines = wrong_with(files, path, content, properties)
+        if lines:
+            name = image if isinstance(image, str) else image.id.short
+            pytest.fail("\n".join((f"image {name}, {path}:", *(f"  {line}" for line in lines))))
+
+    return check
 
 
 @pytest.fixture(scope="session")
@@ -207,3 +286,7 @@ def _fail_unless_clean(store: Store, cache: Cache) -> None:
     if faults:
         lines = "\n  ".join(faults)
         pytest.fail(f"the test leaves its casstore store unclean:\n  {lines}", pytrace=False)
+
+
+def _id_of(image: Image | str) -> str:
+    return image if isinstance(image, str) else image.id
