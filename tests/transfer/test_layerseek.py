@@ -22,7 +22,7 @@ from casstore.model.digest import sha256
 from casstore.model.fileentry import FILE, FileEntry
 from casstore.model.state import BROKEN, PROMISED, LayerRecord
 from casstore.transfer.layerseek import CACHE, MAX_SEGMENT, SMALL, LayerReader, open_content
-from casstore.transfer.restartpoints import Points
+from casstore.transfer.restartpoints import BEGIN, Points
 from tests.transfer.layerblobs import (
     COMPRESSIONS,
     PLAIN,
@@ -179,6 +179,18 @@ def test_what_is_held_has_a_limit() -> None:
 
     assert counts[0] == counts[1], "held"
     assert counts[-2] < counts[-1], "let go of, as the one that was not used for the longest time"
+
+
+def test_reading_from_within_a_member_goes_on_behind_it() -> None:
+    plain = words(2_500_000)
+    blob = gzip.compress(plain[:1_400_000], 6) + gzip.compress(plain[1_400_000:], 6)
+    points = points_of(blob, plain, apart=600_000)
+    assert points is not None
+    within, behind = points.at(1), points.at(2)
+    assert (within.bit < BEGIN, behind.bit, behind.plain) == (True, BEGIN, 1_400_000)
+
+    with reader_of(blob, plain, points).open(entry_of(plain, within.plain, 1_500_000)) as content:
+        assert content.read() == plain[within.plain :][:1_500_000]
 
 
 def test_two_files_of_one_reader_are_read_in_turns() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -114,6 +115,13 @@ def test_what_is_noted_after_a_rebase_counts_from_there() -> None:
     ]
 
 
+def test_after_a_rebase_blocks_are_wanted_by_their_place_in_the_layer() -> None:
+    maker = PointsMaker(0, blocks=10)
+    maker.rebase(2000, 5)
+
+    assert [maker.wants_block(plain) for plain in (4, 5)] == [False, True]
+
+
 def an_attachment() -> bytes:
     maker = PointsMaker(0, frames=0, blocks=0)
     maker.begin(10, 20)
@@ -147,6 +155,27 @@ def test_where_a_window_is_damaged_reading_begins_at_the_point_before() -> None:
 
     cut = loaded(attachment[:second])
     assert cut is not None and cut.at(3).plain == 200
+
+
+def test_a_point_at_no_bit_of_a_byte_is_none() -> None:
+    maker = PointsMaker(0, blocks=0)
+    maker.block(10, 20, 9, b"w")
+
+    assert all_of(loaded(kept(maker))) == [START, START]
+
+
+def test_of_the_windows_no_more_than_one_is_read() -> None:
+    attachment, reads = an_attachment(), list[int]()
+
+    def read(offset: int, size: int) -> bytes:
+        reads.append(size)
+        return attachment[offset : offset + size]
+
+    points = Points.load(read)
+    assert points is not None
+    reads.clear()
+    assert points.at(2).window == b"first"
+    assert reads == [len(zlib.compress(b"first", 1))]
 
 
 def test_where_no_window_can_be_read_any_more_reading_begins_at_the_start() -> None:
