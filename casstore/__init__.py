@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from casstore.results.settings import SettingValue
     from casstore.results.space import DiskUsage, DiskUsageRow, Keeper, Kept, TreeRow
     from casstore.results.trash import EmptiedTrash, RestoreResult, TrashEntry
-    from casstore.results.trust import Signed, Verified
+    from casstore.results.trust import Attestation, Signed, Verified
     from casstore.results.upkeep import (
         Collected,
         CollectionResult,
@@ -77,6 +77,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Access",
     "Aim",
+    "Attestation",
     "BadFilter",
     "BadPolicy",
     "BrokenConnection",
@@ -184,7 +185,7 @@ _ELSEWHERE = {
     "results.settings": "SettingValue",
     "results.space": "DiskUsage DiskUsageRow Keeper Kept TreeRow",
     "results.trash": "EmptiedTrash RestoreResult TrashEntry",
-    "results.trust": "Signed Verified",
+    "results.trust": "Attestation Signed Verified",
     "results.upkeep": "Collected CollectionResult GcResult SettleResult StoreFigures",
     "rules.collection": "Aim CollectionPlan Spared Step",
     "rules.filters": "BadFilter",

@@ -53,7 +53,9 @@ else:
         "archives.Archives": "load import_image save open_layer",
         "copies.Copies": "copy_in copy_out",
         "files.Files": "files diff export unpack copy_files",
-        "images.Images": "images each_image image_ids names get history inspect platforms",
+        "images.Images": (
+            "images each_image image_ids names get history inspect attestations sbom platforms"
+        ),
         "keys.Keys": "sign verify encrypt decrypt",
         "names.Names": "tag pin remove prune use",
         "registries.Registries": "pull push",

@@ -7,9 +7,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from casstore.model.parameters import Several
+    from casstore.model.parameters import Key, Several
+    from casstore.model.platform import Platform
     from casstore.results.images import HistoryRow, Image, ImageSummary, PlatformRow
+    from casstore.results.trust import Attestation
     from casstore.store.session import Session
+    from casstore.trust.keys import PublicKey
 
 
 class Images:
@@ -85,12 +88,73 @@ class Images:
         """
         from casstore.queries.inspection import inspect_image
 
-        wanted = None
-        if platform:
-            from casstore.model.platform import parse_platform
-
-            wanted = parse_platform(platform)
+        wanted = _platform(platform)
         return inspect_image(self._session.view(), self._session.backend.blobs, image, wanted)
+
+    def attestations(
+        self, image: str, *, platform: str | None = None, key: Key | None = None
+    ) -> list[Attestation]:
+        """Attestations and SBOMs of an image that are in the store.
+
+        From the image's own index (BuildKit), from referrers, and from what a tag attaches to it
+        (cosign). One that cannot be read is there, with its `problem`. Nothing is fetched.
+
+        Args:
+            image: a name, ID, ID prefix, or `repository@digest`.
+            platform: `os/architecture[/variant]`: only those of the image for it in an index.
+            key: verify signatures with this public key: its file, as a `pathlib.Path`, or what it
+                holds (PEM or DER).
+
+        Raises:
+            NotFound: no such image, or it is not there for the platform.
+            Refused: the key is none; there are more than a thousand, or 256 MiB of them.
+        """
+        from casstore.queries.attestations import attestations_of
+
+        return attestations_of(
+            self._session.view(),
+            self._session.backend.blobs,
+            image,
+            platform=_platform(platform),
+            key=None if key is None else _public(key),
+        )
+
+    def sbom(
+        self,
+        image: str,
+        *,
+        platform: str | None = None,
+        type: str = "",
+        digest: str = "",
+        key: Key | None = None,
+    ) -> Attestation:
+        """The one SBOM of an image, of those that are in the store and are of this image.
+
+        Args:
+            image: a name, ID, ID prefix, or `repository@digest`.
+            platform: which image of an index is meant; by default the only one that is there, else
+                this machine's.
+            type: `spdx`, `cyclonedx`, or a predicate type, which may be that of something else.
+            digest: of the document; its first digits are enough.
+            key: take only what this public key has signed; as for `attestations`.
+
+        Raises:
+            NotFound: there is none; no such image, or it is not there for the platform.
+            Refused: there are several, which the message lists; the key is none.
+        """
+        from casstore.model.platform import this_machine
+        from casstore.queries.sbom import find_sbom
+
+        return find_sbom(
+            self._session.view(),
+            self._session.backend.blobs,
+            image,
+            platform=_platform(platform),
+            here=this_machine(),
+            kind=type,
+            digest=digest,
+            key=None if key is None else _public(key),
+        )
 
     def platforms(self, image: str) -> list[PlatformRow]:
         """The images that an index holds, one a platform; nothing for any other image.
@@ -102,3 +166,18 @@ class Images:
 
         view = self._session.view()
         return platforms_of(view, self._session.backend.blobs, resolve(view, image).image)
+
+
+def _platform(text: str | None) -> Platform | None:
+    if not text:
+        return None
+    from casstore.model.platform import parse_platform
+
+    return parse_platform(text)
+
+
+def _public(key: Key) -> PublicKey:
+    from casstore.files.namedfile import content_of
+    from casstore.trust.keys import read_public_key
+
+    return read_public_key(content_of(key, "key"), "the key")

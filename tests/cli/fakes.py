@@ -149,6 +149,7 @@ class FakeStore(Store):
     def close(self) -> None:
         self.closed = True
 
+    attestations = answered(Store.attestations)
     check = answered(Store.check)
     clone = answered(Store.clone)
     collect = answered(Store.collect)
@@ -182,6 +183,7 @@ class FakeStore(Store):
     remove = answered(Store.remove)
     report = answered(Store.report)
     save = answered(Store.save)
+    sbom = answered(Store.sbom)
     settle = answered(Store.settle)
     sign = answered(Store.sign)
     tag = answered(Store.tag)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import assert_type
+from typing import Any, assert_type
 
 from casstore import (
     Aim,
+    Attestation,
     CasstoreError,
     CheckResult,
     Collected,
@@ -386,6 +387,26 @@ def of_verified(verified: Verified) -> None:
     assert_type(verified.digest, Digest)
     assert_type(verified.name, Reference)
     assert_type(verified.payloads, tuple[bytes, ...])
+
+
+def of_attestation(attestation: Attestation) -> None:
+    assert_type(attestation.attached, Digest)
+    assert_type(attestation.digest, Digest)
+    assert_type(attestation.found, str)
+    assert_type(attestation.is_statement, bool)
+    assert_type(attestation.manifest, Digest)
+    assert_type(attestation.media_type, str)
+    assert_type(attestation.name, Reference | None)
+    assert_type(attestation.of_image, bool)
+    assert_type(attestation.predicate, dict[str, Any])
+    assert_type(attestation.predicate_bytes, bytes)
+    assert_type(attestation.predicate_type, str)
+    assert_type(attestation.problem, str)
+    assert_type(attestation.signed, bool)
+    assert_type(attestation.size, int)
+    assert_type(attestation.statement, bytes)
+    assert_type(attestation.subjects, tuple[Digest, ...])
+    assert_type(attestation.verified, bool | None)
 
 
 def of_written_files(written: WrittenFiles) -> None:

@@ -11,6 +11,7 @@ from typing import IO, Any, BinaryIO, ParamSpec, TypeVar, assert_type
 
 from casstore import (
     Access,
+    Attestation,
     CheckResult,
     CollectionPlan,
     CollectionResult,
@@ -168,6 +169,12 @@ def of_images(store: Store) -> None:
     assert_type(store.get("a:1"), Image)
     assert_type(store.history("a:1"), list[HistoryRow])
     assert_type(store.inspect("a:1", platform="linux/amd64"), dict[str, Any])
+    assert_type(
+        store.attestations("a:1", platform="linux/amd64", key=Path("pub")), list[Attestation]
+    )
+    assert_type(
+        store.sbom("a:1", platform="linux/amd64", type="spdx", digest="1", key=b""), Attestation
+    )
     assert_type(store.platforms("a:1"), list[PlatformRow])
 
 
