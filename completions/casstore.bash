@@ -21,7 +21,7 @@ _casstore_options() {
         'history') echo '--format --help --human -H --no-trunc --quiet -q' ;;
         'images') echo '--all -a --digests --filter -f --format --help --no-trunc --quiet -q --tree' ;;
         'import') echo '--change -c --compression --help --max-layer-size --message -m --parent --platform --progress' ;;
-        'inspect') echo '--format -f --help --platform --size -s --type' ;;
+        'inspect') echo '--attestations --format -f --help --key --platform --size -s --type' ;;
         'key') echo '--help' ;;
         'key generate') echo '--help --output-key-prefix -o --password-file' ;;
         'key public') echo '--help --password-file' ;;
@@ -43,6 +43,7 @@ _casstore_options() {
         'restore') echo '--as --help' ;;
         'rmi') echo '--dry-run --force -f --format --glob --help --keep --no-prune --verbose' ;;
         'save') echo '--delta-from --exclude-base --format --help --output -o --platform --progress --since' ;;
+        'sbom') echo '--digest --format --help --key --platform --type' ;;
         'sign') echo '--annotations -a --help --key --password-file --type' ;;
         'tag') echo '--help' ;;
         'trash') echo '--help' ;;
@@ -119,6 +120,7 @@ _casstore_value() {
         'import --parent') echo 'image' ;;
         'inspect --format') echo 'nothing' ;;
         'inspect -f') echo 'nothing' ;;
+        'inspect --key') echo 'file' ;;
         'inspect --platform') echo 'nothing' ;;
         'inspect --type') echo 'words image' ;;
         'key generate --output-key-prefix') echo 'file' ;;
@@ -166,6 +168,11 @@ _casstore_value() {
         'save --delta-from') echo 'image' ;;
         'save --since') echo 'file' ;;
         'save --progress') echo 'words auto plain none json tty' ;;
+        'sbom --digest') echo 'nothing' ;;
+        'sbom --format') echo 'words json statement' ;;
+        'sbom --key') echo 'file' ;;
+        'sbom --platform') echo 'nothing' ;;
+        'sbom --type') echo 'nothing' ;;
         'sign --annotations') echo 'nothing' ;;
         'sign -a') echo 'nothing' ;;
         'sign --key') echo 'file' ;;
@@ -207,6 +214,7 @@ _casstore_argument() {
         'push') echo image ;;
         'rmi') echo image ;;
         'save') echo image ;;
+        'sbom') echo image ;;
         'sign') echo image ;;
         'tag') echo image ;;
         'unpack') echo image ;;
@@ -275,7 +283,7 @@ _casstore() {
     elif [[ $cur == -* ]]; then
         kind="words $(_casstore_options "$command")"
     elif [[ -z $command ]]; then
-        kind="words cat config copy cp decrypt df diff encrypt export fsck gc history image images import inspect key lease load login logout ls pin prune publish pull push report restore rmi save sign system tag trash tree unpack unpin verify why"
+        kind="words cat config copy cp decrypt df diff encrypt export fsck gc history image images import inspect key lease load login logout ls pin prune publish pull push report restore rmi save sbom sign system tag trash tree unpack unpin verify why"
     elif [[ -n $(_casstore_subcommands "$command") ]]; then
         kind="words $(_casstore_subcommands "$command")"
     else

@@ -31,7 +31,7 @@ GROUPS = (
     ("Registries and other stores", ("pull", "push", "copy", "login", "logout")),
     ("What goes and what stays", ("prune", "gc", "pin", "unpin", "lease", "trash", "restore")),
     ("Disk space", ("df", "tree", "why", "report")),
-    ("Signatures and encryption", ("sign", "verify", "key", "encrypt", "decrypt")),
+    ("Signatures and encryption", ("sign", "verify", "sbom", "key", "encrypt", "decrypt")),
     ("The store", ("fsck", "config", "publish")),
 )
 

@@ -42,7 +42,7 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "history": (("app:1",),),
     "images": ((), ("-q",)),
     "import": ((ROOTFS, "imported:1"),),
-    "inspect": (("app:1",),),
+    "inspect": (("app:1",), ("--attestations", "app:1")),
     "key generate": (),
     "key public": (),
     "lease add": (("night", "app:1"),),
@@ -66,6 +66,7 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("-o", OUT, "--format", "oci-dir", "app:1"),
         ("-o", OUT, "--format", "dir", "app:1"),
     ),
+    "sbom": (),
     "sign": (("--key", KEY, "app:1"),),
     "tag": (("app:1", "app:2"),),
     "trash ls": ((),),
@@ -79,7 +80,7 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
 # These need something that must be made before, or a registry; tests/registry has the latter.
 NEED_MORE = {
     "decrypt", "key generate", "key public", "lease rm", "login", "logout", "pull", "push",
-    "restore", "verify",
+    "restore", "sbom", "verify",
 }  # fmt: skip
 
 
