@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
-    from casstore.model.state import BlobState, LayerRecord
+    from casstore.model.kept import LayerRecord
+    from casstore.model.state import BlobState
     from casstore.ports.view import View
 
 

@@ -14,7 +14,8 @@ from casstore.errors import BeyondLimit, CasstoreError, Damaged, Locked, Refused
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
 from casstore.model.findings import BROKEN_LAYER, ERROR, MISMATCH, Finding
-from casstore.model.state import BROKEN, PROMISED, SETTLED, LayerRecord
+from casstore.model.kept import LayerRecord
+from casstore.model.state import BROKEN, PROMISED, SETTLED
 from casstore.progress import wait_for
 from casstore.results.upkeep import SettleResult
 from casstore.rules.hurt import hurt_by

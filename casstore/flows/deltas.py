@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from casstore.flows.thinning import Held, Source
-    from casstore.model.state import LayerRecord
+    from casstore.model.kept import LayerRecord
     from casstore.ports.blobs import StoredBlobs
     from casstore.progress import Progress, Task
     from casstore.transfer.formats import Format

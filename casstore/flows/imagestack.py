@@ -15,8 +15,8 @@ from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from casstore.model.kept import LayerRecord
     from casstore.model.platform import Platform
-    from casstore.model.state import LayerRecord
     from casstore.ports.blobs import Blobs
     from casstore.ports.view import View
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from casstore.flows.imagestack import Stack
     from casstore.flows.save import Settle
     from casstore.model.fileentry import FileEntry
-    from casstore.model.state import LayerRecord
+    from casstore.model.kept import LayerRecord
     from casstore.ports.backend import Backend
     from casstore.progress import Progress, Task
     from casstore.rules.merge import Found

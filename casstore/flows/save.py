@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import IO, BinaryIO
 
     from casstore.flows.thinning import Held
-    from casstore.model.state import LayerRecord
+    from casstore.model.kept import LayerRecord
     from casstore.ports.backend import Backend
     from casstore.ports.blobs import Blobs, StoredBlobs
     from casstore.ports.view import View

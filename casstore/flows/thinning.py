@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from casstore.model.descriptor import Descriptor
-    from casstore.model.state import LayerRecord
+    from casstore.model.kept import LayerRecord
     from casstore.ports.blobs import StoredBlobs
     from casstore.ports.view import View
     from casstore.transfer.formats import Format

@@ -10,8 +10,8 @@ from casstore.rules.dangling import is_dangling_in
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.model.digest import Digest
+    from casstore.model.kept import LabelRoom
     from casstore.model.snapshot import Snapshot
-    from casstore.model.state import LabelRoom
     from casstore.ports.backend import Backend
     from casstore.ports.view import View
 

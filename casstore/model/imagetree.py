@@ -32,10 +32,10 @@ from casstore.model.descriptor import CONFIG, INDEX, LAYER, MANIFEST, OTHER, Des
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT
 from casstore.model.imageconfig import ImageConfig, check_rootfs, parse_config
+from casstore.model.kept import LayerRecord
 from casstore.model.labels import Labels
 from casstore.model.manifest import Index, Manifest, parse_document, unknown_type
 from casstore.model.record import BlobRecord, ImageRecord
-from casstore.model.state import LayerRecord
 from casstore.model.treechecks import (
     MAX_DOCUMENTS,
     MAX_INDEX_DEPTH,

@@ -20,8 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from casstore.model.kept import LayerRecord
     from casstore.model.platform import Platform
-    from casstore.model.state import LayerRecord
 
 MAX_LAYERS = 512
 MAX_CHILDREN = 10_000  # of one index, which is also the limit of images in one archive

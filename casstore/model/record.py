@@ -6,16 +6,16 @@ them again from the blobs alone.
 
 from __future__ import annotations
 
-from casstore.model.state import StoredImage
+from casstore.model.kept import StoredImage
 from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
+    from casstore.model.kept import LayerRecord
     from casstore.model.labels import Labels
     from casstore.model.reference import Reference
-    from casstore.model.state import LayerRecord
 
 
 class BlobRecord(Value):

@@ -7,7 +7,8 @@ touches. So thousands of removals, each on what the last one left, cost one read
 
 from __future__ import annotations
 
-from casstore.model.state import Attached, BlobState, ImageFacts, LeaseOn, Naming
+from casstore.model.kept import ImageFacts
+from casstore.model.state import Attached, BlobState, LeaseOn, Naming
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
+    from casstore.model.kept import StoredImage
     from casstore.model.reference import Reference
-    from casstore.model.state import StoredImage
 
 
 class KeptName(Value):

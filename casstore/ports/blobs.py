@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from casstore.model.digest import Digest
-    from casstore.model.state import LayerRecord
+    from casstore.model.kept import LayerRecord
     from casstore.model.storage import StoredFile
     from casstore.ports.view import Digests
 

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from casstore.model.digest import Digest
+    from casstore.model.kept import LayerRecord
     from casstore.model.published import Published
     from casstore.model.record import ImageRecord
     from casstore.model.reference import Reference
     from casstore.model.removal import RemovalPlan
-    from casstore.model.state import LayerRecord
     from casstore.model.trashed import KeptEntry
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
-    from casstore.model.state import LayerRecord
+    from casstore.model.kept import LayerRecord
 
 
 class Draft(Protocol):

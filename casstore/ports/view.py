@@ -17,19 +17,10 @@ if TYPE_CHECKING:
 
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
+    from casstore.model.kept import ImageFacts, LabelRoom, LayerRecord, Listed, StoredImage
     from casstore.model.reference import Reference
     from casstore.model.snapshot import Snapshot
-    from casstore.model.state import (
-        Attached,
-        BlobState,
-        ImageFacts,
-        LabelRoom,
-        LayerRecord,
-        LeaseOn,
-        Listed,
-        Naming,
-        StoredImage,
-    )
+    from casstore.model.state import Attached, BlobState, LeaseOn, Naming
     from casstore.model.trashed import KeptEntry
 
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
+    from casstore.model.kept import LayerRecord
     from casstore.model.record import ImageRecord
     from casstore.model.reference import Reference
-    from casstore.model.state import LayerRecord
     from casstore.ports.ingest import Ingest
     from casstore.ports.view import View
     from casstore.progress import Progress

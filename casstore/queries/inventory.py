@@ -15,7 +15,7 @@ from casstore.rules.removal import plan_removal
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.model.digest import Digest
-    from casstore.model.state import ImageFacts
+    from casstore.model.kept import ImageFacts
     from casstore.ports.backend import Backend
     from casstore.ports.view import View
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from casstore.model.digest import Digest
-    from casstore.model.state import BlobState, LayerRecord
+    from casstore.model.kept import LayerRecord
+    from casstore.model.state import BlobState
     from casstore.ports.backend import Backend
     from casstore.ports.view import View
 

@@ -10,8 +10,9 @@ from casstore.errors import NotFound, Refused
 from casstore.model import mediatype
 from casstore.model.digest import sha256
 from casstore.model.imagetree import read_tree
+from casstore.model.kept import LayerRecord
 from casstore.model.manifest import Index, parse_document
-from casstore.model.state import SETTLED, LayerRecord
+from casstore.model.state import SETTLED
 from casstore.model.treechecks import check_digest, check_size, manifest_for
 from casstore.startup.typed import cast
 from casstore.startup.value import Value

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from casstore.model.digest import Digest
+    from casstore.model.kept import ImageFacts
     from casstore.model.reference import Reference
     from casstore.model.removal import RemovalPlan
     from casstore.model.snapshot import Snapshot
-    from casstore.model.state import ImageFacts
     from casstore.model.storage import Disk
     from casstore.rules.filters import Filters
     from casstore.rules.policy import Goal, Rule

@@ -15,8 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from casstore.model.kept import ImageFacts
     from casstore.model.reference import Reference
-    from casstore.model.state import ImageFacts
 
 _NAMES = frozenset(("dangling", "label", "label!", "before", "since", "until", "reference"))
 _COMPILED: dict[str, tuple[str, list[tuple[str, str, bool]]]] = {}  # as many as a person gives

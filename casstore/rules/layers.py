@@ -5,7 +5,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.model.digest import Digest
-    from casstore.model.state import LayerRecord
+    from casstore.model.kept import LayerRecord
     from casstore.ports.view import View
 
 

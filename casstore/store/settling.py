@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from casstore.change.settling import Settling
     from casstore.model.digest import Digest
-    from casstore.model.state import LayerRecord
+    from casstore.model.kept import LayerRecord
     from casstore.progress import Progress
     from casstore.store.session import Session
 

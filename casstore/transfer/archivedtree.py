@@ -17,10 +17,10 @@ from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT
 from casstore.model.imagetree import read_tree
+from casstore.model.kept import LayerRecord
 from casstore.model.manifest import Index, Manifest, parse_document
 from casstore.model.platform import shown
 from casstore.model.record import ImageRecord
-from casstore.model.state import LayerRecord
 from casstore.model.treechecks import check_digest, check_size, is_document, missing
 from casstore.transfer.imagebatch import ImageBatch
 from casstore.transfer.keptlayers import keep_layers

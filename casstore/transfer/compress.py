@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from casstore.model.digest import Digest
-    from casstore.model.state import LayerRecord
+    from casstore.model.kept import LayerRecord
     from casstore.ports.ingest import Draft
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
+    from casstore.model.kept import LayerRecord
     from casstore.model.manifest import Manifest
-    from casstore.model.state import LayerRecord
 
 MAX_HELD = 256 << 20  # bytes of manifests and indexes that one copy keeps in memory
 

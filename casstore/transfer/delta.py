@@ -13,7 +13,7 @@ from typing import IO
 
 from casstore.errors import Refused
 from casstore.model.digest import Digest
-from casstore.model.state import LayerRecord
+from casstore.model.kept import LayerRecord
 from casstore.transfer.deltaformat import PREFIX, SLICE, Head, Slice, read_head, read_slice
 from casstore.transfer.fullreads import read_into
 from casstore.transfer.similarity import GRAIN, BaseIndex, Range

@@ -16,11 +16,11 @@ from casstore.model.digest import Digest, is_hex64
 from casstore.model.document import MAX_DOCUMENT, Fields
 from casstore.model.imageconfig import check_os, check_rootfs, parse_config
 from casstore.model.imagetree import read_tree
+from casstore.model.kept import LayerRecord
 from casstore.model.manifest import MAX_CHILDREN, build_manifest
 from casstore.model.record import Arrival, ImageRecord
 from casstore.model.reference import Reference, parse_name, parse_target
 from casstore.model.shape import Each, Keys, strings
-from casstore.model.state import LayerRecord
 from casstore.startup.value import Value
 from casstore.transfer.compress import LayerJob, pack_layers
 from casstore.transfer.formats import Listed

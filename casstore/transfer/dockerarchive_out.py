@@ -22,9 +22,10 @@ from casstore.errors import Damaged, Unsupported
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.imageconfig import ImageConfig, is_of_host, parse_config
+from casstore.model.kept import LayerRecord
 from casstore.model.manifest import INDEX_JSON, OCI_LAYOUT, Manifest, build_manifest, parse_document
 from casstore.model.mediatype import OCI_LAYER, OCI_MANIFEST, is_layer
-from casstore.model.state import BROKEN, LayerRecord
+from casstore.model.state import BROKEN
 from casstore.ports.blobs import StoredBlobs
 from casstore.transfer.formats import THIN_JSON
 from casstore.transfer.layoutlist import BLOBS, LAYOUT

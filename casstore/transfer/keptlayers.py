@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
-from casstore.model.state import PROMISED, SETTLED, LayerRecord
+from casstore.model.kept import LayerRecord
+from casstore.model.state import PROMISED, SETTLED
 from casstore.ports.ingest import Draft, Intake
 from casstore.progress import wait_for
 from casstore.transfer.outputlimit import NO_LIMIT, Limit, layer_limit

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from casstore.model.document import MAX_DOCUMENT
 from casstore.model.imagetree import read_tree
-from casstore.model.state import LayerRecord
+from casstore.model.kept import LayerRecord
 from casstore.transfer.archivedtree import is_in
 from casstore.transfer.formats import Listed
 

@@ -12,8 +12,8 @@ from typing import IO
 
 from casstore.errors import Refused
 from casstore.model.digest import Digest
+from casstore.model.kept import LayerRecord
 from casstore.model.mediatype import OCI_LAYER
-from casstore.model.state import LayerRecord
 from casstore.transfer.compress import Compression, LayerJob, Packing
 from casstore.transfer.fullreads import AT_ONCE, read_into
 from casstore.transfer.gzipstream import deflated

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import IO, BinaryIO, Self
 
     from casstore.model.fileentry import FileEntry
-    from casstore.model.state import LayerRecord
+    from casstore.model.kept import LayerRecord
 
 CACHE = 32 << 20  # plain bytes that a reader holds
 MAX_SEGMENT = 12 << 20  # a longer one is not held, but read as a stream

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from casstore.model.digest import Digest
-    from casstore.model.state import LayerRecord
+    from casstore.model.kept import LayerRecord
     from casstore.ports.ingest import Intake
     from casstore.transfer.archive import Archive
     from casstore.transfer.compress import Compression

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, cast
 
 from casstore.errors import CasstoreError, Damaged, Refused
-from casstore.model.state import LayerRecord
+from casstore.model.kept import LayerRecord
 from casstore.transfer.fullreads import read_fully
 from casstore.transfer.layerstream import ZSTD, compression_of, plain_pieces
 from casstore.transfer.outputlimit import NO_LIMIT

@@ -8,7 +8,7 @@ from casstore.model.state import BROKEN, SETTLED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from casstore.model.state import LayerRecord
+    from casstore.model.kept import LayerRecord
 
 
 def require_readable(record: LayerRecord) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from casstore.model.digest import Digest
-    from casstore.model.state import LayerRecord
+    from casstore.model.kept import LayerRecord
 
 
 def compression_that_makes(record: LayerRecord, open_tar: Callable[[], IO[bytes]]) -> str | None:

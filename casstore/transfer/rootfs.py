@@ -25,9 +25,9 @@ from casstore.transfer.outputlimit import layer_limit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from casstore.model.kept import LayerRecord
     from casstore.model.platform import Platform
     from casstore.model.record import ImageRecord
-    from casstore.model.state import LayerRecord
     from casstore.ports.ingest import Intake
     from casstore.transfer.compress import Compression
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from casstore.errors import CasstoreError, Damaged, StorageError
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT
+from casstore.model.kept import LayerRecord
 from casstore.model.mediatype import is_encrypted
-from casstore.model.state import PROMISED, SETTLED, LayerRecord
+from casstore.model.state import PROMISED, SETTLED
 from casstore.transfer.keptlayers import describe_layer
 from casstore.transfer.layerstream import HEAD_SIZE, NONE, compression_of
 from casstore.transfer.layertar import LayerScanner

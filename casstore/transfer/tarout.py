@@ -15,7 +15,7 @@ from typing import IO
 from casstore.errors import Damaged
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
-from casstore.model.state import LayerRecord
+from casstore.model.kept import LayerRecord
 from casstore.ports.blobs import Placed, StoredBlobs
 from casstore.startup.value import Value
 from casstore.transfer.blobplaces import BlobPlace, place_blobs

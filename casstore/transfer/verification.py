@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator
 from casstore.errors import BeyondLimit, Refused
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
-from casstore.model.state import PROMISED, LayerRecord
+from casstore.model.kept import LayerRecord
+from casstore.model.state import PROMISED
 from casstore.ports.ingest import Draft
 from casstore.startup.typed import cast
 from casstore.startup.value import Value

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from casstore.model.descriptor import CONFIG, INDEX, LAYER, MANIFEST, Descriptor
 from casstore.model.digest import Digest, sha256
+from casstore.model.kept import LayerRecord
 from casstore.model.labels import Labels
 from casstore.model.record import BlobRecord, ImageRecord
 from casstore.model.reference import Reference, parse_name
-from casstore.model.state import SETTLED, LayerRecord
+from casstore.model.state import SETTLED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,9 +9,10 @@ import pytest
 from casstore.errors import CasstoreError
 from casstore.model.descriptor import LAYER, MANIFEST, Descriptor
 from casstore.model.digest import sha256
+from casstore.model.kept import LayerRecord
 from casstore.model.labels import Labels
 from casstore.model.record import BlobRecord, ImageRecord
-from casstore.model.state import PROMISED, LayerRecord
+from casstore.model.state import PROMISED
 from casstore.rules.removal import plan_removal
 from tests.contract.opening import NOW, changing
 from tests.contract.records import LAYER_TYPE, MANIFEST_TYPE, digest_of, name_of

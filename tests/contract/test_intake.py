@@ -8,7 +8,7 @@ import pytest
 
 from casstore.errors import Damaged, Refused
 from casstore.model.digest import sha256
-from casstore.model.state import LayerRecord
+from casstore.model.kept import LayerRecord
 from tests.contract.opening import BACKENDS, changing
 from tests.contract.records import LAYER_TYPE, digest_of
 from tests.contract.test_ingest import another_ingest

@@ -12,8 +12,8 @@ from tests.contract.records import FILE_BYTES, SIZES, digest_of, image, index_ov
 
 if TYPE_CHECKING:
     from casstore.model.digest import Digest
+    from casstore.model.kept import LayerRecord
     from casstore.model.record import ImageRecord
-    from casstore.model.state import LayerRecord
     from casstore.ports.backend import Backend
 
 PROMISE = image("app", "a b", state=PROMISED)

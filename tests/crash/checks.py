@@ -28,7 +28,7 @@ from casstore.change.trash import list_trash
 from casstore.cli.main import main
 from casstore.errors import CasstoreError, NotAStore
 from casstore.model.fileentry import FileEntry
-from casstore.model.state import LayerRecord
+from casstore.model.kept import LayerRecord
 from casstore.rules.settings import SETTINGS, key_of
 from casstore.transfer.contentstable import ContentsTable, Unusable
 from casstore.transfer.layercontents import scan_layer

@@ -10,10 +10,10 @@ from casstore.model import imagetree
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.imagetree import read_tree
+from casstore.model.kept import LayerRecord
 from casstore.model.manifest import EMPTY_CONFIG
 from casstore.model.mediatype import OCI_INDEX, OCI_MANIFEST, SCHEMA1
 from casstore.model.record import ImageRecord
-from casstore.model.state import LayerRecord
 from casstore.model.treechecks import MAX_INDEX_DEPTH, missing
 from tests.transfer.building import OCI_CONFIG, OCI_LAYER, Layout, config_of, layer
 

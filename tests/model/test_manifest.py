@@ -11,6 +11,7 @@ from casstore.model import manifest as manifests
 from casstore.model import mediatype
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
+from casstore.model.kept import LayerRecord
 from casstore.model.manifest import (
     MAX_LAYERS,
     MAX_MEDIA_TYPE,
@@ -21,7 +22,6 @@ from casstore.model.manifest import (
     parse_entry,
     parse_index_json,
 )
-from casstore.model.state import LayerRecord
 
 CONFIG = {"mediaType": mediatype.OCI_CONFIG, "digest": sha256(b"c"), "size": 1}
 LAYER = {"mediaType": mediatype.OCI_LAYER, "digest": sha256(b"l"), "size": 1}

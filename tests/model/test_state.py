@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from casstore.model.digest import sha256
+from casstore.model.kept import wanted_labels
 from casstore.model.reference import Reference
-from casstore.model.state import Attached, Naming, wanted_labels
+from casstore.model.state import Attached, Naming
 
 ONE, TWO = sha256(b"one"), sha256(b"two")
 DIGEST = f"@{ONE}"

@@ -8,8 +8,8 @@ import pytest
 
 from casstore.errors import NotFound, UsageError
 from casstore.model.amount import parse_duration
+from casstore.model.kept import ImageFacts
 from casstore.model.reference import parse_name
-from casstore.model.state import ImageFacts
 from casstore.rules.filters import (
     BadFilter,
     Filters,

@@ -12,19 +12,12 @@ from casstore.backends.local import schema
 from casstore.backends.local.edits import LocalEdits
 from casstore.model.descriptor import CONFIG, LAYER, MANIFEST, Descriptor
 from casstore.model.digest import Digest, sha256
+from casstore.model.kept import ImageFacts, LayerRecord, wanted_labels
 from casstore.model.labels import Labels
 from casstore.model.record import BlobRecord, ImageRecord
 from casstore.model.reference import Reference, parse_name, subject_of
 from casstore.model.removal import RemovalPlan
-from casstore.model.state import (
-    Attached,
-    BlobState,
-    ImageFacts,
-    LayerRecord,
-    LeaseOn,
-    Naming,
-    wanted_labels,
-)
+from casstore.model.state import Attached, BlobState, LeaseOn, Naming
 from casstore.rules.removal import plan_removal
 
 CONFIG_SIZE, MANIFEST_SIZE, LAYER_SIZE, FILE_BYTES = 100, 200, 1000, 7

@@ -18,9 +18,9 @@ from casstore.errors import Refused
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.imageconfig import HistoryEntry, HistoryPrint, is_child_history
+from casstore.model.kept import ImageFacts, wanted_labels
 from casstore.model.labels import Labels
 from casstore.model.record import BlobRecord, ImageRecord
-from casstore.model.state import ImageFacts, wanted_labels
 from casstore.rules.filters import parse_filters
 from casstore.store import Store
 from casstore.transfer import imagebatch

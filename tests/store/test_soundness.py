@@ -14,7 +14,7 @@ import pytest
 from casstore import CasstoreError, Damaged, StorageError, Store
 from casstore.backends.local.care import soundness
 from casstore.backends.local.directory import LocalStore
-from casstore.backends.local.tables import decode_labels
+from casstore.backends.local.imagerows import decode_labels
 from tests.backends.local.behind import blanked
 from tests.transfer.building import docker_archive, layer
 

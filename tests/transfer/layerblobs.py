@@ -11,7 +11,7 @@ import zstandard
 
 from casstore.model.digest import sha256
 from casstore.model.fileentry import FILE, FileEntry
-from casstore.model.state import LayerRecord
+from casstore.model.kept import LayerRecord
 from casstore.transfer.compress import Compression, LayerJob, pack_layers
 from casstore.transfer.openlayer import open_framed
 from casstore.transfer.restartpoints import Points, PointsMaker

@@ -8,7 +8,7 @@ from typing import IO
 from casstore.errors import Damaged, Refused
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
-from casstore.model.state import LayerRecord
+from casstore.model.kept import LayerRecord
 
 
 class MemoryDraft:

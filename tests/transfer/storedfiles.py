@@ -10,8 +10,8 @@ from typing import IO
 from casstore.errors import Damaged
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
+from casstore.model.kept import LayerRecord
 from casstore.model.reference import Reference
-from casstore.model.state import LayerRecord
 from casstore.transfer.compress import DEFAULT, Compression, LayerJob, pack_layers
 from casstore.transfer.saved import SavedImage
 from tests.transfer.building import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, config_of

@@ -15,7 +15,7 @@ import zstandard
 from casstore.errors import Damaged
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
-from casstore.model.state import LayerRecord
+from casstore.model.kept import LayerRecord
 from casstore.transfer import blobplaces
 from casstore.transfer.tarout import Member, place_tar, stream_tar, tar_size
 from tests.transfer.building import OCI_LAYER

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from casstore.errors import Refused
 from casstore.model.digest import sha256
-from casstore.model.state import LayerRecord
+from casstore.model.kept import LayerRecord
 from casstore.transfer.delta import BaseTar, DeltaMaker, Patched
 from casstore.transfer.deltaformat import SLICE, Head, Slice, check_ranges, read_head, read_slice
 from casstore.transfer.similarity import GRAIN, BaseIndex, mask_for, samples

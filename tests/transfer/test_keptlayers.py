@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from casstore.errors import Refused, StorageError
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
-from casstore.model.state import PROMISED, SETTLED, LayerRecord
+from casstore.model.kept import LayerRecord
+from casstore.model.state import PROMISED, SETTLED
 from casstore.transfer import outputlimit, verification
 from casstore.transfer.keptlayers import KNOWN, describe_layer, keep_layers
 from casstore.transfer.layerstream import NONE, compression_of

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from casstore.errors import Damaged, Unsupported
 from casstore.model.digest import sha256
 from casstore.model.fileentry import FILE, FileEntry
-from casstore.model.state import BROKEN, PROMISED, LayerRecord
+from casstore.model.kept import LayerRecord
+from casstore.model.state import BROKEN, PROMISED
 from casstore.transfer.layerseek import CACHE, MAX_SEGMENT, SMALL, LayerReader, open_content
 from casstore.transfer.restartpoints import BEGIN, Points
 from tests.transfer.layerblobs import (

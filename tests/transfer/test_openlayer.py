@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from casstore.errors import CasstoreError, Damaged, Unsupported
 from casstore.model.digest import sha256
-from casstore.model.state import BROKEN, PROMISED, LayerRecord
+from casstore.model.kept import LayerRecord
+from casstore.model.state import BROKEN, PROMISED
 from casstore.transfer import openlayer
 from casstore.transfer.openlayer import open_framed, open_layer
 from tests.transfer.building import OCI_LAYER

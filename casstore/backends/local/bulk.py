@@ -9,8 +9,10 @@ is kept in memory does not grow with the store. The result is the same as that o
 
 from __future__ import annotations
 
-from casstore.backends.local.edits import EDITS, image_row, layer_row
-from casstore.backends.local.tables import KINDS, WRITTEN, stored_digest, unless_there
+from casstore.backends.local.admission import ADMISSION, image_row, layer_row
+from casstore.backends.local.edits import EDITS
+from casstore.backends.local.statements import KINDS, WRITTEN, stored_digest
+from casstore.backends.local.tables import unless_there
 from casstore.backends.local.view import LocalView
 from casstore.model.descriptor import LAYER
 from casstore.model.reference import subject_of
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
     from casstore.backends.local.schema import Connection
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
+    from casstore.model.kept import LayerRecord
     from casstore.model.record import BlobRecord, ImageRecord
     from casstore.model.reference import Reference
-    from casstore.model.state import LayerRecord
 
 # What is of no use before the end, and dear to keep in order by the million.
 _LATER = (
@@ -40,8 +42,9 @@ _UNCOUNT = (
     " - (SELECT count(*) FROM edge WHERE parent = ? AND child = blob.id)"
     " WHERE id IN (SELECT child FROM edge WHERE parent = ?)"
 )
-_ADD_IMAGE = unless_there(EDITS["add_image"])
-_ADD_REFERENCE = unless_there(EDITS["add_reference"])
+_EDITS = EDITS | ADMISSION
+_ADD_IMAGE = unless_there(_EDITS["add_image"])
+_ADD_REFERENCE = unless_there(_EDITS["add_reference"])
 _HELD = (
     "SELECT holding.image FROM blob JOIN holding ON holding.manifest = blob.id"
     " WHERE blob.digest = ? AND blob.size = ? AND holding.media_type = ?"
@@ -96,7 +99,7 @@ class BulkIndex:
                 if blob.children:
                     fuller.append((own, blob))
             else:
-                own = self._do(EDITS["id_of_blob"], (digest.raw,)).fetchone()[0]
+                own = self._do(_EDITS["id_of_blob"], (digest.raw,)).fetchone()[0]
                 if digest == image.top.digest:
                     top_known = True
                     count -= 1
@@ -111,14 +114,14 @@ class BulkIndex:
             if blob.kind == LAYER and digest in layers:
                 rows.append(layer_row(own, layers[digest]))
         self._many(
-            EDITS["add_edge"],
+            _EDITS["add_edge"],
             [
                 (own, position, ids[child])
                 for own, blob in fuller
                 for position, child in enumerate(blob.children)
             ],
         )
-        self._many(EDITS["add_layer"], rows)
+        self._many(_EDITS["add_layer"], rows)
         return self._add_image(
             image, ids[image.top.digest], top_known=top_known, grown=bool(fuller)
         )
@@ -131,7 +134,7 @@ class BulkIndex:
         if not blob.children or len(blob.children) <= self._do(_EDGES, (own,)).fetchone()[0]:
             return False
         self._do(_UNCOUNT, (own, own))
-        self._do(EDITS["drop_edges"], (own,))
+        self._do(_EDITS["drop_edges"], (own,))
         return True
 
     def _add_image(self, image: ImageRecord, top: int, *, top_known: bool, grown: bool) -> int:
@@ -139,32 +142,32 @@ class BulkIndex:
         if added.rowcount:
             own: int = added.lastrowid
         else:
-            own = self._do(EDITS["id_of_image"], (image.id.raw,)).fetchone()[0]
+            own = self._do(_EDITS["id_of_image"], (image.id.raw,)).fetchone()[0]
             if grown:
-                self._do(EDITS["grow_image"], (image.size, own))
-        held = self._do(EDITS["add_holding"], (own, top, image.top.media_type))
+                self._do(_EDITS["grow_image"], (image.size, own))
+        held = self._do(_EDITS["add_holding"], (own, top, image.top.media_type))
         if held.rowcount and top_known:
             self._do(_COUNT, (1, top))
         if image.subject is not None:
-            self._do(EDITS["add_subject"], (top, image.subject.raw))
+            self._do(_EDITS["add_subject"], (top, image.subject.raw))
         return own
 
     def attach(self, name: Reference, image: int, manifest: Digest) -> None:
         """Let a name, which came with its image, point to the image by one of its manifests."""
-        top = self._do(EDITS["id_of_blob"], (manifest.raw,)).fetchone()[0]
+        top = self._do(_EDITS["id_of_blob"], (manifest.raw,)).fetchone()[0]
         subject = subject_of(name)
         if subject is not None:
-            self._do(EDITS["add_subject"], (top, subject.raw))
+            self._do(_EDITS["add_subject"], (top, subject.raw))
         if not self._do(_ADD_REFERENCE, (name, image, top, 0)).rowcount:
             self._again.append((name, image, manifest))
 
     def write_as(self, name: Reference, text: str) -> None:
         """Publish a name as another tool has written it."""
-        self._do(EDITS["set_meta"], (WRITTEN + name, text))
+        self._do(_EDITS["set_meta"], (WRITTEN + name, text))
 
     def pin(self, image: int) -> None:
         """Pin an image."""
-        self._do(EDITS["add_pin"], (image,))
+        self._do(_EDITS["add_pin"], (image,))
 
     def set_origin(self, child: int, parent: Digest) -> None:
         """Note the parent of an image; it may still be to come, or never."""

@@ -9,71 +9,57 @@ from __future__ import annotations
 from casstore.backends.local.log import Log
 from casstore.backends.local.removals import LEAVING, RemovalIndex
 from casstore.backends.local.schema import forget_commit
-from casstore.backends.local.tables import (
-    KINDS,
-    LISTINGS,
-    PUBLISHED_NAMELESS,
-    PUBLISHED_NAMES,
-    WRITTEN,
-    Rows,
-    damaged,
-    encode_labels,
-    stored_digest,
-)
-from casstore.errors import CasstoreError, NotFound, UsageError
-from casstore.model.descriptor import LAYER, Descriptor
+from casstore.backends.local.statements import WRITTEN, damaged, stored_digest
+from casstore.errors import CasstoreError, NotFound
+from casstore.model.descriptor import Descriptor
 from casstore.model.published import Published
 from casstore.model.reference import Reference, subject_of
-from casstore.model.state import LayerRecord, StoredImage
-from casstore.startup.parts import cached_property
+from casstore.startup.parts import cached_property, completed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator
     from typing import Any
 
+    from casstore.backends.local.admission import Admission
     from casstore.model.digest import Digest
-    from casstore.model.record import ImageRecord
+else:
+    Admission = RemovalIndex
 
 
-NEW_LAYER = Rows("layer", LayerRecord, "blob", "compression", "diff_id")
-NEW_IMAGE = Rows("image", StoredImage, "digest", "parent", "labels")
+# ruff: noqa: S608 - all parts are constants
+# Records of index.json: name, media type, digest, size, parent, id of the reference, pinned.
+_NAMES = (
+    "SELECT reference.name, holding.media_type, blob.digest, blob.size, parent.digest, reference.id"
+    f", image.id IN pin, (SELECT value FROM meta WHERE key = '{WRITTEN}' || reference.name)"
+    " FROM reference JOIN image ON image.id = reference.image"
+    " JOIN holding ON holding.image = image.id AND holding.manifest = reference.manifest"
+    " JOIN blob ON blob.id = reference.manifest"
+    " LEFT JOIN image AS parent ON parent.id = image.parent {} ORDER BY reference.id"
+)
+_NAMELESS = (
+    "SELECT NULL, holding.media_type, blob.digest, blob.size, parent.digest, 0, image.id IN pin"
+    ", NULL FROM image JOIN holding ON holding.image = image.id"
+    " JOIN blob ON blob.id = holding.manifest LEFT JOIN image AS parent ON parent.id = image.parent"
+    " WHERE {} NOT EXISTS (SELECT 1 FROM reference WHERE reference.image = image.id"
+    " AND reference.manifest = blob.id) ORDER BY image.id, blob.id"
+)
 
 EDITS = {
     **LEAVING,
     "ages": "SELECT (SELECT min(id) FROM reference), (SELECT max(id) FROM reference)",
-    "published_names": PUBLISHED_NAMES.format("WHERE image.digest = ?"),
-    "published_nameless": PUBLISHED_NAMELESS.format("image.digest = ? AND"),
+    "published_names": _NAMES.format("WHERE image.digest = ?"),
+    "published_nameless": _NAMELESS.format("image.digest = ? AND"),
+    "all_published_names": _NAMES.format(""),
+    "all_published_nameless": _NAMELESS.format(""),
     "id_of_blob": "SELECT id FROM blob WHERE digest = ?",
-    "add_blob": "INSERT INTO blob (digest, size, kind) VALUES (?, ?, ?)",
-    "add_edge": "INSERT INTO edge (parent, position, child) VALUES (?, ?, ?)",
-    # What is known already stays, unless it is a promise and this is more.
-    "add_layer": f"{NEW_LAYER.statement} ON CONFLICT (blob) DO UPDATE SET diff_id ="
-    " excluded.diff_id, diff_size = excluded.diff_size, file_bytes = excluded.file_bytes,"
-    " state = excluded.state WHERE state != 1 AND excluded.state = 1",
-    "record_layer": "UPDATE layer SET diff_id = ?, diff_size = ?, file_bytes = ?, state = ?"
-    " WHERE blob = (SELECT id FROM blob WHERE digest = ?) AND state != 1",
-    "resize_image": "UPDATE image SET size = ? WHERE digest = ?",
-    "resize_trashed": "UPDATE trash_image SET size = ? WHERE digest = ?",
-    "add_image": NEW_IMAGE.statement,
-    "grow_image": "UPDATE image SET size = max(size, ?) WHERE id = ?",
-    "add_holding": "INSERT OR IGNORE INTO holding (image, manifest, media_type) VALUES (?, ?, ?)",
     "is_held": "SELECT 1 FROM holding WHERE image = (SELECT id FROM image WHERE digest = ?)"
     " AND manifest = (SELECT id FROM blob WHERE digest = ?)",
     "add_reference": "INSERT INTO reference (name, image, manifest, tagged) VALUES (?, ?, ?, ?)",
     "set_manifest": "UPDATE reference SET manifest = ? WHERE id = ?",
-    "add_pin": "INSERT OR IGNORE INTO pin (image) VALUES (?)",
-    "drop_edges": "DELETE FROM edge WHERE parent = ?",
-    "pardon": "DELETE FROM doomed WHERE digest = ?",
-    "set_parent": "UPDATE image SET parent = (SELECT id FROM image WHERE digest = ?)"
-    " WHERE digest = ?",
     "add_subject": "INSERT OR IGNORE INTO subject (manifest, digest) VALUES (?, ?)",
-    "set_meta": "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
-    "drop_meta": "DELETE FROM meta WHERE key = ?",
-    "set_lease": "INSERT OR REPLACE INTO lease (name, image, expires)"
-    " SELECT ?, id, ? FROM image WHERE digest = ?",
-    "drop_lease": "DELETE FROM lease WHERE name = ?",
     "drop_expired": "DELETE FROM lease WHERE expires <= ?",
+    "set_meta": "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
 }
 
 # Bytes of SQLite's log from which on a change brings it back into the database. The first process
@@ -85,8 +71,15 @@ LOG_LIMIT = 1 << 20
 MOST_TOLD = 10_000
 
 
-class LocalEdits(RemovalIndex):
+class LocalEdits(Admission):
     """The view, and the edits of one transaction."""
+
+    if not TYPE_CHECKING:
+        __getattr__ = completed(
+            "backends.local.admission.Admission",
+            "admit record_layers resize_images write_as link_parent set_pin set_lease "
+            "drop_lease drop_meta",
+        )
 
     _touched: dict[Digest, list[Published]]
     _ages: tuple[int, int] | None  # reference.id of the oldest and the newest name
@@ -172,7 +165,7 @@ class LocalEdits(RemovalIndex):
     def all_published(self) -> Iterator[Published]:
         """Descriptors of index.json for the whole store: names in attach order, then the rest."""
         for statement in ("all_published_names", "all_published_nameless"):
-            yield from map(_published, self.connection.execute(LISTINGS[statement]))
+            yield from map(_published, self._do(statement))
 
     def _touch(self, image: Digest) -> None:
         """Remember how index.json shows an image, before the first edit of it."""
@@ -205,85 +198,6 @@ class LocalEdits(RemovalIndex):
             added += by_key.values()
         added.sort(key=lambda row: (row.name is None, row.made))
         return edits, added
-
-    # Admission
-
-    def admit(self, image: ImageRecord) -> None:
-        """Add an image, its manifest and the tree of blobs below; what is there stays as it is."""
-        self._touch(image.id)
-        layers = {layer.digest: layer for layer in image.layers}
-        ids: dict[Digest, int] = {}
-        fuller: list[tuple[Digest, Sequence[Digest]]] = []  # documents and what they need
-        settled: set[Digest] = set()  # layers that were a promise before
-        for blob in image.blobs:
-            known = self._admitted.get(blob.digest)
-            if known is not None:  # by an image before this one
-                ids[blob.digest] = known
-                continue
-            known = self._id("id_of_blob", blob.digest)
-            was_there = known is not None
-            if known is None:
-                known = self._do(
-                    "add_blob", blob.digest.raw, blob.size, KINDS.index(blob.kind)
-                ).lastrowid
-                self._do("pardon", blob.digest.raw)
-                fuller.append((blob.digest, blob.children))
-            elif blob.children:
-                had = [state.digest for state in self.needs_of(blob.digest)]
-                there = set(had)
-                new = [child for child in blob.children if child not in there]
-                if new:  # an index that came without some of its platforms before
-                    self._do("drop_edges", known)
-                    whole = there.issubset(blob.children)
-                    fuller.append((blob.digest, blob.children if whole else had + new))
-            ids[blob.digest] = known
-            if blob.kind == LAYER and blob.digest in layers:
-                added = self._do("add_layer", *layer_row(known, layers[blob.digest]))
-                if was_there and added.rowcount:
-                    settled.add(blob.digest)
-                self._admitted[blob.digest] = known
-        for digest, children in fuller:
-            self.connection.executemany(
-                EDITS["add_edge"],
-                [(ids[digest], at, self._row_of(child, ids)) for at, child in enumerate(children)],
-            )
-        own = self._id("id_of_image", image.id)
-        if own is None:
-            own = self._do("add_image", *image_row(image)).lastrowid
-        elif fuller:
-            self._do("grow_image", image.size, own)
-        self._do("add_holding", own, ids[image.top.digest], image.top.media_type)
-        if image.subject is not None:
-            self._do("add_subject", ids[image.top.digest], image.subject.raw)
-        self.resize_images(settled)
-
-    def record_layers(self, found: Iterable[LayerRecord]) -> None:
-        """Write what reading layers has found, where nothing better is known of them."""
-        self.resize_images(
-            [
-                layer.digest
-                for layer in found
-                if self._do(
-                    "record_layer", layer.diff_id.raw, layer.diff_size, layer.file_bytes,
-                    layer.state, layer.digest.raw,
-                ).rowcount
-            ]
-        )  # fmt: skip
-
-    def resize_images(self, layers: Collection[Digest]) -> None:
-        """Give the images with some layers, and those in the trash, the size that follows."""
-        if not layers:
-            return
-        from casstore.backends.imagesizes import sizes_over
-
-        sizes, trashed = sizes_over(self, layers)
-        for size, image in sizes:
-            self._do("resize_image", size, image.raw)
-        for size, image in trashed:
-            self._do("resize_trashed", size, image.raw)
-
-    def _row_of(self, blob: Digest, ids: Mapping[Digest, int]) -> int | None:
-        return ids[blob] if blob in ids else self._id("id_of_blob", blob)
 
     def attach(
         self, name: Reference, image: Digest, manifest: Digest, *, tagged: int
@@ -331,52 +245,12 @@ class LocalEdits(RemovalIndex):
         if subject_of(name) != manifest:
             self._lost_name[image, manifest] = None
 
-    def write_as(self, name: Reference, text: str) -> None:
-        """Publish a name that was just attached as another tool has written it."""
-        self._do("set_meta", WRITTEN + name, text)
-
-    def link_parent(self, child: Digest, parent: Digest) -> None:
-        """Record the parent of an image; both are in the store."""
-        if self.parent_of(child) != parent:
-            self._touch(child)
-            self._do("set_parent", parent.raw, child.raw)
-
-    def set_pin(self, image: Digest, *, pinned: bool) -> None:
-        if self.is_pinned(image) is not pinned:
-            self._touch(image)
-            self._do("add_pin" if pinned else "drop_pin", self._id("id_of_image", image))
-
-    # Leases and settings
-
-    def set_lease(self, name: str, image: Digest, expires: int | None) -> None:
-        self._do("set_lease", name, expires, image.raw)
-
-    def drop_lease(self, name: str) -> bool:
-        try:
-            return bool(self._do("drop_lease", name).rowcount)
-        except UsageError:  # no name that could be there
-            return False
-
     def drop_expired(self, now: int) -> int:
         dropped: int = self._do("drop_expired", now).rowcount
         return dropped
 
     def set_meta(self, key: str, value: str | int) -> None:
         self._do("set_meta", key, value)
-
-    def drop_meta(self, key: str) -> None:
-        self._do("drop_meta", key)
-
-
-def layer_row(blob: int, layer: LayerRecord) -> tuple[Any, ...]:
-    """The row of a layer that is new; `blob` is the id of its blob."""
-    _, _, compression = layer.media_type.rpartition(".tar")
-    return NEW_LAYER.row(layer, blob, compression.lstrip("+."), layer.diff_id.raw)
-
-
-def image_row(image: ImageRecord) -> tuple[Any, ...]:
-    """The row of an image that is new; parents are linked when all images are in."""
-    return NEW_IMAGE.row(image.stored(), image.id.raw, None, encode_labels(image.labels))
 
 
 def _published(row: Any, place: float = 1.0) -> Published:

@@ -8,10 +8,9 @@ the oldest there is, and those of one second go by their IDs.
 from __future__ import annotations
 
 from casstore.backends.local.idlist import ORDER, REFERS
-from casstore.backends.local.tables import FACTS
-from casstore.backends.local.view import facts
+from casstore.backends.local.imagerows import FACTS, facts
+from casstore.model.kept import ImageFacts, Listed
 from casstore.model.reference import Reference
-from casstore.model.state import ImageFacts, Listed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

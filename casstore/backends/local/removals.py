@@ -9,7 +9,7 @@ in nobody's way, for nothing leads to them; a look-up that could still meet them
 from __future__ import annotations
 
 from casstore.backends.local.schema import BUSY_SECONDS
-from casstore.backends.local.tables import WRITTEN, stored_digest
+from casstore.backends.local.statements import WRITTEN, stored_digest
 from casstore.backends.local.view import LocalView
 from casstore.errors import Damaged
 
@@ -275,6 +275,14 @@ class RemovalIndex(LocalView):
         if name not in _UNAFFECTED:
             self._let_go()
         return super()._one(name, *values)
+
+    def _all_of(self, statement: str, *values: Any) -> list[Any]:
+        self._let_go()
+        return super()._all_of(statement, *values)
+
+    def _one_of(self, statement: str, *values: Any) -> Any:
+        self._let_go()
+        return super()._one_of(statement, *values)
 
     def naming_of(self, image: Digest) -> Naming:
         naming = self._naming.get(image)

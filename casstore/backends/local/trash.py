@@ -7,21 +7,13 @@ emptying cost what the entry touches, whatever else is in the store.
 
 from __future__ import annotations
 
-from casstore.backends.local.tables import (
-    STATE,
-    Rows,
-    copy,
-    digests_from,
-    encode_labels,
-    fields,
-    read,
-    stored_digest,
-    unless_there,
-)
-from casstore.backends.local.view import blob_state, descriptor, stored_image
+from casstore.backends.local.imagerows import encode_labels, stored_image
+from casstore.backends.local.statements import STATE, digests_from, fields, read, stored_digest
+from casstore.backends.local.tables import Rows, copy, unless_there
+from casstore.backends.local.view import blob_state, descriptor
 from casstore.model.descriptor import Descriptor
+from casstore.model.kept import StoredImage
 from casstore.model.reference import Reference
-from casstore.model.state import StoredImage
 from casstore.model.trashed import KeptEntry, KeptImage, KeptName, form_of
 
 TYPE_CHECKING = False

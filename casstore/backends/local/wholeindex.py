@@ -5,11 +5,13 @@ For a rule that looks at every image (`rules/snapshot.py`). A reader: no lock, o
 
 from __future__ import annotations
 
-from casstore.backends.local.tables import STATE, decode_labels, fields, places, stored_digest
+from casstore.backends.local.imagerows import decode_labels
+from casstore.backends.local.statements import STATE, fields, places, stored_digest
 from casstore.backends.local.view import blob_state
+from casstore.model.kept import ImageFacts, wanted_labels
 from casstore.model.reference import Reference
 from casstore.model.snapshot import Snapshot
-from casstore.model.state import Attached, BlobState, ImageFacts, LeaseOn, wanted_labels
+from casstore.model.state import Attached, BlobState, LeaseOn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from casstore.backends.local.view import LocalView
     from casstore.model.digest import Digest
-    from casstore.model.state import LabelRoom
+    from casstore.model.kept import LabelRoom
 
 # ruff: noqa: S608 - all parts are constants
 _FACTS = fields(ImageFacts, "image", id="digest")  # a parent by its row number

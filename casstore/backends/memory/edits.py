@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from casstore.model.descriptor import Descriptor
     from casstore.model.digest import Digest
+    from casstore.model.kept import LayerRecord
     from casstore.model.record import ImageRecord
     from casstore.model.removal import RemovalPlan
-    from casstore.model.state import LayerRecord
 
 EXPIRED_AT_ONCE = 16  # entries of the trash
 

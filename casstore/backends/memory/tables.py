@@ -12,8 +12,8 @@ from typing import Any
 
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
+from casstore.model.kept import LayerRecord, StoredImage
 from casstore.model.reference import Reference
-from casstore.model.state import LayerRecord, StoredImage
 from casstore.model.trashed import KeptEntry
 from casstore.startup.value import Value
 

@@ -7,26 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from casstore.errors import NotFound
 from casstore.model.descriptor import LAYER, Descriptor
+from casstore.model.kept import ImageFacts, LayerRecord, Listed, wanted_labels
 from casstore.model.snapshot import Snapshot
-from casstore.model.state import (
-    SETTLED,
-    Attached,
-    BlobState,
-    ImageFacts,
-    LayerRecord,
-    LeaseOn,
-    Listed,
-    Naming,
-    wanted_labels,
-)
+from casstore.model.state import SETTLED, Attached, BlobState, LeaseOn, Naming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from casstore.backends.memory.tables import Tables
     from casstore.model.digest import Digest
+    from casstore.model.kept import LabelRoom, StoredImage
     from casstore.model.reference import Reference
-    from casstore.model.state import LabelRoom, StoredImage
     from casstore.model.trashed import KeptEntry
 
 _SECOND = 1_000_000_000

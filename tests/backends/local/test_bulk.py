@@ -13,10 +13,10 @@ from casstore.backends.local.bulk import BulkIndex
 from casstore.backends.local.edits import LocalEdits
 from casstore.model.descriptor import CONFIG, INDEX, LAYER, MANIFEST, Descriptor
 from casstore.model.digest import Digest, sha256
+from casstore.model.kept import LayerRecord
 from casstore.model.labels import Labels
 from casstore.model.record import BlobRecord, ImageRecord
 from casstore.model.reference import parse_name
-from casstore.model.state import LayerRecord
 
 TYPE = "application/vnd.oci.image.manifest.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from casstore.backends.local import migrations, schema, tables
+from casstore.backends.local.imagerows import STORED
+from casstore.backends.local.listings import LISTINGS, LOOK_UPS
 from casstore.backends.local.removals import LEAVING
 from casstore.backends.local.schema import FORMAT_VERSION
-from casstore.backends.local.tables import LISTINGS, STATEMENTS
+from casstore.backends.local.statements import STATEMENTS
 from casstore.backends.local.trash import TRASH
 from casstore.errors import Damaged
-from casstore.model.state import StoredImage
+from casstore.model.kept import StoredImage
 from tests.store.olderstores import VERSIONS, recorded, shape
 
 EVERY_VERSION = pytest.mark.parametrize("version", VERSIONS)
@@ -108,7 +110,7 @@ def test_a_reader_sees_an_old_database_as_a_new_one_and_writes_nothing(old: str)
 
     with closing(schema.connect(old, writable=False)) as connection:
         assert not schema.is_current(connection)
-        for statement in (STATEMENTS | LISTINGS | TRASH).values():
+        for statement in (*(STATEMENTS | LOOK_UPS | LISTINGS | TRASH).values(), STORED):
             if statement.startswith("SELECT"):
                 connection.execute(statement, [0] * statement.count("?")).fetchall()
         for table, columns in tables.TABLES.items():
@@ -186,8 +188,8 @@ def test_a_reader_of_an_older_version_sees_a_new_column_with_its_default(old: st
 @pytest.mark.usefixtures("a_column_more")
 def test_a_reader_of_an_older_version_reads_no_whole_table_either(old: str) -> None:
     with closing(schema.connect(old, writable=False)) as connection:
-        for name, statement in (STATEMENTS | LEAVING | TRASH).items():
-            if statement.startswith("SELECT") and name != "any_doomed":
+        for name, statement in (STATEMENTS | LOOK_UPS | LEAVING | TRASH).items():
+            if statement.startswith("SELECT") and name not in ("any_doomed", "doomed"):
                 plan = connection.execute(
                     f"EXPLAIN QUERY PLAN {statement}", [None] * statement.count("?")
                 ).fetchall()

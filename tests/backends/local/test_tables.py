@@ -7,17 +7,14 @@ from typing import NamedTuple
 import pytest
 
 from casstore.backends.local import tables
+from casstore.backends.local.imagerows import decode_labels, encode_labels
+from casstore.backends.local.statements import fields, places, read
 from casstore.backends.local.tables import (
     KEPT,
     TABLES,
     Rows,
     columns,
     copy,
-    decode_labels,
-    encode_labels,
-    fields,
-    places,
-    read,
     unless_there,
 )
 

@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from casstore.backends.local.schema import Connection
     from casstore.backends.local.view import LocalView
     from casstore.model.descriptor import Descriptor
+    from casstore.model.kept import LayerRecord
     from casstore.model.manifest import Entry
     from casstore.model.record import ImageRecord
-    from casstore.model.state import LayerRecord
 
 _READ = 1 << 20
 

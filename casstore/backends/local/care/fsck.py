@@ -29,7 +29,8 @@ from casstore.backends.local.care.ownfiles import (
 from casstore.backends.local.care.rebuild import index_in_memory
 from casstore.backends.local.care.soundness import REBUILD, database_problems, misfit
 from casstore.backends.local.leftovers import leftovers
-from casstore.backends.local.tables import BLOBS_AT_ONCE, damaged
+from casstore.backends.local.listings import BLOBS_AT_ONCE
+from casstore.backends.local.statements import damaged
 from casstore.clock import current_time
 from casstore.errors import Damaged, printable
 from casstore.model.digest import Digest

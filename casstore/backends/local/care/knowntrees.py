@@ -5,7 +5,8 @@ Only those of plain manifests: of an index a part may be missing, and come later
 
 from __future__ import annotations
 
-from casstore.backends.local.tables import KINDS, LISTINGS
+from casstore.backends.local.listings import LISTINGS
+from casstore.backends.local.statements import KINDS
 from casstore.backends.local.view import LocalView
 from casstore.model.descriptor import CONFIG, INDEX, MANIFEST
 
