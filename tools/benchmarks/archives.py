@@ -125,6 +125,25 @@ def deep(path: Path, layers: int = 100, size: int = 500_000) -> None:
     archive.close()
 
 
+def many_files(path: Path, files: int) -> None:
+    """The image many:1 of one layer with so many small files, a hundred in each directory."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for number in range(files):
+            directory = f"usr/share/{number // 100:05}"
+            if number % 100 == 0:
+                entry = tarfile.TarInfo(directory)
+                entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+                tar.addfile(entry)
+            text = f"{number}\n".encode()
+            entry = tarfile.TarInfo(f"{directory}/file{number % 100:02}.txt")
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text))
+    archive = Writer(path)
+    archive.image([archive.layer(data.getvalue())], "many:1")
+    archive.close()
+
+
 def _real_files(seed: int) -> Iterator[Path]:
     """Files of this machine's system in an order that the seed decides."""
     found = []

@@ -1,12 +1,15 @@
-"""One file of an image of one large layer, printed: casstore cat beside tar and umoci.
+"""Files of images: one printed, all listed, exported and unpacked, beside what others do for that.
 
-tar reads the archive that `save` writes: the layer's tar out of it, the file out of that. umoci
-unpacks the image, for it cannot do less.
+For one file tar reads the archive that `save` writes: the layer's tar out of it, the file out of
+that. umoci unpacks the image, for it cannot do less. Docker has no unpacking: a container is
+created, exported and taken apart by tar. What export is held against is reading the layer to its
+end, decompressed and hashed, and doing nothing with it.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
@@ -19,6 +22,7 @@ from benchmarks.workloads import Bench
 IMAGE = "real:latest"
 SIZES = range(10_000, 100_000)  # of the file
 DEEP = 0.75  # of the layer before it
+FILES = 100_000
 
 
 def look(bench: Bench) -> Iterator[Row]:
@@ -52,8 +56,64 @@ def look(bench: Bench) -> Iterator[Row]:
         words = ["umoci", "raw", "unpack", "--image", f"{layout}:{IMAGE}", str(out)]
         peers.append(Contender("umoci raw unpack", words, _without(out)))
     yield from compare(f"a file {label}", [bench.bare(), *again, *peers], bench.long_runs)
+    yield from _all_files(bench, archive, label, peers)
     for kind in ("zstd", "gzip", "none"):
         bench.casstore(f"look-{kind}").reset()
+    yield from _listing(bench)
+
+
+def _all_files(bench: Bench, archive: Path, label: str, peers: list[Contender]) -> Iterator[Row]:
+    """Every file of the image: into a directory, and into a pipe."""
+    tool, out = bench.casstore("look-zstd"), bench.folder / "look-unpacked"
+    contenders = [Contender(tool.name, tool.words("unpack", IMAGE, str(out)), _without(out))]
+    contenders += [peer for peer in peers if peer.name.startswith("umoci")]
+    docker = bench.tools.get("docker")
+    if docker is not None:
+        run(docker.words("load", "-q", "-i", str(archive)))
+        script = (
+            f"c=$({shlex.join(docker.words('create', IMAGE, 'none'))})"
+            f" && {shlex.join(docker.words('export'))} $c | tar -x -C {shlex.quote(str(out))}"
+            f" && {shlex.join(docker.words('rm'))} $c"
+        )
+        contenders.append(Contender("docker export, tar", ["sh", "-c", script], _empty(out)))
+    yield from compare(f"unpack of an image {label}", contenders, bench.long_runs)
+    shutil.rmtree(out, ignore_errors=True)
+
+    export = shlex.join(tool.words("export", IMAGE))
+    alone = [bench.python, "-c", _READ_ALL, str(tool.store), IMAGE]
+    piped = [*alone, "write"]
+    yield from compare(
+        f"export of it to a pipe, {label}",
+        [
+            Contender(tool.name, ["sh", "-c", f"{export} | cat > /dev/null"]),
+            Contender("decompress and hash alone", alone),
+            Contender("and write it", ["sh", "-c", f"{shlex.join(piped)} | cat > /dev/null"]),
+        ],
+        bench.long_runs,
+    )
+
+
+_READ_ALL = """
+import sys, casstore
+store = casstore.Store(sys.argv[1])
+with store.open_layer(store.get(sys.argv[2]).layers[0]) as layer:
+    while piece := layer.read(1 << 20):
+        if sys.argv[3:]:
+            sys.stdout.buffer.write(piece)
+"""
+
+
+def _listing(bench: Bench) -> Iterator[Row]:
+    """All paths of an image of many files, whose table of contents is there."""
+    tool = bench.casstore("look-many")
+    tool.reset()
+    archive = bench.folder / "look-many.tar"
+    archives.many_files(archive, FILES)
+    run(tool.words("load", "-q", "-i", str(archive)))
+    run(tool.words("ls", "many:1"))
+    listing = Contender(tool.name, tool.words("ls", "-R", "many:1"))
+    yield from compare(f"ls -R of {FILES} files", [bench.bare(), listing], bench.long_runs)
+    tool.reset()
 
 
 def _deep_file(archive: Path) -> tuple[str, str]:
@@ -79,3 +139,11 @@ def _unseen(store: Path) -> Callable[[], None]:
 
 def _without(folder: Path) -> Callable[[], None]:
     return lambda: shutil.rmtree(folder, ignore_errors=True)
+
+
+def _empty(folder: Path) -> Callable[[], None]:
+    def renew() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+
+    return renew
