@@ -31,6 +31,8 @@ PLAIN = {
     "application/vnd.syft+json": SYFT,
 }
 
+BOM = b"\xef\xbb\xbf"  # the byte order mark that some programs begin such a file with
+
 # BuildKit's annotations of an index's entry that is the attestations of another entry.
 REFERENCE_TYPE = "vnd.docker.reference.type"
 REFERENCE_DIGEST = "vnd.docker.reference.digest"

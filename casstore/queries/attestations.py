@@ -15,6 +15,7 @@ from casstore.errors import Refused
 from casstore.model import mediatype
 from casstore.model.attestationtypes import (
     ATTESTATION_MANIFEST,
+    BOM,
     ENVELOPE,
     PLAIN,
     REFERENCE_DIGEST,
@@ -23,6 +24,7 @@ from casstore.model.attestationtypes import (
     document_type,
 )
 from casstore.model.digest import Digest
+from casstore.model.document import read as read_document
 from casstore.model.dsse import (
     MAX_ENVELOPE,
     Envelope,
@@ -33,6 +35,7 @@ from casstore.model.dsse import (
 from casstore.model.intoto import MAX_STATEMENT, parse_statement
 from casstore.model.manifest import Index, Manifest, parse_document
 from casstore.model.reference import subject_of
+from casstore.model.shape import anything
 from casstore.queries.platforms import choose_platform
 from casstore.results.trust import Attestation
 from casstore.rules.resolve import resolve
@@ -281,6 +284,8 @@ def _content(blobs: Blobs, document: _Document, meant: frozenset[Digest]) -> _Co
         raise Refused(f"{name} exceeds the limit of {limit} bytes")
     data = blobs.read(digest, limit)
     if kind in PLAIN:
+        if kind.endswith("+json"):  # some programs begin it with a byte order mark
+            read_document(data.removeprefix(BOM), name, anything, limit=limit)
         return _Content(PLAIN[kind], (), data)
     if kind == STATEMENT:
         statement = parse_statement(data, name)

@@ -72,7 +72,10 @@ def find_sbom(
     if reasons:
         why = ": " + "; ".join(reasons[:_MOST_REASONS])
     else:
-        why = " in the store; pull --referrers brings what a registry has"
+        why = (
+            " in the store; pull --referrers brings what refers to the image, "
+            "pull --all-platforms what is in its index"
+        )
     what = "SBOM" if not kind or kind in WORDS else f"attestation of the type {quote(kind)}"
     raise NotFound(f"{argument} has no {what}{why}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.model.attestationtypes import PLAIN
+from casstore.model.attestationtypes import BOM, PLAIN
 from casstore.startup.value import Value
 
 TYPE_CHECKING = False
@@ -78,4 +78,5 @@ class Attestation(Value):
         from casstore.model.intoto import MAX_STATEMENT
 
         name = f"predicate of {self.digest}"
-        return Fields(document.parse(self.predicate_bytes, name, limit=MAX_STATEMENT), name).values
+        data = self.predicate_bytes.removeprefix(BOM)
+        return Fields(document.parse(data, name, limit=MAX_STATEMENT), name).values

@@ -442,7 +442,8 @@ def test_where_there_is_none_the_message_says_where_one_may_be(
         loaded(attested).sbom("app:1")
 
     assert str(refusal.value) == (
-        "app:1 has no SBOM in the store; pull --referrers brings what a registry has"
+        "app:1 has no SBOM in the store; pull --referrers brings what refers to the image, "
+        "pull --all-platforms what is in its index"
     )
 
 
@@ -498,6 +499,23 @@ def test_a_hostile_document_is_told_in_one_line_and_hides_no_other(
     assert "\n" not in bad.problem
     assert (bad.of_image, bad.verified, bad.statement) == (False, False, b"")
     assert store.sbom("app:1").digest == good.digest
+
+
+def test_an_sbom_that_is_not_the_json_that_it_is_called_is_told(
+    loaded: Loaded, attested: Attested
+) -> None:
+    attested.referrer(b"\x1b[2J", "application/spdx+json")
+
+    with pytest.raises(NotFound, match=r"app:1 has no SBOM: attestation .* is not valid JSON"):
+        loaded(attested).sbom("app:1")
+
+
+def test_an_sbom_may_begin_with_a_byte_order_mark(loaded: Loaded, attested: Attested) -> None:
+    attested.referrer(b"\xef\xbb\xbf{}", "application/vnd.cyclonedx+json")
+
+    sbom = loaded(attested).sbom("app:1")
+
+    assert (sbom.predicate_bytes, sbom.predicate) == (b"\xef\xbb\xbf{}", {})
 
 
 def test_a_document_that_is_too_large_is_not_read(loaded: Loaded, attested: Attested) -> None:

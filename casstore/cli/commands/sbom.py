@@ -62,7 +62,7 @@ HELP = Command(
 The SBOM is printed as it was written, byte for byte. It comes from the attestations that BuildKit
 puts into an image's index, from artifacts that refer to the image (OCI 1.1, oras), or from
 cosign's tags sha256-<hex>.att and sha256-<hex>.sbom; nothing is fetched. pull --referrers brings
-what a registry has.
+what refers to an image in a registry, pull --all-platforms what BuildKit attached.
 
 An SBOM in an in-toto statement counts only if the statement's subject is a manifest of the image.
 Without --key nobody has verified who wrote it. inspect --attestations lists all that is there.""",
