@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from casstore.registry.failures import BrokenConnection, NoTls
     from casstore.registry.http import Transport
     from casstore.results.exchange import LoadedImage, LoadResult, PullResult, PushedTag, Renamed
-    from casstore.results.files import FileChange, ImageFile
+    from casstore.results.files import FileChange, ImageFile, LayerUse
     from casstore.results.images import HistoryRow, Image, ImageSummary, PlatformRow
     from casstore.results.leases import LeaseInfo
     from casstore.results.settings import SettingValue
@@ -105,6 +105,7 @@ __all__ = [
     "Keeper",
     "Kept",
     "Key",
+    "LayerUse",
     "Lease",
     "LeaseInfo",
     "Leases",
@@ -179,7 +180,7 @@ _ELSEWHERE = {
     "registry.failures": "BrokenConnection NoTls",
     "registry.http": "Transport",
     "results.exchange": "LoadResult LoadedImage PullResult PushedTag Renamed",
-    "results.files": "FileChange ImageFile",
+    "results.files": "FileChange ImageFile LayerUse",
     "results.images": "HistoryRow Image ImageSummary PlatformRow",
     "results.leases": "LeaseInfo",
     "results.settings": "SettingValue",

@@ -49,7 +49,7 @@ _casstore_options() {
         'trash') echo '--help' ;;
         'trash empty') echo '--help' ;;
         'trash ls') echo '--format --help --no-trunc --quiet -q' ;;
-        'tree') echo '--by --format --help --no-trunc' ;;
+        'tree') echo '--by --format --help --layers --no-trunc --platform --progress' ;;
         'unpack') echo '--force --help --keep-setid --platform --progress --rootless' ;;
         'unpin') echo '--help' ;;
         'verify') echo '--annotations -a --help --identity --key' ;;
@@ -181,6 +181,8 @@ _casstore_value() {
         'trash ls --format') echo 'nothing' ;;
         'tree --by') echo 'words layers parent' ;;
         'tree --format') echo 'words json' ;;
+        'tree --platform') echo 'nothing' ;;
+        'tree --progress') echo 'words auto plain none json tty' ;;
         'unpack --platform') echo 'nothing' ;;
         'unpack --progress') echo 'words auto plain none json tty' ;;
         'verify --annotations') echo 'nothing' ;;
@@ -217,6 +219,7 @@ _casstore_argument() {
         'sbom') echo image ;;
         'sign') echo image ;;
         'tag') echo image ;;
+        'tree') echo image ;;
         'unpack') echo image ;;
         'unpin') echo image ;;
         'verify') echo image ;;

@@ -82,7 +82,7 @@ COMMANDS = {
     "sign": "Sign one or more images",
     "tag": "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
     "trash": "Show and empty the trash, where removed images are kept for a time",
-    "tree": "Show images under what they are built on",
+    "tree": "Show images under what they are built on, or what layers bring",
     "unpack": "Unpack an image's file system to a directory",
     "unpin": "Unpin images, so that they can be removed again",
     "verify": "Verify the signatures of one or more images",

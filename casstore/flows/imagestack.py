@@ -26,6 +26,7 @@ class Stack(Value):
 
     image: Digest | None  # ID of the image as the store lists it; None for a layer
     layers: tuple[LayerRecord, ...]  # bottom first
+    config: Digest | None  # blob of the config that belongs to these layers; None for a layer
 
 
 def image_stack(
@@ -63,7 +64,8 @@ def image_stack(
             if record is None:
                 raise Unsupported(f"layer {number} of {quote(argument)} is not in the store")
             layers.append(record)
-        return Stack(image, tuple(layers))
+        config = document.config.descriptor.digest if document.config is not None else None
+        return Stack(image, tuple(layers), config)
 
 
 def layer_stack(view: View, argument: str) -> Stack | None:
@@ -73,4 +75,4 @@ def layer_stack(view: View, argument: str) -> Stack | None:
     except Refused:
         return None
     record = view.layer(digest) or layer_by_diff_id(view, digest)
-    return Stack(None, (record,)) if record is not None else None
+    return Stack(None, (record,), None) if record is not None else None

@@ -14,6 +14,7 @@ from casstore.errors import StorageError
 from casstore.files.durable import storage_error
 from casstore.model.state import PROMISED
 from casstore.results.files import ImageFile
+from casstore.rules.hiddenfiles import files_of_layers
 from casstore.rules.merge import NO_LAYER, MergedTree
 from casstore.transfer.contentstable import ContentsTable, Unusable
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from casstore.model.kept import LayerRecord
     from casstore.ports.backend import Backend
     from casstore.progress import Progress, Task
+    from casstore.rules.hiddenfiles import LayerFiles
     from casstore.rules.merge import Found
     from casstore.transfer.layerseek import LayerReader
 
@@ -91,6 +93,10 @@ class ImageTree:
     def contents(self, layer: int) -> Iterator[FileEntry]:
         """What one layer describes by itself, markers and all."""
         return self._tables[layer].entries()
+
+    def files_of_layers(self) -> list[LayerFiles]:
+        """What each layer brings, bottom first. Raises as `walk`."""
+        return files_of_layers(self._tables)
 
     def blob(self, layer: int) -> IO[bytes]:
         """The blob of a layer as it is stored. Raises Damaged, StorageError."""

@@ -143,6 +143,27 @@ class ImageFile:
         return self.kind == "directory"
 
 
+class LayerUse(Value):
+    """The regular files that one layer of an image brings, and those that the image does not show.
+
+    A file counts once, whatever number of names it has.
+    """
+
+    digest: Digest  # of the blob
+    created_by: str  # the step of the image's history that made it; empty where it is not told
+    files: int
+    size: int  # bytes of their content
+    overwritten_files: int  # hidden; the image has something else under one of their names
+    overwritten: int  # bytes
+    deleted_files: int  # hidden; the image has nothing under their names
+    deleted: int  # bytes
+
+    @property
+    def hidden(self) -> int:
+        """Bytes that later layers overwrite or delete."""
+        return self.overwritten + self.deleted
+
+
 class FileChange(Value):
     """How one path differs between two images."""
 

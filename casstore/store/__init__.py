@@ -52,7 +52,7 @@ else:
     for part, verbs in {
         "archives.Archives": "load import_image save open_layer",
         "copies.Copies": "copy_in copy_out",
-        "files.Files": "files diff export unpack copy_files",
+        "files.Files": "files layers diff export unpack copy_files",
         "images.Images": (
             "images each_image image_ids names get history inspect attestations sbom platforms"
         ),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from casstore.flows.imagetree import ImageTree
     from casstore.model.digest import Digest
     from casstore.model.parameters import StrPath
-    from casstore.results.files import FileChange
+    from casstore.results.files import FileChange, LayerUse
     from casstore.store.session import Session
 
 
@@ -50,6 +50,19 @@ class Files:
             Damaged, StorageError.
         """
         return ImageFiles(self._session, self._stack(image, platform))
+
+    def layers(self, image: str, *, platform: str | None = None) -> list[LayerUse]:
+        """What each layer of an image brings, bottom first, and what of that layers above hide.
+
+        A layer's hidden files depend on the image: another one may show them.
+
+        Args:
+            image, platform: as for `files`.
+
+        Raises: as `files`.
+        """
+        with self.files(image, platform=platform) as files:
+            return files.layer_uses()
 
     def diff(
         self, before: str, after: str, *, platform: str | None = None, times: bool = False
@@ -180,6 +193,7 @@ class ImageFiles(Mapping[str, ImageFile]):
         from casstore.store.settling import settle_some
 
         self._reported = session.reported
+        self._blobs, self._stack = session.backend.blobs, stack
         self._held = ExitStack()
         backend = session.backend
         if stack.image is not None and backend.is_writable():
@@ -212,6 +226,12 @@ class ImageFiles(Mapping[str, ImageFile]):
     def layers(self) -> tuple[Digest, ...]:
         """Blob digests of the layers, bottom first."""
         return tuple(layer.digest for layer in self._tree.layers)
+
+    def layer_uses(self) -> list[LayerUse]:
+        """What each layer brings, and what of that layers above hide; see `Store.layers`."""
+        from casstore.flows.layeruse import layer_uses
+
+        return layer_uses(self._blobs, self._stack, self._tree.files_of_layers())
 
     def __getitem__(self, path: str | bytes) -> ImageFile:
         found = self._tree.merged.lookup(_name(path))

@@ -171,6 +171,7 @@ class FakeStore(Store):
     images = answered(Store.images)
     import_image = answered(Store.import_image)
     inspect = answered(Store.inspect)
+    layers = answered(Store.layers)
     load = answered(Store.load)
     names = answered(Store.names)
     open_layer = answered(Store.open_layer)

@@ -71,7 +71,7 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "tag": (("app:1", "app:2"),),
     "trash ls": ((),),
     "trash empty": ((),),
-    "tree": ((),),
+    "tree": ((), ("--layers", "app:1")),
     "unpack": (("app:1", OUT),),
     "unpin": (("app:1",),),
     "verify": (),

@@ -27,6 +27,7 @@ from casstore import (
     ImageSummary,
     Keeper,
     Kept,
+    LayerUse,
     LeaseInfo,
     LoadedImage,
     LoadResult,
@@ -156,6 +157,18 @@ def of_file_change(change: FileChange) -> None:
     assert_type(change.before, ImageFile | None)
     assert_type(change.after, ImageFile | None)
     assert_type(change.what, tuple[str, ...])
+
+
+def of_layer_use(use: LayerUse) -> None:
+    assert_type(use.created_by, str)
+    assert_type(use.deleted, int)
+    assert_type(use.deleted_files, int)
+    assert_type(use.digest, Digest)
+    assert_type(use.files, int)
+    assert_type(use.hidden, int)
+    assert_type(use.overwritten, int)
+    assert_type(use.overwritten_files, int)
+    assert_type(use.size, int)
 
 
 def of_image_file(file: ImageFile) -> None:

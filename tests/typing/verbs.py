@@ -26,6 +26,7 @@ from casstore import (
     ImageFiles,
     ImageSummary,
     Kept,
+    LayerUse,
     Lease,
     LeaseInfo,
     Leases,
@@ -134,6 +135,7 @@ def of_copies(store: Store, place: Place, via: Access | Transport) -> None:
 
 def of_files(store: Store) -> None:
     assert_type(store.files("a:1", platform="linux/amd64"), ImageFiles)
+    assert_type(store.layers("a:1", platform="linux/amd64"), list[LayerUse])
     assert_type(store.diff("a:1", "b:1", platform="linux/amd64", times=True), Iterator[FileChange])
 
 
@@ -150,6 +152,7 @@ def of_image_files(files: ImageFiles) -> None:
     assert_type(files.open("/etc/passwd"), BinaryIO)
     assert_type(files.read_bytes("/etc/passwd"), bytes)
     assert_type(files.read_text("/etc/passwd", "ascii", "replace"), str)
+    assert_type(files.layer_uses(), list[LayerUse])
     assert_type(files.layer_contents(0), Iterator[ImageFile])
     assert_type(files.layer_contents("sha256:00"), Iterator[ImageFile])
     assert_type(returned(files.close), None)
