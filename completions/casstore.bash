@@ -39,7 +39,7 @@ _casstore_options() {
         'publish') echo '--help --mode' ;;
         'pull') echo '--all-platforms --all-tags -a --help --max-layer-size --plain-http --platform --policy --progress --quiet -q --referrers --verify' ;;
         'push') echo '--all-tags -a --help --plain-http --progress --quiet -q --referrers' ;;
-        'report') echo '--help --output -o' ;;
+        'report') echo '--files --help --output -o --progress' ;;
         'restore') echo '--as --help' ;;
         'rmi') echo '--dry-run --force -f --format --glob --help --keep --no-prune --verbose' ;;
         'save') echo '--delta-from --exclude-base --format --help --output -o --platform --progress --since' ;;
@@ -157,6 +157,7 @@ _casstore_value() {
         'push --progress') echo 'words auto plain none json tty' ;;
         'report --output') echo 'file' ;;
         'report -o') echo 'file' ;;
+        'report --progress') echo 'words auto plain none json tty' ;;
         'restore --as') echo 'nothing' ;;
         'rmi --format') echo 'words json' ;;
         'rmi --keep') echo 'nothing' ;;

@@ -65,6 +65,9 @@ const images = data.images.map((raw, index) => ({
   base: raw.base,
   labels: raw.labels,
   blobs: raw.blobs.map((blob) => blobs[blob]),
+  // by blob, what it brings to this image; null where nobody has looked into its layers
+  layers: raw.layers && new Map(raw.layers.map(([blob, size, overwritten, deleted]) => [blobs[blob], { size, overwritten, deleted }])),
+  hidden: raw.layers && raw.layers.reduce((sum, [, , overwritten, deleted]) => sum + overwritten + deleted, 0),
   built: [],
   disk: 0,
   unique: 0,

@@ -139,6 +139,7 @@ def _image(image: InventoryImage) -> dict[str, Any]:
         "base": image.base,
         "labels": [[_cut(name), _cut(value)] for name, value in image.labels[:MAX_LABELS]],
         "blobs": list(image.blobs),
+        "layers": None if image.layers is None else [list(layer) for layer in image.layers],
     }
 
 

@@ -15,6 +15,7 @@ const IMAGE_COLUMNS = [
   { key: "size", title: "Size", kind: "num opt", value: (image) => image.size, first: -1, draw: (image) => withClass(cell(image.size), "opt") },
   { key: "disk", title: "On disk", kind: "num", value: (image) => image.disk, first: -1, draw: diskCell },
   { key: "shared", title: "Shared", kind: "num opt", value: (image) => image.shared, first: -1, draw: (image) => withClass(cell(image.shared), "opt") },
+  { key: "hidden", title: "Hidden", kind: "num opt", value: (image) => image.hidden ?? -1, first: -1, draw: hiddenCell },
   { key: "frees", title: "Removal frees", kind: "num", value: (image) => image.frees, first: -1, draw: freesCell },
 ];
 const LAYER_COLUMNS = [
@@ -51,6 +52,26 @@ function freesCell(image) {
   return cell(image.frees);
 }
 
+function hiddenCell(image) {
+  if (image.layers === null) return el("td", { class: "num zero opt", title: "nobody has looked into all of its layers" }, "unknown");
+  return withClass(cell(image.hidden), "opt");
+}
+
+// What of the files of an image later layers overwrite or delete.
+function hiddenFact(image) {
+  if (image.layers === null) return `unknown; casstore report --files and casstore tree --layers ${image.short} find it out`;
+  const files = [...image.layers.values()].reduce((sum, layer) => sum + layer.size, 0);
+  return `${bytes(image.hidden)} of ${bytes(files)} (${percent(image.hidden, files)}) that later layers overwrite or delete`;
+}
+
+function layerFact(layer) {
+  if (!layer) return "";
+  const parts = [];
+  if (layer.overwritten) parts.push(`${bytes(layer.overwritten)} overwritten`);
+  if (layer.deleted) parts.push(`${bytes(layer.deleted)} deleted`);
+  return `${bytes(layer.size)} of files` + (parts.length ? `: ${parts.join(", ")} later` : "");
+}
+
 function inCell(blob) {
   const shown = blob.users.slice(0, 3).map((image) => image.title).join(", ");
   const rest = blob.users.length - 3;
@@ -80,11 +101,13 @@ function details(image) {
   fact("Below it", image.built.slice(0, 8).map((child) => child.title).join(", ") + (image.built.length > 8 ? ` and ${image.built.length - 8} more` : ""));
   fact("Leases", image.leases.join(", "));
   fact("Removal", image.refusal ? `refused: ${image.refusal}` : `frees ${bytes(image.frees)} of ${bytes(image.disk)}`);
+  if (image.blobs.some((blob) => blob.layer)) fact("Hidden", hiddenFact(image));
   for (const [name, value] of image.labels) fact(name, value || "(empty)");
   const rows = image.blobs.filter((blob) => blob.layer).map((blob) => el("tr", null,
     el("td", { class: "id" }, el("i", { class: blob.users.length > 1 ? "shared" : "unique" }), blob.id),
     el("td", { class: "num" }, bytes(blob.size)),
-    el("td", null, blob.users.length > 1 ? `shared by ${blob.users.length} images` : "in this image only")));
+    el("td", null, blob.users.length > 1 ? `shared by ${blob.users.length} images` : "in this image only"),
+    image.layers && el("td", null, layerFact(image.layers.get(blob)))));
   const layers = el("table", null, el("caption", { class: "unseen" }, "Layers"), el("tbody", null, ...rows));
   return el("td", { colspan: IMAGE_COLUMNS.length + 1 }, facts, layers);
 }
@@ -178,7 +201,10 @@ function startTables() {
   const search = document.getElementById("search");
   const state = document.getElementById("state");
   const place = document.getElementById("image-table");
-  if (!images.some((image) => image.used !== null)) IMAGE_COLUMNS.splice(2, 1);
+  for (const key of ["used", "hidden"]) {
+    const known = images.some((image) => image[key] !== null);
+    if (!known) IMAGE_COLUMNS.splice(IMAGE_COLUMNS.findIndex((column) => column.key === key), 1);
+  }
   const fitting = () => {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const right = STATES[state.value];

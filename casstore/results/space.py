@@ -101,6 +101,15 @@ MAX_LABELS = 40  # of an image, and characters of each: the report's page shall 
 MAX_LABEL = 200
 
 
+class InventoryLayer(Value):
+    """The files that a layer brings to one image of an inventory."""
+
+    blob: int  # place in `Inventory.blobs`
+    size: int  # bytes of its files
+    overwritten: int  # of them, bytes in whose place later layers have something else
+    deleted: int  # of them, bytes that later layers delete
+
+
 class InventoryImage(Value):
     """One image of an inventory, with the intermediate images that would go with it."""
 
@@ -116,6 +125,8 @@ class InventoryImage(Value):
     base: int  # place in `Inventory.images` of the image it is built on, -1 for none
     labels: tuple[tuple[str, str], ...]  # the first MAX_LABELS, little more than MAX_LABEL of each
     blobs: tuple[int, ...]  # places in `Inventory.blobs`: layers bottom first, then documents
+    # What its layers bring, bottom first, each blob once; None where nobody has looked into all.
+    layers: tuple[InventoryLayer, ...] | None = None
 
 
 class Inventory(Value):

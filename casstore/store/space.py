@@ -48,16 +48,23 @@ class Space:
 
         return what_keeps(self._session.backend, self._session.view(), argument, current_time())
 
-    def report(self, out: StrPath) -> None:
-        """Write the store's report to `out`: one HTML page that needs nothing else."""
+    def report(self, out: StrPath, *, files: bool = False) -> None:
+        """Write the store's report to `out`: one HTML page that needs nothing else.
+
+        Args:
+            files: read the layers that nobody has looked into, to show what of each later layers
+                overwrite or delete. Otherwise that is shown where it is known.
+
+        Raises StorageError: it cannot be written.
+        """
         from casstore.model.arguments import path_of
         from casstore.queries.inventory import take_inventory
         from casstore.report.page import write_page
+        from casstore.store.reportedlayers import with_layers
 
-        write_page(
-            path_of(out),
-            take_inventory(self._session.backend, self._session.view(), current_time()),
-        )
+        session, target = self._session, path_of(out)
+        inventory = take_inventory(session.backend, session.view(), current_time())
+        write_page(target, with_layers(session, inventory, read=files))
 
     def figures(self) -> StoreFigures:
         """The store in a few numbers: bytes, blobs, images, references, the file system."""

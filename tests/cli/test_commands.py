@@ -730,7 +730,10 @@ def test_completion_is_silent_where_there_is_no_store(run: Run, store: FakeStore
 
 def test_a_report_goes_to_the_file_that_is_named(run: Run, store: FakeStore) -> None:
     assert run("report", "-o", "page.html") == (0, "", "")
-    assert store.calls == [("report", ("page.html",), {})]
+    assert run("report", "--files", "-o", "page.html") == (0, "", "")
+    assert store.calls == [
+        ("report", ("page.html",), {"files": False}), ("report", ("page.html",), {"files": True}),
+    ]  # fmt: skip
 
 
 def test_a_report_without_a_file_is_wrong_usage(run: Run, store: FakeStore) -> None:

@@ -58,7 +58,7 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "publish": ((), ("--mode", "on-demand")),
     "pull": (),
     "push": (),
-    "report": (("-o", OUT),),
+    "report": (("-o", OUT), ("--files", "-o", OUT)),
     "restore": (),
     "rmi": (("app:1",), ("--dry-run", "app:1"), ("--keep", "1h", "app:1")),
     "save": (

@@ -1,4 +1,5 @@
-"""What each layer of an image brings, and what of it is hidden: `Store.layers`, tree --layers."""
+"""What each layer of an image brings, and what of it is hidden: `Store.layers`, tree --layers, and
+the report."""
 
 from __future__ import annotations
 
@@ -6,10 +7,12 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from casstore import LayerUse, NotFound, Store
+from casstore.store import reportedlayers
 from tests.look.looking import LAYERS, NAME, PASSWD, Command, command_on, store_with
 from tests.look.randomimages import HARD_LINK, Layers, Member
 
@@ -123,3 +126,69 @@ def test_images_and_the_option_go_together(run: Command, words: tuple[str, ...])
 
     assert (status, out) == (2, "")
     assert err.splitlines()[1] == "See 'casstore tree --help'."
+
+
+# report
+
+
+def reported(store: Store, folder: Path, *, files: bool = False) -> dict[str, Any]:
+    """What the page has of each image's layers, by its name."""
+    store.report(folder / "page.html", files=files)
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script', page, re.DOTALL)
+    assert found is not None
+    return {image["names"][0]: image["layers"] for image in json.loads(found[1])["images"]}
+
+
+def tables(store: Store) -> int:
+    return len(list(store.session.backend.contents.walk()))
+
+
+def test_a_report_reads_no_layer(store: Store, tmp_path: Path) -> None:
+    assert reported(store, tmp_path) == {NAME: None, "more:1": None}
+    assert tables(store) == 0
+
+
+def test_a_report_shows_what_somebody_has_found_in_the_layers(store: Store, tmp_path: Path) -> None:
+    store.layers(NAME)
+    shown = reported(store, tmp_path)
+
+    assert [row[1:] for row in shown[NAME]] == [[40, 26, 4], [50, 0, 0]]
+    assert shown["more:1"] is None  # nobody has looked into its third layer
+
+
+def test_a_report_with_files_reads_the_layers(store: Store, tmp_path: Path) -> None:
+    shown = reported(store, tmp_path, files=True)
+
+    assert [row[1:] for row in shown[NAME]] == [[40, 26, 4], [50, 0, 0]]
+    assert [row[1:] for row in shown["more:1"]] == [[40, 0, 30], [50, 0, 47], [0, 0, 0]]
+    assert tables(store) == 3
+    assert reported(store, tmp_path) == shown
+
+
+def test_a_layer_that_stands_twice_in_an_image_is_shown_once(tmp_path: Path) -> None:
+    layer = [Member(b"a", content=b"12345")]
+    store = store_with(("twice:1", [layer, [Member(b".wh.a")], layer]))
+
+    assert [row[1:] for row in reported(store, tmp_path, files=True)["twice:1"]] == [
+        [10, 5, 0], [0, 0, 0],
+    ]  # fmt: skip
+
+
+def test_a_report_goes_through_so_many_entries_and_no_more(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported(store, tmp_path, files=True)
+    monkeypatch.setattr(reportedlayers, "MOST_ENTRIES", 15)  # one image's, not both
+
+    assert sum(layers is None for layers in reported(store, tmp_path).values()) == 1
+
+
+def test_a_report_with_files_tells_what_it_cannot_look_into(tmp_path: Path) -> None:
+    broken: Layers = [[Member(b"l", HARD_LINK, target=b"gone")]]
+    store = store_with((NAME, LAYERS), ("broken:1", broken))
+    shown = reported(store, tmp_path, files=True)
+
+    assert shown["broken:1"] is None
+    assert shown[NAME] is not None
+    assert [notice.split(":")[0] for notice in store.notices] == ["cannot look into broken"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from casstore.report.page import write_page
+from casstore.results.space import InventoryLayer
 from tests.report.browser import PROGRAM, Browser
 from tests.report.made import image, inventory
 
@@ -54,6 +55,26 @@ def test_what_an_image_says_is_text(shown: Browser) -> None:
     assert any(HOSTILE in text for text in shown.texts("dl.facts"))
     assert shown.run("document.title") == "images: where the space goes"
     assert shown.run("document.querySelectorAll('img').length") == 0
+
+
+def test_what_layers_hide_is_shown_where_it_is_known(browser: Browser, tmp_path: Path) -> None:
+    layers = (InventoryLayer(1, 2000, 500, 0), InventoryLayer(2, 2000, 200, 300))
+    known = image(APP, names="shop/app:1", blobs=(1, 2, 0), layers=layers)
+    page = inventory(known, *IMAGES[2:], layers=LAYERS)
+    write_page(str(tmp_path / "page.html"), page)
+    browser.open(tmp_path / "page.html")
+    browser.run("document.querySelectorAll('#image-table button.name').forEach((b) => b.click())")
+    facts, rows = browser.texts("dl.facts"), browser.texts("tr.more tbody tr")
+
+    assert "Hidden" in browser.texts("#image-table th")
+    assert any("1.00 kB of 4.00 kB (25 %) that later layers" in text for text in facts)
+    assert sum("unknown; casstore report --files" in text for text in facts) == 2
+    assert any("2.00 kB of files: 500 B overwritten later" in text for text in rows)
+    assert any("2.00 kB of files: 200 B overwritten, 300 B deleted later" in text for text in rows)
+
+
+def test_where_nothing_is_known_of_files_there_is_no_column_for_them(shown: Browser) -> None:
+    assert "Hidden" not in shown.texts("#image-table th")
 
 
 def test_a_script_that_gets_onto_the_page_is_not_run(shown: Browser) -> None:

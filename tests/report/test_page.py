@@ -15,7 +15,7 @@ import pytest
 from casstore import Store
 from casstore.errors import StorageError
 from casstore.report.page import json_block, page_of, write_page
-from casstore.results.space import MAX_LABEL, MAX_LABELS
+from casstore.results.space import MAX_LABEL, MAX_LABELS, InventoryLayer
 from tests.report.made import image, inventory
 
 HOSTILE = "</script><script>document.title='owned'</script><!--\u2028 & \" ' ` @DATA@ \u202e"
@@ -76,6 +76,13 @@ def test_labels_are_cut_so_that_the_page_stays_small() -> None:
 
     assert len(data["images"][0]["labels"]) == MAX_LABELS
     assert {len(value) for _, value in data["images"][0]["labels"]} == {MAX_LABEL}
+
+
+def test_what_layers_hide_is_on_the_page_where_it_is_known() -> None:
+    known = image(1, blobs=(1, 0), layers=(InventoryLayer(1, 900, 200, 100),))
+    data = json.loads(block(page_of(inventory(known, image(2, blobs=(1, 0)), layers=(300,)))))
+
+    assert [one["layers"] for one in data["images"]] == [[[1, 900, 200, 100]], None]
 
 
 def test_a_path_that_is_no_text_is_shown_all_the_same() -> None:

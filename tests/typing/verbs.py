@@ -224,7 +224,7 @@ def of_space(store: Store) -> None:
     assert_type(store.df(), DiskUsage)
     assert_type(store.tree(by="parents"), list[TreeRow])
     assert_type(store.why("a:1"), Kept | None)
-    assert_type(returned(store.report, Path("page.html")), None)
+    assert_type(returned(store.report, Path("page.html"), files=True), None)
     assert_type(store.figures(), StoreFigures)
 
 
