@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from casstore.errors import NotFound, Refused
 from casstore.model.digest import Digest
+from casstore.model.platform import normal, this_machine
 from casstore.store import Store
 from casstore.trust.keys import PrivateKey, public_pem, sign
 from tests.store.attesting import (
@@ -199,6 +200,32 @@ def test_a_platform_has_its_own(loaded: Loaded, attested: Attested) -> None:
     }
     assert len(store.attestations("app:1")) == 2
     assert store.sbom("app:1", platform="linux/arm64").subjects == (arm["digest"],)
+
+
+def test_without_a_platform_the_sbom_is_that_for_this_machine(
+    loaded: Loaded, attested: Attested
+) -> None:
+    mine = normal(this_machine())
+    images = {"amd64": attested.top}
+    for architecture in {"arm64", "s390x", mine.architecture} - images.keys():
+        layers = [layer(architecture)]
+        config = config_of(*layers, architecture=architecture)
+        image = images[architecture] = attested.layout.image(architecture, config=config)
+        platform = {"architecture": architecture, "os": "linux", "variant": mine.variant}
+        attested.children.append({**image, "platform": platform})
+    for image in images.values():
+        attested.buildkit((statement(image["digest"]), SPDX), about=image)
+
+    sbom = loaded(attested).sbom("app:1")
+
+    assert sbom.subjects == (images[mine.architecture]["digest"],)
+
+
+def test_an_image_that_is_not_there_for_a_platform_has_no_attestations(
+    loaded: Loaded, attested: Attested
+) -> None:
+    with pytest.raises(NotFound, match="not there for the platform linux/s390x"):
+        loaded(attested).attestations("app:1", platform="linux/s390x")
 
 
 # What they are of
