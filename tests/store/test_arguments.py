@@ -46,7 +46,11 @@ FILLING: dict[str, object] = {
 SINGLE: tuple[object, ...] = ("app:39", b"app:39", bytearray(b"app:39"), casstore.Digest("sha256:"))
 # A parameter that means a path has one of these names.
 PATHS = {"path", "source", "out", "policy", "repair_from", "target"}
-NO_PATH = {("tag", "source"), ("tag", "target")}
+NO_PATH = {
+    ("tag", "source"),
+    ("tag", "target"),
+    ("copy_files", "path"),
+}  # names; a path in an image
 
 
 def parameters_with(pattern: str) -> list[object]:
@@ -203,7 +207,10 @@ def test_a_path_may_be_a_string_unless_it_is_that_of_a_key() -> None:
 
     assert len(paths) >= 12
     # A string could be the key itself.
-    keys = {"sign(key)", "verify(key)", "encrypt(recipients)", "decrypt(keys)"}
+    keys = {
+        *("sign(key)", "verify(key)", "encrypt(recipients)", "decrypt(keys)"),
+        *("attestations(key)", "sbom(key)"),
+    }
     assert {where for where, kinds in paths.items() if kinds == {False}} == keys
     assert {where for where, kinds in paths.items() if kinds == {True}} == paths.keys() - keys
 

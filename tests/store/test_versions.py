@@ -169,6 +169,17 @@ def test_an_older_store_that_may_not_be_written_answers(
     assert version_of(store) == version
 
 
+@pytest.mark.parametrize("version", OLDER)
+def test_a_rebuild_of_an_older_store_keeps_its_leases(store: Store, version: int) -> None:
+    held = [lease.name for lease in store.leases.list()]
+    make_older(store, version)
+
+    assert store.check(rebuild=True).clean
+
+    assert held
+    assert [lease.name for lease in store.leases.list()] == held
+
+
 @EACH_OLDER
 def test_a_store_that_was_recorded_goes_on(version: int, tmp_path: Path) -> None:
     with Store(recorded(version, tmp_path)) as store:

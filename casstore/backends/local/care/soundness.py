@@ -43,14 +43,18 @@ def database_problems(connection: Connection, most: int = 10) -> list[str]:
 def misfit(connection: Connection, tables: Iterable[str] = TABLES) -> str | None:
     """A column that has a value of another type than is declared, of which SQLite says nothing.
 
-    A flipped bit in the head of a row makes one.
+    A flipped bit in the head of a row makes one. Tables and columns that are missing, as in a
+    database of an older version, are passed over.
     """
     for table in tables:
+        there = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
         wrong = {
             name: f"typeof({name}) NOT IN ({_allowed(name, declared)})"
             for name, declared in TABLES[table].items()
-            if declared
+            if declared and name in there
         }
+        if not wrong:
+            continue
         cases = " ".join(f"WHEN {test} THEN '{name}'" for name, test in wrong.items())
         row = connection.execute(
             f"SELECT CASE {cases} END FROM {table} WHERE {' OR '.join(wrong.values())} LIMIT 1"  # noqa: S608 - all parts are constants
