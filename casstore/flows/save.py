@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from casstore.errors import NotFound, UsageError, quote
 from casstore.files import durable
+from casstore.flows.storedfiles import StoredFiles
 from casstore.model.descriptor import INDEX, MANIFEST
 from casstore.model.digest import Digest
 from casstore.model.state import PROMISED
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from casstore.flows.thinning import Held
     from casstore.model.kept import LayerRecord
     from casstore.ports.backend import Backend
-    from casstore.ports.blobs import Blobs, StoredBlobs
+    from casstore.ports.blobs import StoredBlobs
     from casstore.ports.view import View
     from casstore.progress import Progress, Task
     from casstore.transfer.formats import Format
@@ -221,25 +222,6 @@ def _expected(view: View, saved: Sequence[SavedImage], thin: Thin | None, *, pla
     left_out = thin.digests
     whole = sum(size for digest, size in layers.items() if digest not in left_out)
     return whole + sum(delta.size for delta in thin.deltas)
-
-
-class StoredFiles:
-    """The `StoredBlobs` of a sink."""
-
-    def __init__(
-        self, blobs: Blobs, view: View, found: Mapping[Digest, LayerRecord] | None = None
-    ) -> None:
-        """`found`: what is known of layers since the view was taken."""
-        self._blobs, self._view, self._found = blobs, view, found or {}
-        self.read = blobs.read
-        self.open = blobs.open
-        self.path = blobs.file_of
-
-    def has(self, digest: Digest) -> bool:
-        return self._blobs.written(digest) is not None
-
-    def layer(self, digest: Digest) -> LayerRecord | None:
-        return self._found.get(digest) or self._view.layer(digest)
 
 
 def open_layer(

@@ -186,8 +186,9 @@ class Archives:
             Refused, Unsupported, StorageError: it cannot be written; no output is left. So it is
                 with `delta_from` where neither Python nor backports.zstd can make deltas.
         """
-        from casstore.flows.save import StoredFiles, write_saved
+        from casstore.flows.save import write_saved
         from casstore.flows.selection import chosen_images, selection
+        from casstore.flows.storedfiles import StoredFiles
         from casstore.model.arguments import PATHS, path_of, path_or_file, several
         from casstore.model.platform import parse_platform
         from casstore.rules.resolve import resolve

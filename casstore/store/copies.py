@@ -141,7 +141,8 @@ class Copies:
             RegistryError, Refused, StorageError: the target does not take it.
         """
         from casstore.flows.push import Push
-        from casstore.flows.save import StoredFiles, write_saved
+        from casstore.flows.save import write_saved
+        from casstore.flows.storedfiles import StoredFiles
         from casstore.registry.http import connected
         from casstore.store.settling import settle_some
         from casstore.transfer.saved import SavedImage

@@ -108,7 +108,7 @@ class Registries:
             RegistryError: the registry cannot be reached, or refuses.
         """
         from casstore.flows.push import Push
-        from casstore.flows.save import StoredFiles
+        from casstore.flows.storedfiles import StoredFiles
         from casstore.registry.http import connected
 
         telling = tell or _silent

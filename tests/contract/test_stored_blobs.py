@@ -12,7 +12,7 @@ from casstore.errors import Damaged
 from casstore.files.placedfile import PlacedFile
 from casstore.flows.deltas import MadeBlobs
 from casstore.flows.push import WithDocuments
-from casstore.flows.save import StoredFiles as StoredInStore
+from casstore.flows.storedfiles import StoredFiles as StoredInStore
 from casstore.model.digest import Digest, sha256
 from casstore.progress import Progress
 from casstore.store import Store, store_of

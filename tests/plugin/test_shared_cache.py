@@ -89,6 +89,7 @@ def test_an_interrupted_load_is_done_again_by_the_next_test(run: Run) -> None:
         def test_a_is_interrupted(casstore_store, casstore_load, monkeypatch):
             def interrupted(store, source, **options):
                 load(store, source, **options)
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored here
                 signal.raise_signal(signal.SIGINT)
             monkeypatch.setattr(Store, "load", interrupted)
             with pytest.raises(KeyboardInterrupt):
@@ -114,6 +115,7 @@ def test_a_session_that_is_interrupted_says_no_more_than_that(
         @pytest.mark.casstore_image("archives/single.tar")
         def test_it(casstore_store):
             casstore_store.remove(["shop/single:1.0"])
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored here
             signal.raise_signal(signal.SIGINT)
     """)
     result = pytester.runpytest_subprocess(*PLUGIN, *WITHOUT)
