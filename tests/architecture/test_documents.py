@@ -91,7 +91,7 @@ def test_the_package_is_described_in_one_file_and_the_tools_are_told_in_the_othe
 def test_no_file_that_a_tool_prefers_to_those_two_is_there() -> None:
     preferred = """
         setup.py MANIFEST.in requirements.txt pytest.ini .pytest.ini tox.ini conftest.py
-        tests/conftest.py mypy.ini .mypy.ini ruff.toml .ruff.toml .flake8 .coveragerc noxfile.py
+        mypy.ini .mypy.ini ruff.toml .ruff.toml .flake8 .coveragerc noxfile.py
         """
 
     assert [name for name in preferred.split() if (ROOT / name).exists()] == []

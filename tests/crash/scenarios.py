@@ -59,6 +59,7 @@ class Scenario(NamedTuple):
     damaged: frozenset[str] = frozenset()  # fsck's words for what the store has before it
     status: int = 0  # that of the command when nothing disturbs it
     linked: bool = False  # beside a copy of the store by hard links, which is to stay as it is
+    takes_trash: bool = False  # where the disk is full it empties the trash first, and goes on
     in_turns: bool = False  # it commits more than once: what it did before an error stays done
     unpacks: bool = False  # OUT is a tree of an image's files
     there: Callable[[Path], None] | None = None  # makes what is at OUT before
@@ -397,7 +398,8 @@ SCENARIOS = (
     Scenario("rmi in an older store", "rmi other:2 app:1", _older),
     Scenario("gc of an older store", "gc", _older, in_turns=True),
     Scenario("restore in a store of version 3", "restore app:1", _older_trash),
-    Scenario("load into a store of version 3", "load -i A/fork.tar", _older_trash),
+    Scenario("load into a store of version 3", "load -i A/fork.tar", _older_trash,
+             takes_trash=True),
     Scenario("tag in a store of version 2", "tag app:1 new:1", _older_pins),
     Scenario("ls that looks first", "ls -R app:1", _chain),
     Scenario("rmi of what was looked into", "rmi other:2 app:1", _looked_into),

@@ -315,7 +315,7 @@ LIST_WHAT_IS_LOADED = """
 import io, sys
 from casstore.model.digest import Digest
 from casstore.model.fileentry import FILE, FileEntry
-from casstore.model.state import LayerRecord
+from casstore.model.kept import LayerRecord
 from casstore.transfer.layerseek import open_content
 
 blob, diff_id, size = open(sys.argv[1], "rb"), Digest(sys.argv[2]), int(sys.argv[3])
