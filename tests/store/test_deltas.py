@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from casstore.errors import BeyondLimit, Refused, StorageError, Unsupported
+from casstore.errors import BeyondLimit, Refused, StorageError, Unsupported, quote
 from casstore.model.digest import Digest, sha256
 from casstore.progress import ProgressUpdate
 from casstore.store import Store
@@ -182,8 +182,8 @@ def test_a_store_without_the_base_is_told_which_and_stays_as_it_was(
 
         assert (result.status, result.out) == (1, "")
         assert result.err == (
-            f'Error: "{path}" builds on layers that the store does not have: {sha256(OLD)}; '
-            "load app:1 first\n"
+            f"Error: {quote(str(path))} builds on layers that the store does not have:"
+            f" {sha256(OLD)}; load app:1 first\n"
         )
         assert snapshot(other) == before
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from casstore.errors import Damaged, NotFound, Refused
+from casstore.errors import Damaged, NotFound, Refused, quote
 from casstore.model.digest import Digest, sha256
 from casstore.progress import ProgressUpdate
 from casstore.store import Store
@@ -131,7 +131,7 @@ def test_a_store_without_the_base_refuses_names_it_and_stays_as_it_was(
 
         assert (result.status, result.out) == (1, "")
         assert result.err == (
-            f'Error: "{path}" leaves out layers that the store does not have: '
+            f"Error: {quote(str(path))} leaves out layers that the store does not have: "
             f"{missing[0]}, {missing[1]}; load base:1 first\n"
         )
         assert snapshot(other) == before
