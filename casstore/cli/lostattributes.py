@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def warnings_of(written: WrittenFiles) -> list[str]:
-    """A line for each kind of loss; owners are not told of, as nobody else expects them."""
+    """A line for each kind of loss. Lost owners are left out: only root expects to keep them."""
     lines = []
     if written.devices:
         lines.append(f"{_counted(written.devices, 'device')} left out: only root can make them")

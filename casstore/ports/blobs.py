@@ -60,7 +60,7 @@ class Blobs(Protocol):
         """
 
     def discard(self, digests: Iterable[Digest]) -> list[str]:
-        """Remove blobs, each after its table of contents; one that is gone already is no error.
+        """Remove blobs, each after its table of contents; one that is already gone is not an error.
 
         Returns:
             A line for each blob that could not be removed.

@@ -61,7 +61,7 @@ class ContentsTables(Protocol):
         """
 
     def discard(self, layers: Sequence[Digest]) -> None:
-        """Remove tables; one that is not there, or cannot be removed, is no error."""
+        """Remove tables; one that is missing, or cannot be removed, is not an error."""
 
     def walk(self) -> Iterator[StoredFile]:
         """Everything that is where tables are, in no order; what is no table has no digest.

@@ -191,7 +191,7 @@ class BlobDirectory:
             ) from None
 
     def discard(self, digests: Iterable[Digest]) -> list[str]:
-        """Unlink blobs, each after its table; one that is gone already is no error.
+        """Unlink blobs, each after its table; one that is already gone is not an error.
 
         Returns:
             A line for each file that could not be removed.

@@ -256,7 +256,7 @@ class LocalEdits(Admission):
 def _published(row: Any, place: float = 1.0) -> Published:
     name, media_type, raw, size, parent, made, pinned, written = row
     if not isinstance(size, int):
-        raise damaged("a blob whose size is no number")
+        raise damaged("a blob whose size is not a number")
     return Published(
         Reference(name) if name is not None else None,
         Descriptor(media_type, stored_digest(raw), size),

@@ -29,7 +29,7 @@ def facts(row: Sequence[Any], room: LabelRoom | None = None) -> ImageFacts:
     """An image from its row. Raises Damaged."""
     values = [*row]
     if not isinstance(values[_SIZE], int) or isinstance(values[_CREATED], str):
-        raise damaged("an image with a size or a date that is no number")
+        raise damaged("an image whose size or date is not a number")
     values[_ID] = stored_digest(values[_ID])
     if values[_PARENT] is not None:
         values[_PARENT] = stored_digest(values[_PARENT])

@@ -286,7 +286,7 @@ class Token:
             inherited: a forked child holds it too, until it releases it or ends.
 
         Raises:
-            StorageError: there is no file to be locked, or nothing can be written into it.
+            StorageError: the file cannot be made, or cannot be written to.
         """
         self._process = os.getpid()
         while True:

@@ -222,7 +222,7 @@ def blob_state(row: Sequence[Any]) -> BlobState:
     except KeyError:
         raise damaged("a blob of no known kind") from None
     if not isinstance(values[_BYTES], int):
-        raise damaged("a blob whose size is no number")
+        raise damaged("a blob whose size is not a number")
     values[_DIGEST] = stored_digest(values[_DIGEST])
     return BlobState._make(values)
 

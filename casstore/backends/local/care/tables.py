@@ -1,6 +1,6 @@
 """The tables of contents of a store: is each of a blob that is there, and can it be used?
 
-They are derived, so what is wrong with one is no damage: the next reader makes it again.
+They are derived, so a bad one does not count as damage: the next reader makes it again.
 """
 
 from __future__ import annotations
