@@ -15,7 +15,8 @@
     ├── Refused                1   input that is wrong, hostile or past a limit
     │   ├── (BeyondLimit)      1   of what is compressed: past a limit of what may come out
     │   ├── (BrokenLayer)      1   a stored layer that does not decompress to its end
-    │   └── (NoSuchMember)     1   an archive lacks a file
+    │   ├── (NoSuchMember)     1   an archive lacks a file
+    │   └── (WrongOffset)      1   a piece of an upload that does not follow the one before
     ├── Unsupported            1   well formed, but nothing that casstore does
     ├── RegistryError          1   a registry that cannot be reached, refuses or breaks the protocol
     │   ├── Unauthorized       1   it wants a login, or another one
@@ -96,6 +97,14 @@ class Refused(CasstoreError):
 
 class BeyondLimit(Refused):
     """Compressed input that is past a limit, which says nothing of what else is wrong with it."""
+
+
+class WrongOffset(Refused):
+    """A piece that does not begin where the upload ends."""
+
+    def __init__(self, offset: int, size: int) -> None:
+        super().__init__(f"the upload has {size} bytes, and cannot go on at {offset}")
+        self.size = size
 
 
 class Unsupported(CasstoreError):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from casstore.ports.published import PublishedIndex
     from casstore.ports.reserve import Reserve
     from casstore.ports.template import Template
+    from casstore.ports.uploads import Uploads
     from casstore.ports.uses import LastUses
     from casstore.ports.view import View
 
@@ -183,6 +184,8 @@ class Backend(Protocol):
         make_room: Callable[[], bool] = ...,
         max_layer_size: int | None = None,
         digests_only: Callable[[], bool] | None = None,
+        *,
+        with_uploads: bool = False,
     ) -> Ingest:
         """Begin to stage.
 
@@ -192,10 +195,14 @@ class Backend(Protocol):
             max_layer_size: bytes that a layer may have uncompressed; None: the usual limit.
             digests_only: whether layers are held to their digests and sizes alone; asked for when
                 the first comes. By default all of a layer is verified.
+            with_uploads: a blob that was uploaded is found too, and is staged then.
 
         Raises:
             StorageError: there is no place to stage in.
         """
+
+    def uploads(self, make_room: Callable[[], bool] = ...) -> Uploads:
+        """Blobs that come before the image that needs them; `make_room` as for an ingest."""
 
     def door(self, timeout: float, *, shared: bool) -> AbstractContextManager[None]:
         """What leases are taken (`shared`) and removals committed behind.

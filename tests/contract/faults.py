@@ -17,12 +17,12 @@ from typing import Any, Self
 
 import pytest
 
-from casstore.backends.local import ingest
+from casstore.backends.local import ingest, uploads
 
 CALLS = (
     "chmod", "fchmod", "fdatasync", "fstat", "fsync", "ftruncate", "link", "listdir", "lstat",
     "mkdir", "open", "posix_fallocate", "pread", "preadv", "pwrite", "read", "rename", "rmdir",
-    "stat", "statvfs", "unlink", "write",
+    "stat", "statvfs", "unlink", "utime", "write",
 )  # fmt: skip
 
 
@@ -42,6 +42,7 @@ class Faults:
         patch.setattr(os, "scandir", lambda path=".": _Scan(self, scandir, path))
         patch.setattr(builtins, "open", self._opening(builtins.open))
         patch.setattr(ingest, "FileIO", self._opening(FileIO))
+        patch.setattr(uploads, "FileIO", self._opening(FileIO))
 
     @contextmanager
     def at(self, number: int, errno: int) -> Iterator[None]:

@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from casstore.model.keys import GENERATION
 from casstore.ports.edits import Edits
 from casstore.ports.ingest import Ingest
 from casstore.ports.locks import WritersLock
+from casstore.ports.uploads import Uploads
 from casstore.rules.removal import plan_removal
 from casstore.store import Store, store_of
 from casstore.store.session import Session
@@ -159,6 +161,79 @@ each(
     walk=lambda b: list(b.blobs.walk()),
     strangers=lambda b: list(b.blobs.strangers([])),
 )
+
+
+@act
+def beginning_an_upload(case: Case) -> Act:
+    return case.backend.uploads().begin
+
+
+@act
+def the_size_of_an_upload(case: Case) -> Act:
+    uploads = case.backend.uploads()
+    upload = uploads.begin()
+    return lambda: uploads.size(upload)
+
+
+@act
+def adding_to_an_upload(case: Case) -> Act:
+    uploads = case.backend.uploads()
+    upload = uploads.begin()
+    return lambda: uploads.append(upload, BytesIO(NEW))
+
+
+@act
+def finishing_an_upload(case: Case) -> Act:
+    uploads = case.backend.uploads()
+    upload = uploads.begin()
+    uploads.append(upload, BytesIO(NEW))
+    return lambda: uploads.finish(upload, sha256(NEW))
+
+
+@act
+def cancelling_an_upload(case: Case) -> Act:
+    uploads = case.backend.uploads()
+    upload = uploads.begin()
+    return lambda: uploads.cancel(upload)
+
+
+def an_uploaded_blob(case: Case) -> Uploads:
+    uploads = case.backend.uploads()
+    upload = uploads.begin()
+    uploads.append(upload, BytesIO(NEW))
+    uploads.finish(upload, sha256(NEW))
+    return uploads
+
+
+@act
+def finding_an_uploaded_blob(case: Case) -> Act:
+    uploads = an_uploaded_blob(case)
+    return lambda: uploads.find(sha256(NEW))
+
+
+@act
+def reading_an_uploaded_blob(case: Case) -> Act:
+    uploads = an_uploaded_blob(case)
+
+    def read() -> None:
+        with uploads.open(sha256(NEW)) as file:
+            file.read()
+
+    return read
+
+
+@act
+def forgetting_an_uploaded_blob(case: Case) -> Act:
+    uploads = an_uploaded_blob(case)
+    return lambda: uploads.forget([sha256(NEW)])
+
+
+@act
+def taking_up_an_uploaded_blob(case: Case) -> Act:
+    an_uploaded_blob(case)
+    ingest = case.backend.begin_ingest(lambda: case.backend.view(NOW), with_uploads=True)
+    case.until.callback(ingest.close)
+    return lambda: ingest.has(sha256(NEW))
 
 
 @act

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from casstore.backends import REST_SECONDS
 from casstore.backends.local.ingest import _Draft
-from casstore.backends.local.leftovers import PART, PART_SECONDS, remove_leftovers
+from casstore.backends.local.leftovers import PART, remove_leftovers
 from casstore.errors import CasstoreError, NotFound, Refused, RegistryError, StorageError
 from casstore.files.durable import storage_error
 from casstore.model.digest import Digest, sha256
@@ -142,7 +143,7 @@ def test_gc_keeps_the_parts_of_a_failed_pull_for_a_day(
 ) -> None:
     store.gc()
     (part,) = parts(store)
-    old = part.stat().st_mtime - PART_SECONDS - 1
+    old = part.stat().st_mtime - REST_SECONDS - 1
     os.utime(part, (old, old))
 
     store.gc()

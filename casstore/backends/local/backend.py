@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from casstore.backends.local.openindex import OpenIndex
     from casstore.backends.local.published import LayoutFile
     from casstore.backends.local.reserve import Reserve
+    from casstore.backends.local.uploads import Uploads
     from casstore.backends.local.uses import LastUses
     from casstore.backends.local.view import LocalView
     from casstore.model.digest import Digest
@@ -196,12 +197,20 @@ class LocalBackend:
         make_room: Callable[[], bool] = _no_room,
         max_layer_size: int | None = None,
         digests_only: Callable[[], bool] | None = None,
+        *,
+        with_uploads: bool = False,
     ) -> Ingest:
         from casstore.backends.local.ingest import Ingest
 
         return Ingest(
-            self.where, self.blobs, view, make_room, max_layer_size, digests_only=digests_only
-        )
+            self.where, self.blobs, view, make_room, max_layer_size,
+            digests_only=digests_only, with_uploads=with_uploads,
+        )  # fmt: skip
+
+    def uploads(self, make_room: Callable[[], bool] = _no_room) -> Uploads:
+        from casstore.backends.local.uploads import Uploads
+
+        return Uploads(self.directory.ingest, make_room)
 
     def door(self, timeout: float, *, shared: bool) -> Door:
         return self.directory.door(timeout, shared=shared)

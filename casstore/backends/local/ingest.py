@@ -9,6 +9,9 @@ A part is a draft whose digest is known before its bytes (a pull): when its load
 process dies, the part stays in ingest/ for a day, and the next load that wants the blob renames it
 into its own directory and goes on. A part at rest belongs to nobody, one in a directory to its
 load: a rename decides who gets it, and no lock is needed.
+
+A blob that was uploaded (uploads.py) is at rest too, whole and verified. An ingest that looks for
+uploads gives it a second name in its directory, and so do others beside it.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from io import BufferedRandom, FileIO
 
 from casstore.backends.local import refused, told
 from casstore.backends.local.blobs import StoreFile
-from casstore.backends.local.leftovers import PART, put_parts_to_rest, rescue_dead
+from casstore.backends.local.leftovers import BLOB, PART, put_parts_to_rest, rescue_dead
 from casstore.backends.local.locks import Token
 from casstore.backends.lookups import PinningLookups, asked_once
 from casstore.errors import Damaged, Refused, StorageError
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
+    MakeRoom = Callable[[], bool]  # called when the disk is full; True if it could free anything
 
 _writing = told("write to the store")
 
@@ -55,11 +59,13 @@ class Ingest:
         max_layer_size: int | None = None,
         *,
         digests_only: Callable[[], bool] | None = None,
+        with_uploads: bool = False,
     ) -> None:
         """Begin to stage; raises StorageError.
 
         `make_room` is called when the disk is full; True if it could free anything.
         """
+        self._with_uploads = with_uploads
         self._view = view
         found = PinningLookups(view, self.has, self.open)
         self.read, self.manifest_of = found.read, found.manifest_of
@@ -67,7 +73,7 @@ class Ingest:
         self.add_layer, self.layers = found.add_layer, found.layers
         self._digests_only = asked_once(digests_only)
         self.max_layer_size = max_layer_size
-        self._make_room = make_room
+        self.make_room = make_room
         self._area = os.path.join(root, "ingest")
         self._blobs = blobs
         self._token = Token(self._area, "load")
@@ -99,7 +105,20 @@ class Ingest:
             return known[1]
         size = self._view().blob_size(digest)
         if size is None or not self._pin(digest, size):
+            return self._take_up(digest) if self._with_uploads else None
+        return size
+
+    @told("keep a blob that was uploaded")
+    def _take_up(self, digest: Digest) -> int | None:
+        """Give an uploaded blob a second name here; its size, or None if there is none."""
+        source, target = os.path.join(self._area, BLOB + digest.hex), self._path(digest.hex)
+        try:
+            if not durable.share(source, target):
+                copy_file(source, target)
+        except FileNotFoundError:
             return None
+        size = os.lstat(target).st_size
+        self._staged[digest] = (target, size)
         return size
 
     @told("keep a blob that is in the store")
@@ -155,12 +174,7 @@ class Ingest:
 
     def try_writing(self, write: Callable[..., T], *args: object) -> T:
         """What `write` returns; done again as long as the disk is full and room can be made."""
-        while True:
-            try:
-                return write(*args)
-            except OSError as error:
-                if not durable.is_full(error) or not self._make_room():
-                    raise durable.storage_error(error, "cannot write to the store") from None
+        return try_writing(self.make_room, write, *args)
 
     @_writing
     def adopt(self, path: str, digest: Digest, size: int) -> bool:
@@ -284,7 +298,7 @@ class _Draft:
         self._file: IO[bytes] = _open_part(path) if part else ingest.try_writing(FileIO, path, "x")
         self.offset = self._file.seek(0, os.SEEK_END) if part else 0
         self._done = False
-        self._unflushed = 0  # bytes that the disk has not been told to write
+        self._writing = Writing(self._file, ingest.make_room)
 
     @told("read what is staged")
     def reread(self) -> IO[bytes]:
@@ -292,16 +306,7 @@ class _Draft:
 
     @_writing
     def write(self, data: bytes | memoryview) -> int:
-        written = 0
-        view = memoryview(data)
-        while written < len(view):
-            written += self._ingest.try_writing(self._file.write, view[written:])
-        self._unflushed += written
-        if self._unflushed >= durable.BEGUN:
-            end = self._file.tell()
-            start_writeback(self._file.fileno(), end - self._unflushed, self._unflushed)
-            self._unflushed = 0
-        return written
+        return self._writing.write(data)
 
     @_writing
     def seal(self, digest: Digest, size: int) -> None:
@@ -341,3 +346,35 @@ def _open_part(path: str) -> IO[bytes]:
     except FileNotFoundError:
         pass
     return FileIO(path, "r+", opener=lambda path, _: os.open(path, flags | os.O_CREAT, 0o600))
+
+
+def try_writing(make_room: MakeRoom, write: Callable[..., T], *args: object) -> T:
+    """What `write` returns; done again as long as the disk is full and room can be made."""
+    while True:
+        try:
+            return write(*args)
+        except OSError as error:
+            if not durable.is_full(error) or not make_room():
+                raise durable.storage_error(error, "cannot write to the store") from None
+
+
+class Writing:
+    """The end of an open file, to which bytes are added."""
+
+    def __init__(self, file: IO[bytes], make_room: MakeRoom) -> None:
+        """`file` is not buffered, and stands at its end."""
+        self._file, self._make_room = file, make_room
+        self._unflushed = 0  # bytes that the disk has not been told to write
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Write all of `data`. Raises StorageError."""
+        written = 0
+        view = memoryview(data)
+        while written < len(view):
+            written += try_writing(self._make_room, self._file.write, view[written:])
+        self._unflushed += written
+        if self._unflushed >= durable.BEGUN:
+            end = self._file.tell()
+            start_writeback(self._file.fileno(), end - self._unflushed, self._unflushed)
+            self._unflushed = 0
+        return written

@@ -1,22 +1,26 @@
-"""What loads leave in ingest/: parts of blobs that the next one goes on with, and rubbish.
+"""What is left in ingest/: files at rest, which somebody will go on with, and rubbish.
 
 Liveness decides, not age: what belongs to a live process is never touched, what a dead one left is
-removed at once, but for parts at rest, which have a day.
+removed at once. But what is at rest has a day: a part that a pull left, an upload between two of
+its requests, and a blob that was uploaded and that no manifest names yet.
 """
 
 from __future__ import annotations
 
 import os
 
+from casstore.backends import REST_SECONDS, UPLOAD_ID_LENGTH
 from casstore.backends.local.locks import is_held, lock_dead, tokens
 from casstore.clock import current_time
 from casstore.files import durable
 from casstore.files.strangers import is_systems
 from casstore.files.trees import remove_tree
-from casstore.model.digest import is_hex64
+from casstore.model.digest import is_hex
 
-PART = "part-"
-PART_SECONDS = 86400.0  # that a part at rest is kept after its last byte
+PART = "part-"  # the first bytes of the blob with this digest
+UPLOAD = "upload-"  # the first bytes of a blob whose digest will be told
+BLOB = "blob-"  # all bytes of the blob with this digest, verified and flushed
+_DIGITS = {PART: 64, UPLOAD: UPLOAD_ID_LENGTH, BLOB: 64}  # hex digits that follow
 
 
 def put_parts_to_rest(directory: str, area: str) -> None:
@@ -49,18 +53,28 @@ def rescue_dead(area: str) -> None:
                 os.close(descriptor)
 
 
+def may_rest(name: str) -> bool:
+    """Whether a file of this name has its day in ingest/."""
+    kind, dash, digits = name.partition("-")
+    return len(digits) == _DIGITS.get(kind + dash) and is_hex(digits)
+
+
+def is_at_rest(path: str) -> bool:
+    """Whether this is a file at rest whose day is not over. Raises FileNotFoundError."""
+    return may_rest(os.path.basename(path)) and (
+        current_time() / 1e9 - os.lstat(path).st_mtime < REST_SECONDS
+    )
+
+
 def _is_part(name: str) -> bool:
-    return name.startswith(PART) and is_hex64(name[len(PART) :])
+    return name.startswith(PART) and may_rest(name)
 
 
 def _is_kept(path: str) -> bool:
-    """Whether this is a part at rest whose day is not over."""
     try:
-        return _is_part(os.path.basename(path)) and (
-            current_time() / 1e9 - os.lstat(path).st_mtime < PART_SECONDS
-        )
+        return is_at_rest(path)
     except FileNotFoundError:
-        return True  # a load has taken it
+        return True  # somebody has taken it
 
 
 def leftovers(root: str) -> list[str]:
@@ -96,6 +110,8 @@ def remove_leftovers(root: str) -> tuple[int, int]:
         descriptor = lock_dead(token)
         if descriptor is None and os.path.lexists(token):
             continue  # somebody has come to life
+        if descriptor is None and _is_kept(path):
+            continue  # an upload has gone on
         try:
             if descriptor is not None:
                 put_parts_to_rest(token.removesuffix(".lock"), area)

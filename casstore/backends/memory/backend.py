@@ -11,6 +11,7 @@ from casstore.backends.memory.blobs import MemoryBlobs, MemoryContents, MemoryIn
 from casstore.backends.memory.checks import MemoryChecks
 from casstore.backends.memory.edits import MemoryEdits
 from casstore.backends.memory.tables import Tables
+from casstore.backends.memory.uploads import MemoryUploads
 from casstore.backends.memory.view import MemoryView
 from casstore.clock import AHEAD
 from casstore.errors import Locked, NotAStore, UsageError
@@ -51,6 +52,7 @@ class MemoryBackend:
         self._exists = tables is not None
         self._lock = threading.Lock()
         self._holds: list[MemoryHold] = []
+        self._uploads = MemoryUploads()
 
     def twin(self) -> MemoryBackend:
         """Another store with the same content, at no cost: no bytes are copied, nor hard leases."""
@@ -107,7 +109,8 @@ class MemoryBackend:
         """Nothing: a commit is all that there is."""
 
     def clear_leftovers(self) -> None:
-        """Nothing is left over: what was staged is gone with who staged it."""
+        """What was staged is gone with who staged it; uploads have their day."""
+        self._uploads.drop_old()
 
     def cautions(self) -> list[str]:
         return []
@@ -125,7 +128,7 @@ class MemoryBackend:
         return 0
 
     def remove_leftovers(self) -> tuple[int, int]:
-        return 0, 0
+        return self._uploads.drop_old()
 
     def trust_policy(self) -> str | None:
         return None
@@ -143,8 +146,14 @@ class MemoryBackend:
         make_room: Callable[[], bool] = lambda: False,
         max_layer_size: int | None = None,
         digests_only: Callable[[], bool] | None = None,
+        *,
+        with_uploads: bool = False,
     ) -> MemoryIngest:
-        return MemoryIngest(self.blobs, view, max_layer_size, digests_only)
+        uploads = self._uploads if with_uploads else None
+        return MemoryIngest(self.blobs, view, max_layer_size, digests_only, uploads)
+
+    def uploads(self, make_room: Callable[[], bool] = lambda: False) -> MemoryUploads:
+        return self._uploads
 
     def door(self, timeout: float, *, shared: bool) -> AbstractContextManager[None]:
         return nullcontext()  # one process: a lease is seen at once
@@ -180,7 +189,7 @@ class MemoryBackend:
         return Disk(_SIZE, _SIZE)
 
     def arriving_bytes(self) -> int:
-        return 0
+        return self._uploads.byte_count()
 
 
 class MemoryLock:

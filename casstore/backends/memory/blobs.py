@@ -16,6 +16,7 @@ from casstore.model.storage import StoredFile
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
+    from casstore.backends.memory.uploads import MemoryUploads
     from casstore.model.digest import Digest
     from casstore.ports.view import Digests, View
 
@@ -137,8 +138,10 @@ class MemoryIngest:
         view: Callable[[], View],
         max_layer_size: int | None = None,
         digests_only: Callable[[], bool] | None = None,
+        uploads: MemoryUploads | None = None,
     ) -> None:
-        self._view = view
+        """`uploads`: where blobs that were uploaded are looked for; None: nowhere."""
+        self._view, self._uploads = view, uploads
         found = PinningLookups(view, self.has, self.open)
         self.read, self.manifest_of = found.read, found.manifest_of
         self.layer, self.layer_with_diff_id = found.layer, found.layer_with_diff_id
@@ -162,8 +165,15 @@ class MemoryIngest:
         if data is None:
             size = self._view().blob_size(digest)
             if size is None or self._blobs.size(digest) != size:
-                return None
+                return self._take_up(digest)
             data = self._pinned[digest] = self._blobs.open(digest).read()
+        return len(data)
+
+    def _take_up(self, digest: Digest) -> int | None:
+        data = self._uploads.content(digest) if self._uploads is not None else None
+        if data is None:
+            return None
+        self._staged[digest] = data
         return len(data)
 
     def _here(self, digest: Digest) -> bytes | None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from casstore.backends import REST_SECONDS
 from casstore.backends.local import leftovers
 from casstore.backends.local.leftovers import (
-    PART_SECONDS,
     measure,
     put_parts_to_rest,
     remove_leftovers,
@@ -81,14 +81,20 @@ def test_in_a_store_without_ingest_nothing_is_left_over(tmp_path: Path) -> None:
     ("name", "age", "kept"),
     [
         (PARTS[0], 0, True),
-        (PARTS[0], PART_SECONDS - 1, True),
-        (PARTS[0], PART_SECONDS, False),
+        (PARTS[0], REST_SECONDS - 1, True),
+        (PARTS[0], REST_SECONDS, False),
         ("part-of-something", 0, False),
+        ("upload-" + "0" * 32, REST_SECONDS - 1, True),
+        ("upload-" + "0" * 32, REST_SECONDS, False),
+        ("upload-" + "0" * 64, 0, False),
+        ("blob-" + "0" * 64, REST_SECONDS - 1, True),
+        ("blob-" + "0" * 64, REST_SECONDS, False),
+        ("blob-" + "0" * 32, 0, False),
         ("a" * 64, 0, False),
         ("a" * (64 + len("part-")), 0, False),
     ],
 )
-def test_a_part_at_rest_has_a_day_and_nothing_else_has(
+def test_what_is_at_rest_has_a_day_and_nothing_else_has(
     area: Path, monkeypatch: pytest.MonkeyPatch, name: str, age: float, *, kept: bool
 ) -> None:
     monkeypatch.setattr(leftovers, "current_time", lambda: NOW * 10**9)
