@@ -22,7 +22,7 @@ Step = tuple[int, int, bool]
 
 # Bytes of holes that are hashed in one layer. A header of 512 bytes can claim a hole of exabytes.
 MAX_HOLES = 1 << 30
-BACKLOG = 3  # pieces that wait, of up to 8 MiB
+BACKLOG = 12 << 20  # bytes of pieces that wait; they are those that wait to be hashed as a whole
 _INLINE = 1 << 20  # bytes of a layer for which no thread is worth it
 _ZEROS = bytes(1 << 20)
 

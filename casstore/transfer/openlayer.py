@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from casstore.errors import CasstoreError, Damaged, Refused
 from casstore.model.kept import LayerRecord
+from casstore.startup.value import Value
 from casstore.transfer.fullreads import read_fully
 from casstore.transfer.layerstream import ZSTD, compression_of, plain_pieces
 from casstore.transfer.outputlimit import NO_LIMIT
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 INLINE = 1 << 20  # a layer this small is not worth a thread
 MAX_FRAME = 8 << 20  # larger frames are decompressed as a stream
+AHEAD = 24 << 20  # bytes that are decompressed before they are wanted
+UNHASHED = 12 << 20  # bytes that wait to be hashed
 
 _READ = 1 << 20
 
@@ -86,7 +89,7 @@ class FramedReader(io.RawIOBase):
         self._threads = record.diff_size > INLINE
         self._plain = PlainBytes()
         self._size = 0  # bytes given to be hashed
-        self._side = SideThread(lambda: self._threads)
+        self._side = SideThread(lambda: self._threads, backlog=UNHASHED)
         self._frames: _Frames | None = None
         self._width = width or min(cores(), MAX_WIDTH)
         self._pieces = self._verified()
@@ -167,6 +170,13 @@ class _Chained:
         return self._file.read(size)
 
 
+class _Frame(Value):
+    """A whole zstd frame."""
+
+    data: bytes
+    size: int  # of what is in it
+
+
 class _Frames:
     """zstd frames decompressed side by side, each in one call, and handed out in order."""
 
@@ -178,12 +188,16 @@ class _Frames:
 
         self._pool = ThreadPoolExecutor(width, thread_name_prefix="casstore-unpack")
         self._local = threading.local()
-        self._waiting: deque[Future[bytes]] = deque()
+        self._waiting: deque[tuple[Future[bytes], int]] = deque()
+        self._size = 0  # bytes of all that waits, decompressed
 
     def pieces(self) -> Iterator[bytes]:
         for work in self._split():
-            if isinstance(work, bytes):
-                self._waiting.append(self._pool.submit(self._decompress, work))
+            if isinstance(work, _Frame):
+                while self._waiting and self._size + work.size > AHEAD:
+                    yield from self._next()
+                self._waiting.append((self._pool.submit(self._decompress, work.data), work.size))
+                self._size += work.size
                 while len(self._waiting) > self._ahead:
                     yield from self._next()
             else:
@@ -197,11 +211,14 @@ class _Frames:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _next(self) -> Iterator[bytes]:
-        data = self._waiting.popleft().result()
+        future, size = self._waiting.popleft()
+        data = future.result()
+        del future  # which would keep the data
+        self._size -= size
         if data:
             yield data
 
-    def _split(self) -> Iterator[bytes | Iterator[bytes]]:
+    def _split(self) -> Iterator[_Frame | Iterator[bytes]]:
         """Whole frames; from the first too large for one call on, the plain bytes of the rest."""
         tracker, parts = FrameTracker(), list[memoryview]()
         packed = plain = 0  # before the frame
@@ -223,8 +240,9 @@ class _Frames:
                     if header and not header.skippable:
                         if self._points is not None:
                             self._points.begin(packed, plain)
-                        plain += header.content_size or 0
-                        yield b"".join(parts)
+                        size = header.content_size or 0
+                        plain += size
+                        yield _Frame(b"".join(parts), size)
                     packed += tracker.length
                     tracker, parts = FrameTracker(), []
         if tracker.length:

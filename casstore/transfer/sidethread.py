@@ -10,7 +10,8 @@ from queue import SimpleQueue
 from casstore.model.digest import Digest
 from casstore.transfer.layertar import LayerScanner
 
-_BACKLOG = 8
+_TOKEN = 1 << 20  # what waits is counted by so many bytes
+_BACKLOG = 8 << 20
 
 Work = Callable[[bytes | memoryview], object]
 
@@ -28,12 +29,14 @@ class SideThread:
 
         Args:
             helps: is asked for each piece; what need not wait for others is else done at once.
-            backlog: pieces that may wait, so the memory is the caller's piece size times this.
+            backlog: bytes of pieces that wait or are worked on. A small piece counts as 1 MiB, a
+                larger one waits until there is nothing else.
         """
         self._helps = helps
         self._queue: SimpleQueue[tuple[Work, bytes | memoryview] | None] = SimpleQueue()
+        self._most = max(1, backlog // _TOKEN)  # tokens
         self._room: SimpleQueue[None] = SimpleQueue()
-        for _ in range(backlog):
+        for _ in range(self._most):
             self._room.put(None)
         self._given = 0
         self._done = 0  # by the thread; the caller reads it
@@ -49,7 +52,8 @@ class SideThread:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="casstore-side", daemon=True)
             self._thread.start()
-        self._room.get()
+        for _ in range(self._tokens(data)):
+            self._room.get()
         self._given += 1
         self._queue.put((work, data))
 
@@ -78,7 +82,11 @@ class SideThread:
             except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
                 self._error = error
             self._done += 1
-            self._room.put(None)
+            for _ in range(self._tokens(data)):
+                self._room.put(None)
+
+    def _tokens(self, data: bytes | memoryview) -> int:
+        return min(max(1, -(-len(data) // _TOKEN)), self._most)
 
 
 class PlainBytes:

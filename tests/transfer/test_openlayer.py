@@ -6,6 +6,7 @@ import io
 import lzma
 import struct
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import IO
 
@@ -175,6 +176,23 @@ def test_an_encrypted_layer_cannot_be_opened() -> None:
     with pytest.raises(Unsupported, match="is encrypted"):
         open_layer(file, record_of(b"secret", b"", OCI_LAYER + "+encrypted"))
     assert file.closed
+
+
+def test_what_is_ready_before_it_is_wanted_is_bounded_however_many_cores_there_are() -> None:
+    data = bytes(40 * openlayer.MAX_FRAME // 2)  # which decompress faster than they are hashed
+    blob = frames_of(data, openlayer.MAX_FRAME // 2)
+    record = record_of(blob, data)
+    del data
+    tracemalloc.start()
+    try:
+        with openlayer.FramedReader(io.BytesIO(blob), record, width=8) as layer:
+            for _ in layer.pieces():
+                pass
+            _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < openlayer.AHEAD + openlayer.UNHASHED + openlayer.MAX_FRAME
 
 
 @pytest.mark.parametrize("amount", [0, 1, 1 << 20])

@@ -70,23 +70,27 @@ def test_what_is_to_be_done_at_once_still_waits_for_what_was_given_before() -> N
     assert log.threads == {"casstore-side", HERE}
 
 
-def test_pieces_that_wait_are_bounded() -> None:
-    log, side, given = Log(), SideThread(), []
+@pytest.mark.parametrize(
+    ("size", "most"), [(1, 8), (1 << 20, 8), ((1 << 20) + 1, 4), (3 << 20, 2), (9 << 20, 1)]
+)
+def test_bytes_that_wait_are_bounded(size: int, most: int) -> None:
+    log, side, given = Log(), SideThread(backlog=8 << 20), []
     log.may_go.clear()
+    piece = bytes(size)
 
     def give() -> None:
-        for number in range(100):
-            side.do(log.add, b"x")
+        for number in range(20):
+            side.do(log.add, piece)
             given.append(number)
 
     giver = threading.Thread(target=give)
     giver.start()
     giver.join(0.2)
-    assert len(given) < 20
+    assert len(given) <= most
     log.may_go.set()
     giver.join()
     side.finish()
-    assert len(log.pieces) == 100
+    assert len(log.pieces) == 20
 
 
 def test_an_error_is_raised_by_the_next_call_and_what_follows_is_not_done() -> None:
