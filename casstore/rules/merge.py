@@ -156,13 +156,15 @@ class MergedTree:
         if known is not None:
             return known
         cut = self._state(parent_of(name)).cut if name != ROOT else 0
-        state = _state_of(
-            [
-                (layer, entry)
-                for layer in range(cut, len(self._layers))
-                for entry in self._layers[layer].at(name)
-            ],
-            cut,
+        state = _State(
+            *_state_of(
+                [
+                    (layer, entry)
+                    for layer in range(cut, len(self._layers))
+                    for entry in self._layers[layer].at(name)
+                ],
+                cut,
+            )
         )
         if len(self._states) >= _REMEMBERED:
             self._states.clear()
@@ -223,17 +225,18 @@ class MergedTree:
         """All below a directory, but not itself."""
         prefix = top + b"/" if top else b""
         levels = None if depth is None else prefix.count(b"/") + depth
-        way = [_Step(prefix, cut)]  # the directories on the way to the current name
-        last: _Step | None = None  # the name before, unless it is a directory
+        way = [_Step(prefix, cut, is_there=True)]  # the directories on the way to the current name
+        # The name before, unless it is a directory: the arguments of a step, which few become.
+        last: tuple[bytes, int, int, Found | None] | None = None
         passed = 0  # names in a row that are too deep to be wanted
         groups = self._groups(prefix, prefix)
         while True:
             name, group = next(groups, (b"", ()))
             if last is not None:
-                if name.startswith(last.prefix):
-                    way.append(last)
-                elif last.instead is not None:
-                    yield self._linked(last.instead)
+                if name.startswith(last[0]):
+                    way.append(_Step(*last))
+                elif last[3] is not None:
+                    yield self._linked(last[3])
                 last = None
             if not name:
                 break
@@ -262,9 +265,9 @@ class MergedTree:
             found, since, cut = _state_of(group, cut)
             if found is not None and found.entry.kind == DIRECTORY:
                 yield found
-                way.append(_Step(name + b"/", cut))
+                way.append(_Step(name + b"/", cut, is_there=True))
             else:
-                last = _Step(name + b"/", cut, since, is_there=False, instead=found)
+                last = name + b"/", cut, since, found
         while way:
             step = way.pop()
             if step.instead is not None:
@@ -304,9 +307,9 @@ class _Step:
         prefix: bytes,
         cut: int,
         since: int = 0,
-        *,
-        is_there: bool = True,
         instead: Found | None = None,
+        *,
+        is_there: bool = False,
     ) -> None:
         self.prefix = prefix  # what the names in it begin with
         self.cut, self.since = cut, since  # as of _State
@@ -318,21 +321,25 @@ def _row_key(row: tuple[int, FileEntry]) -> bytes:
     return sort_key(row[1][0])
 
 
-def _state_of(group: Sequence[tuple[int, FileEntry]], cut: int) -> _State:
-    """What the entries of one name say together, bottom first; `cut` is that of its directory."""
+def _state_of(group: Sequence[tuple[int, FileEntry]], cut: int) -> tuple[Found | None, int, int]:
+    """What the entries of one name say together, bottom first; `cut` is that of its directory.
+
+    Returns the fields of a _State. A walk asks this of every name of an image.
+    """
     found: Found | None = None
     since = cut
-    for layer, entry in group:
+    for row in group:
+        layer, entry = row
         kind = entry.kind
         if kind == DIRECTORY:
-            found = Found(layer, entry)
+            found = Found._make(row)
         elif kind == OPAQUE:
             cut = layer
         elif kind == WHITEOUT:
             found, since, cut = None, layer, layer
         else:
-            found, since, cut = Found(layer, entry), layer, layer
-    return _State(found, since, cut)
+            found, since, cut = Found._make(row), layer, layer
+    return found, since, cut
 
 
 def _has_files(group: Sequence[tuple[int, FileEntry]]) -> bool:

@@ -9,7 +9,7 @@ only. What a cursor passes that is wanted later, in a tar that is not sorted, it
 without a name, at the place that it has in the tar; that file has holes for all the rest.
 
 The walk is done twice: before anything is written, what is wanted of each layer is noted, as two
-numbers a file.
+numbers a file. The entries of a small image are kept from the first time for the second.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import heapq
 import os
 from array import array
+from itertools import chain, islice
 
 from casstore.errors import Damaged
 from casstore.files.durable import storage_error
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     Pieces = Iterable[bytes | memoryview]
     Walk = Iterable[tuple[int, FileEntry]]
 
+FEW_ENTRIES = 1 << 15  # which take some 15 MB, and half a second walk less 50 ms
 STREAMS = 3  # layers that are read side by side; each has threads and buffers of its own
 _RUN = 1 << 16  # files that are sorted at a time
 _READ = 1 << 20
@@ -86,7 +88,7 @@ def write_files(
     Of several names of one file the first is the file, and the others are links to it.
 
     Args:
-        walk: begins a walk; it is called twice, and both give the same.
+        walk: begins a walk; it is called once or twice, and gives the same.
         scratch: a new file without a name.
         few: of a layer with at most so many files that are wanted, each is opened by itself.
         task: is told how many bytes of content there are, and have been written.
@@ -95,12 +97,14 @@ def write_files(
         Damaged: a layer is not what it should be; what was written is good for nothing.
         What the layers and the sink raise.
     """
-    contents = _Contents(walk(), layers, scratch, few)
+    first_walk = iter(walk())
+    kept = list(islice(first_walk, FEW_ENTRIES))
+    contents = _Contents(chain(kept, first_walk), layers, scratch, few)
     if task is not None:
         task.total = contents.size
     shared, first = contents.shared, dict[tuple[int, int], bytes]()
     try:
-        for layer, entry in walk():
+        for layer, entry in kept if len(kept) < FEW_ENTRIES else walk():
             if entry.kind == DIRECTORY:
                 sink.add(entry)
                 continue
@@ -152,11 +156,10 @@ class _Contents:
         self._streamed = set(largest[:STREAMS])
         self._cursors = dict[int, _Cursor]()
 
-    def of(self, layer: int, entry: FileEntry, size: int) -> Iterator[bytes | memoryview]:
+    def of(self, layer: int, entry: FileEntry, size: int) -> Pieces:
         """The content of a file, which must be read to its end."""
         if layer not in self._wanted:
-            yield from self._read_alone(layer, entry)
-            return
+            return self._read_alone(layer, entry)
         cursor = self._cursors.get(layer)
         if cursor is None:
             pieces = self._layers.pieces(layer)
@@ -164,7 +167,7 @@ class _Contents:
             self._cursors[layer] = cursor
             if layer not in self._streamed:
                 cursor.keep_all()
-        yield from cursor.content(entry.offset, size)
+        return cursor.content(entry.offset, size)
 
     def _read_alone(self, layer: int, entry: FileEntry) -> Iterator[bytes]:
         try:
@@ -241,12 +244,16 @@ class _Cursor:
         self._at = 0  # in the tar: all before has been given or passed
         self._next = next(wanted, (_END, 0))
 
-    def content(self, offset: int, size: int) -> Iterator[bytes | memoryview]:
+    def content(self, offset: int, size: int) -> Pieces:
         """The bytes of a file, which are asked for once."""
         if offset < self._at:
             return self._read_kept(offset, size)
         self._pass_to(offset)
-        return self._read_on(size)
+        begin = offset - self._start
+        if begin + size > len(self._piece):
+            return self._read_on(size)
+        self._at += size
+        return (_cut(self._piece, begin, size),)
 
     def keep_all(self) -> None:
         """Read to the end, and keep what is wanted."""
@@ -304,12 +311,7 @@ class _Cursor:
             count = min(left, size)
             self._at += count
             size -= count
-            if count == len(self._piece):
-                yield self._piece
-            elif count < _SMALL:
-                yield self._piece[begin : begin + count]
-            else:
-                yield memoryview(self._piece)[begin : begin + count]
+            yield _cut(self._piece, begin, count)
 
     def _skip_to(self, offset: int) -> None:
         while self._start + len(self._piece) <= offset:
@@ -322,6 +324,12 @@ class _Cursor:
         if piece is None:
             raise _too_short()
         self._piece = piece
+
+
+def _cut(piece: bytes, begin: int, count: int) -> bytes | memoryview:
+    if count < _SMALL or count == len(piece):
+        return piece[begin : begin + count]
+    return memoryview(piece)[begin : begin + count]
 
 
 def _too_short() -> Damaged:

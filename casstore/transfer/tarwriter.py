@@ -11,7 +11,9 @@ today, or of names of users.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from struct import Struct
+from zlib import adler32
 
 from casstore.errors import Refused, quote
 from casstore.model.fileentry import (
@@ -32,11 +34,17 @@ if TYPE_CHECKING:
 
 BLOCK = 512
 
-_HEADER = Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
+# name; mode and owners; size and time; sum; kind; target; magic, version and no names of owners;
+# device; prefix
+_HEADER = Struct("100s24s24s8sc100s72s16s155s12x")
 _NAME, _PREFIX = 100, 155
-_USTAR = b"ustar\x0000"  # magic and version
+_SUM, _AFTER_SUM = 148, 156  # where that field begins and ends
+_USTAR = b"ustar\x0000"
 _BLANK = b"        "  # what stands for the sum while it is made
-_ZERO = b"0000000\0"
+_SIZES = b"%011o\0%011o\0"  # size and time
+_NO_DEVICE = b"0000000\0" * 2
+_HALF = BLOCK // 2
+_REMEMBERED = 4096  # modes with owners, and devices
 _ZEROS = bytes(BLOCK)
 _PLAIN, _LINK, _EXTENDED = b"0", b"1", b"x"
 _TYPES = {
@@ -149,7 +157,6 @@ class TarWriter:
         elif split is None or len(target) > _NAME or not is_ascii:
             records += _names(name, target, fits=split is not None and len(target) <= _NAME)
         prefix, short = split if split is not None else (b"", _base(name))
-        number = b"%07o\0"
         uid, gid = entry.uid, entry.gid
         if not 0 <= uid <= _MOST_NUMBER:
             records.append((b"uid", b"%d" % uid))
@@ -169,29 +176,40 @@ class TarWriter:
                 (b"SCHILY.xattr." + attribute.replace(b"=", b"%3D"), value)
                 for attribute, value in entry.xattrs
             ]
-        major, minor = entry.device
-        if max(major, minor) > _MOST_NUMBER:
-            raise Refused(f"{quote(entry.path)}: there is no device {major}:{minor}")
+        device = _NO_DEVICE
+        if entry.device != (0, 0):
+            major, minor = entry.device
+            if max(major, minor) > _MOST_NUMBER:
+                raise Refused(f"{quote(entry.path)}: there is no device {major}:{minor}")
+            device = _numbers(major, minor)
         if records:
             self._extended(records, name)
         self._block(
-            short, number % (entry.mode & 0o7777), number % uid, number % gid, b"%011o\0" % size,
-            b"%011o\0" % seconds, _BLANK, kind, target[:_NAME], _USTAR, b"", b"",
-            number % major, number % minor, prefix,
+            short, _numbers(entry.mode & 0o7777, uid, gid), _SIZES % (size, seconds), _BLANK,
+            kind, target[:_NAME], _USTAR, device, prefix,
         )  # fmt: skip
 
     def _extended(self, records: list[tuple[bytes, bytes]], name: bytes) -> None:
         data = b"".join(_record(key, value) for key, value in records)
         self._block(
-            b"PaxHeaders/" + _base(name), b"0000644\0", _ZERO, _ZERO, b"%011o\0" % len(data),
-            b"00000000000\0", _BLANK, _EXTENDED, b"", _USTAR, b"", b"", _ZERO, _ZERO, b"",
+            b"PaxHeaders/" + _base(name), _numbers(0o644, 0, 0), _SIZES % (len(data), 0), _BLANK,
+            _EXTENDED, b"", _USTAR, _NO_DEVICE, b"",
         )  # fmt: skip
         self._write(data)
         self._pad(len(data))
 
     def _block(self, *fields: bytes) -> None:
         block = _HEADER.pack(*fields)
-        self._write(b"%b%06o\0 %b" % (block[:148], sum(block), block[156:]))
+        # The low half of Adler-32 is 1 + the sum of all bytes, as long as that is below 65521:
+        # which it is of 256 bytes.
+        total = (adler32(block[:_HALF]) & 0xFFFF) + (adler32(block[_HALF:]) & 0xFFFF) - 2
+        self._write(b"%b%06o\0 %b" % (block[:_SUM], total, block[_AFTER_SUM:]))
+
+
+@lru_cache(_REMEMBERED)
+def _numbers(*numbers: int) -> bytes:
+    """Fields of eight bytes, one after the other."""
+    return b"".join(b"%07o\0" % number for number in numbers)
 
 
 def _split(name: bytes) -> tuple[bytes, bytes] | None:

@@ -13,10 +13,18 @@ import pytest
 from casstore.errors import Damaged
 from casstore.model.fileentry import FileEntry, sort_key
 from casstore.progress import Progress
+from casstore.transfer import onepass
 from casstore.transfer.onepass import STREAMS, write_files
 from tests.files.describing import directory, file, symlink
 
 HEADER = 512
+
+
+@pytest.fixture(autouse=True, params=["one walk", "two walks"])
+def _walks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small image is walked through once, a large one twice: to the same end."""
+    if request.param == "two walks":
+        monkeypatch.setattr(onepass, "FEW_ENTRIES", 1)
 
 
 class Tars:
@@ -135,6 +143,24 @@ def test_a_layer_in_any_order_is_read_once(piece: int, seed: int) -> None:
     assert (tars.begun, tars.ended, len(scratch.files)) == ([0], [0], 1)
 
 
+@pytest.mark.parametrize(("few", "walks"), [(3, 2), (4, 1)])
+def test_only_what_memory_does_not_hold_is_walked_through_twice(
+    monkeypatch: pytest.MonkeyPatch, few: int, walks: int
+) -> None:
+    monkeypatch.setattr(onepass, "FEW_ENTRIES", few)
+    tars, sink, begun = Tars(), Seen(), 0
+    rows = tars.layer([(b"a", b"1"), (b"b", b"2"), (b"c", b"3")])
+
+    def walk() -> Iterable[tuple[int, FileEntry]]:
+        nonlocal begun
+        begun += 1
+        return iter(rows)
+
+    write_files(walk, tars, sink, scratch=Scratch())
+
+    assert (begun, sink.content) == (walks, {b"a": b"1", b"b": b"2", b"c": b"3"})
+
+
 def test_what_is_not_wanted_is_not_put_aside() -> None:
     tars = Tars()
     rows = tars.layer(
@@ -142,24 +168,17 @@ def test_what_is_not_wanted_is_not_put_aside() -> None:
     )
     kept = bytearray()
 
-    class Counted(Scratch):
-        def __call__(self) -> IO[bytes]:
-            file = super().__call__()
-            sizes.append(file)
-            return file
+    class Looking(Seen):
+        def add(self, entry: FileEntry, content: Iterable[bytes | memoryview] = ()) -> None:
+            if entry.name == b"c":
+                scratch.files[0].seek(0)
+                kept.extend(scratch.files[0].read())
+            super().add(entry, content)
 
-    sizes: list[IO[bytes]] = []
-    sink = Seen()
+    sink, scratch = Looking(), Scratch()
     wanted = sorted((row for row in rows if row[1].name != b"hidden"), key=lambda row: row[1].name)
 
-    def walk() -> Iterable[tuple[int, FileEntry]]:
-        for row in wanted:
-            yield row
-            if row[1].name == b"b" and sizes:
-                sizes[0].seek(0)
-                kept.extend(sizes[0].read())
-
-    write_files(walk, tars, sink, scratch=Counted())
+    write_files(lambda: wanted, tars, sink, scratch=scratch)
 
     assert sink.content == {b"a": b"a", b"b": b"b", b"c": b"c" * 3000}
     assert kept.count(b"c") == 3000 and kept.count(b"h") == 0

@@ -90,6 +90,7 @@ def test_the_root_is_there_where_a_layer_says_what_it_is_like() -> None:
         b"new\nline =1 \\",
         b"\xff\xfe",
         b"\xff" * 101,
+        b"\xff" * 155 + b"/" + b"\xff" * 100,  # whose sum is beyond 65 520
         "é".encode() + b"\xff" * 250,
     ],
 )  # fmt: skip
