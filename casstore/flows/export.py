@@ -6,6 +6,7 @@ import os
 
 from casstore.errors import quote
 from casstore.files import durable
+from casstore.files.pipes import widen
 from casstore.flows.filesout import scratch_in, write_image
 from casstore.model.fileentry import ROOT
 from casstore.transfer.tarwriter import TarWriter
@@ -50,9 +51,11 @@ def export_tree(
 
     try:
         if not isinstance(out, str):
+            widen(out)
             write(out, None)
         elif os.path.exists(out) and not os.path.isfile(out):
             with open(out, "wb") as device:  # /dev/stdout, a fifo: nothing to rename over
+                widen(device)
                 write(device, None)
         else:
             with durable.replace_output(out) as new:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import subprocess
@@ -71,6 +72,16 @@ def test_what_is_exported_is_what_is_seen(store: Store, seed: int, *, oddly: boo
     store.export(image, out)
 
     assert of_tar(out.getvalue()) == seen
+
+
+def test_a_pipe_that_an_export_goes_to_holds_more(store: Store) -> None:
+    image = loaded(store, Drawing(0).image())
+    reading, writing = os.pipe()
+    with open(reading, "rb"), open(writing, "wb") as stream:
+        before = fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ)
+        store.export(image, stream)
+
+        assert fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ) > before
 
 
 @ROOT_ONLY
