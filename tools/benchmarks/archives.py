@@ -157,8 +157,12 @@ def _real_files(seed: int) -> Iterator[Path]:
             yield path
 
 
-def real_files(path: Path, *, megabytes: int, layers: int, seed: int) -> None:
+def real_files(
+    path: Path, *, megabytes: int, layers: int, seed: int, in_order: bool = False
+) -> None:
     """An image of layers of files of this machine; beside it one with another top layer.
+
+    In a layer they stand in no order, or as builders write them, by their names.
 
     `path` is the archive of the image `real:latest`; the same name with `-top` added before the
     suffix is that of `real:top`, which shares all layers but one.
@@ -168,16 +172,20 @@ def real_files(path: Path, *, megabytes: int, layers: int, seed: int) -> None:
     parts = []
     for number in range(layers + 1):
         layer = path.with_name(f"{path.stem}-layer{number}.tar")
-        size = 0
+        size, chosen = 0, list[Path]()
+        for file in files:
+            length = file.stat().st_size
+            if length > limit // 2:
+                continue
+            chosen.append(file)
+            size += length
+            if size >= limit:
+                break
+        if in_order:
+            chosen.sort()
         with tarfile.open(layer, "w") as tar:
-            for file in files:
-                length = file.stat().st_size
-                if length > limit // 2:
-                    continue
+            for file in chosen:
                 tar.add(file, str(file).lstrip("/"))
-                size += length
-                if size >= limit:
-                    break
         parts.append(layer)
     for name, chosen, tag in (
         (path, parts[:-1], "latest"),
