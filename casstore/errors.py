@@ -86,9 +86,28 @@ class NotFound(CasstoreError):
 class Conflict(CasstoreError):
     """A removal that the rules forbid; `forceable` says whether --force would allow it."""
 
-    def __init__(self, message: str, *, forceable: bool) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        forceable: bool,
+        cause: str = "",
+        argument: str = "",
+        image: str = "",
+        lease: str = "",
+    ) -> None:
+        """Say what forbids it; what is beside the message is for who says it in other words.
+
+        Args:
+            cause: `children`, `names`, `pin`, `lease`, or `last name` of a lease or pin that keeps
+                the last name; empty where no rule of `rmi` is the cause.
+            argument: as the image was named.
+            image: its ID.
+            lease: the name of the lease.
+        """
         super().__init__(f"Conflict, {message}")
         self.forceable = forceable
+        self.cause, self.argument, self.image, self.lease = cause, argument, image, lease
 
 
 class Refused(CasstoreError):

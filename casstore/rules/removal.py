@@ -187,36 +187,41 @@ class _Removal:
         self, image: Digest, *, names: Sequence[Reference], force: bool
     ) -> Conflict | None:
         """The first reason not to delete an image: children, hard lease, names, pin, soft lease."""
-        said = f"cannot delete image {self._argument} because it"
         if self._has_children(image):
-            return Conflict(f"{said} has dependent child images", forceable=False)
+            return self._refusal(image, "it has dependent child images", "children", force=False)
         leases = self._view.leases_on(image)
         if leases and leases[0].hard:
-            return Conflict(f"{said} is held by hard lease {leases[0].name}", forceable=False)
-        if names and not force:
-            return Conflict(
-                f"{said} is tagged in multiple repositories, use -f to force", forceable=True
-            )
-        if not force and self._view.is_pinned(image):
-            return Conflict(f"{said} is pinned, use -f to force", forceable=True)
-        if leases and not force:
-            return Conflict(
-                f"{said} is held by soft lease {leases[0].name}, use -f to force", forceable=True
-            )
+            name = leases[0].name
+            said = f"it is held by hard lease {name}"
+            return self._refusal(image, said, "lease", name, force=False)
+        if force:
+            return None
+        if names:
+            return self._refusal(image, "it is tagged in multiple repositories", "names")
+        if self._view.is_pinned(image):
+            return self._refusal(image, "it is pinned", "pin")
+        if leases:
+            name = leases[0].name
+            return self._refusal(image, f"it is held by soft lease {name}", "lease", name)
         return None
 
     def _refuse_held_last_name(self, image: Digest) -> None:
         if self._view.is_pinned(image):
-            raise Conflict(
-                f"cannot delete image {self._argument} because it is pinned, use -f to force",
-                forceable=True,
-            )
+            raise self._refusal(image, "it is pinned", "last name")
         for lease in self._view.leases_on(image):
-            raise Conflict(
-                f"cannot delete image {self._argument} because its last reference is held by"
-                f" {'hard' if lease.hard else 'soft'} lease {lease.name}, use -f to force",
-                forceable=True,
-            )
+            kind = "hard" if lease.hard else "soft"
+            said = f"its last reference is held by {kind} lease {lease.name}"
+            raise self._refusal(image, said, "last name", lease.name)
+
+    def _refusal(
+        self, image: Digest, why: str, cause: str, lease: str = "", *, force: bool = True
+    ) -> Conflict:
+        """The conflict; `force`: whether -f would overcome it."""
+        advice = ", use -f to force" if force else ""
+        return Conflict(
+            f"cannot delete image {self._argument} because {why}{advice}",
+            forceable=force, cause=cause, argument=self._argument, image=image, lease=lease,
+        )  # fmt: skip
 
     def _untagged(self, name: Reference, text: str) -> None:
         self._untag[name] = None

@@ -248,6 +248,23 @@ def test_the_first_conflict_told_is_the_children_then_the_hard_lease_then_the_na
     assert "multiple repositories" in str(refused(world, base))
 
 
+def test_a_conflict_knows_its_cause_for_whoever_says_it_in_other_words(world: World) -> None:
+    base = world.image("base", tags="a b")
+    world.image("child", parent=base)
+    twice = world.image("twice", tags="c d")
+    held = world.image("held", tags="e")
+    world.lease(held, "job", hard=True)
+
+    found = [refused(world, argument) for argument in (base, twice.short, held.short, "e")]
+
+    assert [(one.cause, one.argument, one.image, one.lease) for one in found] == [
+        ("children", base, base, ""),
+        ("names", twice.short, twice, ""),
+        ("lease", held.short, held, "job"),
+        ("last name", "e", held, "job"),
+    ]
+
+
 # Parents
 
 

@@ -115,7 +115,8 @@ def test_nothing_public_is_of_any_type(name: str) -> None:
         ("Store", {"load", "remove", "in_memory", "leases", "progress", "path", "session"}),
         ("Leases", {"add", "hold", "list", "remove"}),
         ("CheckResult", {"findings", "clean", "damaged"}),  # fields, and what follows from them
-        ("Conflict", {"forceable"}),  # set by __init__; exit_code is CasstoreError's
+        # set by __init__; exit_code is CasstoreError's
+        ("Conflict", {"forceable", "cause", "argument", "image", "lease"}),
     ],
 )
 def test_members_are_methods_properties_and_attributes(kind: str, names: set[str]) -> None:

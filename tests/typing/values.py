@@ -132,6 +132,10 @@ def of_errors(
 ) -> None:
     assert_type(error.exit_code, int)
     assert_type(conflict.forceable, bool)
+    assert_type(conflict.cause, str)
+    assert_type(conflict.argument, str)
+    assert_type(conflict.image, str)
+    assert_type(conflict.lease, str)
     assert_type(storage.full, bool)
     assert_type(broken.wait, float | None)
     assert_type(bad.mistakes, tuple[str, ...])
