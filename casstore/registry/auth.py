@@ -34,9 +34,13 @@ class Authorizer:
     """What one registry is told, found out once for all threads."""
 
     def __init__(self, transport: Transport, domain: str, login: Login | None = None) -> None:
-        """`login` stands for what the files say (`casstore login` tries one out)."""
+        """`login`, or that of the transport, stands for what the files say."""
         self._transport = transport
         self._domain = domain
+        if login is None and transport.login is not None:
+            from casstore.registry.credentials import Login
+
+            login = Login(*transport.login)
         self._given = login
         self._logins: dict[str, Login | None] = {}
         self._challenge: Challenge | None = None

@@ -71,11 +71,22 @@ class Transport:
         self,
         access: Access,
         *,
+        login: tuple[str, str, str] | None = None,
+        mirror: str = "",
         wait: Callable[[float], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`wait` and `clock` are for tests."""
+        """Connect to nothing yet.
+
+        Args:
+            access: how registries are reached.
+            login: user, password and identity token for the one registry that is asked, in place
+                of what files say.
+            mirror: where docker.io is looked for: `http://host:port`, or a host.
+            wait, clock: for tests.
+        """
         self.access = access
+        self.login, self.mirror = login, mirror
         self._clock = clock
         self._is_stopped = False
         self._stop: Event | None = None  # what waits for it; made for the first that waits

@@ -11,7 +11,7 @@ from casstore.model import mediatype
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT
-from casstore.model.reference import is_tag
+from casstore.model.reference import DEFAULT_DOMAIN, is_tag
 from casstore.registry.address import (
     HTTP,
     HTTPS,
@@ -66,9 +66,14 @@ class Registry:
 
     @property
     def base(self) -> str:
-        """`https://host[:port]`, or `http://` where that is allowed (see `_plain`)."""
+        """`https://host[:port]`, or `http://` where that is allowed (see `_plain`), or a mirror."""
         if not self._base:
             host = host_of(self.domain)
+            if self.domain == DEFAULT_DOMAIN and self.transport.mirror:
+                host = self.transport.mirror.rstrip("/")
+                if "://" in host:
+                    self._base = host
+                    return host
             plain = self.transport.access.plain_http or (is_loopback(host) and self._plain(host))
             self._base = f"{HTTP if plain else HTTPS}://{host}"
         return self._base

@@ -365,3 +365,26 @@ def test_a_login_that_is_refused_is_tried_once(alone: Proxy, tmp_path: Path) -> 
 )
 def test_challenges_are_read_as_the_rfc_has_them(header: str, expected: list[Challenge]) -> None:
     assert parse_challenges([header]) == expected
+
+
+def test_a_login_of_the_transport_counts_before_those_of_files(
+    alone: Proxy, tmp_path: Path
+) -> None:
+    challenge = Reply(401, {"WWW-Authenticate": 'Basic realm="x"'}, b"")
+    alone.rule(lambda request, ask: None if "authorization" in request.headers else challenge)
+    alone.rule(lambda request, ask: Reply(200, {}, b'{"tags": ["1"]}'))
+    files = (auth_file(tmp_path / "auth", **{alone.host: {"username": "x", "password": "y"}}),)
+
+    with Transport(Access(auth_files=files), login=(USER, PASSWORD, "")) as transport:
+        repository(transport, alone).tags()
+
+    assert alone.seen[-1].headers["authorization"] == BASIC
+
+
+def test_a_mirror_of_the_transport_stands_for_docker_io_and_no_other(alone: Proxy) -> None:
+    alone.rule(lambda request, ask: Reply(200, {}, b'{"tags": ["1"]}'))
+    with Transport(Access(), mirror=f"http://{alone.host}/") as transport:
+        assert Registry(transport, "docker.io").base == f"http://{alone.host}"
+        assert Registry(transport, "quay.io").base == "https://quay.io"
+    with Transport(Access(), mirror=alone.host) as transport:
+        assert Registry(transport, "docker.io").base == f"http://{alone.host}"

@@ -77,6 +77,8 @@ def of_access(access: Access) -> None:
 
 def of_a_transport(transport: Transport, body: Body, headers: Mapping[str, str]) -> None:
     assert_type(transport.access, Access)
+    assert_type(transport.login, tuple[str, str, str] | None)
+    assert_type(transport.mirror, str)
     assert_type(
         transport.request(
             "GET", "https://reg.example/v2/", headers=headers, body=body, authorization="Basic x",
