@@ -14,6 +14,7 @@
     ├── (TemplateError)        1   a Go template that does not parse, or fails
     ├── Refused                1   input that is wrong, hostile or past a limit
     │   ├── (BeyondLimit)      1   of what is compressed: past a limit of what may come out
+    │   ├── (BrokenBody)       1   a request whose body does not arrive as it should
     │   ├── (BrokenLayer)      1   a stored layer that does not decompress to its end
     │   ├── (NoSuchMember)     1   an archive lacks a file
     │   └── (WrongOffset)      1   a piece of an upload that does not follow the one before

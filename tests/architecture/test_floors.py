@@ -24,6 +24,7 @@ FLOORS = (
     ("flows", "gc"),
     ("report",),
     ("store",),
+    ("server",),
     ("pytest_plugin",),
     ("cli",),
     ("__main__",),
@@ -50,6 +51,7 @@ ONLY_IN = {
         "transfer/similarity.py",  # crc32, to find the same blocks again
     ),
     "cryptography": ("trust/", "crypt/"),
+    "h11": ("server/connection.py",),
     "pytest": ("pytest_plugin/",),
     "argparse": ("cli/",),
 }

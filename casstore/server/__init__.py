@@ -1,0 +1,1 @@
+"""The server: a store's images over HTTP, for registry clients and for front ends of Docker."""
