@@ -26,6 +26,9 @@
     │   └── NoTls              1   no TLS, or not as it should be
     ├── StorageError           1   the operating system said no: full, read-only, I/O error
     │   └── (Unusable)         1   a table of contents that has to be made again
+    ├── (ApiError)             1   of the server: told a client in the words of the API
+    ├── (Gone)                 1   of the server: a client that has left
+    ├── (TooSlow)              1   of the server: a client that keeps it waiting
     ├── NotAStore             10   nothing there, or made by a newer casstore
     ├── Locked                11   somebody is writing; trying again can work
     └── Damaged               12   bytes that are not their digest; a broken index

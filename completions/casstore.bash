@@ -44,6 +44,7 @@ _casstore_options() {
         'rmi') echo '--dry-run --force -f --format --glob --help --keep --no-prune --verbose' ;;
         'save') echo '--delta-from --exclude-base --format --help --output -o --platform --progress --since' ;;
         'sbom') echo '--digest --format --help --key --platform --type' ;;
+        'serve') echo '--help --htpasswd --idle-exit --insecure --log-format --name --read-only --registry --registry-mirror --tls-cert --tls-key --workers' ;;
         'sign') echo '--annotations -a --help --key --password-file --type' ;;
         'tag') echo '--help' ;;
         'trash') echo '--help' ;;
@@ -174,6 +175,15 @@ _casstore_value() {
         'sbom --key') echo 'file' ;;
         'sbom --platform') echo 'nothing' ;;
         'sbom --type') echo 'nothing' ;;
+        'serve --htpasswd') echo 'file' ;;
+        'serve --idle-exit') echo 'nothing' ;;
+        'serve --log-format') echo 'words text json' ;;
+        'serve --name') echo 'nothing' ;;
+        'serve --registry') echo 'nothing' ;;
+        'serve --registry-mirror') echo 'nothing' ;;
+        'serve --tls-cert') echo 'file' ;;
+        'serve --tls-key') echo 'file' ;;
+        'serve --workers') echo 'nothing' ;;
         'sign --annotations') echo 'nothing' ;;
         'sign -a') echo 'nothing' ;;
         'sign --key') echo 'file' ;;
@@ -287,7 +297,7 @@ _casstore() {
     elif [[ $cur == -* ]]; then
         kind="words $(_casstore_options "$command")"
     elif [[ -z $command ]]; then
-        kind="words cat config copy cp decrypt df diff encrypt export fsck gc history image images import inspect key lease load login logout ls pin prune publish pull push report restore rmi save sbom sign system tag trash tree unpack unpin verify why"
+        kind="words cat config copy cp decrypt df diff encrypt export fsck gc history image images import inspect key lease load login logout ls pin prune publish pull push report restore rmi save sbom serve sign system tag trash tree unpack unpin verify why"
     elif [[ -n $(_casstore_subcommands "$command") ]]; then
         kind="words $(_casstore_subcommands "$command")"
     else

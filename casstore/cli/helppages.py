@@ -28,7 +28,7 @@ STATUSES = (
 GROUPS = (
     ("Images", ("images", "load", "save", "tag", "rmi", "inspect", "history", "import")),
     ("Files of images", ("ls", "cat", "cp", "export", "unpack", "diff")),
-    ("Registries and other stores", ("pull", "push", "copy", "login", "logout")),
+    ("Registries and other stores", ("pull", "push", "copy", "login", "logout", "serve")),
     ("What goes and what stays", ("prune", "gc", "pin", "unpin", "lease", "trash", "restore")),
     ("Disk space", ("df", "tree", "why", "report")),
     ("Signatures and encryption", ("sign", "verify", "sbom", "key", "encrypt", "decrypt")),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Protocol
+from typing import IO, Any, Protocol
 
 from casstore.errors import Refused
 from casstore.store import Store
@@ -123,7 +123,7 @@ class Request:
 class FileRange:
     """A part of an open file, to be sent; the file is closed when the answer is over."""
 
-    file: BinaryIO
+    file: IO[bytes]
     start: int
     length: int
 
@@ -140,7 +140,9 @@ class Response:
             the API gives Content-Length itself, as for HEAD.
         body: None: none. bytes: sent whole. A FileRange: that part of the file. An iterable: each
             item is sent at once, as a chunk; if it has `close`, that is called at the end, also
-            when the client went. An answer to HEAD, 204 or 304 sends no body whatever stands here.
+            when the client went. One that waits for something gives b"" now and then: it ends there
+            if the client has gone, or the server is to stop. An answer to HEAD, 204 or 304 sends no
+            body whatever stands here.
     """
 
     status: int
@@ -170,3 +172,20 @@ class Response:
 
 
 Handler = Callable[[Request, Store], Response]
+
+
+def read_whole(body: Body, limit: int) -> bytes:
+    """All of a body that is to be in memory.
+
+    Raises:
+        BrokenBody: it is longer than `limit`, or does not arrive.
+    """
+    if body.length is not None and body.length > limit:
+        raise BrokenBody(f"a body of more than {limit} bytes is refused here", status=413)
+    pieces, size = [], 0
+    while piece := body.read(limit + 1 - size):
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            raise BrokenBody(f"a body of more than {limit} bytes is refused here", status=413)
+    return b"".join(pieces)

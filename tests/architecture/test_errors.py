@@ -24,6 +24,7 @@ ARGUMENTS: dict[str, object] = {
     "bool": True,
     "int": 7,
     "Sequence[str]": ["one mistake", "another"],
+    "tuple[tuple[str, str], ...]": (("Retry-After", "1"),),
     "Command": Command(name="rmi", arguments="IMAGE", summary="Remove"),
 }
 

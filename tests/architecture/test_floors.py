@@ -52,6 +52,7 @@ ONLY_IN = {
     ),
     "cryptography": ("trust/", "crypt/"),
     "h11": ("server/connection.py",),
+    "bcrypt": ("server/login.py",),
     "pytest": ("pytest_plugin/",),
     "argparse": ("cli/",),
 }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import stat
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
@@ -22,6 +24,7 @@ SESSIONS = [
     for path in DOCUMENTS
     for session in sessions(path)
 ]
+SERVER = "casstore-serve"  # what a session needs that speaks to `casstore serve`
 SHOWN = "localhost:5000"  # the registry, as the documents have it
 
 
@@ -30,6 +33,25 @@ def registry(tmp_path: Path) -> Iterator[RealRegistry]:
     server = RealRegistry(tmp_path / "registry")
     yield server
     server.stop()
+
+
+@pytest.fixture
+def served(folder: Path) -> Iterator[str]:
+    """`casstore serve` over the store of the session: its host and port."""
+    words = ["casstore", "serve", "--registry", "0"]
+    own = environment(folder, folder.parent / "bin")
+    with (
+        (folder.parent / "log").open("wb") as log,
+        subprocess.Popen(words, env=own, cwd=folder, stderr=log, stdout=log) as process,
+    ):
+        said = ""
+        for _ in range(1000):
+            said = (folder.parent / "log").read_text()
+            if said.endswith("/\n") or process.poll() is not None:
+                break
+            time.sleep(0.02)
+        yield "localhost:" + said.rstrip("/\n").rpartition(":")[2]
+        process.terminate()
 
 
 @pytest.fixture
@@ -54,12 +76,14 @@ def test_a_session_prints_what_the_document_shows(
     path: Path, session: Session, folder: Path, request: pytest.FixtureRequest
 ) -> None:
     for program in session.needs:
-        if shutil.which(program) is None:
+        if program != SERVER and shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
     host = SHOWN
     if "docker-registry" in session.needs:
         server: RealRegistry = request.getfixturevalue("registry")
         host = server.host
+    if SERVER in session.needs:
+        host = request.getfixturevalue("served")
     surroundings = environment(folder, folder.parent / "bin")
     comparison = Comparison()
 

@@ -1,0 +1,53 @@
+"""Blobs: read whole or in part, out of their files.
+
+A blob is served in every repository if the store's index has it. A client that is about to push
+asks for the layers first, and need not send those; and whoever may ask at all may see every
+repository, so that nothing is given away.
+"""
+
+from __future__ import annotations
+
+import os
+
+from casstore.errors import Damaged
+from casstore.server.message import FileRange, Response
+from casstore.server.registry.call import Call, digest_of
+from casstore.server.registry.conditions import Unsatisfiable, etag, is_known, wanted_range
+from casstore.server.registry.refusals import BLOB_UNKNOWN, SIZE_INVALID, ApiError
+
+_ANYTHING = "application/octet-stream"
+
+
+def get_blob(call: Call) -> Response:
+    """GET and HEAD of a blob."""
+    digest = digest_of(call.word)
+    size = None if digest is None else call.view().blob_size(digest)
+    if digest is None or size is None:
+        raise ApiError(404, BLOB_UNKNOWN, f"blob {call.word} is not in the store")
+    headers = [
+        ("Docker-Content-Digest", digest),
+        ("ETag", etag(digest)),
+        ("Accept-Ranges", "bytes"),
+        ("Cache-Control", "max-age=31536000"),
+    ]
+    if is_known(call.request, digest):
+        return Response(304, headers)
+    headers.append(("Content-Type", _ANYTHING))
+    try:
+        part = wanted_range(call.request, digest, size)
+    except Unsatisfiable:
+        raise ApiError(
+            416, SIZE_INVALID, f"blob {digest} has {size} bytes",
+            headers=(("Content-Range", f"bytes */{size}"),),
+        ) from None  # fmt: skip
+    status, start, length = 200, 0, size
+    if part is not None:
+        status, (start, length) = 206, part
+        headers.append(("Content-Range", f"bytes {start}-{start + length - 1}/{size}"))
+    if call.request.method == "HEAD":
+        return Response(status, [*headers, ("Content-Length", str(length))])
+    file = call.backend.blobs.open(digest)
+    if os.fstat(file.fileno()).st_size != size:
+        file.close()
+        raise Damaged(f"blob {digest} has not the size that it had when it came")
+    return Response(status, headers, FileRange(file, start, length))
