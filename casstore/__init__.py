@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from casstore.gc.stop import Stop, Stopped
     from casstore.model.amount import Space
     from casstore.model.digest import Digest
+    from casstore.model.event import Event
     from casstore.model.findings import CheckResult, Finding
     from casstore.model.parameters import Key, Several, StrPath, Tell
     from casstore.model.reference import Reference
@@ -92,6 +93,7 @@ __all__ = [
     "DiskUsage",
     "DiskUsageRow",
     "EmptiedTrash",
+    "Event",
     "FileChange",
     "Finding",
     "GcResult",
@@ -171,6 +173,7 @@ _ELSEWHERE = {
     "model.amount": "Space",
     "model.parameters": "Key Several StrPath Tell",
     "model.digest": "Digest",
+    "model.event": "Event",
     "model.findings": "CheckResult Finding",
     "model.reference": "Reference",
     "model.removal": "Outcome PruneResult RemovalPlan RemovalResult Removed",

@@ -15,6 +15,7 @@ _casstore_options() {
         'df') echo '--format --help --verbose -v' ;;
         'diff') echo '--exit-code --format --help --platform --progress --times' ;;
         'encrypt') echo '--help --layer --recipient' ;;
+        'events') echo '--filter -f --format --help --since --until' ;;
         'export') echo '--help --output -o --platform --progress' ;;
         'fsck') echo '--format --help --progress --quick --rebuild --repair --repair-from' ;;
         'gc') echo '--dry-run --empty-trash --filter --format --help --high-water --keep --low-water --max-used-space --metrics --min-age --min-free-space --nice --only --plan --policy --progress --protect --reserved-space --save-plan --until --unused-for' ;;
@@ -80,6 +81,11 @@ _casstore_value() {
         'diff --progress') echo 'words auto plain none json tty' ;;
         'encrypt --layer') echo 'nothing' ;;
         'encrypt --recipient') echo 'nothing' ;;
+        'events --filter') echo 'nothing' ;;
+        'events -f') echo 'nothing' ;;
+        'events --format') echo 'nothing' ;;
+        'events --since') echo 'nothing' ;;
+        'events --until') echo 'nothing' ;;
         'export --output') echo 'file' ;;
         'export -o') echo 'file' ;;
         'export --platform') echo 'nothing' ;;
@@ -297,7 +303,7 @@ _casstore() {
     elif [[ $cur == -* ]]; then
         kind="words $(_casstore_options "$command")"
     elif [[ -z $command ]]; then
-        kind="words cat config copy cp decrypt df diff encrypt export fsck gc history image images import inspect key lease load login logout ls pin prune publish pull push report restore rmi save sbom serve sign system tag trash tree unpack unpin verify why"
+        kind="words cat config copy cp decrypt df diff encrypt events export fsck gc history image images import inspect key lease load login logout ls pin prune publish pull push report restore rmi save sbom serve sign system tag trash tree unpack unpin verify why"
     elif [[ -n $(_casstore_subcommands "$command") ]]; then
         kind="words $(_casstore_subcommands "$command")"
     else

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from casstore.errors import Refused
+from casstore.model.keys import LOAD, TAG
 from casstore.model.state import BROKEN, PROMISED, SETTLED
 from casstore.results.exchange import LoadedImage, Renamed
 
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
 
 
 def admit_arrivals(
-    index: Edits, arrivals: Sequence[Arrival], *, clobber: bool = True
+    index: Edits, arrivals: Sequence[Arrival], *, action: str = LOAD, clobber: bool = True
 ) -> tuple[LoadedImage, ...]:
     """Add images, then their names in order, then parent links (a child may come first).
+
+    Each is an event, called `action`: one for each tag, or one for an image that has none.
 
     Without `clobber` a name that the index has stays at its manifest. Tags of signatures move all
     the same: what comes under them has the signatures that were there, too.
@@ -43,6 +46,7 @@ def admit_arrivals(
             if old is not None:
                 renamed.append(Renamed(name, old))
         kept = tuple(dict.fromkeys(name for name in arrival.names if name not in names))
+        _record(index, action, arrival.image.id, names, changed)
         loaded.append(LoadedImage(arrival.image.id, names, tuple(renamed), tuple(changed), kept))
     for arrival, image in zip(arrivals, loaded, strict=True):
         if not image.names:
@@ -51,6 +55,23 @@ def admit_arrivals(
             _refuse_cycle(index, arrival.image.id, arrival.parent)
             index.link_parent(arrival.image.id, arrival.parent)
     return tuple(loaded)
+
+
+def _record(
+    index: Edits,
+    action: str,
+    image: Digest,
+    names: Sequence[Reference],
+    changed: Sequence[Reference],
+) -> None:
+    """Note what came. A name by digest beside a tag is told where it is new, as a tag."""
+    tags = [name for name in names if name.tag is not None]
+    for name in tags or names or (None,):
+        index.record(action, image, name)
+    if tags:
+        for name in changed:
+            if name.tag is None:
+                index.record(TAG, image, name)
 
 
 def _held(index: Edits, arrivals: Sequence[Arrival]) -> set[tuple[Reference, Digest]]:

@@ -216,6 +216,9 @@ class Change:
         else:
             self.index.commit()
         self._committed = True
+        alone = self.index.unwritten_events()
+        if alone:
+            self._backend.events.note(alone)
         # Where it cannot be published, the old index.json still names the doomed blobs: they stay
         # until the next change has published a new one.
         doing = "publish index.json"

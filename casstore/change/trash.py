@@ -7,6 +7,7 @@ it. It comes back as a whole and in one change, or not at all.
 from __future__ import annotations
 
 from casstore.errors import Conflict, Damaged, InvalidReference, NotFound, quote
+from casstore.model.keys import EMPTY, RESTORE
 from casstore.model.reference import parse_name
 from casstore.results.trash import EmptiedTrash, RestoreResult, TrashEntry
 from casstore.rules.removal import release
@@ -110,9 +111,12 @@ def restore_entries(
                     links.append((kept.id, kept.parent))
                 if kept.pinned:
                     index.set_pin(kept.id, pinned=True)
+                if not wanted:
+                    index.record(RESTORE, kept.id)
             for reference, manifest, tagged in wanted:
                 if _is_free(index, reference, kept.id):
                     index.attach(reference, kept.id, manifest, tagged=tagged)
+                    index.record(RESTORE, kept.id, reference)
                     names.append(reference)
     for child, parent in links:
         if index.has_image(parent) and not _descends(index, parent, child):
@@ -171,6 +175,7 @@ def empty_entries(change: Change, arguments: Sequence[str]) -> EmptiedTrash:
     numbers = [find_entry(tables, argument) for argument in arguments] or tables.ids()
     numbers = list(dict.fromkeys(numbers))
     freed = sum(tables.drop(number) for number in numbers)
+    change.index.record(EMPTY, entries=str(len(numbers)), reclaimed=str(freed))
     change.commit()
     return EmptiedTrash(tuple(numbers), freed, tuple(change.warnings))
 

@@ -32,7 +32,7 @@ GROUPS = (
     ("What goes and what stays", ("prune", "gc", "pin", "unpin", "lease", "trash", "restore")),
     ("Disk space", ("df", "tree", "why", "report")),
     ("Signatures and encryption", ("sign", "verify", "sbom", "key", "encrypt", "decrypt")),
-    ("The store", ("fsck", "config", "publish")),
+    ("The store", ("events", "fsck", "config", "publish")),
 )
 
 

@@ -56,6 +56,7 @@ COMMANDS = {
     "df": "Show disk usage",
     "diff": "Show how the files of two images differ",
     "encrypt": "Encrypt the layers of an image, under a new name",
+    "events": "Show what is done in the store, as it happens or since a time",
     "export": "Export an image's file system as a tar archive",
     "fsck": "Check the store, and repair it",
     "gc": "Remove what nothing refers to, and what a policy chooses",

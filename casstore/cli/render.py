@@ -90,6 +90,12 @@ def rfc3339(moment: int | None, *, utc: bool = False) -> str:
     return f"{date}T{clock}" + ("Z" if offset == 0 else _offset(offset, ":"))
 
 
+def rfc3339_nano(moment: int) -> str:
+    """The same in local time, with all nine digits of the fraction, as `docker events` has it."""
+    text, fraction = rfc3339(moment), f".{moment % SECOND:09d}"
+    return text[:19] + fraction + text[19:] if text != UNKNOWN else text
+
+
 def go_time(moment: int | None) -> str:
     """`2013-12-11 05:33:50 +0000 UTC`: how Docker prints CreatedAt, in local time."""
     parts = _fields(moment, utc=False)

@@ -15,6 +15,7 @@ from casstore.flows.signatureunion import drop_unnamed
 from casstore.model.descriptor import Descriptor
 from casstore.model.document import read as read_document
 from casstore.model.imagetree import read_tree
+from casstore.model.keys import SIGN
 from casstore.model.manifest import DOCUMENT, Manifest, parse_document, parse_manifest
 from casstore.model.mediatype import OCI_MANIFEST, is_manifest
 from casstore.model.record import Arrival
@@ -125,7 +126,7 @@ def _sign(
     top = Descriptor(OCI_MANIFEST, manifest, len(documents.manifest))
     image = read_tree(top, StagedTree(ingest))
     arrival = Arrival(image, (name,) if name is not None else (), None)
-    (admitted,) = admit_arrivals(change.index, [arrival])
+    (admitted,) = admit_arrivals(change.index, [arrival], action=SIGN)
     drop_unnamed(change, [moved.old for moved in admitted.renamed])
     return Signed(target.name, digest, name, manifest)
 

@@ -16,6 +16,15 @@ TRASH_KEEP = "trash.keep"  # how long the trash keeps what is removed
 VERIFY = "verify"  # what is verified of layers before they are stored
 ALL, DIGEST = "all", "digest"
 
+# What happens, as events call it: first in Docker's words, then what only casstore does.
+TAG, UNTAG, DELETE = "tag", "untag", "delete"
+LOAD, IMPORT, PULL, PUSH, SAVE, PRUNE = "load", "import", "pull", "push", "save", "prune"
+COPY, SIGN, ENCRYPT, DECRYPT = "copy", "sign", "encrypt", "decrypt"
+PIN, UNPIN, LEASE, UNLEASE = "pin", "unpin", "lease", "unlease"
+RESTORE, EMPTY, GC = "restore", "empty", "gc"
+ADOPT = "adopt"  # an image, or a name, that another tool has put into index.json
+REBUILD = "rebuild"  # of the index: what was before may not be among the events
+
 # Annotations in index.json: OCI's (image-spec, annotations.md), containerd's and ours.
 REF_NAME = "org.opencontainers.image.ref.name"
 CONTAINERD_NAME = "io.containerd.image.name"  # a reference in full

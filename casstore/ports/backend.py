@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from casstore.ports.checks import Checks, Unfinished
     from casstore.ports.contents import ContentsTables
     from casstore.ports.edits import Edits
+    from casstore.ports.events import Events
     from casstore.ports.ingest import Ingest
     from casstore.ports.locks import Hold, WritersLock
     from casstore.ports.published import PublishedIndex
@@ -57,6 +58,10 @@ class Backend(Protocol):
     @property
     def uses(self) -> LastUses:
         """When its images were last used."""
+
+    @property
+    def events(self) -> Events:
+        """What was done in it."""
 
     @property
     def reserve(self) -> Reserve:

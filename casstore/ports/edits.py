@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from casstore.model.digest import Digest
+    from casstore.model.event import Event
     from casstore.model.kept import LayerRecord
     from casstore.model.published import Published
     from casstore.model.record import ImageRecord
@@ -123,6 +124,20 @@ class Edits(View, Protocol):
 
     def set_pin(self, image: Digest, *, pinned: bool) -> None:
         """Pin an image that is in the store, or unpin it; harmless where it is so already."""
+
+    # Events
+
+    def record(
+        self, action: str, image: Digest | None = None, name: Reference | None = None, **more: str
+    ) -> None:
+        """Note what the change does, as an event (model/event.py); it is written with the commit.
+
+        `apply` notes by itself what goes. Where the change turns out to change nothing else, the
+        commit leaves the events to `unwritten_events`: then there is nothing to wait for.
+        """
+
+    def unwritten_events(self) -> list[Event]:
+        """Events of a change that changed nothing else; the caller notes them, after the commit."""
 
     # Removal
 

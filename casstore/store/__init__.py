@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from casstore.progress import ProgressCallback
     from casstore.store.archives import Archives
     from casstore.store.copies import Copies
+    from casstore.store.events import Events
     from casstore.store.files import Files
     from casstore.store.images import Images
     from casstore.store.keys import Keys
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     S = TypeVar("S", bound="Store")
 
-    class _Verbs(Archives, Copies, Files, Images, Keys, Names, Registries, Space, Upkeep):
+    class _Verbs(Archives, Copies, Events, Files, Images, Keys, Names, Registries, Space, Upkeep):
         """Every verb, as a type checker sees them."""
 
 else:
@@ -52,6 +53,7 @@ else:
     for part, verbs in {
         "archives.Archives": "load import_image save open_layer",
         "copies.Copies": "copy_in copy_out",
+        "events.Events": "events",
         "files.Files": "files layers diff export unpack copy_files",
         "images.Images": (
             "images each_image image_ids names get history inspect attestations sbom platforms"

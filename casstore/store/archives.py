@@ -7,6 +7,7 @@ from functools import partial
 
 from casstore.clock import current_time
 from casstore.errors import warn
+from casstore.model.keys import IMPORT, SAVE
 from casstore.store.intake import by_setting, take_in
 
 TYPE_CHECKING = False
@@ -152,7 +153,7 @@ class Archives:
             )
             return arrivals
 
-        return take_in(self._session, read, origin=None).images[0].id
+        return take_in(self._session, read, origin=None, action=IMPORT).images[0].id
 
     def save(
         self,
@@ -204,6 +205,8 @@ class Archives:
         backend, view = self._session.backend, self._session.view()
         settle = partial(settle_some, self._session)
 
+        note = self._session.noting(SAVE)
+
         def write(progress: Progress | None) -> None:
             saved = selection(view, names, form, blobs=backend.blobs, platform=wanted)
             held = None
@@ -222,6 +225,7 @@ class Archives:
             )
             if held is not None:
                 self._session.notice(held.notices)
+            note(*[(one.image_id, None) for one in saved])
 
         if not backend.is_writable():  # there is nobody to hold the images from
             self._session.reported(write)

@@ -6,6 +6,7 @@ import os
 from functools import partial
 
 from casstore.errors import NotFound, Refused, quote
+from casstore.model.keys import COPY
 from casstore.store.intake import by_setting, policy_in_force, take_in
 from casstore.transfer.formats import IMAGES, ONE, format_of
 from casstore.transfer.place import REGISTRY, STORE
@@ -81,6 +82,7 @@ class Copies:
                 self._session,
                 lambda ingest, _: [_arrival(_stored(ingest, top), target)],
                 origin=None,
+                action=COPY,
             )
             return top.digest
         tops: list[Digest] = []
@@ -114,7 +116,10 @@ class Copies:
         # What it is called where it comes from is what a trust policy is about.
         is_remote = source.transport == REGISTRY
         origin = (source.transport, source.where if is_remote else os.path.realpath(source.where))
-        take_in(self._session, read, origin=origin, policy=policy, digests_only=digests_only)
+        take_in(
+            self._session, read, origin=origin, policy=policy, digests_only=digests_only,
+            action=COPY,
+        )  # fmt: skip
         return tops[0]
 
     def copy_out(

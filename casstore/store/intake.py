@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from casstore.clock import current_time
 from casstore.errors import Locked, RegistryError, warn
+from casstore.model.keys import LOAD
 from casstore.results.exchange import LoadResult
 
 TYPE_CHECKING = False
@@ -31,6 +32,7 @@ def take_in(
     policy: StrPath | None = None,
     digests_only: Callable[[], bool] | None = None,
     clobber: bool = True,
+    action: str = LOAD,
 ) -> LoadResult:
     """The way in: stage what `read` brings without the lock, then admit it in one change.
 
@@ -41,6 +43,7 @@ def take_in(
         policy: path of a trust policy, instead of the store's own.
         digests_only: whether layers are held to their digests and sizes alone (`by_setting`).
         clobber: whether names that the store has move to what comes under them.
+        action: what events call it.
     """
     return session.reported(
         lambda progress: _taken_in(
@@ -51,6 +54,7 @@ def take_in(
             digests_only=digests_only,
             progress=progress,
             clobber=clobber,
+            action=action,
         )
     )
 
@@ -85,6 +89,7 @@ def _taken_in(
     digests_only: Callable[[], bool] | None,
     progress: Progress | None,
     clobber: bool,
+    action: str,
 ) -> LoadResult:
     from casstore.change.admission import admit_arrivals
 
@@ -117,7 +122,7 @@ def _taken_in(
         with session.change() as change:
             change.index.drop_expired_trash(change.now)
             change.publish_blobs(ingest)
-            images = admit_arrivals(change.index, arrivals, clobber=clobber)
+            images = admit_arrivals(change.index, arrivals, action=action, clobber=clobber)
             forget(change)
             change.commit()
             uses.note((image.id for image in images), current_time())

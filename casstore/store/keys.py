@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from casstore.errors import UsageError, quote
+from casstore.model.keys import DECRYPT, ENCRYPT
 from casstore.store.intake import take_in
 
 TYPE_CHECKING = False
@@ -153,7 +154,8 @@ class Keys:
                 recipients=known,
                 layers=numbers,
                 progress=progress,
-            )
+            ),
+            ENCRYPT,
         )
 
     def decrypt(
@@ -188,10 +190,13 @@ class Keys:
         return self._rewritten(
             lambda ingest, progress: decrypt_image(
                 self._session.view(), ingest, image, name, private, progress=progress
-            )
+            ),
+            DECRYPT,
         )
 
-    def _rewritten(self, write: Callable[[Ingest, Progress | None], Arrival]) -> Digest:
+    def _rewritten(
+        self, write: Callable[[Ingest, Progress | None], Arrival], action: str
+    ) -> Digest:
         """Take in another form of an image that is here."""
         self._session.backend.require()
         tops: list[Digest] = []
@@ -201,5 +206,5 @@ class Keys:
             tops.append(arrival.image.top.digest)
             return [arrival]
 
-        take_in(self._session, read, origin=None)
+        take_in(self._session, read, origin=None, action=action)
         return tops[0]

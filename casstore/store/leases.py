@@ -6,6 +6,7 @@ import builtins
 
 from casstore.clock import current_time, end_of
 from casstore.errors import NotFound
+from casstore.model.keys import LEASE, UNLEASE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,8 +55,10 @@ class Leases:
         expires = None if ttl_seconds is None else end_of(now, ttl_seconds * 1e9)
         with self._session.change() as change:
             change.index.drop_expired(now)
-            held = resolve(change.index, image).image
+            found = resolve(change.index, image)
+            held, by = found.image, found.name.reference if found.name is not None else None
             change.index.set_lease(name, held, expires)
+            change.index.record(LEASE, held, by, lease=name)
             change.commit()
         uses.note((held,), now)
 
@@ -65,6 +68,7 @@ class Leases:
 
         names = several(names, "names")
         with self._session.change() as change:
+            held = {name: image for name, image, _ in change.index.all_leases()}
             for name in dict.fromkeys(names):
                 if not change.index.drop_lease(name):
                     for hard in self._session.backend.hard_leases():
@@ -73,4 +77,5 @@ class Leases:
                                 f"{name} is a hard lease: it ends with the process that holds it"
                             )
                     raise NotFound(f"No such lease: {name}")
+                change.index.record(UNLEASE, held[name], lease=name)
             change.commit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from casstore.clock import current_time
+from casstore.model.keys import PIN, PRUNE, TAG, UNPIN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Names:
                 top = change.index.tops_of(found.image)[0]
             now = current_time()
             change.index.attach(name, found.image, top.digest, tagged=now)
+            change.index.record(TAG, found.image, name)
             change.commit()
             uses.note((found.image,), now)
 
@@ -50,8 +52,10 @@ class Names:
 
         images = several(images, "images")
         with self._session.change() as change:
-            for image in [resolve(change.index, name).image for name in images]:
-                change.index.set_pin(image, pinned=pinned)
+            for found in [resolve(change.index, name) for name in images]:
+                change.index.set_pin(found.image, pinned=pinned)
+                name = found.name.reference if found.name is not None else None
+                change.index.record(PIN if pinned else UNPIN, found.image, name)
             change.commit()
 
     def remove(
@@ -125,8 +129,13 @@ class Names:
         choice = Choice(everything=all, filters=several(filters, "filters"), keep=kept)
         if dry_run:
             return session.rehearse(lambda rehearsal: rehearsed(rehearsal, choice))
-        prune = Prune(choice, session.change_that_frees, stop or Stop())
-        return session.reported(lambda progress: prune.run(session.view, progress))
+        prune, note = (
+            Prune(choice, session.change_that_frees, stop or Stop()),
+            session.noting(PRUNE),
+        )
+        result = session.reported(lambda progress: prune.run(session.view, progress))
+        note(reclaimed=str(result.reclaimed))
+        return result
 
     def use(self, *images: str) -> None:
         """Say that images are in use now, for policies that go by the last use. Raises NotFound."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from casstore.errors import warn
+from casstore.model.keys import PULL, PUSH, TAG
 from casstore.results.exchange import PullResult
 from casstore.store.intake import by_setting, policy_in_force, take_in
 
@@ -77,7 +78,9 @@ class Registries:
                 signatures=policy_in_force(self._session.backend, policy) is not None,
                 tell=tell or _silent,
             )
-            result = take_in(self._session, pull.read, policy=policy, digests_only=digests_only)
+            result = take_in(
+                self._session, pull.read, policy=policy, digests_only=digests_only, action=PULL
+            )
             warn(pull.warnings)
             notices = transport.take_notices()
         return PullResult(result.images, (*notices, *pull.warnings, *result.warnings))
@@ -127,10 +130,12 @@ class Registries:
                 referrers=referrers,
                 tell=telling,
             )
-            blobs = StoredFiles(self._session.backend.blobs, view)
+            blobs, note = StoredFiles(self._session.backend.blobs, view), self._session.noting(PUSH)
 
             def send(progress: Progress | None) -> list[PushedTag]:
-                return push.send(blobs, progress)
+                pushed = push.send(blobs, progress)
+                note(*[(one.image, one.name) for one in pushed])
+                return pushed
 
             if not self._session.backend.is_writable():  # there is nobody to hold the images from
                 return tuple(self._session.reported(send))
@@ -156,6 +161,7 @@ class Registries:
                 # The lease keeps the image, not the one manifest, whose name may have gone.
                 if tag.digest in {top.digest for top in change.index.tops_of(tag.image)}:
                     change.index.attach(name, tag.image, tag.digest, tagged=0)
+                    change.index.record(TAG, tag.image, name)
             change.commit()
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from casstore.change.commit import Change
     from casstore.change.leases import Lease
     from casstore.change.rehearsal import Rehearsal
+    from casstore.model.digest import Digest
+    from casstore.model.reference import Reference
     from casstore.ports.backend import Backend
     from casstore.ports.locks import WritersLock
     from casstore.ports.view import View
@@ -191,6 +193,23 @@ class Session:
         from casstore.progress import reported
 
         return reported(self.callback, act)
+
+    def noting(self, action: str) -> Callable[..., None]:
+        """What notes events that change nothing in the index.
+
+        It takes pairs of an image and a name, either of which may be None, or nothing for an event
+        of the store; and attributes. All that it needs is imported now: nothing may fail after what
+        it tells of.
+        """
+        from casstore.model.event import Event
+
+        events = self.backend.events
+
+        def note(*of: tuple[Digest | None, Reference | None], **more: str) -> None:
+            now, subjects = current_time(), of or ((None, None),)
+            events.note([Event(now, action, image, name, more, None) for image, name in subjects])
+
+        return note
 
     def hold(self, images: Sequence[str], name: str | None) -> Lease:
         """Take a hard lease."""

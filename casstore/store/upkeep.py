@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from casstore.clock import current_time
+from casstore.model.keys import GC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Upkeep:
 
         session = self._session
         turn = session.rehearse if dry_run else session.change_that_frees
+        note = session.noting(GC)
         result = session.reported(
             lambda progress: collect_garbage(
                 session.backend,
@@ -47,7 +49,10 @@ class Upkeep:
                 progress=progress,
             )
         )
-        return result if dry_run else self._settled(result)
+        if dry_run:
+            return result
+        note(reclaimed=str(result.freed))
+        return self._settled(result)
 
     def _settled(self, result: GcResult) -> GcResult:
         """The result of a gc, with what the layers are that it has read at its end."""
@@ -111,6 +116,7 @@ class Upkeep:
         rules = policy_rules(policy, now=current_time())
         turn = self._session.rehearse if dry_run else self._session.change_that_frees
         access = Access(self._session.backend, self._session.view, turn)
+        note = self._session.noting(GC)
         result = self._session.reported(
             lambda progress: collect(
                 access,
@@ -122,7 +128,10 @@ class Upkeep:
                 progress=progress,
             )
         )
-        if dry_run or result.ended != "done":
+        if dry_run:
+            return result
+        note(reclaimed=str(result.freed))
+        if result.ended != "done":
             return result
         return result._replace(garbage=self._settled(result.garbage))
 

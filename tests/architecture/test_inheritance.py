@@ -21,6 +21,7 @@ KINDS = {
     ("Store", "_Verbs"),  # which a type checker sees as the parts, and nothing else does
     ("ImageRow", "Struct"),  # what Go's templates and JSON take
     ("FileRow", "Struct"),
+    ("Message", "Struct"),
     ("_Record", "Struct"),
     ("Time", "Shown"),
     ("_NilPointer", "Shown"),

@@ -161,6 +161,7 @@ class FakeStore(Store):
     diff = answered(Store.diff)
     each_image = answered(Store.each_image)
     encrypt = answered(Store.encrypt)
+    events = answered(Store.events)
     export = answered(Store.export)
     figures = answered(Store.figures)
     files = answered(Store.files)

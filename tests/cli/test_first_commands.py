@@ -37,6 +37,7 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "diff": (("app:1", "app:1"),),
     "encrypt": (("--recipient", f"jwe:{RSA_PUBLIC}", "app:1", "secret:1"),),
     "export": (("-o", OUT, "app:1"),),
+    "events": (("--until", "0s"),),
     "fsck": (("--repair",), ("--rebuild",), ("--quick",)),
     "gc": ((), ("--dry-run",), ("--keep", "5"), ("--keep", "5", "--dry-run")),
     "history": (("app:1",),),
@@ -124,7 +125,12 @@ KINDS: dict[str, Callable[[Path], None]] = {
     "a store without its database": without("casstore.db", "casstore.db-wal", "casstore.db-shm"),
     "a store without its lock": without("casstore.lock"),
     "a store of which only the layout is left": without(
-        "ingest", "casstore.reserve", "casstore.db", "casstore.lock", "casstore.uses"
+        "ingest",
+        "casstore.reserve",
+        "casstore.db",
+        "casstore.lock",
+        "casstore.uses",
+        "casstore.events",
     ),
     "a store without index.json": without("index.json"),
     "a copy": in_a_place_of_its_own,

@@ -44,7 +44,7 @@ PARTS = {
     "oci-layout", "index.json", "index.json.last", "blobs", "contents", "ingest", "casstore.db",
     "casstore.generation",
     "casstore.db-wal", "casstore.db-shm", "casstore.lock", "casstore.uses", "casstore.reserve",
-    "quarantine",
+    "casstore.events", "quarantine",
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import json
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from typing import Any
@@ -43,6 +44,7 @@ from casstore.store.registries import Registries
 from casstore.transfer.place import parse_place
 from tests.property.formsmodel import Conflict, Model, read_document
 from tests.property.rawindex import miscounted, strays
+from tests.store.replaying import names_after
 from tests.transfer.building import (
     OCI_CONFIG,
     OCI_LAYER,
@@ -155,6 +157,8 @@ class Forms(RuleBasedStateMachine):
         self.signatures: set[Digest] = set()
         self.sealed: set[Digest] = set()
         self.held: dict[str, Lease] = {}
+        self.begun_with: dict[Reference, Digest] = {}  # names that no event tells of
+        self.events_begin = 0
         type(self).histories += 1
 
     def teardown(self) -> None:
@@ -614,6 +618,8 @@ class Forms(RuleBasedStateMachine):
         assert {image.id for image in self.store.images(all=True)} == set(self.model.held)
         self.store.close()
         self.store = Store(self.root)
+        self.begun_with = {name: image for name, (image, _) in self.model.names.items()}
+        self.events_begin = time.time_ns()
         self.store.gc()  # a change builds it again; what only the trash kept goes
 
     @rule()
@@ -648,6 +654,9 @@ class Forms(RuleBasedStateMachine):
             assert named is not None and named.digest == top
         leases = {one.name: one.image for one in self.store.leases.list()}
         assert leases == self.model.soft | self.model.hard
+        events = self.store.events(since=self.events_begin)
+        names = {name: image for name, (image, _) in self.model.names.items()}
+        assert names_after(events, self.begun_with) == names
 
     def _the_trash_is_what_the_model_has_in_it(self) -> None:
         kept = {

@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import closing
 from hashlib import sha256 as digest_of
@@ -22,8 +23,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from casstore.errors import CasstoreError
 from casstore.model.digest import Digest, sha256
+from casstore.model.reference import parse_name
 from casstore.store import Store
 from tests.property.rawindex import miscounted, strays
+from tests.store.replaying import names_after
 from tests.transfer.building import config_of, docker_archive, layer
 
 LONG = os.environ.get("CASSTORE_LONG") == "1"
@@ -147,6 +150,8 @@ class Histories(RuleBasedStateMachine):
         self.root = os.path.join(self.folder.name, "store")
         self.store = Store(self.root)
         self.model = Model()
+        self.begun_with: dict[str, Digest] = {}  # names that no event tells of
+        self.events_begin = 0
 
     def teardown(self) -> None:
         self.store.close()
@@ -300,10 +305,21 @@ class Histories(RuleBasedStateMachine):
         assert {image.id for image in self.store.images(all=True)} == set(self.model.parents)
         self.store.close()
         self.store = Store(self.root)
-        self.store.gc()  # a change builds it again
+        self.begun_with, self.events_begin = dict(self.model.names), time.time_ns()
+        self.store.gc()  # a change builds it again, and begins its events again
         self.model.trash.clear()
 
     # What is true after every step
+
+    @invariant()
+    def the_names_follow_from_the_events(self) -> None:
+        if not os.path.isdir(self.root):
+            return
+        events = self.store.events(since=self.events_begin)
+        names = names_after(
+            events, {parse_name(n).reference: i for n, i in self.begun_with.items()}
+        )
+        assert {name.familiar: image for name, image in names.items()} == self.model.names
 
     @invariant()
     def the_store_lists_what_the_model_lists(self) -> None:

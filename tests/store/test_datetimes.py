@@ -19,7 +19,7 @@ from tests.transfer.building import config_of, docker_archive, layer
 
 LAYER = layer("x")
 # Fields of results that are times; others that are integers are sizes, counts and durations.
-TIMES = {"created", "removed", "expires", "last_used"}
+TIMES = {"created", "removed", "expires", "last_used", "happened"}
 LAST = datetime(2262, 4, 11, 23, 47, 16, 854775, tzinfo=UTC)
 FIRST = datetime(1677, 9, 21, 0, 12, 43, 145224, tzinfo=UTC)
 

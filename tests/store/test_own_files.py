@@ -74,7 +74,9 @@ def test_nothing_is_put_aside_by_way_of_a_link(store: Store, tmp_path: Path) -> 
     assert a_layer(store).exists()
 
 
-@pytest.mark.parametrize("name", ["casstore.uses", "casstore.reserve", "quarantine"])
+@pytest.mark.parametrize(
+    "name", ["casstore.uses", "casstore.events", "casstore.reserve", "quarantine"]
+)
 def test_fsck_names_a_link_among_the_parts_of_the_store(store: Store, name: str) -> None:
     path = Path(store.path, name)
     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

@@ -44,11 +44,14 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
+NOT_IN_A_CHANGE = ("casstore.db-", "casstore.uses", "casstore.events")
+
+
 def contents(root: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in root.rglob("*")
-        if path.is_file() and not path.name.startswith(("casstore.db-", "casstore.uses"))
+        if path.is_file() and not path.name.startswith(NOT_IN_A_CHANGE)
     }
 
 

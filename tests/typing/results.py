@@ -18,6 +18,7 @@ from casstore import (
     DiskUsage,
     DiskUsageRow,
     EmptiedTrash,
+    Event,
     FileChange,
     Finding,
     GcResult,
@@ -62,6 +63,18 @@ def of_check_result(result: CheckResult) -> None:
     assert_type(result.damaged, bool)
     assert_type(result.findings, tuple[Finding, ...])
     assert_type(result.repaired, tuple[str, ...])
+
+
+def of_event(event: Event) -> None:
+    assert_type(event.action, str)
+    assert_type(event.actor_attributes, dict[str, str])
+    assert_type(event.attributes, dict[str, str])
+    assert_type(event.generation, int | None)
+    assert_type(event.happened, int)
+    assert_type(event.happened_at, datetime)
+    assert_type(event.id, str)
+    assert_type(event.image, Digest | None)
+    assert_type(event.name, Reference | None)
 
 
 def of_collected(collected: Collected) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO, ParamSpec, TypeVar, assert_type
@@ -18,6 +19,7 @@ from casstore import (
     Digest,
     DiskUsage,
     EmptiedTrash,
+    Event,
     FileChange,
     GcResult,
     HistoryRow,
@@ -122,6 +124,15 @@ def of_archives(store: Store, file: IO[bytes], out: BinaryIO) -> None:
     )
     assert_type(returned(store.save, ["a:1"], "a.tar", delta_from=["b:1"]), None)
     assert_type(store.open_layer("sha256:00"), IO[bytes])
+
+
+def of_events(store: Store, wait: Callable[[float], bool]) -> None:
+    assert_type(store.events(), Iterator[Event])
+    assert_type(
+        store.events(since=0, until="10m", follow=True, filters=["event=tag"], wait=wait),
+        Iterator[Event],
+    )
+    assert_type(store.events(wait=time.sleep), Iterator[Event])
 
 
 def of_copies(store: Store, place: Place, via: Access | Transport) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from casstore.backends.local.care.unfinished import Unfinished
     from casstore.backends.local.contents import ContentsDirectory
     from casstore.backends.local.edits import LocalEdits
+    from casstore.backends.local.events import LocalEvents
     from casstore.backends.local.ingest import Ingest
     from casstore.backends.local.locks import Door, StoreLock, Token
     from casstore.backends.local.openindex import OpenIndex
@@ -44,6 +45,7 @@ class LocalBackend:
         self.directory = LocalStore(path, volatile=volatile)
         self.where = self.directory.root
         self._index: OpenIndex | None = None
+        self._events: LocalEvents | None = None
 
     @property
     def blobs(self) -> BlobDirectory:
@@ -60,6 +62,14 @@ class LocalBackend:
     @property
     def uses(self) -> LastUses:
         return self.directory.uses
+
+    @property
+    def events(self) -> LocalEvents:
+        if self._events is None:
+            from casstore.backends.local.events import LocalEvents
+
+            self._events = LocalEvents(self.where, lambda: self.index)
+        return self._events
 
     @property
     def reserve(self) -> Reserve:

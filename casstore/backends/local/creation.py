@@ -28,6 +28,8 @@ _PARTS = frozenset(
         "casstore.db",
         "casstore.lock",
         "casstore.uses",
+        "casstore.events",
+        "casstore.events.old",
         "index.json",
         NOTED,
         TRUST_POLICY,

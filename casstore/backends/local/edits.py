@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from casstore.backends.local.admission import Admission
     from casstore.model.digest import Digest
+    from casstore.model.event import Event
 else:
     Admission = RemovalIndex
 
@@ -62,9 +63,16 @@ EDITS = {
     "set_meta": "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
 }
 
+_EVENT = "((SELECT value FROM meta WHERE key = 'generation'), ?, ?, ?, ?, ?)"
+_ADD_EVENTS = "INSERT INTO event (generation, time, action, image, name, attributes) VALUES "
+_EVENTS_AT_ONCE = 100
+
 # Bytes of SQLite's log from which on a change brings it back into the database. The first process
 # that opens the database reads the log whole: this much costs it a millisecond.
 LOG_LIMIT = 1 << 20
+
+# Events are trimmed whenever so many more have come: it costs as much as some dozen of them.
+TRIM_EVERY = 250
 
 # Images whose records a change can tell from those before: with more, and 10 MB of them, it is
 # cheaper to write index.json whole.
@@ -84,6 +92,7 @@ class LocalEdits(Admission):
     _touched: dict[Digest, list[Published]]
     _ages: tuple[int, int] | None  # reference.id of the oldest and the newest name
     _too_many: bool  # more images are touched than are told
+    _rows_before = -1  # changed through the connection, before the transaction
     _edits = EDITS
 
     @cached_property
@@ -96,6 +105,7 @@ class LocalEdits(Admission):
             if self._log.is_lasting():
                 self._log.leave_unflushed()
             self.connection.execute("BEGIN IMMEDIATE")
+            self._rows_before = self.connection.total_changes
         self._touched, self._ages, self._too_many = {}, None, False
         self._admitted.clear()
 
@@ -103,6 +113,8 @@ class LocalEdits(Admission):
         """Make the transaction durable: the point of no return."""
         self.settle()
         self._let_go()
+        if self._events and self.connection.total_changes != self._rows_before:
+            self._write_events()
         self._log.open()
         try:
             self._commit()
@@ -119,6 +131,45 @@ class LocalEdits(Admission):
             forget_commit(self.connection)
             raise
         self._log.flush()
+
+    def _write_events(self) -> None:
+        events, self._events = self._events, []
+        while events:
+            some, events = events[:_EVENTS_AT_ONCE], events[_EVENTS_AT_ONCE:]
+            values: list[object] = []
+            for action, image, name, more in some:
+                raw = None if image is None else image.raw
+                pairs = "\0".join(["\0".join(pair) for pair in more.items()])
+                values += (self.now, action, raw, name, pairs)
+            statement = _ADD_EVENTS + ", ".join([_EVENT] * len(some))
+            try:
+                last = self.connection.execute(statement, values).lastrowid
+            except CasstoreError:
+                from casstore.backends.local.events import make_table
+
+                if not make_table(self.connection):
+                    raise
+                last = self.connection.execute(statement, values).lastrowid
+            if last // TRIM_EVERY != (last - len(some)) // TRIM_EVERY:
+                from casstore.backends.local.events import trim
+
+                trim(self.connection, last, self.now)
+
+    def forget_events(self) -> None:
+        """Note nothing of what was done so far."""
+        self.settle()
+        self._events.clear()
+
+    def unwritten_events(self) -> list[Event]:
+        """Events of a change that changed nothing else."""
+        if not self._events:
+            return []
+        from casstore.model.event import Event
+
+        events, self._events = self._events, []
+        return [
+            Event(self.now, action, image, name, more, None) for action, image, name, more in events
+        ]
 
     def _shorten_log(self) -> None:
         """Bring back a log that has grown long; the commit stands, whatever becomes of this.
@@ -137,6 +188,7 @@ class LocalEdits(Admission):
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
             self._log.flush_again()
+        self._events.clear()
 
     def forget_unlinked(self, last: Digest) -> None:
         """Take blobs off the list of the doomed, in a transaction that is not flushed."""

@@ -16,7 +16,7 @@ empty, and temporary views, in which a new column has its default; SQLite looks 
 
 from __future__ import annotations
 
-from casstore.backends.local.tables import KEPT, LATER, TABLES
+from casstore.backends.local.tables import KEPT, LATER, TABLES, WHEN_NEEDED
 
 # ruff: noqa: S608 - all parts are constants
 
@@ -81,6 +81,7 @@ def upgrade_from(version: int) -> str:
         (
             *(f"DROP TRIGGER IF EXISTS {trigger};\n" for trigger in TRIGGERS),
             *map(_table, tables),
+            *map(made_when_needed, WHEN_NEEDED),
             *(
                 f"ALTER TABLE {table} ADD COLUMN {column} {TABLES[table][column]};\n"
                 for table, columns in added.items()
@@ -99,7 +100,7 @@ def overlay_for(version: int) -> str:
     return "".join(
         (
             "PRAGMA temp_store = MEMORY;\n",
-            *(_table(table, "TEMP TABLE") for table in tables),
+            *(_table(table, "TEMP TABLE") for table in (*tables, *WHEN_NEEDED)),
             *(
                 f"CREATE INDEX temp.{index} ON {on};\n"
                 for index, on in INDEXES.items()
@@ -108,6 +109,11 @@ def overlay_for(version: int) -> str:
             *(_view(table, columns) for table, columns in added.items()),
         )
     )
+
+
+def made_when_needed(table: str) -> str:
+    """What makes a table of WHEN_NEEDED where it is missing."""
+    return _table(table, "TABLE IF NOT EXISTS")
 
 
 def made_again(table: str) -> str:

@@ -107,6 +107,11 @@ class OpenIndex:
             self._only_to_read = not writable
         return self._open
 
+    @property
+    def is_copy(self) -> bool:
+        """Whether what is open may be a copy, which shows nothing that comes later."""
+        return self._only_to_read
+
     def refresh(self) -> None:
         """Let the next look be of the store itself, not of a copy that was made for reading."""
         if self._only_to_read:

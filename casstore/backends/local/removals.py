@@ -12,6 +12,7 @@ from casstore.backends.local.schema import BUSY_SECONDS
 from casstore.backends.local.statements import WRITTEN, stored_digest
 from casstore.backends.local.view import LocalView
 from casstore.errors import Damaged
+from casstore.model.keys import DELETE, UNTAG
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     from casstore.backends.local.schema import Connection
     from casstore.backends.local.trash import TrashedRemovals, TrashTables
     from casstore.model.digest import Digest
+    from casstore.model.reference import Reference
     from casstore.model.removal import RemovalPlan
     from casstore.model.state import LeaseOn, Naming
+
+    Recorded = tuple[str, Digest | None, Reference | None, dict[str, str]]
 
 LEAVING = {
     "size_and_count": "SELECT size, refcount FROM blob WHERE digest = ?",
@@ -68,6 +72,7 @@ _OF_IMAGES = (("drop_leases", "lease"), ("drop_pin", "pin"), ("orphan_children",
 _AT_ONCE = 50_000  # rows that wait: 10 MB
 # So many expired entries of the trash does a change empty that was asked for something else.
 EXPIRED_AT_ONCE = 16
+EVENTS_KEPT = 5000  # of one change; no more are kept of all (model/event.py)
 _FEW_NAMES = 16  # of an image: they are sooner asked for again than kept in mind
 _NAMES_KEPT = 100_000  # that are kept in mind: 50 MB
 # KiB of pages that a change of many rows keeps in memory. With SQLite's own 2 MB each edit of an
@@ -93,6 +98,7 @@ class RemovalIndex(LocalView):
         # Manifests, each with its image, that lost a name in this change to another image or
         # manifest: what becomes of them is decided when it has given all names that it gives.
         self._lost_name: dict[tuple[Digest, Digest], None] = {}
+        self._events: list[Recorded] = []
         self._naming: dict[Digest, Naming] = {}  # of images with many names
         self._names_kept = 0
 
@@ -102,6 +108,14 @@ class RemovalIndex(LocalView):
     def _id(self, edit: str, digest: Digest) -> int | None:
         row = self._do(edit, digest.raw).fetchone()
         return row[0] if row else None
+
+    def record(
+        self, action: str, image: Digest | None = None, name: Reference | None = None, **more: str
+    ) -> None:
+        """Note what the change does; it is written with the commit (edits.py)."""
+        self._events.append((action, image, name, more))
+        if len(self._events) > 2 * EVENTS_KEPT:
+            del self._events[:-EVENTS_KEPT]
 
     def _touch(self, image: Digest) -> None:
         """Hear that an image is about to be changed."""
@@ -117,6 +131,7 @@ class RemovalIndex(LocalView):
                 self._touch(image)
                 if image in self._naming:
                     self._naming[image].drop(name)
+                self.record(UNTAG, image, name)
             self._do("drop_reference", name)
             self._do("drop_written", WRITTEN + name)
         for image, manifest in plan.detach:
@@ -130,6 +145,7 @@ class RemovalIndex(LocalView):
                 self._do("drop_holdings", own)
                 self._do("drop_image", own)
                 gone.append(own)
+                self.record(DELETE, image)
         self._leave(gone, plan.free)
 
     def settle(self) -> None:

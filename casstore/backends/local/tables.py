@@ -96,6 +96,15 @@ TABLES = {
         **_kept(_REFERENCE, name="TEXT NOT NULL"),
     },
     "uncounted": {"layer": "INTEGER PRIMARY KEY"},
+    "event": {
+        "id": "INTEGER PRIMARY KEY",
+        "generation": "INTEGER NOT NULL",
+        "time": "INTEGER NOT NULL",
+        "action": "TEXT NOT NULL",
+        "image": "BLOB",
+        "name": "TEXT",
+        "attributes": "TEXT NOT NULL",
+    },
 }
 # What each version has that the one before it had not: tables, and columns of tables that it had.
 LATER = {
@@ -104,6 +113,9 @@ LATER = {
     4: ("image.arrived",),
     5: ("layer.state",),
 }
+# Tables that a database of any version may lack, and which are made when something is first written
+# to them. An older casstore goes on without: nothing that it does depends on them.
+WHEN_NEEDED = ("event",)
 # What the trash keeps of a table, in one of its own: a column of the one is a column of the other.
 KEPT = {"image": "trash_image", "holding": "trash_holding", "reference": "trash_name"}
 

@@ -31,36 +31,50 @@ _READ = 1 << 20
 _SLACK = 1 << 16  # bytes that the file may have beyond two lines an image
 
 
-class LastUses:
-    """The file of last uses of one store."""
+class AppendedFile:
+    """A file to which lines are appended, each in one write, without a lock on the store."""
 
-    def __init__(self, root: str, staging: str) -> None:
+    def __init__(self, path: str, staging: str) -> None:
         """`staging` is where a new version is written before its rename."""
-        self.path = os.path.join(root, NAME)
+        self.path = path
         self._staging = staging
 
-    def note(self, images: Iterable[Digest], now: int) -> None:
-        """Remember that images are used at `now` (ns); where nothing can be written, silently not.
-
-        Needs no lock.
-        """
-        text = "".join(f"{image.hex} {now:0{_TIME_DIGITS}d}\n" for image in dict.fromkeys(images))
+    def append(self, text: str) -> int:
+        """Add whole lines; the size that the file had, or 0 where nothing can be written."""
         try:
-            descriptor = self._open()
+            descriptor = self.open()
             try:
                 status = os.fstat(descriptor)
                 if not stat.S_ISREG(status.st_mode):
-                    return
+                    return 0
                 size = status.st_size
                 if size and os.pread(descriptor, 1, size - 1) != b"\n":
                     text = "\n" + text  # what a crash tore off shall not spoil this line too
                 os.write(descriptor, text.encode())
+                return size
             finally:
                 os.close(descriptor)
         except OSError:
-            pass  # a read-only store, a full disk: using an image goes on all the same
+            return 0  # a read-only store, a full disk: what is noted goes on all the same
 
-    def _open(self) -> int:
+    def set_aside(self, aside: str, most: int) -> None:
+        """Give a file of more than `most` bytes another name: the next line begins a new one.
+
+        Nothing is flushed, and where it cannot be done it is not.
+        """
+        try:
+            descriptor = self.open()
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                status = os.fstat(descriptor)
+                if status.st_size > most and os.stat(self.path).st_ino == status.st_ino:
+                    durable.take(self.path, aside)
+            finally:
+                os.close(descriptor)
+        except OSError:
+            pass  # somebody is writing, or nothing can be written
+
+    def open(self) -> int:
         """The file, open for appending and guarded against being replaced meanwhile."""
         while True:
             descriptor = os.open(self.path, _FLAGS | os.O_CREAT, 0o644)
@@ -83,6 +97,33 @@ class LastUses:
             lines = shared.read()
         with durable.replace_file(self.path, f"{self._staging}-{os.urandom(6).hex()}") as new:
             new.file.write(lines)
+
+
+def content(path: str) -> tuple[int, bytes]:
+    """The inode of such a file, and what is in it. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb", buffering=0) as file:
+        status = os.fstat(descriptor)
+        return (status.st_ino, file.read()) if stat.S_ISREG(status.st_mode) else (0, b"")
+
+
+class LastUses:
+    """The file of last uses of one store."""
+
+    def __init__(self, root: str, staging: str) -> None:
+        """`staging` is where a new version is written before its rename."""
+        self.path = os.path.join(root, NAME)
+        self._staging = staging
+        self._file = AppendedFile(self.path, staging)
+
+    def note(self, images: Iterable[Digest], now: int) -> None:
+        """Remember that images are used at `now` (ns); where nothing can be written, silently not.
+
+        Needs no lock.
+        """
+        self._file.append(
+            "".join(f"{image.hex} {now:0{_TIME_DIGITS}d}\n" for image in dict.fromkeys(images))
+        )
 
     def mark(self) -> tuple[int, int]:
         """A place in the file, for `read` to go on from: inode and length."""
@@ -135,7 +176,7 @@ class LastUses:
             size = os.stat(self.path).st_size
             if size <= 2 * (_LINE + 1) * len(images) + _SLACK:
                 return
-            descriptor = self._open()
+            descriptor = self._file.open()
         except OSError:
             return
         try:

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from typing import Self
 
     from casstore.model.digest import Digest
+    from casstore.model.event import Event
     from casstore.model.published import Published
     from casstore.ports.edits import Edits
+    from casstore.ports.events import Place
     from casstore.ports.template import Template
     from casstore.ports.view import View
 
@@ -47,6 +49,7 @@ class MemoryBackend:
         self.blobs = blobs or MemoryBlobs()
         self.uses = uses or MemoryUses()
         self.published = NothingPublished(lambda: self._tables)
+        self.events = MemoryEvents(lambda: self._tables)
         self.reserve = NoReserve()
         self._tables = tables or Tables(meta={GENERATION: 0})
         self._exists = tables is not None
@@ -255,6 +258,28 @@ class MemoryUses:
     def compact(self, images: Collection[Digest], now: int) -> None:
         found = self.read(now)
         self._noted = [(image, used) for image, used in found.items() if image in images]
+
+
+class MemoryEvents:
+    """Events of changes, which are in the tables, and those noted by the way.
+
+    A place: number of the last one in the tables, and how many were noted.
+    """
+
+    def __init__(self, tables: Callable[[], Tables]) -> None:
+        self._tables = tables
+        self._noted: list[Event] = []
+
+    def note(self, events: Sequence[Event]) -> None:
+        self._noted += events
+
+    def read(self, after: Place = (0, 0)) -> tuple[list[Event], Place]:
+        last, count = after
+        written = [(number, event) for number, event in self._tables().events if number > last]
+        noted = self._noted[count:]
+        place = (written[-1][0] if written else last, count + len(noted))
+        found = [event for _, event in written] + noted
+        return sorted(found, key=lambda event: event.happened), place
 
 
 class NothingPublished:

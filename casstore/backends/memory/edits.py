@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 from casstore.backends.imagesizes import sizes_over
 from casstore.backends.memory.tables import BlobRow, ImageRow, NameRow, Tables
-from casstore.backends.memory.view import MemoryTrash, MemoryView
+from casstore.backends.memory.trash import MemoryBin, MemoryTrashEdits
+from casstore.backends.memory.view import MemoryView
 from casstore.errors import Damaged, NotFound
+from casstore.model.event import AGE, MOST, Event
+from casstore.model.keys import DELETE, GENERATION, UNTAG
 from casstore.model.published import Published
 from casstore.model.reference import Reference, subject_of
 from casstore.model.state import SETTLED
-from casstore.model.trashed import KeptEntry, KeptImage, KeptName, form_of, resized
+from casstore.model.trashed import resized
 from casstore.rules.removal import plan_unnamed
 
 if TYPE_CHECKING:
@@ -42,6 +45,7 @@ class MemoryEdits(MemoryView):
         self._committed, self._put = tables, put
         self._own: Tables | None = None
         self._lost_name: dict[tuple[Digest, Digest], None] = {}
+        self._events: list[Event] = []
 
     def _present(self) -> Tables:
         return self._own if self._own is not None else self._committed()
@@ -59,11 +63,34 @@ class MemoryEdits(MemoryView):
 
     def commit(self) -> None:
         self.settle()
-        self._put(self.edited())
+        tables = self.edited()
+        if self._events and tables != self._committed():
+            self._write_events(tables)
+        self._put(tables)
         self._own = None
 
     def rollback(self) -> None:
         self._own = None
+        self._events = []
+
+    # Events
+
+    def record(
+        self, action: str, image: Digest | None = None, name: Reference | None = None, **more: str
+    ) -> None:
+        self._events.append(Event(self.now, action, image, name, more, None))
+
+    def unwritten_events(self) -> list[Event]:
+        events, self._events = self._events, []
+        return events
+
+    def _write_events(self, tables: Tables) -> None:
+        generation = int(tables.meta[GENERATION])
+        events = [one._replace(generation=generation) for one in self.unwritten_events()]
+        last = tables.events[-1][0] if tables.events else 0
+        numbered = (*tables.events, *enumerate(events, last + 1))
+        kept = [one for one in numbered[:-1] if one[1].happened >= self.now - AGE]
+        tables.events = (*kept[1 - MOST :], numbered[-1])
 
     def forget_unlinked(self, last: Digest) -> None:
         self.begin()
@@ -208,17 +235,20 @@ class MemoryEdits(MemoryView):
     def apply(self, plan: RemovalPlan) -> None:
         tables = self.edited()
         for name in plan.untag:
-            tables.names.pop(name, None)
+            row = tables.names.pop(name, None)
+            if row is not None:
+                self.record(UNTAG, row.image, name)
         for image, manifest in plan.detach:
-            row = tables.images[image]
-            tops = tuple(top for top in row.tops if top.digest != manifest)
-            tables.holders[manifest] -= len(row.tops) - len(tops)
-            tables.images[image] = row._replace(tops=tops)
+            held = tables.images[image]
+            tops = tuple(top for top in held.tops if top.digest != manifest)
+            tables.holders[manifest] -= len(held.tops) - len(tops)
+            tables.images[image] = held._replace(tops=tops)
         for image in plan.delete:
             gone = tables.images.pop(image, None)
             if gone is not None:
                 tables.holders.subtract(top.digest for top in gone.tops)
                 self._forget(image)
+                self.record(DELETE, image)
         self._free(plan.free)
 
     def _forget(self, image: Digest) -> None:
@@ -311,85 +341,3 @@ class MemoryEdits(MemoryView):
         for image, top in self.all_tops():
             if (image, top.digest) not in named:
                 yield Published(None, top, self.parent_of(image), image in tables.pins)
-
-
-class MemoryTrashEdits(MemoryTrash):
-    """The trash within a change."""
-
-    def __init__(self, index: MemoryEdits) -> None:
-        super().__init__(index)
-        self._index = index
-
-    def put(self, entry: KeptEntry) -> None:
-        tables = self._index.edited()
-        self.count_holders(entry, 1)
-        tables.trash[entry.id] = entry
-        tables.last_entry = max(tables.last_entry, entry.id)
-
-    def count_holders(self, entry: KeptEntry, by: int) -> None:
-        holders = self._index.edited().holders
-        for image in entry.images:
-            for record in image.records:
-                holders[record.top.digest] += by
-
-    def drop(self, number: int) -> int:
-        entry = self._index.edited().trash.pop(number, None)
-        if entry is None:
-            return 0
-        self.count_holders(entry, -1)
-        tops = [record.top.digest for image in entry.images for record in image.records]
-        return self._index.free_unneeded(dict.fromkeys(tops))
-
-    def drop_expired(self, now: int, *, most: int | None = None) -> int:
-        over = sorted((e.expires, n) for n, e in self._entries.items() if e.expires <= now)[:most]
-        for _, number in over:
-            self.drop(number)
-        return len(over)
-
-
-class MemoryBin:
-    """The removals of one command on their way into the trash, those of one image together."""
-
-    def __init__(self, index: MemoryEdits, removed: int, expires: int) -> None:
-        self._index, self._times = index, (removed, expires)
-        self._numbers: dict[Digest, int] = {}  # by the image removed
-
-    def keep(self, plan: RemovalPlan) -> int | None:
-        index = self._index
-        tables = index.edited()
-        named = [(name, image) for name in plan.untag if (image := index.image_named(name))]
-        images = [image for _, image in named] + list(plan.delete)
-        if not images:
-            return None
-        number = self._numbers.get(images[0])
-        if number is None:
-            tables.last_entry += 1
-            number = self._numbers[images[0]] = tables.last_entry
-            tables.trash[number] = KeptEntry(number, *self._times, ())
-        entry = tables.trash[number]
-        kept = {one.id: one for one in entry.images}
-        for name, image in named:
-            row = tables.names[name]
-            one = kept.get(image) or self._image(image)
-            names = (*one.names, KeptName(name, row.manifest, row.tagged))
-            kept[image] = self._with(one._replace(names=names), [row.manifest])
-        for image in plan.delete:
-            one = kept.get(image) or self._image(image)
-            kept[image] = self._with(one, [top.digest for top in index.tops_of(image)])
-        index.trash.put(entry._replace(images=tuple(kept.values())))
-        index.trash.count_holders(entry, -1)  # `put` counted these a second time
-        return number
-
-    def _image(self, image: Digest) -> KeptImage:
-        tables = self._index.edited()
-        return KeptImage(image, (), tables.images[image].stored.parent, image in tables.pins, ())
-
-    def _with(self, kept: KeptImage, manifests: Iterable[Digest]) -> KeptImage:
-        """The image with these manifests too."""
-        tables = self._index.edited()
-        row = tables.images[kept.id]
-        there = {record.top.digest: record for record in kept.records}
-        for top in row.tops:
-            if top.digest in manifests and top.digest not in there:
-                there[top.digest] = form_of(row.stored, top)
-        return kept._replace(records=tuple(there[b] for b in tables.blobs if b in there))

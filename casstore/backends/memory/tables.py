@@ -12,6 +12,7 @@ from typing import Any
 
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
+from casstore.model.event import Event
 from casstore.model.kept import LayerRecord, StoredImage
 from casstore.model.reference import Reference
 from casstore.model.trashed import KeptEntry
@@ -56,6 +57,7 @@ class Tables:
     trash: dict[int, KeptEntry] = field(default_factory=dict)
     last_entry: int = 0  # no number of the trash is used again
     doomed: frozenset[Digest] = frozenset()
+    events: tuple[tuple[int, Event], ...] = ()  # each with its number
     holders: Counter[Digest] = field(default_factory=Counter)  # edges and holdings, by blob
 
     def copy(self) -> Tables:

@@ -27,7 +27,7 @@ from casstore.errors import CasstoreError, Damaged, Refused, StorageError, quote
 from casstore.files import durable, rights
 from casstore.model.digest import Digest
 from casstore.model.imagetree import read_tree
-from casstore.model.keys import GENERATION, INDEX_GENERATION, REF_NAME
+from casstore.model.keys import ADOPT, GENERATION, INDEX_GENERATION, REF_NAME
 from casstore.transfer.keptlayers import describe_layer
 from casstore.transfer.storedtree import StoredTree
 
@@ -205,10 +205,12 @@ def _take(
             parents.append((image, parent))
         if name is not None and (move or index.image_named(name) is None):
             index.attach(name, image, top.digest, tagged=0)
+            index.record(ADOPT, image, name)
             if (text := written_as(entry.annotations, name)) is not None:
                 index.write_as(name, text)
             taken.append(name.familiar)
         elif not known:
+            index.record(ADOPT, image)
             text = entry.annotations.get(REF_NAME) if name is None else None
             bad = f" (without the name {quote(text)}, which is not valid)" if text else ""
             taken.append(image.short + bad)

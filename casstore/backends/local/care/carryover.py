@@ -1,4 +1,4 @@
-"""What a rebuilt database takes over: settings, leases, pins, times of arrival and the trash.
+"""What a rebuilt database takes over: settings, leases, pins, times of arrival, events, the trash.
 
 index.json and the blobs do not have these. They are taken from the database before it, if SQLite
 finds that sound, so an explicit rebuild loses nothing; from a damaged one nothing is taken.
@@ -7,6 +7,7 @@ finds that sound, so an explicit rebuild loses nothing; from a damaged one nothi
 from __future__ import annotations
 
 from casstore.backends.local.care.soundness import database_problems, misfit
+from casstore.backends.local.events import carry_over as carry_over_events
 from casstore.backends.local.schema import Error
 from casstore.backends.local.trash import TrashTables
 from casstore.backends.local.view import LocalView
@@ -53,6 +54,7 @@ def carry_over(disk: LocalStore, index: LocalEdits, reader: TreeReader) -> list[
                 index.set_lease(name, image, expires)
         for row in connection.execute(_ARRIVED):
             index.connection.execute(_SET_ARRIVED, row)
+        carry_over_events(connection, index.connection)
         trash = TrashTables(index)
         for (raw,) in connection.execute(_PINS).fetchall():
             trash.pin(Digest.of_bytes(raw))

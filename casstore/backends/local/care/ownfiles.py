@@ -34,6 +34,7 @@ _LOOKS, _PAUSE = 10, 0.02  # seconds between two looks at index.json
 _OURS = frozenset(
     ("oci-layout", "blobs", "contents", "ingest", QUARANTINE, TRUST_POLICY, RESERVE, NOTED)
 )
+_OUR_FILES = ("casstore.db", _LOCK, "casstore.uses", "casstore.events", INDEX_JSON)
 _UNSETTLED = frozenset(("index-stale", "index-bad", "db-outdated"))
 # What the owner of a store must be allowed, to change it: a part and the rights.
 _READ, _WRITE, _ALL = 0o400, 0o600, 0o700
@@ -53,7 +54,7 @@ _RIGHTS = (
 
 def is_ours(name: str) -> bool:
     """Whether a name in a store's root belongs to the store."""
-    return name in _OURS or name.startswith(("casstore.db", _LOCK, "casstore.uses", INDEX_JSON))
+    return name in _OURS or name.startswith(_OUR_FILES)
 
 
 def root_findings(disk: LocalStore) -> Iterator[Finding]:

@@ -28,10 +28,11 @@ from casstore.backends.local.care.listed import (
 )
 from casstore.backends.local.care.soundness import database_problems
 from casstore.backends.local.edits import LocalEdits
+from casstore.clock import current_time
 from casstore.errors import CasstoreError, Damaged, Refused, StorageError
 from casstore.files import durable
 from casstore.model.imagetree import read_tree
-from casstore.model.keys import GENERATION, PARENT, PINNED
+from casstore.model.keys import GENERATION, PARENT, PINNED, REBUILD
 from casstore.transfer.storedtree import StoredTree
 
 TYPE_CHECKING = False
@@ -157,6 +158,9 @@ def _fill(
         from casstore.backends.local.care.carryover import carry_over
 
         problems += carry_over(disk, index, reader)
+        index.forget_events()  # of making what was there before
+        index.now = current_time()
+        index.record(REBUILD)
     index.commit()
     return problems, not reader.unverified
 
