@@ -15,8 +15,10 @@
     ├── Refused                1   input that is wrong, hostile or past a limit
     │   ├── (BeyondLimit)      1   of what is compressed: past a limit of what may come out
     │   ├── (BrokenBody)       1   a request whose body does not arrive as it should
+    │   ├── (BlobUnknown)      1   a pushed manifest that names what is not there
     │   ├── (BrokenLayer)      1   a stored layer that does not decompress to its end
     │   ├── (NoSuchMember)     1   an archive lacks a file
+    │   ├── (NotTrusted)       1   a push that the trust policy does not let in
     │   └── (WrongOffset)      1   a piece of an upload that does not follow the one before
     ├── Unsupported            1   well formed, but nothing that casstore does
     ├── RegistryError          1   a registry that cannot be reached, refuses or breaks the protocol

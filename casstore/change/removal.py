@@ -97,6 +97,49 @@ class _Bin:
         return plan, entry
 
 
+def remove_manifest(
+    change: Change, repository: str, manifest: Digest, is_there: Callable[[], bool]
+) -> None:
+    """Remove all names that a manifest has in a repository, by the rules of rmi; all or none.
+
+    One without a name there, a signature of what has one, goes itself.
+
+    Args:
+        change: the change, which is committed.
+        repository: in full.
+        manifest: a manifest or an index.
+        is_there: whether it can be had from the repository, as the change has left it by then.
+
+    Raises:
+        NotFound: it is not there.
+        Conflict: it is in use, or an index of the repository has it.
+    """
+    from casstore.rules.removal import plan_unnamed
+
+    view = change.index
+    if not is_there():
+        raise NotFound(f"manifest {manifest} is not in the repository")
+    bin_ = _Bin(change, None)
+    holders = view.holders_of(manifest)
+    names = [
+        one.name
+        for image in holders
+        for one in view.references_of(image)
+        if one.manifest == manifest and one.name.repository == repository
+    ]
+    for name in names:
+        if view.top_named(name) is not None:  # it may have gone with the one before
+            bin_.carry_out(plan_removal(view, name))
+    for image in () if names else holders:
+        if len(view.naming_of(image)):
+            bin_.carry_out(plan_unnamed(view, image, manifest))
+        else:
+            bin_.carry_out(plan_removal(view, image.hex))
+    if is_there():
+        raise Conflict(f"manifest {manifest.short} is part of an index", forceable=False)
+    change.commit()
+
+
 def remove_candidates(
     change: Change | Rehearsal,
     candidates: deque[Candidate],

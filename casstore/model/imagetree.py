@@ -19,6 +19,9 @@ What is what:
 - A child of an index that is not there is left out, as long as one is there: `ctr images export`
   writes the whole index with one platform's blobs. A child of an unknown type is kept as it is
   (image-index.md: "MUST NOT generate an error").
+- A foreign layer (one with `urls`, of a type that must not be pushed) that is not there is left out
+  where the caller says so: a registry is not given it (image-spec, layer.md, "Non-Distributable
+  Layers"). Whoever wants that image's files is told that the layer is not in the store.
 - What is listed among images, and is of a type nobody knows, is kept as it is, under its digest.
 - `subject` does not hold what it refers to; it is noted, because rmi takes what refers to an image
   along with the image (rules/removal.py).
@@ -49,9 +52,12 @@ from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Protocol
 
     from casstore.model.manifest import Entry
+
+    Lacks = Callable[[Digest, Digest], bool]  # of a manifest, and of a layer of it
 
     class TreeReader(Protocol):
         """Where `read_tree` gets its bytes from."""
@@ -75,14 +81,19 @@ if TYPE_CHECKING:
 _RANK = {OTHER: 0, LAYER: 1, CONFIG: 2, MANIFEST: 3, INDEX: 3}
 
 
-def read_tree(top: Descriptor, reader: TreeReader) -> ImageRecord:
+def read_tree(top: Descriptor, reader: TreeReader, *, lacks: Lacks | None = None) -> ImageRecord:
     """The record of the image, index or artifact under `top`.
+
+    Args:
+        top: the document to begin with.
+        reader: gives the bytes.
+        lacks: whether a manifest is there without a foreign layer of it. By default none may be.
 
     Raises:
         Refused: a document is wrong, absent, or contradicts another one; too deep, too many.
         Whatever the reader raises.
     """
-    walk = _Walk(reader, top.digest)
+    walk = _Walk(reader, top.digest, lacks)
     if not is_document(top):
         reader.leaf(top)
         blob = BlobRecord(top.digest, top.size, OTHER, ())
@@ -120,8 +131,9 @@ class _About(Value):
 class _Walk:
     """One pass over a tree, each blob once."""
 
-    def __init__(self, reader: TreeReader, top: Digest) -> None:
+    def __init__(self, reader: TreeReader, top: Digest, lacks: Lacks | None) -> None:
         self.reader = reader
+        self._lacks = lacks
         self.own: _About | None = None  # what the config of `top` itself says
         self.first: _About | None = None  # what the first config of a real platform says
         self._top = top
@@ -194,12 +206,17 @@ class _Walk:
             says_all = len(manifest.layers) == len(config.diff_ids)
             self._note(config, is_own=says_all and descriptor.digest == self._top)
         for position, (entry, diff_id) in enumerate(zip(manifest.layers, diff_ids, strict=True)):
+            if is_elsewhere(entry) and self._is_lacking(descriptor, entry.descriptor):
+                continue
             children.append(entry.descriptor.digest)
             if diff_id is not None and mediatype.is_layer(entry.descriptor.media_type):
                 self._layer(entry, diff_id, position)
             else:
                 self._leaf(entry)
         return tuple(children)
+
+    def _is_lacking(self, manifest: Descriptor, layer: Descriptor) -> bool:
+        return self._lacks is not None and self._lacks(manifest.digest, layer.digest)
 
     def _note(self, config: ImageConfig, *, is_own: bool) -> None:
         # Not the config itself: an index may have thousands, of megabytes each.
@@ -301,8 +318,13 @@ def _diff_ids(manifest: Manifest, config: ImageConfig | None) -> list[Digest | N
     return [next(diff_ids) if is_known else None for is_known in known]
 
 
+def is_elsewhere(entry: Entry) -> bool:
+    """Whether this is a foreign layer: one that says where it is, and that must not be pushed."""
+    return bool(entry.urls) and mediatype.is_foreign(entry.descriptor.media_type)
+
+
 def _of_foreign(entry: Entry, refusal: Refused) -> Refused:
-    if entry.urls and mediatype.is_foreign(entry.descriptor.media_type):
+    if is_elsewhere(entry):
         return Refused(
             f"{refusal} (a foreign layer, to be fetched from elsewhere: nothing is fetched)"
         )

@@ -33,6 +33,7 @@ def take_in(
     digests_only: Callable[[], bool] | None = None,
     clobber: bool = True,
     action: str = LOAD,
+    given: Callable[[Change], None] | None = None,
 ) -> LoadResult:
     """The way in: stage what `read` brings without the lock, then admit it in one change.
 
@@ -44,6 +45,8 @@ def take_in(
         digests_only: whether layers are held to their digests and sizes alone (`by_setting`).
         clobber: whether names that the store has move to what comes under them.
         action: what events call it.
+        given: of what a client of a registry gives, blobs first, and to which nothing is added:
+            called in the change when the images are admitted.
     """
     return session.reported(
         lambda progress: _taken_in(
@@ -55,6 +58,7 @@ def take_in(
             progress=progress,
             clobber=clobber,
             action=action,
+            given=given,
         )
     )
 
@@ -90,6 +94,7 @@ def _taken_in(
     progress: Progress | None,
     clobber: bool,
     action: str,
+    given: Callable[[Change], None] | None,
 ) -> LoadResult:
     from casstore.change.admission import admit_arrivals
 
@@ -103,9 +108,12 @@ def _taken_in(
     try:
         _empty_trash_if_nearly_full(session)
         ingest = session.backend.begin_ingest(
-            session.view, lambda: make_room(session), session.max_layer_size, digests_only
-        )
-        arrivals, forget = _united(session, read(ingest, progress), ingest)
+            session.view, lambda: make_room(session), session.max_layer_size, digests_only,
+            with_uploads=given is not None,
+        )  # fmt: skip
+        arrivals, forget = read(ingest, progress), given
+        if forget is None:
+            arrivals, forget = _united(session, arrivals, ingest)
         if ingest.not_linked:
             not_linked = (
                 f"{ingest.not_linked} blobs were copied, not linked: they belong to another"
@@ -113,7 +121,7 @@ def _taken_in(
             )
             session.notice([not_linked])
         if origin is not None:
-            _ask_policy(session, policy, origin, arrivals, ingest)
+            ask_policy(session, policy, origin, arrivals, ingest)
         if progress is not None:
             progress.finish()
             progress.task("Committing")
@@ -176,7 +184,7 @@ def make_room(session: Session, byte_count: int = ROOM_AT_ONCE) -> bool:
         other.close()
 
 
-def _ask_policy(
+def ask_policy(
     session: Session,
     policy: StrPath | None,
     origin: Sequence[str],

@@ -22,6 +22,7 @@ from casstore.errors import Damaged, Unsupported
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest, sha256
 from casstore.model.imageconfig import ImageConfig, is_of_host, parse_config
+from casstore.model.imagetree import is_elsewhere
 from casstore.model.kept import LayerRecord
 from casstore.model.manifest import INDEX_JSON, OCI_LAYOUT, Manifest, build_manifest, parse_document
 from casstore.model.mediatype import OCI_LAYER, OCI_MANIFEST, is_layer
@@ -121,6 +122,8 @@ def _image(image: SavedImage, blobs: StoredBlobs) -> tuple[Digest, list[LayerRec
         if not is_layer(entry.descriptor.media_type):
             raise _unsupported(image, "has a layer that is encrypted or of an unknown kind")
         record = blobs.layer(entry.descriptor.digest)
+        if record is None and is_elsewhere(entry):
+            raise _unsupported(image, "has a foreign layer that is not in the store")
         if record is None:
             raise Damaged(f"layer {entry.descriptor.digest} is not in the tag index")
         if record.state == BROKEN:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from casstore.model import mediatype
+from casstore.model.imagetree import is_elsewhere
 from casstore.model.manifest import Manifest, parse_document
 from casstore.model.treechecks import is_document
 
@@ -24,7 +25,8 @@ def blobs_under(
 
     Less what is left out of a thin archive, and at the end its deltas.
 
-    Children of an index that the store does not have are left out, as they were when it came.
+    Children of an index that the store does not have are left out, as they were when it came; and
+    so are foreign layers.
 
     Raises:
         Damaged: a document is missing or is not its digest.
@@ -60,9 +62,14 @@ def _walked(
         document = parse_document(blobs.read(descriptor.digest), descriptor)
         if isinstance(document, Manifest):
             entries = [document.config] if document.config is not None else []
-            for entry in (*entries, *document.layers):
+            here = [
+                one
+                for one in document.layers
+                if not is_elsewhere(one) or blobs.has(one.descriptor.digest)
+            ]
+            for entry in (*entries, *here):
                 leaves[entry.descriptor.digest] = entry.descriptor
-            layers.update((one.descriptor.digest, one.descriptor) for one in document.layers)
+            layers.update((one.descriptor.digest, one.descriptor) for one in here)
             continue
         for entry in reversed(document.manifests):
             child = entry.descriptor

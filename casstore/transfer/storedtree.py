@@ -104,6 +104,13 @@ class StoredTree:
         values = digest, size, media_type, digest, size, scanner.file_bytes, SETTLED
         return LayerRecord._make(values)
 
+    def lacks(self, manifest: Digest, layer: Digest) -> bool:
+        """Whether there is no such layer: of one that may lie elsewhere, nobody is to ask more."""
+        try:
+            return self._blobs.size(layer) is None
+        except StorageError as error:
+            raise self._unreadable(error) from None
+
     def leaf(self, descriptor: Descriptor) -> None:
         self.unverified += 1
         try:

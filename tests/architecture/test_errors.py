@@ -16,6 +16,7 @@ import casstore
 from casstore import errors as drawn
 from casstore.cli.options import Command
 from casstore.errors import CasstoreError
+from casstore.model.digest import sha256
 from tests.architecture.sources import modules
 
 # What the parameters of errors are given, by their annotation.
@@ -23,6 +24,7 @@ ARGUMENTS: dict[str, object] = {
     "str": "what went wrong",
     "bool": True,
     "int": 7,
+    "Digest": sha256(b"a blob"),
     "Sequence[str]": ["one mistake", "another"],
     "tuple[tuple[str, str], ...]": (("Retry-After", "1"),),
     "Command": Command(name="rmi", arguments="IMAGE", summary="Remove"),

@@ -239,6 +239,30 @@ def test_a_foreign_layer_that_is_not_there_is_refused_and_not_fetched() -> None:
         tree.read(top)
 
 
+def test_it_is_left_out_where_the_manifest_is_known_to_lack_it() -> None:
+    tree = Tree()
+    foreign = {
+        "mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+        "digest": sha256(b"windows"),
+        "size": 7,
+        "urls": ["https://example.com/layer"],
+    }
+    config = tree.blob(config_of(b"windows"), OCI_CONFIG)
+    top = tree.manifest(config, [foreign])
+    asked = []
+
+    def lacks(manifest: Digest, layer: Digest) -> bool:
+        asked.append((manifest, layer))
+        return True
+
+    record = read_tree(described(top), tree, lacks=lacks)
+
+    assert asked == [(top["digest"], foreign["digest"])]
+    assert record.id == config["digest"]
+    assert record.blobs[0].children == (config["digest"],)
+    assert record.layers == ()
+
+
 @pytest.mark.parametrize(
     "entry",
     [

@@ -193,7 +193,7 @@ def _take(
             if known:
                 image = known[0]
             else:
-                record = read_tree(top, reader)
+                record = read_tree(top, reader, lacks=reader.lacks)
                 _make_durable(disk, record)
                 index.admit(record.arriving(index.now))
                 image = record.id
@@ -233,7 +233,7 @@ class _CheckedTree:
     def __init__(self, disk: LocalStore, view: LocalView) -> None:
         self._blobs, self._view = disk.blobs, view
         stored = StoredTree(disk.blobs)
-        self.document, self._leaf = stored.document, stored.leaf
+        self.document, self._leaf, self.lacks = stored.document, stored.leaf, stored.lacks
         self._layers: dict[Digest, LayerRecord] = {}
 
     def layer(self, descriptor: Descriptor, diff_id: Digest | None) -> LayerRecord:

@@ -22,14 +22,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.backends.local.directory import LocalStore
     from casstore.backends.local.edits import LocalEdits
-    from casstore.model.imagetree import TreeReader
+    from casstore.transfer.storedtree import StoredTree
 
 _PINS = "SELECT image.digest FROM pin JOIN image ON image.id = pin.image"
 _ARRIVED = "SELECT arrived, digest FROM image WHERE arrived IS NOT NULL"
 _SET_ARRIVED = "UPDATE image SET arrived = ? WHERE digest = ?"
 
 
-def carry_over(disk: LocalStore, index: LocalEdits, reader: TreeReader) -> list[str]:
+def carry_over(disk: LocalStore, index: LocalEdits, reader: StoredTree) -> list[str]:
     """Copy from the database of the store, if it is sound, into the new `index`.
 
     Args:
@@ -77,7 +77,7 @@ def _settings(old: LocalView, index: LocalEdits) -> None:
 
 
 def _trash(
-    old: TrashTables, trash: TrashTables, index: LocalEdits, reader: TreeReader
+    old: TrashTables, trash: TrashTables, index: LocalEdits, reader: StoredTree
 ) -> list[str]:
     problems = []
     for entry in filter(None, map(old.entry, old.ids())):
@@ -102,8 +102,9 @@ def _trash(
     return problems
 
 
-def _read(image: KeptImage, reader: TreeReader) -> KeptImage:
+def _read(image: KeptImage, reader: StoredTree) -> KeptImage:
     records = tuple(
-        read_tree(one.top, reader).arriving(one.stored().arrived) for one in image.records
+        read_tree(one.top, reader, lacks=reader.lacks).arriving(one.stored().arrived)
+        for one in image.records
     )
     return KeptImage(image.id, records, image.parent, image.pinned, image.names)

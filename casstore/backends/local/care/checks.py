@@ -78,7 +78,7 @@ def image_problems(
     """
     reader.expect(top.digest)
     try:
-        record = read_tree(top, reader)
+        record = read_tree(top, reader, lacks=reader.lacks)
     except CasstoreError as error:
         if _holds(view, top.digest, bad):
             return []

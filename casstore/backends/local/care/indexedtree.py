@@ -47,6 +47,10 @@ class IndexedTree:
             return self._needs
         return tuple(need.digest for need in self._view.needs_of(document))
 
+    def lacks(self, manifest: Digest, layer: Digest) -> bool:
+        """Whether the manifest came without this foreign layer, which another may have brought."""
+        return layer not in self.needs(manifest)
+
     def layer(self, descriptor: Descriptor, diff_id: Digest | None) -> LayerRecord:
         record = self._below.get(descriptor.digest) or self._view.layer(descriptor.digest)
         if record is None:

@@ -187,7 +187,7 @@ def _read_images(
         image = bulk.holder(top)
         if image is None:
             try:
-                image = bulk.add(read_tree(top, reader))
+                image = bulk.add(read_tree(top, reader, lacks=reader.lacks))
             except StorageError:
                 raise  # by a reader that is not to leave out what cannot be read just now
             except CasstoreError as error:

@@ -86,7 +86,8 @@ def _hold_again(disk: LocalStore, index: LocalEdits) -> list[str]:
         try:
             digest = Digest.of_bytes(manifest)
             top = top_of(digest, disk.blobs.read(digest))
-            record = read_tree(top, StoredTree(disk.blobs)) if top is not None else None
+            tree = StoredTree(disk.blobs)
+            record = read_tree(top, tree, lacks=tree.lacks) if top is not None else None
         except CasstoreError:
             continue  # it is told with the blob
         if record is not None and record.id.raw == image:
