@@ -45,7 +45,7 @@ def registry(bench: Bench) -> Iterator[Row]:
         return
     folder = bench.folder / "registry"
     other = bench.folder / "registry-2"
-    running = [_started(program, one) for one in (folder, other)]
+    running = [started(program, one) for one in (folder, other)]
     (_, host), (_, second) = running
     try:
         yield from _rows(bench, folder, host, second)
@@ -175,9 +175,9 @@ def _pushes(bench: Bench, source: Tool, host: str) -> list[Contender]:
     return contenders
 
 
-def _started(program: str, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+def started(program: str, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     """A registry without login on a free port, that answers."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

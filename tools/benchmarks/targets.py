@@ -56,6 +56,8 @@ TARGETS = (
     Target("unpack of an image", "umoci raw unpack", "cpu", 0.3),
     Target("unpack of an image", "docker export, tar", "wall", 0.25),
     Target("export of it to a pipe", "decompress and hash alone", "cpu", 1.1),
+    Target("pull of", "docker-registry", "cpu", 1.0),
+    Target("64 clients", "docker-registry", "wall", 1 / 0.3),
     Target("gc of 10000 dead", "umoci", "wall", 0.15),
     Target("gc, nothing to do", "umoci", "wall", 0.05),
     Target("prune of 200", "docker", "wall", 0.25),
