@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from casstore.model.lease import HardLease
     from casstore.model.published import Published
     from casstore.ports.backend import Backend
+    from casstore.ports.blobs import Blobs
     from casstore.ports.ingest import Ingest
     from casstore.ports.locks import WritersLock
 
@@ -70,7 +71,7 @@ class Change:
         self._backend = backend
         # Made, and so imported, now: with no descriptor left an import fails, and after the commit
         # nothing must.
-        self._blobs, self._published = backend.blobs, backend.published
+        self._published = backend.published
         self._reserve = backend.reserve
         self._lock = lock
         self._leases: list[HardLease] = []
@@ -139,7 +140,7 @@ class Change:
         """Remove the blobs that got their names for nothing: a full disk needs the space."""
         if self._ingest is not None:
             named = self._ingest.named
-            self._blobs.discard(d for d in named if self.index.blob_size(d) is None)
+            self._backend.blobs.discard(d for d in named if self.index.blob_size(d) is None)
 
     def _recover(self) -> None:
         """Finish what a crash interrupted, as part of this change."""
@@ -160,7 +161,7 @@ class Change:
             self._publish((), (), generation)
         if doomed:
             self._flush()
-            gone, _ = self._unlink_some()
+            gone, _ = self._unlink_some(self._backend.blobs)
             self.index.forget_doomed(gone[-1])
         self._backend.clear_leftovers()
 
@@ -208,8 +209,9 @@ class Change:
         if visible:
             generation += 1
             self.index.set_meta(GENERATION, generation)
-        doomed = self.index.has_doomed()
-        if doomed or changes is None or edits:
+        # Few changes doom a blob; of one that does this is imported now, as above.
+        blobs = self._backend.blobs if self.index.has_doomed() else None
+        if blobs is not None or changes is None or edits:
             with self._backend.door(self._lock.timeout, shared=False):
                 self._look_at_leases()
                 self.index.commit()
@@ -228,10 +230,10 @@ class Change:
                 if self._on_demand:
                     self._published.note(generation)
             gone: Sequence[Digest] = ()
-            if doomed:
+            if blobs is not None:
                 self._flush()
                 doing = "remove the blobs that nothing needs any more"
-                gone, self.is_unfinished = self._unlink_some()
+                gone, self.is_unfinished = self._unlink_some(blobs)
         except StorageError as error:
             self._leave_to_next(error)
         except CasstoreError as error:
@@ -251,12 +253,12 @@ class Change:
                         f"image {image.short} is held by hard lease {lease.name}", forceable=False
                     )
 
-    def _unlink_some(self) -> tuple[Sequence[Digest], bool]:
+    def _unlink_some(self, blobs: Blobs) -> tuple[Sequence[Digest], bool]:
         """Unlink doomed blobs, for a while: those it has come to, and whether there may be more."""
         from itertools import islice  # built in: after a commit no file may have to be opened
 
         some = list(islice(self.index.doomed(), AT_ONCE))
-        count, problems = self._blobs.discard_some(some, UNLINKING)
+        count, problems = blobs.discard_some(some, UNLINKING)
         if self._committed:
             self.warnings += problems
         return some[:count], count < len(some) or count == AT_ONCE
