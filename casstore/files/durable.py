@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 import time
 
 from casstore.errors import StorageError
@@ -29,12 +28,12 @@ _GROUP_WRITE = 0o020
 
 BEGUN = 16 << 20  # of a file this large the disk was told as it was written (start_writeback)
 _COPY = 1 << 20
-_NO_LINKS = frozenset(
+NO_LINKS = frozenset(
     (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
 )
 # No O_TMPFILE: the file system, the kernel, or a kernel that takes it for opening a directory.
 NO_UNNAMED = frozenset((errno.ENOTSUP, errno.EINVAL, errno.EISDIR, errno.ENOSYS))
-_DESCRIPTORS = "/proc/self/fd"
+DESCRIPTORS = "/proc/self/fd"
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 # By so many flushes is the disk judged, and seconds for one from which on it makes them wait.
 _SAMPLE = 8
@@ -187,7 +186,7 @@ def publish(moves: Iterable[tuple[str, str]], directory: str) -> None:
 
 def replace_file(
     target: str, staging: str, mode: int = 0o644, *, named: bool = True
-) -> _Replacement:
+) -> Replacement:
     """Write a new version of `target`: use as a context manager that yields a binary file.
 
     The content is written to `staging` (same file system), flushed, renamed over `target`, and
@@ -196,20 +195,12 @@ def replace_file(
     Without `named` the directory is left to the caller to flush: until then a power cut may bring
     the old version back.
     """
-    return _Replacement(target, staging, mode, named=named)
+    return Replacement(target, staging, mode, named=named)
 
 
-def replace_output(target: str, mode: int = 0o644) -> _Replacement:
-    """Write a file outside the store whole or not at all: use as `replace_file`.
+class Replacement:
+    """A file that is written anew: what `replace_file` gives."""
 
-    It has no name before it is complete, so that a process that is killed leaves nothing of it.
-    Where the file system can not do that, it is `target` with a suffix and `.part` until then.
-    """
-    staging = f"{target}.{os.getpid()}-{os.urandom(4).hex()}.part"
-    return _Output(os.path.abspath(target), staging, mode)
-
-
-class _Replacement:
     def __init__(self, target: str, staging: str, mode: int, *, named: bool = True) -> None:
         self._target, self._staging, self._flush_name = target, staging, named
         descriptor = self._open(mode)
@@ -253,59 +244,6 @@ class _Replacement:
                 step()
             except OSError:
                 pass  # the first error is the one to tell
-
-
-class _Output(_Replacement):
-    _named = False  # it has a name in the file system, the one of its staging
-
-    def _open(self, mode: int) -> int:
-        try:
-            folder = os.path.dirname(self._target)
-            descriptor = os.open(folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, mode)
-        except OSError as error:
-            if error.errno not in NO_UNNAMED:
-                raise
-        else:
-            if os.path.exists(f"{_DESCRIPTORS}/{descriptor}"):
-                return descriptor
-            os.close(descriptor)  # without /proc it could never get a name
-        self._named = True
-        return super()._open(mode)
-
-    def _install(self) -> None:
-        if not self._named:
-            try:
-                self._link(self._target)
-            except FileExistsError:  # a link replaces nothing, a rename does
-                self._link(self._staging)
-                self._named = True
-            except OSError as error:
-                if error.errno not in _NO_LINKS:
-                    raise
-                self._copy()
-        if self._named:
-            super()._install()
-        self.file.close()
-
-    def _link(self, name: str) -> None:
-        """link(2) of an open file, as open(2) describes it under O_TMPFILE."""
-        descriptors = os.open(_DESCRIPTORS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.link(str(self.file.fileno()), name, src_dir_fd=descriptors, follow_symlinks=True)
-        finally:
-            os.close(descriptors)
-
-    def _copy(self) -> None:
-        """Write the content again, under a name: where no link can be made."""
-        unnamed = self.file
-        status = os.fstat(unnamed.fileno())
-        descriptor = super()._open(stat.S_IMODE(status.st_mode))
-        self.file = open(descriptor, "w+b")  # noqa: SIM115 - its life is that of this object
-        self._named = True
-        with unnamed:
-            copy_part(unnamed.fileno(), 0, status.st_size, self.file)
-        self.file.flush()
-        sync_files([self._staging])
 
 
 def make_directory(path: str) -> bool:
@@ -377,10 +315,20 @@ def share(source: str, target: str, *, old: int | None = None, new: int | None =
     try:
         os.link(source, target, src_dir_fd=old, dst_dir_fd=new, follow_symlinks=False)
     except OSError as error:
-        if error.errno in _NO_LINKS:
+        if error.errno in NO_LINKS:
             return False
         raise
     return True
+
+
+def link_open_file(descriptor: int, name: str) -> None:
+    """Give an open file, which may be without any, a name. Raises FileExistsError."""
+    # link(2) of an open file, as open(2) describes it under O_TMPFILE.
+    descriptors = os.open(DESCRIPTORS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.link(str(descriptor), name, src_dir_fd=descriptors, follow_symlinks=True)
+    finally:
+        os.close(descriptors)
 
 
 def copy_part(source: int, start: int, stop: int, target: BinaryIO) -> None:

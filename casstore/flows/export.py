@@ -6,6 +6,7 @@ import os
 
 from casstore.errors import quote
 from casstore.files import durable
+from casstore.files.output import replace_output
 from casstore.files.pipes import widen
 from casstore.flows.filesout import scratch_in, write_image
 from casstore.model.fileentry import ROOT
@@ -58,7 +59,7 @@ def export_tree(
                 widen(device)
                 write(device, None)
         else:
-            with durable.replace_output(out) as new:
+            with replace_output(out) as new:
                 write(new.file, os.path.dirname(os.path.abspath(out)))
     except BrokenPipeError:
         raise

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from casstore.errors import NotFound, UsageError, quote
 from casstore.files import durable
+from casstore.files.output import replace_output
 from casstore.flows.storedfiles import StoredFiles
 from casstore.model.descriptor import INDEX, MANIFEST
 from casstore.model.digest import Digest
@@ -135,7 +136,7 @@ def _write(
             _stream(device, members, blobs, task)
         _finish(task)
         return
-    with durable.replace_output(out) as new:
+    with replace_output(out) as new:
         if tar_size(members) < LARGE:
             _stream(new.file, members, blobs, task)
         else:

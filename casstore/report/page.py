@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from casstore.errors import StorageError, quote
 from casstore.files import durable
+from casstore.files.output import replace_output
 from casstore.results.space import MAX_LABEL, MAX_LABELS
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def write_page(out: str, inventory: Inventory) -> None:
             with open(target, "wb") as device:  # /dev/stdout, a fifo: nothing to rename over
                 device.write(page)
             return
-        with durable.replace_output(target) as new:
+        with replace_output(target) as new:
             new.file.write(page)
     except BrokenPipeError:
         raise

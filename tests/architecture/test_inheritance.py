@@ -13,10 +13,11 @@ KINDS = {
     ("Admission", "RemovalIndex"),
     ("RemovalIndex", "LocalView"),
     ("LocalView", "Listings"),
+    ("LastUses", "History"),  # a journal in two modules, one of which few commands need
     ("MemoryEdits", "MemoryView"),
     ("MemoryTrashEdits", "MemoryTrash"),
     ("_Scratch", "StoreFile"),  # one that is written too
-    ("_Output", "_Replacement"),  # a file that is replaced, in two ways
+    ("_Output", "Replacement"),  # a file that is replaced, in two ways
     ("Verb", "Part"),  # descriptors
     ("Store", "_Verbs"),  # which a type checker sees as the parts, and nothing else does
     ("ImageRow", "Struct"),  # what Go's templates and JSON take

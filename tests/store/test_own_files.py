@@ -15,8 +15,9 @@ import pytest
 from casstore import Damaged, NotAStore, NotFound, StorageError, Store
 from casstore.backends.local.care.repair import quarantine
 from casstore.backends.local.creation import MAX_PATH
-from casstore.backends.local.locks import Token, is_held, try_lock
+from casstore.backends.local.locks import try_lock
 from casstore.backends.local.reserve import Reserve
+from casstore.backends.local.tokens import Token, is_held
 from casstore.model.digest import Digest
 from tests.backends.local.behind import directory_of
 from tests.store.test_unreadable import as_owner

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from casstore.backends.local.care import rebuild
+from casstore.backends.local.care import listed, rebuild
 from casstore.backends.local.care.rebuild import rebuild_database
 from casstore.backends.local.published import LayoutFile
 from casstore.errors import Damaged, NotAStore, StorageError
@@ -206,7 +206,7 @@ def test_a_list_that_the_disk_does_not_give_ends_it(
     def fail(*_: object) -> Any:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(LayoutFile, "lines", fail)
+    monkeypatch.setattr(listed, "lines_of", fail)
 
     with pytest.raises(StorageError, match=r"cannot read index\.json: input/output error; nothing"):
         rebuild_database(directory_of(store))

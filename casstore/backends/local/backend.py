@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from casstore.backends.local.edits import LocalEdits
     from casstore.backends.local.events import LocalEvents
     from casstore.backends.local.ingest import Ingest
-    from casstore.backends.local.locks import Door, StoreLock, Token
+    from casstore.backends.local.locks import Door, StoreLock
     from casstore.backends.local.openindex import OpenIndex
     from casstore.backends.local.published import LayoutFile
     from casstore.backends.local.reserve import Reserve
+    from casstore.backends.local.tokens import Token
     from casstore.backends.local.uploads import Uploads
     from casstore.backends.local.uses import LastUses
     from casstore.backends.local.view import LocalView

@@ -13,8 +13,8 @@ from io import BufferedRandom, FileIO
 
 from casstore.backends.local import refused
 from casstore.backends.local.blobs import open_directory, unlink_table
-from casstore.backends.local.locks import Token
 from casstore.backends.local.reserve import nearly_full
+from casstore.backends.local.tokens import Token
 from casstore.errors import StorageError
 from casstore.files import durable
 

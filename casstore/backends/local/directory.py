@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
     from casstore.backends.local.blobs import BlobDirectory
     from casstore.backends.local.contents import ContentsDirectory
-    from casstore.backends.local.locks import Door, Token
+    from casstore.backends.local.locks import Door
     from casstore.backends.local.published import LayoutFile
     from casstore.backends.local.reserve import Reserve
     from casstore.backends.local.schema import Connection
+    from casstore.backends.local.tokens import Token
     from casstore.backends.local.uses import LastUses
     from casstore.model.digest import Digest
     from casstore.model.lease import HardLease
@@ -90,7 +91,8 @@ class LocalStore:
 
         git, zip and rsync -m leave empty ones out, and other tools make a layout without ingest/.
         """
-        if not (os.path.isdir(self.ingest) and os.path.isdir(self.blobs.directory)):
+        blobs = os.path.join(self.root, "blobs", "sha256")
+        if not (os.path.isdir(self.ingest) and os.path.isdir(blobs)):
             from casstore.backends.local.creation import make_directories
             from casstore.files import durable
 
@@ -296,7 +298,7 @@ class LocalStore:
 
     def hold(self, name: str, holder: str, images: Iterable[Digest]) -> Token:
         """Take a hard lease for this process (and children that inherit the descriptor)."""
-        from casstore.backends.local.locks import Token
+        from casstore.backends.local.tokens import Token
 
         text = "\n".join((name, holder, *images))
         return Token(self.ingest, LEASE, text + "\n", inherited=True)
@@ -307,15 +309,19 @@ class LocalStore:
         Raises:
             StorageError: with `to_change`, one cannot be read: it may be on any image.
         """
-        from casstore.backends.local.locks import tokens
-
-        held = []
+        held: list[HardLease] = []
         path = self.ingest
         try:
+            if not any(name.startswith(LEASE) for name in os.listdir(path)):
+                return held  # mostly so: not worth an import
+            from casstore.backends.local.tokens import tokens
+
             for path, alive in tokens(self.ingest, LEASE):
                 lease = _read_lease(path, to_change=to_change) if alive else None
                 if lease is not None:
                     held.append(lease)
+        except FileNotFoundError:
+            return held
         except OSError as error:
             if not to_change:
                 return held

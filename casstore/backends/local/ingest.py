@@ -23,7 +23,7 @@ from io import BufferedRandom, FileIO
 from casstore.backends.local import refused, told
 from casstore.backends.local.blobs import StoreFile
 from casstore.backends.local.leftovers import BLOB, PART, put_parts_to_rest, rescue_dead
-from casstore.backends.local.locks import Token
+from casstore.backends.local.tokens import Token
 from casstore.backends.lookups import PinningLookups, asked_once
 from casstore.errors import Damaged, Refused, StorageError
 from casstore.files import durable

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from casstore.backends import REST_SECONDS, UPLOAD_ID_LENGTH
-from casstore.backends.local.locks import is_held, lock_dead, tokens
+from casstore.backends.local.tokens import is_held, lock_dead, tokens
 from casstore.clock import current_time
 from casstore.files import durable
 from casstore.files.strangers import is_systems

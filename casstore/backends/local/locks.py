@@ -1,4 +1,4 @@
-"""casstore.lock, and the locks that show that a process lives.
+"""casstore.lock, which writers hold, and the door that leases and removals meet at.
 
 The lock is filelock's native one: `flock` on the lock file, and a look afterwards that the file
 still has its name. Taking it without contention costs a microsecond here; importing filelock costs
@@ -16,20 +16,13 @@ import os
 import sys
 import time
 
-from casstore.backends.local import refused, told
+from casstore.backends.local import told
 from casstore.clock import current_time
 from casstore.errors import Locked, StorageError, printable
 from casstore.files import durable
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import NoReturn
-
-_to_close: set[int] = set()  # descriptors of locks that no forked child may hold too
+to_close: set[int] = set()  # descriptors of locks that no forked child may hold too
 _BUSY = frozenset((errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK))
-# What is gone, a symbolic link, a socket.
-_NO_TOKEN = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO))
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _HOLDER_LIMIT = 300
 # How long to poll by ourselves before filelock is worth its import, and how often.
@@ -72,7 +65,7 @@ class StoreLock:
         """Give the lock up; harmless when it is not held, and in a child of the holder."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0 and self._process == os.getpid():
-            _to_close.discard(descriptor)
+            to_close.discard(descriptor)
             os.close(descriptor)
 
     @property
@@ -98,7 +91,7 @@ class StoreLock:
             os.close(descriptor)
             raise
         self._descriptor, self._process = descriptor, os.getpid()
-        _to_close.add(descriptor)
+        to_close.add(descriptor)
         return True
 
     def _own(self, shared: int) -> int:
@@ -270,117 +263,12 @@ class Door:
         os.close(self._descriptor)
 
 
-class Token:
-    """A sign of life: a locked file in ingest/ that says what its process holds.
-
-    As long as the process lives the kernel keeps the lock; whoever can take it knows that the
-    process is gone, whatever became of its pid. `text` is for those who read it meanwhile.
-    """
-
-    def __init__(
-        self, directory: str, prefix: str, text: str = "", *, inherited: bool = False
-    ) -> None:
-        """Make one, which is held until it is released.
-
-        Args:
-            inherited: a forked child holds it too, until it releases it or ends.
-
-        Raises:
-            StorageError: the file cannot be made, or cannot be written to.
-        """
-        self._process = os.getpid()
-        while True:
-            name = f"{prefix}-{os.getpid()}-{os.urandom(6).hex()}"
-            self.name = name
-            self.path = os.path.join(directory, name + ".lock")
-            descriptor = try_lock(self.path)
-            if descriptor is not None:
-                break
-        self.descriptor = descriptor
-        if not inherited:
-            _to_close.add(descriptor)
-        self._inherited = inherited
-        if text:
-            try:
-                os.pwrite(descriptor, text.encode(), 0)
-            except OSError as error:
-                self.release()
-                raise refused(error, f"write {self.path}") from None
-
-    def release(self) -> None:
-        """End it; harmless a second time. In a child of the one who took it: hold it no longer."""
-        descriptor, self.descriptor = self.descriptor, -1
-        if descriptor < 0:
-            return
-        if self.is_mine:
-            _to_close.discard(descriptor)
-            try:
-                os.unlink(self.path)
-            except OSError:
-                pass
-        if self.is_mine or self._inherited:
-            os.close(descriptor)
-
-    @property
-    def is_mine(self) -> bool:
-        """Whether this process took it: what goes with it is not for a child to remove."""
-        return self._process == os.getpid()
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("what holds a lock cannot be copied, nor given to another process")
-
-
-def tokens(directory: str, prefix: str = "") -> Iterator[tuple[str, bool]]:
-    """Each token in `directory`: its path, and whether its process lives. Raises OSError."""
-    try:
-        names = sorted(os.listdir(directory))
-    except FileNotFoundError:
-        return
-    for name in names:
-        if name.endswith(".lock") and name.startswith(prefix):
-            path = os.path.join(directory, name)
-            yield path, is_held(path)
-
-
-def is_held(path: str) -> bool:
-    """Whether a live process holds the token at `path`; or may, where this one cannot look."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        return error.errno not in _NO_TOKEN
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def lock_dead(path: str) -> int | None:
-    """Lock the token at `path`, whose process seems to be gone, in order to remove it.
-
-    Returns:
-        A descriptor that holds the lock; None if the token is not there or somebody holds it.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
 def _unlock_in_child() -> None:
     # A lock belongs to the open file, which a forked child has too: while the child lived, it would
     # be held, whatever became of the parent.
-    for descriptor in _to_close:
+    for descriptor in to_close:
         os.close(descriptor)
-    _to_close.clear()
+    to_close.clear()
 
 
 os.register_at_fork(after_in_child=_unlock_in_child)

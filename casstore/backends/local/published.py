@@ -31,7 +31,6 @@ from casstore.model.keys import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from typing import BinaryIO
 
     from casstore.model.published import Published
 
@@ -43,10 +42,10 @@ _WITHDRAWN = (
     b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[],'
     b'"annotations":{"%b":"on-demand"}}\n'
 ) % INDEX_PUBLISHED.encode()
-_HEAD = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[\n'
-_SEPARATOR = b",\n"
-_TAIL = b'\n],"annotations":{"' + INDEX_GENERATION.encode() + b'":"%020d"}}\n'
-_TAIL_LENGTH = len(_TAIL % 0)
+HEAD = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[\n'
+SEPARATOR = b",\n"
+TAIL = b'\n],"annotations":{"' + INDEX_GENERATION.encode() + b'":"%020d"}}\n'
+TAIL_LENGTH = len(TAIL % 0)
 # From this many edits on, one pass over all lines is cheaper than a search for each.
 _MANY = 16
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -90,9 +89,9 @@ class LayoutFile:
             return None
         try:
             size = os.fstat(file).st_size
-            if size < len(_HEAD) + _TAIL_LENGTH or os.pread(file, len(_HEAD), 0) != _HEAD:
+            if size < len(HEAD) + TAIL_LENGTH or os.pread(file, len(HEAD), 0) != HEAD:
                 return None
-            return _generation_in(os.pread(file, _TAIL_LENGTH, size - _TAIL_LENGTH))
+            return generation_in(os.pread(file, TAIL_LENGTH, size - TAIL_LENGTH))
         except OSError:
             return None
         finally:
@@ -173,25 +172,6 @@ class LayoutFile:
         with durable.replace_file(self.path, self._staging) as new:
             new.file.write(_WITHDRAWN)
 
-    def lines(self, path: str) -> Iterator[bytes] | None:
-        """The records of index.json, or of `last`, one after the other; None for another form.
-
-        A record is some bytes in braces; whether it is JSON is for a parser to say.
-        """
-        try:
-            with open(path, "rb", opener=_open) as file:
-                size = os.fstat(file.fileno()).st_size
-                if file.read(len(_HEAD)) != _HEAD or not all(
-                    line.startswith(b"{") and line.endswith((b"}\n", b"},\n"))
-                    for line in _until(file, size - _TAIL_LENGTH)
-                ):
-                    return None
-                if _generation_in(b"\n" + file.read()) is None:
-                    return None
-        except OSError:
-            return None
-        return _records(path)
-
     @told("publish index.json")
     def forget_last(self) -> None:
         """Remove what `withdraw` kept."""
@@ -209,26 +189,17 @@ class LayoutFile:
     def write(self, rows: Iterable[Published], generation: int) -> None:
         """Publish a whole new version; `flush` makes it last."""
         with durable.replace_file(self.path, self._staging, named=False) as new:
-            new.file.write(_HEAD)
+            new.file.write(HEAD)
             batch: list[bytes] = []
             separator = b""
             for row in rows:
                 batch.append(record(row))
                 if len(batch) == _BATCH:
-                    new.file.write(separator + _SEPARATOR.join(batch))
-                    batch, separator = [], _SEPARATOR
+                    new.file.write(separator + SEPARATOR.join(batch))
+                    batch, separator = [], SEPARATOR
             if batch:
-                new.file.write(separator + _SEPARATOR.join(batch))
-            new.file.write(_TAIL % generation)
-
-    def is_current(self, rows: Iterable[Published], generation: int) -> bool:
-        """Whether the file lists exactly these descriptors, in any order."""
-        lines = self.lines(self.path)
-        if lines is None:  # another form, unless it lists nothing
-            with open(self.path, "rb") as file:
-                whole = file.read(len(_HEAD) + _TAIL_LENGTH + 1)
-            return whole == _HEAD + _TAIL % generation and not any(True for _ in rows)
-        return self.generation() == generation and _sum(lines) == _sum(map(record, rows))
+                new.file.write(separator + SEPARATOR.join(batch))
+            new.file.write(TAIL % generation)
 
     @told("publish index.json")
     def splice(
@@ -249,12 +220,12 @@ class LayoutFile:
         """
         with open(self.path, "rb", buffering=0) as file:
             old = file.fileno()
-            end = os.fstat(old).st_size - _TAIL_LENGTH
+            end = os.fstat(old).st_size - TAIL_LENGTH
             places = _places(old, end, edits)
             if places is None:
                 return False
             with durable.replace_file(self.path, self._staging, named=False) as new:
-                new.file.write(_HEAD)
+                new.file.write(HEAD)
                 separator = b""
                 for piece in _pieces(places, end, added):
                     new.file.write(separator)
@@ -262,52 +233,22 @@ class LayoutFile:
                         new.file.write(piece)
                     else:
                         durable.copy_part(old, piece.start, piece.stop, new.file)
-                    separator = _SEPARATOR
-                new.file.write(_TAIL % generation)
+                    separator = SEPARATOR
+                new.file.write(TAIL % generation)
         return True
-
-
-def _sum(lines: Iterable[bytes]) -> int:
-    """The sum of the hashes of lines: the same for the same ones in any order, for no others."""
-    from hashlib import sha256
-
-    return sum(int.from_bytes(sha256(line).digest(), "big") for line in lines)
-
-
-def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
-
-
-def _records(path: str) -> Iterator[bytes]:
-    with open(path, "rb", opener=_open) as file:
-        end = os.fstat(file.fileno()).st_size - _TAIL_LENGTH
-        file.seek(len(_HEAD))
-        for line in _until(file, end):
-            yield line[: -len(_SEPARATOR)] if line.endswith(_SEPARATOR) else line[:-1]
-
-
-def _until(file: BinaryIO, end: int) -> Iterator[bytes]:
-    """Whole lines up to an offset of the file."""
-    at = file.tell()
-    while at < end:
-        line = file.readline()
-        if not line:
-            return
-        at += len(line)
-        yield line
 
 
 def _pieces(
     places: Sequence[Place], end: int, added: Sequence[Published]
 ) -> Iterator[bytes | range]:
     """The new version in order, without separators: records, and ranges of the old file."""
-    at = len(_HEAD)
+    at = len(HEAD)
     for start, stop, new in places:
         if start > at:
-            yield range(at, start - len(_SEPARATOR))
+            yield range(at, start - len(SEPARATOR))
         if new is not None:
             yield new
-        at = stop + len(_SEPARATOR)
+        at = stop + len(SEPARATOR)
     if at < end:
         yield range(at, end)
     for row in added:
@@ -332,7 +273,7 @@ def _places(
 
 def _find(file: int, end: int, line: bytes, place: float) -> int | None:
     """The offset of `line`, looked for from `place` (0 start, 1 end of the list) outwards."""
-    start = len(_HEAD)
+    start = len(HEAD)
     count = (end - start + _WINDOW - 1) // _WINDOW
     guess = min(int(place * count), count - 1)
     for distance in range(count):
@@ -349,25 +290,26 @@ def _find(file: int, end: int, line: bytes, place: float) -> int | None:
 
 def _places_of_many(file: int, end: int, edits: dict[bytes, bytes | None]) -> list[Place] | None:
     places = []
-    at = len(_HEAD)
+    at = len(HEAD)
     rest = b""
     while at + len(rest) < end:
         position = at + len(rest)
         data = os.pread(file, min(_WINDOW, end - position), position)
         if not data:
             return None
-        *lines, rest = (rest + data).split(_SEPARATOR)
+        *lines, rest = (rest + data).split(SEPARATOR)
         if position + len(data) == end:
             lines.append(rest)
         for line in lines:
             if line in edits:
                 places.append((at, at + len(line), edits.pop(line)))
-            at += len(line) + len(_SEPARATOR)
+            at += len(line) + len(SEPARATOR)
     return None if edits else places
 
 
-def _generation_in(tail: bytes) -> int | None:
-    prefix, _, rest = _TAIL.partition(b"%020d")
+def generation_in(tail: bytes) -> int | None:
+    """The generation that the end of a file tells; None where it is of another form."""
+    prefix, _, rest = TAIL.partition(b"%020d")
     digits = tail[len(prefix) : -len(rest)]
     if tail.startswith(prefix) and tail.endswith(rest) and digits.isdigit():
         return int(digits)

@@ -13,6 +13,7 @@ import pytest
 
 from casstore.files import durable
 from casstore.files.newfile import create_file
+from casstore.files.output import replace_output
 
 
 def test_a_replaced_file_has_the_new_content_and_leaves_no_staging(tmp_path: Path) -> None:
@@ -178,7 +179,7 @@ def test_a_new_file_never_replaces_what_is_there(
 
 
 def test_an_output_has_no_name_before_it_is_complete(tmp_path: Path) -> None:
-    with durable.replace_output(str(tmp_path / "target")) as new:
+    with replace_output(str(tmp_path / "target")) as new:
         new.file.write(b"new")
         new.file.flush()
         assert os.listdir(tmp_path) == []
@@ -190,7 +191,7 @@ def test_an_output_has_no_name_before_it_is_complete(tmp_path: Path) -> None:
 def test_an_output_takes_the_place_of_a_file_and_leaves_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_bytes(b"old")
-    with durable.replace_output(str(target), 0o600) as new:
+    with replace_output(str(target), 0o600) as new:
         new.file.write(b"new")
         assert target.read_bytes() == b"old"
 
@@ -200,7 +201,7 @@ def test_an_output_takes_the_place_of_a_file_and_leaves_nothing_else(tmp_path: P
 
 def test_an_output_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "target").write_bytes(b"old")
-    new = durable.replace_output(str(tmp_path / "target"))
+    new = replace_output(str(tmp_path / "target"))
     new.file.write(b"new")
     new.__exit__(ValueError, ValueError(), None)
 
@@ -226,7 +227,7 @@ def test_an_output_is_written_where_the_file_system_can_do_less(
         monkeypatch.setattr(os, "link", no_link)
     else:
         monkeypatch.setattr(os, "open", named_only)
-    with durable.replace_output(str(tmp_path / "target")) as new:
+    with replace_output(str(tmp_path / "target")) as new:
         new.file.write(b"new")
 
     assert (tmp_path / "target").read_bytes() == b"new"

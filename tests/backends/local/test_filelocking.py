@@ -16,7 +16,8 @@ import filelock
 import pytest
 
 from casstore.backends.local import locks
-from casstore.backends.local.locks import StoreLock, Token, is_held
+from casstore.backends.local.locks import StoreLock
+from casstore.backends.local.tokens import Token, is_held
 from casstore.errors import Locked, StorageError
 from casstore.files import durable
 from tests.backends.local.forking import are_open, child, open_many

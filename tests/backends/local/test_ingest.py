@@ -10,7 +10,7 @@ import pytest
 
 from casstore.backends.local.ingest import Ingest
 from casstore.backends.local.leftovers import remove_leftovers
-from casstore.backends.local.locks import Token
+from casstore.backends.local.tokens import Token
 from casstore.errors import InvalidReference, Refused
 from casstore.files import durable
 from casstore.model.digest import sha256

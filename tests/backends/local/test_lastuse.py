@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from casstore.backends.local import uses as module
+from casstore.backends.local import usehistory as module
 from casstore.backends.local.uses import LastUses
 from casstore.clock import AHEAD
 from casstore.errors import StorageError

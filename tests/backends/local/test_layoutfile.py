@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from casstore.backends.local import published as layoutfile
 from casstore.backends.local.published import NOTED, LayoutFile
+from casstore.backends.local.publishedlines import is_current, lines_of
 from casstore.errors import StorageError
 from casstore.files import durable
 from casstore.model.descriptor import Descriptor
@@ -204,7 +205,7 @@ def test_a_link_in_the_place_of_index_json_is_a_problem_and_not_read(tmp_path: P
     assert problem is not None
     assert problem.errno == errno.ELOOP
     assert file.generation() is None
-    assert file.lines(file.path) is None
+    assert lines_of(file.path) is None
 
 
 def test_nobody_waits_for_a_fifo_in_the_place_of_a_file(tmp_path: Path) -> None:
@@ -213,7 +214,7 @@ def test_nobody_waits_for_a_fifo_in_the_place_of_a_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / NOTED)
     file.note(7)
 
-    assert file.lines(file.path) is None
+    assert lines_of(file.path) is None
     assert (file.generation(), file.noted()) == (None, None)
 
 
@@ -347,7 +348,7 @@ def test_a_group_that_may_write_the_store_may_note_a_generation(tmp_path: Path) 
 
 def test_the_records_come_one_by_one(tmp_path: Path) -> None:
     file, _ = written(tmp_path, 3)
-    lines = file.lines(file.path)
+    lines = lines_of(file.path)
 
     assert lines is not None
     assert [json.loads(line)["size"] for line in lines] == [0, 1, 2]
@@ -359,29 +360,29 @@ def test_what_has_a_line_that_is_no_record_has_another_form(tmp_path: Path, line
     head, one, *rest = content.split(b"\n")
     Path(file.path).write_bytes(b"\n".join((head, one, line + b",", *rest)))
 
-    assert file.lines(file.path) is None
+    assert lines_of(file.path) is None
 
 
 def test_a_file_is_current_if_it_lists_the_same_of_the_same_generation(tmp_path: Path) -> None:
     rows = [row(number, name=True) for number in range(3)]
     file, _ = written(tmp_path, 3)
 
-    assert file.is_current(rows, 7)
-    assert file.is_current(rows[::-1], 7)
-    assert not file.is_current(rows, 8)
-    assert not file.is_current(rows[1:], 7)
-    assert not file.is_current([*rows[1:], row(4, name=True)], 7)
-    assert not file.is_current([*rows, rows[0]], 7)
+    assert is_current(file, rows, 7)
+    assert is_current(file, rows[::-1], 7)
+    assert not is_current(file, rows, 8)
+    assert not is_current(file, rows[1:], 7)
+    assert not is_current(file, [*rows[1:], row(4, name=True)], 7)
+    assert not is_current(file, [*rows, rows[0]], 7)
 
 
 def test_a_file_that_lists_nothing_is_current_if_there_is_nothing(tmp_path: Path) -> None:
     file, content = written(tmp_path, 0)
 
-    assert file.is_current([], 7)
-    assert not file.is_current([], 8)
-    assert not file.is_current([row(1, name=True)], 7)
+    assert is_current(file, [], 7)
+    assert not is_current(file, [], 8)
+    assert not is_current(file, [row(1, name=True)], 7)
     Path(file.path).write_bytes(content + b"\n")
-    assert not file.is_current([], 7)
+    assert not is_current(file, [], 7)
 
 
 @pytest.mark.parametrize("count", [15, 16, 40])

@@ -17,7 +17,7 @@ from casstore.backends.local.leftovers import (
     remove_leftovers,
     rescue_dead,
 )
-from casstore.backends.local.locks import Token
+from casstore.backends.local.tokens import Token
 
 NOW = 2_000_000_000
 PARTS = [f"part-{digit * 64}" for digit in "0123456789abcdef"]

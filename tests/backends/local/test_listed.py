@@ -92,7 +92,7 @@ def test_a_record_of_our_own_form_is_told_with_its_place(tmp_path: Path) -> None
     Path(layout.path).write_bytes(head + b"[\n" + b",\n".join(lines) + tail)
 
     with pytest.raises(Refused, match=r"manifest 2 of index\.json"):
-        list(listed.each_listed(layout, layout.path))
+        list(listed.each_listed(layout.path))
 
 
 def test_a_file_that_is_not_there_is_empty(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from casstore.backends.local import locks
-from casstore.backends.local.locks import Token, is_held, lock_dead, tokens
+from casstore.backends.local.tokens import Token, is_held, lock_dead, tokens
 from tests.backends.local.forking import are_open, child, open_many
 
 # From 3.12 on Python warns of every fork beside a thread, of which pytest-xdist has one.
@@ -101,11 +101,11 @@ def test_what_a_child_opens_in_the_place_of_a_token_stays_open_in_its_own_child(
 
 def test_what_a_child_must_not_hold_is_closed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     descriptors = open_many()
-    monkeypatch.setattr(locks, "_to_close", set(descriptors))
+    monkeypatch.setattr(locks, "to_close", set(descriptors))
     locks._unlock_in_child()  # as in a forked child
 
     assert not any(are_open([one]) for one in descriptors)
-    assert locks._to_close == set()
+    assert locks.to_close == set()
 
 
 def test_what_is_opened_in_the_place_of_a_token_stays_open_in_a_child(token: Token) -> None:

@@ -23,6 +23,7 @@ from casstore.backends.local.care.listed import (
     written_as,
 )
 from casstore.backends.local.edits import LocalEdits
+from casstore.backends.local.publishedlines import is_current
 from casstore.errors import CasstoreError, Damaged, Refused, StorageError, quote
 from casstore.files import durable, rights
 from casstore.model.digest import Digest
@@ -118,7 +119,7 @@ def take_differing(disk: LocalStore, index: LocalEdits) -> list[str]:
     generation = index.meta(GENERATION)
     if layout.generation() != generation:
         return []  # every change sees to that
-    if layout.is_current(index.all_published(), generation):
+    if is_current(layout, index.all_published(), generation):
         return []
     try:
         found, _ = listed(read_file(layout.path))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
+from casstore.backends.local.publishedlines import lines_of
 from casstore.errors import CasstoreError, Refused, quote
 from casstore.files import durable
 from casstore.model import document
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from casstore.backends.local.directory import LocalStore
-    from casstore.backends.local.published import LayoutFile
     from casstore.model.descriptor import Descriptor
     from casstore.model.manifest import Entry
     from casstore.model.reference import Reference
@@ -45,13 +45,13 @@ def listed(data: bytes) -> tuple[list[tuple[Entry, Any]], dict[str, str]]:
     return list(zip(entries, items, strict=True)), fields.text_mapping("annotations")
 
 
-def each_listed(layout: LayoutFile, path: str) -> Iterator[tuple[Entry, Any]]:
+def each_listed(path: str) -> Iterator[tuple[Entry, Any]]:
     """As `listed`, of a file: one record at a time, where it has the form that casstore writes.
 
     Raises:
         Refused: something is wrong with it; what came before may be right.
     """
-    lines = layout.lines(path)
+    lines = lines_of(path)
     if lines is None:
         yield from listed(read_file(path))[0]
         return

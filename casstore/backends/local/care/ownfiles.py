@@ -14,6 +14,7 @@ from casstore.backends.local.care.adoption import unknown_images
 from casstore.backends.local.care.listed import kept_files
 from casstore.backends.local.directory import INDEX_JSON, TRUST_POLICY
 from casstore.backends.local.published import NOTED
+from casstore.backends.local.publishedlines import is_current
 from casstore.backends.local.reserve import NAME as RESERVE
 from casstore.errors import CasstoreError
 from casstore.files import durable, rights
@@ -169,5 +170,5 @@ def _one(disk: LocalStore, view: LocalEdits) -> Iterator[tuple[str, str, str]]:
         yield ERROR, "db-outdated", f"{text}; the next change makes casstore.db again"
     elif generation < committed:
         yield WARN, "index-stale", again
-    elif not layout.is_current(view.all_published(), generation):
+    elif not is_current(layout, view.all_published(), generation):
         yield ERROR, "index-bad", "differs from the database"

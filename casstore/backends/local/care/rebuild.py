@@ -171,7 +171,7 @@ def _read_images(
     """All that index.json lists, into `bulk`; the records that could not be read."""
     unreadable: list[Any] = []
     path = disk.layout.last if withdrawn else disk.layout.path
-    records = each_listed(disk.layout, path)
+    records = each_listed(path)
     while True:
         try:
             entry, item = next(records)
