@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import py_compile
 import subprocess
@@ -15,7 +16,7 @@ from types import ModuleType
 
 import pytest
 
-from casstore.startup.imports import Finder
+from casstore.startup.imports import ROOMS, Finder
 from tests.architecture.sources import ROOT, modules
 
 PACKAGE = ROOT / "casstore"
@@ -34,6 +35,11 @@ os._exit = list_and_leave
 from casstore.__main__ import main
 main()
 """
+FULL_ROOMS = [f"casstore.{room}" for room in ROOMS]
+RUN_AND_LIST_ROOMS = RUN_AND_LIST_LOADERS.replace(
+    "print(name, type(module.__spec__.loader).__module__)",
+    "print(name, getattr(module, '__file__', '-'), *getattr(module, '__path__', '-'))",
+)
 
 
 def _loaders(path: Path, *options: str, **environment: str) -> dict[str, str]:
@@ -84,9 +90,33 @@ def test_a_command_finds_its_modules_with_it() -> None:
     loaders = _loaders(ROOT)
 
     assert loaders["casstore.cli.commands.images"] == "casstore.startup.imports"
-    by_python = [name for name, loader in loaders.items() if loader != "casstore.startup.imports"]
+    by_python = [
+        name
+        for name, loader in loaders.items()
+        if loader != "casstore.startup.imports" and name not in FULL_ROOMS
+    ]
     # what the command's first module needs has come before it
     assert by_python == ["casstore.__main__", "casstore.startup", "casstore.startup.imports"]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_whose_file_a_command_does_not_read_is_only_a_docstring(room: str) -> None:
+    (module,) = (one for one in modules() if one.name == f"casstore.{room}")
+
+    assert [type(statement) for statement in module.tree.body] == [ast.Expr]
+    assert ast.get_docstring(module.tree) is not None
+
+
+def test_a_command_reads_no_file_of_such_a_room() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_AND_LIST_ROOMS, "images", "--help"],
+        capture_output=True, text=True, check=True, cwd=ROOT,
+    )  # fmt: skip
+    told = (line.split(maxsplit=1) for line in done.stdout.splitlines() if "casstore." in line)
+    places = dict(told)
+
+    for room in ROOMS:
+        assert places[f"casstore.{room}"] == f"- {PACKAGE / room.replace('.', '/')}"
 
 
 def test_importing_casstore_changes_nothing_in_how_python_imports() -> None:
