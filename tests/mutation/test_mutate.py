@@ -96,6 +96,17 @@ def test_a_mutant_outside_of_functions_is_tried_too(project: Path) -> None:
     assert "+ LIMIT = 0" in mutate(project, "--matching", "LIMIT = ")
 
 
+def test_what_only_a_forked_process_of_a_test_reaches_is_tried(project: Path) -> None:
+    with (project / "casstore/sums.py").open("a") as file:
+        file.write("\n\ndef one(child):\n    if child:\n        return 1\n    return 0\n")
+    with (project / "tests/test_sums.py").open("a") as file:
+        file.write("\n\ndef test_in_a_child():\n    import os\n    from casstore.sums import one\n")
+        file.write("    assert one(False) == 0\n    child = os.fork()\n    if child == 0:\n")
+        file.write("        os._exit(one(True))\n    assert os.waitpid(child, 0)[1] == 256\n")
+
+    assert mutate(project, "--matching", "return 1")[-1] == "all: 2 mutants: 2 killed"
+
+
 def test_what_survived_can_be_tried_again(project: Path) -> None:
     mutate(project)
     with (project / "tests/test_sums.py").open("a") as file:

@@ -191,7 +191,7 @@ class Loaded:
             patch = mutant.outer and _patch(mutant, functions)
             if not patch:
                 continue
-            tests = self._tests(mutant, items)
+            tests = self._tests(mutant, items, patch[0][0].__code__)
             if not tests:
                 self._ledger.note(mutant, Outcome("unreached"))
                 continue
@@ -203,8 +203,13 @@ class Loaded:
             )
         self._pool.finish()
 
-    def _tests(self, mutant: Mutant, items: dict[str, pytest.Item]) -> list[str]:
-        tests = [test for test in self._reach.tests(mutant.module, mutant.lines) if test in items]
+    def _tests(
+        self, mutant: Mutant, items: dict[str, pytest.Item], function: CodeType
+    ) -> list[str]:
+        reaching = self._reach.tests(mutant.module, mutant.lines)
+        if not reaching:  # but what a test forks may, which is not seen: those that come near
+            reaching = self._reach.tests(mutant.module, _lines_of(function))
+        tests = [test for test in reaching if test in items]
         tests = within(self._limit, tests, self._reach.seconds)
         first = [
             one for one in self._killers.get((mutant.module, mutant.outer), ()) if one in tests
@@ -276,6 +281,12 @@ def _patch(mutant: Mutant, functions: Functions) -> list[tuple[FunctionType, Cod
     if old.co_freevars != new.co_freevars:
         return []
     return [(function, new) for function in live]
+
+
+def _lines_of(function: CodeType) -> range:
+    """The lines of a function's body."""
+    lines = [line for _, _, line in function.co_lines() if line is not None]
+    return range(min(lines) + 1, max(lines) + 1)
 
 
 def _code(source: str, path: str, mutant: Mutant) -> CodeType:

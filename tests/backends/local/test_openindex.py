@@ -17,6 +17,7 @@ from casstore.backends.local.directory import LocalStore
 from casstore.backends.local.openindex import OpenIndex
 from casstore.backends.local.schema import Connection
 from casstore.errors import CasstoreError
+from tests.backends.local.forking import child
 from tests.store.olderstores import recorded
 from tests.transfer.building import docker_archive, layer
 
@@ -267,6 +268,17 @@ def test_a_child_opens_a_database_of_its_own_and_closes_its_parents_before(
     assert index.given_up() is own
     assert index.given_up() is None
     own.close()
+
+
+# From 3.12 on Python warns of every fork beside a thread, of which pytest-xdist has one.
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_looks_through_a_connection_of_its_own(root: Path) -> None:
+    index = OpenIndex(LocalStore(str(root)))
+    parents = index.to_read()
+
+    with child(lambda: index.to_read() is not parents):
+        assert parents.execute("SELECT 1").fetchone() == (1,)
+    index.close()
 
 
 def test_a_child_has_nothing_to_close_where_its_parent_had_nothing_open(
