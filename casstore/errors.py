@@ -10,6 +10,10 @@
     ├── Conflict               1   forbidden by the rules, or allowed only by --force
     │   └── (LeasedMeanwhile)  1   the rules are asked again
     ├── PlanOutdated           1   a saved plan of gc that does not hold any more
+    ├── (NoSuchRoute)          1   nothing is served under a path
+    ├── (Forbidden)            1   a server that only reads would change something
+    ├── (NoSwarm)              1   what only a manager of a swarm answers
+    ├── (InUse)                1   a container's name that is taken; a container that cannot go
     ├── BadFilter              1   a filter that does not exist, or a value that it does not take
     ├── (TemplateError)        1   a Go template that does not parse, or fails
     ├── Refused                1   input that is wrong, hostile or past a limit

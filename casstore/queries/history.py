@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casstore.model.imageconfig import is_child_history
+from casstore.model.imageconfig import is_child_history, parse_config
 from casstore.queries.inspection import documents_of, image_config
 from casstore.results.images import HistoryRow
 from casstore.rules.resolve import resolve
@@ -11,18 +11,29 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from casstore.model.digest import Digest
     from casstore.model.imageconfig import ImageConfig
+    from casstore.model.platform import Platform
     from casstore.ports.blobs import Blobs
     from casstore.ports.view import View
 
 
-def image_history(view: View, blobs: Blobs, argument: str) -> list[HistoryRow]:
-    """The steps of an image, newest first.
+def image_history(
+    view: View, blobs: Blobs, argument: str, platform: Platform | None = None
+) -> list[HistoryRow]:
+    """The steps of an image, newest first; with `platform` those of the one for it in an index.
 
     The image, then each recorded ancestor in turn stands at the step it ends with; below the last
     recorded one the steps have no ID (`<missing>`).
+
+    Raises NotFound, InvalidReference, Damaged.
     """
     image = resolve(view, argument).image
-    config = image_config(view, blobs, image)
+    if platform is not None:
+        from casstore.queries.platforms import choose_platform
+
+        chosen = choose_platform(view, blobs, image, platform).id
+        config: ImageConfig | None = parse_config(blobs.read(chosen), chosen)
+    else:
+        config = image_config(view, blobs, image)
     if config is None:
         return []
     sizes = _sizes_of_steps(view, image, config)
