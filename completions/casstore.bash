@@ -45,7 +45,7 @@ _casstore_options() {
         'rmi') echo '--dry-run --force -f --format --glob --help --keep --no-prune --verbose' ;;
         'save') echo '--delta-from --exclude-base --format --help --output -o --platform --progress --since' ;;
         'sbom') echo '--digest --format --help --key --platform --type' ;;
-        'serve') echo '--help --htpasswd --idle-exit --insecure --log-format --name --read-only --registry --registry-mirror --tls-cert --tls-key --workers' ;;
+        'serve') echo '--docker --docker-mirror --help --htpasswd --idle-exit --insecure --log-format --name --read-only --registry --registry-mirror --tls-cert --tls-key --workers' ;;
         'sign') echo '--annotations -a --help --key --password-file --type' ;;
         'tag') echo '--help' ;;
         'trash') echo '--help' ;;
@@ -181,6 +181,8 @@ _casstore_value() {
         'sbom --key') echo 'file' ;;
         'sbom --platform') echo 'nothing' ;;
         'sbom --type') echo 'nothing' ;;
+        'serve --docker') echo 'nothing' ;;
+        'serve --docker-mirror') echo 'nothing' ;;
         'serve --htpasswd') echo 'file' ;;
         'serve --idle-exit') echo 'nothing' ;;
         'serve --log-format') echo 'words text json' ;;

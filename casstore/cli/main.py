@@ -80,7 +80,7 @@ COMMANDS = {
     "rmi": "Remove one or more images",
     "save": "Save one or more images to a tar archive (streamed to STDOUT by default)",
     "sbom": "Print the SBOM of an image",
-    "serve": "Serve the images of the store as a registry",
+    "serve": "Serve the images of the store as a registry, or to docker",
     "sign": "Sign one or more images",
     "tag": "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
     "trash": "Show and empty the trash, where removed images are kept for a time",

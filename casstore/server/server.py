@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Self
 
@@ -14,6 +14,7 @@ from casstore.model.reference import DEFAULT_DOMAIN
 from casstore.server import listener
 from casstore.server.access import HostRule
 from casstore.server.accesslog import TEXT, AccessLog
+from casstore.server.engine.options import EngineOptions
 from casstore.server.login import Logins
 from casstore.server.metrics import Board
 from casstore.server.registry import api
@@ -26,7 +27,9 @@ from casstore.server.tls import Certificate
 from casstore.server.workers import run_workers
 from casstore.store import Store
 
-REGISTRY = "registry"  # also as FileDescriptorName= in a unit of systemd
+# What may be served at a socket; also as FileDescriptorName= in a unit of systemd.
+REGISTRY, DOCKER = "registry", "docker"
+_UNNAMED = ("", "unknown", "connection")  # as systemd calls a socket without a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +38,16 @@ class ServerOptions:
 
     Attributes:
         registry: where the registry listens: [HOST:]PORT or unix://PATH.
+        docker: where the Docker Engine API listens: unix://PATH alone, for who may ask it may do
+            all that this process's user may do with the store.
+        engine: how the Docker Engine API behaves.
         names: hosts that a request may name besides localhost and this machine.
         idle_exit: seconds without a request after which the server ends.
     """
 
     registry: Sequence[str] = ()
+    docker: Sequence[str] = ()
+    engine: EngineOptions = field(default_factory=EngineOptions)
     registry_mirror: str = DEFAULT_DOMAIN
     read_only: bool = False
     certificate: str | None = None
@@ -90,7 +98,7 @@ class Server:
         try:
             self._open(environment or {})
             if not self.doors:
-                raise UsageError("nothing to serve: give --registry")
+                raise UsageError("nothing to serve: give --registry or --docker")
         except CasstoreError:
             self.close()
             raise
@@ -107,6 +115,14 @@ class Server:
         return [
             listener.shown(door.socket, "https" if door.certificate else "http")
             for door in self.doors
+        ]
+
+    @property
+    def announcements(self) -> list[str]:
+        """The same, each with what is served there."""
+        return [
+            f"{door.name}: {address}"
+            for door, address in zip(self.doors, self.addresses, strict=True)
         ]
 
     def run(self) -> bool:
@@ -144,15 +160,27 @@ class Server:
 
     def _open(self, environment: Mapping[str, str]) -> None:
         for name, made in listener.handed_over(environment):
-            if name not in ("", "unknown", REGISTRY, "connection"):
-                raise UsageError(f"a socket is named {quote(name)}: expected {REGISTRY}")
-            self._add(made)
+            if name not in (*_UNNAMED, REGISTRY, DOCKER):
+                raise UsageError(
+                    f"a socket is named {quote(name)}: expected {REGISTRY} or {DOCKER}"
+                )
+            if name == DOCKER:
+                self._add_engine(made)
+            else:
+                self._add(made)
         for address in self._options.registry:
             path = listener.unix_path(address)
             made = listener.listen_tcp(address) if path is None else listener.listen_unix(path)
             if path is not None:
                 self._files.append(path)
             self._add(made)
+        for address in self._options.docker:
+            path = listener.unix_path(address)
+            if path is None:
+                raise _not_unix(address)
+            made = listener.listen_unix(path)
+            self._files.append(path)
+            self._add_engine(made)
 
     def _add(self, made: socket.socket) -> None:
         """Serve the registry at a socket. Raises UsageError where that would not be safe."""
@@ -177,9 +205,32 @@ class Server:
         )
         self.doors.append(Door(made, site, certificate))
 
+    def _add_engine(self, made: socket.socket) -> None:
+        """Serve the Docker Engine API at a unix socket. Raises UsageError at any other."""
+        from casstore.server.engine import api as engine  # a registry alone has no use for it
+
+        if made.family != socket.AF_UNIX:
+            where = listener.shown(made, "tcp")
+            made.close()
+            raise _not_unix(where)
+        options = replace(self._options.engine, read_only=self._options.read_only)
+        site = Site(
+            Api(partial(engine.answer, options=options), engine.failure),
+            self._stores,
+            self.board,
+            self._log,
+        )
+        self.doors.append(Door(made, site, name="Docker"))
+
     def _registry(self) -> Api:
         options = RegistryOptions(self._options.registry_mirror, read_only=self._options.read_only)
         return Api(partial(api.answer, options=options), api.failure)
+
+
+def _not_unix(address: str) -> UsageError:
+    return UsageError(
+        f"the Docker Engine API is served at unix sockets alone: give unix://PATH, not {address}"
+    )
 
 
 def _certificate(options: ServerOptions) -> Certificate | None:

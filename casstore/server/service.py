@@ -40,6 +40,7 @@ class Door:
     socket: socket.socket
     site: Site
     certificate: Certificate | None = None
+    name: str = "Registry"  # of what is served, for people
 
 
 class Crew:

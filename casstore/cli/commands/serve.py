@@ -1,4 +1,4 @@
-"""serve: the images of the store over HTTP, for registry clients."""
+"""serve: the images of the store over HTTP, for registry clients and for front ends of Docker."""
 
 from __future__ import annotations
 
@@ -22,8 +22,14 @@ SECOND = 1_000_000_000
 HELP = Command(
     name="serve",
     arguments="",
-    summary="Serve the images of the store as a registry",
+    summary="Serve the images of the store as a registry, or to docker",
     options=(
+        Option("docker", "Serve the Docker Engine API here: unix://PATH; can be given\n"
+               "several times",
+               kind=LIST, value="address"),
+        Option("docker-mirror", "Registry that is asked before docker.io when docker pulls, as\n"
+               "http://localhost:5000; can be given several times",
+               kind=LIST, value="url"),
         Option("htpasswd", "Ask for a login: users with bcrypt hashes, as htpasswd -B\n"
                "writes them (needs casstore[server])",
                kind=TEXT, value="file", completes="file"),
@@ -61,6 +67,10 @@ registry. One port serves all registries whose images the store has: localhost:5
 docker.io's busybox, localhost:5000/ghcr.io/owner/app is ghcr.io's, and containerd asks its mirror
 with ?ns=HOST. A browser is shown the report of the store.
 
+With --docker, clients of Docker work on the store: DOCKER_HOST=unix://PATH docker images, pull,
+load, rmi, cp and all others that are about images, docker-py, testcontainers. A container is a
+lease that holds its image, with files that can be read; nothing runs in it.
+
 Other commands work beside the server, and stopping it loses nothing. It ends on SIGTERM: requests
 that are being answered have half a minute to end.
 
@@ -93,13 +103,16 @@ def run(args: Args, app: App) -> int:
         return store_of(session.another(), Store)
 
     with Server(make_store, options, os.environ) as server:
-        for address in server.addresses:
-            app.note(f"Registry: {address}")
+        for line in server.announcements:
+            app.note(line)
         return 0 if server.run() else 1
 
 
 def _options(args: Args) -> ServerOptions:
+    from casstore import __version__
+    from casstore.cli.registries import access
     from casstore.model.amount import parse_duration
+    from casstore.server.engine.options import EngineOptions
     from casstore.server.server import ServerOptions
 
     idle = args.text("idle-exit")
@@ -111,6 +124,10 @@ def _options(args: Args) -> ServerOptions:
         raise args.wrong("workers", f"expected a number from 1 to {MOST_WORKERS}")
     return ServerOptions(
         registry=args.texts("registry"),
+        docker=args.texts("docker"),
+        engine=EngineOptions(
+            access=access(), mirrors=tuple(args.texts("docker-mirror")), release=__version__
+        ),
         registry_mirror=args.text("registry-mirror") or "",
         read_only=args.flag("read-only"),
         certificate=args.text("tls-cert"),
