@@ -211,13 +211,13 @@ def serve_echo(echo: Echo, tmp_path: Path) -> Iterator[Serve]:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Serves a store as a registry; arguments are those of ServerOptions."""
+    """Serves a store as a registry; arguments are those of ServerOptions, and `lock_timeout`."""
     running: list[tuple[Running, Server]] = []
 
-    def start(store: Store | str, **arguments: Any) -> Running:
+    def start(store: Store | str, *, lock_timeout: float = 60.0, **arguments: Any) -> Running:
         path = store if isinstance(store, str) else store.path
         options = ServerOptions(**{"registry": ("0",), **arguments})
-        server = Server(lambda: Store(path), options)
+        server = Server(lambda: Store(path, lock_timeout=lock_timeout), options)
         door = server.doors[0]
         one = Running(server.service(), door.socket.getsockname(), server.board)
         running.append((one, server))

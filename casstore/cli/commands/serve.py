@@ -63,9 +63,9 @@ HELP = Command(
     ),
     description="""\
 Clients (docker, podman, skopeo, containerd, casstore) pull images from the store as from any
-registry. One port serves all registries whose images the store has: localhost:5000/busybox is
-docker.io's busybox, localhost:5000/ghcr.io/owner/app is ghcr.io's, and containerd asks its mirror
-with ?ns=HOST. A browser is shown the report of the store.
+registry, and push to it. One port serves all registries whose images the store has:
+localhost:5000/busybox is docker.io's busybox, localhost:5000/ghcr.io/owner/app is ghcr.io's, and
+containerd asks its mirror with ?ns=HOST. A browser is shown the report of the store.
 
 With --docker, clients of Docker work on the store: DOCKER_HOST=unix://PATH docker images, pull,
 load, rmi, cp and all others that are about images, docker-py, testcontainers. A container is a

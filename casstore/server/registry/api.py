@@ -16,6 +16,7 @@ from casstore.server.registry.lists import get_catalog, get_referrers, get_tags
 from casstore.server.registry.manifests import get_manifest
 from casstore.server.registry.options import RegistryOptions
 from casstore.server.registry.page import get_page
+from casstore.server.registry.pushes import delete_manifest, put_manifest
 from casstore.server.registry.refusals import (
     DENIED,
     MANIFEST_UNKNOWN,
@@ -25,6 +26,13 @@ from casstore.server.registry.refusals import (
     refusal,
 )
 from casstore.server.registry.repository import Repository, repository_of
+from casstore.server.registry.uploads import (
+    delete_upload,
+    get_upload,
+    patch_upload,
+    post_upload,
+    put_upload,
+)
 from casstore.store import Store
 
 __all__ = ["answer", "failure"]
@@ -50,6 +58,13 @@ ROUTES: dict[tuple[str, str], Callable[[Call], Response]] = {
     (MANIFEST, "GET"): get_manifest,
     (BLOB, "GET"): get_blob,
     (REFERRERS, "GET"): get_referrers,
+    (UPLOADS, "POST"): post_upload,
+    (UPLOAD, "GET"): get_upload,
+    (UPLOAD, "PATCH"): patch_upload,
+    (UPLOAD, "PUT"): put_upload,
+    (UPLOAD, "DELETE"): delete_upload,
+    (MANIFEST, "PUT"): put_manifest,
+    (MANIFEST, "DELETE"): delete_manifest,
 }
 _NO_REPOSITORY = Repository("", "")
 

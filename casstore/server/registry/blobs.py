@@ -8,8 +8,10 @@ repository, so that nothing is given away.
 from __future__ import annotations
 
 import os
+from typing import IO
 
-from casstore.errors import Damaged
+from casstore.errors import Damaged, NotFound
+from casstore.model.digest import Digest
 from casstore.server.message import FileRange, Response
 from casstore.server.registry.call import Call, digest_of
 from casstore.server.registry.conditions import Unsatisfiable, etag, is_known, wanted_range
@@ -21,7 +23,7 @@ _ANYTHING = "application/octet-stream"
 def get_blob(call: Call) -> Response:
     """GET and HEAD of a blob."""
     digest = digest_of(call.word)
-    size = None if digest is None else call.view().blob_size(digest)
+    size, is_upload = (None, False) if digest is None else _size(call, digest)
     if digest is None or size is None:
         raise ApiError(404, BLOB_UNKNOWN, f"blob {call.word} is not in the store")
     headers = [
@@ -46,8 +48,25 @@ def get_blob(call: Call) -> Response:
         headers.append(("Content-Range", f"bytes {start}-{start + length - 1}/{size}"))
     if call.request.method == "HEAD":
         return Response(status, [*headers, ("Content-Length", str(length))])
-    file = call.backend.blobs.open(digest)
+    file = _open(call, digest, is_upload=is_upload)
     if os.fstat(file.fileno()).st_size != size:
         file.close()
         raise Damaged(f"blob {digest} has not the size that it had when it came")
     return Response(status, headers, FileRange(file, start, length))
+
+
+def _size(call: Call, digest: Digest) -> tuple[int | None, bool]:
+    """Bytes of a blob; and whether it is one that was uploaded, and that no manifest names yet."""
+    size = call.view().blob_size(digest)
+    if size is not None:
+        return size, False
+    return call.backend.uploads().find(digest), True
+
+
+def _open(call: Call, digest: Digest, *, is_upload: bool) -> IO[bytes]:
+    if is_upload:
+        try:
+            return call.backend.uploads().open(digest)
+        except NotFound:
+            pass  # a manifest names it since
+    return call.backend.blobs.open(digest)

@@ -1,4 +1,4 @@
-"""Real clients pull from a store: skopeo, podman, casstore itself."""
+"""Real clients pull from a store, and push to it: skopeo, podman, casstore itself."""
 
 from __future__ import annotations
 
@@ -69,3 +69,61 @@ def test_casstore_pulls_an_image_by_its_digest(serve: Serve, filled: Store, tmp_
     with Store(str(tmp_path / "other")) as other:
         other.pull(f"{server.host}/library/app@{digest}")
         assert other.get(f"{server.host}/library/app@{digest}").id == filled.get("app:1").id
+
+
+def pushed(store: Store, name: str) -> str:
+    """The ID of an image that was pushed; all of it is in the store as it should be."""
+    report = store.check(content=True)
+    assert [finding for finding in report.findings if finding.level == "error"] == []
+    assert store.settle().damaged == ()
+    return store.get(name).id
+
+
+def test_skopeo_pushes_an_image(serve: Serve, store: Store, filled: Store, tmp_path: Path) -> None:
+    server = serve(store)
+    filled.save(["app:1"], tmp_path / "app", format="oci-dir")
+    target = f"docker://{server.host}/team/pushed:1"
+    run("skopeo", "copy", "--dest-tls-verify=false", f"oci:{tmp_path}/app:app:1", target)
+    assert pushed(store, "team/pushed:1") == filled.get("app:1").id
+
+
+def test_skopeo_pushes_all_of_an_index(
+    serve: Serve, store: Store, filled: Store, tmp_path: Path
+) -> None:
+    server = serve(store)
+    filled.save(["many:1"], tmp_path / "many", format="oci-dir")
+    target = f"docker://{server.host}/team/pushed:1"
+    run("skopeo", "copy", "--all", "--dest-tls-verify=false", f"oci:{tmp_path}/many:many:1", target)
+    assert pushed(store, "team/pushed:1") == filled.get("many:1").id
+    names = [name.familiar for name in store.session.view().all_names()]
+    assert sum(name.startswith("team/pushed@") for name in names) == 1
+
+
+def test_skopeo_deletes_an_image(serve: Serve, filled: Store) -> None:
+    server = serve(filled)
+    run("skopeo", "delete", "--tls-verify=false", f"docker://{server.host}/ghcr.io/owner/app:1")
+    assert not any(name.startswith("ghcr.io") for name in filled.names())
+
+
+def test_podman_pushes_an_image(serve: Serve, store: Store, filled: Store) -> None:
+    server = serve(store)
+    with podman() as own:
+        own("pull", "--quiet", "--tls-verify=false", f"{server.host}/library/app:1")
+        own(
+            "push", "--quiet", "--tls-verify=false", f"{server.host}/library/app:1",
+            f"{server.host}/team/pushed:1",
+        )  # fmt: skip
+    assert pushed(store, "team/pushed:1")
+
+
+@pytest.mark.parametrize("name", ["app:1", "many:1"])
+def test_casstore_pushes_an_image(
+    serve: Serve, store: Store, filled: Store, tmp_path: Path, name: str
+) -> None:
+    server = serve(store)
+    with Store(str(tmp_path / "other")) as other:
+        filled.save([name], tmp_path / "saved.tar", format="oci")
+        other.load(tmp_path / "saved.tar")
+        other.tag(name, f"{server.host}/team/pushed:1")
+        other.push(f"{server.host}/team/pushed:1")
+    assert pushed(store, "team/pushed:1") == filled.get(name).id
