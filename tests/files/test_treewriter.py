@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -498,6 +500,33 @@ def test_a_directory_that_becomes_a_link_meanwhile_is_not_followed(
         writer.finish()
 
     assert sorted(os.listdir(top / "moved")) == ["f", "g"]
+
+
+@pytest.mark.parametrize("opening", [0, 1])
+def test_a_directory_that_becomes_a_link_right_before_it_is_opened_is_not_followed(
+    tmp_path: Path, outside: Path, opening: int
+) -> None:
+    top, opens = tmp_path / "t", count()
+    (top / "a").mkdir(parents=True)
+    mode = outside.stat().st_mode
+    outside.chmod(0o500)  # what the owner may not write is opened up, in the tree
+
+    def exchange(_frame: object, event: str, called: object) -> None:
+        if event == "c_call" and called is os.open and next(opens) == opening:
+            (top / "a").rename(top / "moved")
+            (top / "a").symlink_to(outside)
+
+    with opened(top) as descriptor, TreeWriter(descriptor, MINE, over=STAGED) as writer:
+        sys.setprofile(exchange)
+        try:
+            with pytest.raises(StorageError, match="cannot write"):
+                writer.add(directory(b"a", 0o777))
+        finally:
+            sys.setprofile(None)
+
+    assert (top / "moved").is_dir()
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o500
+    outside.chmod(mode)
 
 
 def test_a_directory_that_is_moved_away_does_not_lead_to_another_place(
