@@ -124,10 +124,6 @@ class Refused(CasstoreError):
     """Input (an archive, a layout, a document) that is wrong, hostile or beyond a limit."""
 
 
-class BeyondLimit(Refused):
-    """Compressed input that is past a limit, which says nothing of what else is wrong with it."""
-
-
 class WrongOffset(Refused):
     """A piece that does not begin where the upload ends."""
 

@@ -1,6 +1,1 @@
-"""Where a store is kept: a directory (local/), or memory. What is the same for all stands here."""
-
-from __future__ import annotations
-
-REST_SECONDS = 86400.0  # for which what is at rest is kept after its last byte, or its last use
-UPLOAD_ID_LENGTH = 32  # hex digits of an upload's ID: 128 bits by chance
+"""Backends: where a store is kept. Each implements all of ports/."""

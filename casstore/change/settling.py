@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from casstore.errors import BeyondLimit, CasstoreError, Damaged, Locked, Refused, StorageError
+from casstore.errors import CasstoreError, Damaged, Locked, Refused, StorageError
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
 from casstore.model.findings import BROKEN_LAYER, ERROR, MISMATCH, Finding
@@ -22,7 +22,7 @@ from casstore.rules.hurt import hurt_by
 from casstore.startup.value import Value
 from casstore.startup.workers import Workers
 from casstore.transfer.keptlayers import describe_layer
-from casstore.transfer.outputlimit import Limit, layer_limit
+from casstore.transfer.outputlimit import BeyondLimit, Limit, layer_limit
 from casstore.transfer.piecework import MAX_WIDTH, cores
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ Below a directory that is volatile, as a test's store is, nothing is flushed: al
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 
@@ -28,13 +27,7 @@ _GROUP_WRITE = 0o020
 
 BEGUN = 16 << 20  # of a file this large the disk was told as it was written (start_writeback)
 _COPY = 1 << 20
-NO_LINKS = frozenset(
-    (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
-)
-# No O_TMPFILE: the file system, the kernel, or a kernel that takes it for opening a directory.
-NO_UNNAMED = frozenset((errno.ENOTSUP, errno.EINVAL, errno.EISDIR, errno.ENOSYS))
 DESCRIPTORS = "/proc/self/fd"
-_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 # By so many flushes is the disk judged, and seconds for one from which on it makes them wait.
 _SAMPLE = 8
 _WAITING = 50e-6
@@ -63,16 +56,20 @@ def is_volatile(path: str) -> bool:
 
 def is_full(error: OSError) -> bool:
     """Whether there is no space left, or no more than a quota allows."""
-    return error.errno in _FULL
+    import errno  # a table of 130 names: not before something is refused
+
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def storage_error(error: OSError, doing: str) -> StorageError:
     """`error` as one clear line: what was being done, and the operating system's reason."""
-    return StorageError(f"{doing}: {reason_of(error)}", full=error.errno in _FULL)
+    return StorageError(f"{doing}: {reason_of(error)}", full=is_full(error))
 
 
 def reason_of(error: OSError) -> str:
     """Why the operating system refused, as a message goes on."""
+    import errno
+
     if error.errno == errno.EROFS:
         return "the store is read-only"
     return os.strerror(error.errno).lower() if error.errno else str(error)
@@ -315,10 +312,18 @@ def share(source: str, target: str, *, old: int | None = None, new: int | None =
     try:
         os.link(source, target, src_dir_fd=old, dst_dir_fd=new, follow_symlinks=False)
     except OSError as error:
-        if error.errno in NO_LINKS:
+        if takes_no_link(error):
             return False
         raise
     return True
+
+
+def takes_no_link(error: OSError) -> bool:
+    """Whether an error says that no hard link can be made from there to there."""
+    import errno
+
+    none = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
+    return error.errno in none
 
 
 def link_open_file(descriptor: int, name: str) -> None:
@@ -342,6 +347,8 @@ def copy_part(source: int, start: int, stop: int, target: BinaryIO) -> None:
     while start < stop:
         count = os.preadv(source, [buffer[: stop - start]], start)
         if not count:
+            import errno
+
             raise OSError(errno.EIO, "the file has become shorter")
         target.write(buffer[:count])
         start += count

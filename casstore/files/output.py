@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
 from casstore.files.durable import (
     DESCRIPTORS,
-    NO_LINKS,
-    NO_UNNAMED,
     Replacement,
     copy_part,
     link_open_file,
     sync_files,
+    takes_no_link,
 )
+
+# No O_TMPFILE: the file system, the kernel, or a kernel that takes it for opening a directory.
+NO_UNNAMED = frozenset((errno.ENOTSUP, errno.EINVAL, errno.EISDIR, errno.ENOSYS))
 
 
 def replace_output(target: str, mode: int = 0o644) -> Replacement:
@@ -51,7 +54,7 @@ class _Output(Replacement):
                 link_open_file(self.file.fileno(), self._staging)
                 self._named = True
             except OSError as error:
-                if error.errno not in NO_LINKS:
+                if not takes_no_link(error):
                     raise
                 self._copy()
         if self._named:

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import io
 
-from casstore.errors import BeyondLimit, Refused
+from casstore.errors import Refused
 from casstore.startup.typed import Protocol, cast
 from casstore.transfer.fullreads import read_fully, read_into, remaining
-from casstore.transfer.outputlimit import Limit, layer_limit
+from casstore.transfer.outputlimit import BeyondLimit, Limit, layer_limit
 from casstore.transfer.streampieces import Pieces
 from casstore.transfer.zstdframes import MAGIC as ZSTD_MAGIC
 from casstore.transfer.zstdframes import SKIPPABLE_MAGICS

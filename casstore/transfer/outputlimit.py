@@ -9,7 +9,7 @@ that a layer is larger says so.
 
 from __future__ import annotations
 
-from casstore.errors import BeyondLimit
+from casstore.errors import Refused
 from casstore.startup.value import Value
 
 ALWAYS_ALLOWED = 4 << 30  # lastlog of the user ID 14 700 000; refused within 20 seconds
@@ -18,6 +18,10 @@ MAX_OUTPUT = 64 << 30
 MAX_ARCHIVE = 64 << 30
 LAYERS_IN_ARCHIVE = 4  # of the largest size that is allowed, in an archive that is compressed
 _NO_BYTES = 1 << 62  # more than any file has
+
+
+class BeyondLimit(Refused):
+    """Compressed input that is past a limit, which says nothing of what else is wrong with it."""
 
 
 class Limit(Value):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import IO, cast
 
-from casstore.errors import BeyondLimit, Refused
+from casstore.errors import Refused
 from casstore.ports.ingest import Intake
 from casstore.transfer.archive import Archive
 from casstore.transfer.compress import Compression, LayerJob, pack_layers, parse_compression
 from casstore.transfer.delta import BaseTar, Patched, digest_of
 from casstore.transfer.deltaformat import read_head
 from casstore.transfer.openlayer import open_layer
-from casstore.transfer.outputlimit import layer_limit
+from casstore.transfer.outputlimit import BeyondLimit, layer_limit
 from casstore.transfer.thin import LeftOut, names_in_archive
 
 _POSITION = 0  # a layer that stands in the list alone has none

@@ -7,7 +7,7 @@ of them for nothing; beyond that it must give some bytes for each.
 
 from __future__ import annotations
 
-from casstore.errors import BeyondLimit
+from casstore.transfer.outputlimit import BeyondLimit
 
 FREE_PIECES = 16_384
 

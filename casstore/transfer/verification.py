@@ -13,7 +13,7 @@ import io
 import threading
 from collections.abc import Callable, Iterator
 
-from casstore.errors import BeyondLimit, Refused
+from casstore.errors import Refused
 from casstore.model.descriptor import Descriptor
 from casstore.model.digest import Digest
 from casstore.model.kept import LayerRecord
@@ -24,7 +24,7 @@ from casstore.startup.value import Value
 from casstore.transfer.fullreads import read_fully
 from casstore.transfer.layerstream import plain_pieces
 from casstore.transfer.layertar import LayerScanner
-from casstore.transfer.outputlimit import Limit
+from casstore.transfer.outputlimit import BeyondLimit, Limit
 from casstore.transfer.piecework import cores
 from casstore.transfer.sidethread import PlainBytes, SideThread
 from casstore.transfer.tarstream import BLOCK, is_header

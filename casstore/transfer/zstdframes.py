@@ -9,8 +9,9 @@ believed, and whole frames can be handed to several threads.
 
 from __future__ import annotations
 
-from casstore.errors import BeyondLimit, Refused
+from casstore.errors import Refused
 from casstore.startup.value import Value
+from casstore.transfer.outputlimit import BeyondLimit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from casstore.backends import REST_SECONDS, UPLOAD_ID_LENGTH
+from casstore.backends.resting import REST_SECONDS, UPLOAD_ID_LENGTH
 from casstore.errors import Locked, NotFound, Refused, Unsupported, WrongOffset
 from casstore.model.digest import Digest, sha256
 from tests.contract.opening import NOW, changing

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from casstore.backends import REST_SECONDS
 from casstore.backends.local.ingest import _Draft
 from casstore.backends.local.leftovers import PART, remove_leftovers
+from casstore.backends.resting import REST_SECONDS
 from casstore.errors import CasstoreError, NotFound, Refused, RegistryError, StorageError
 from casstore.files.durable import storage_error
 from casstore.model.digest import Digest, sha256

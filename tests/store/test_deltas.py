@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from casstore.errors import BeyondLimit, Refused, StorageError, Unsupported, quote
+from casstore.errors import Refused, StorageError, Unsupported, quote
 from casstore.model.digest import Digest, sha256
 from casstore.progress import ProgressUpdate
 from casstore.store import Store
+from casstore.transfer.outputlimit import BeyondLimit
 from tests.sessions.commandline import casstore
 from tests.store.test_encrypting import FOR_EC
 from tests.store.test_gatekeeping import snapshot

@@ -13,6 +13,7 @@ import os
 from casstore.backends.local import schema
 from casstore.errors import CasstoreError, Damaged, Locked, StorageError
 from casstore.files import durable
+from casstore.files.output import NO_UNNAMED
 from casstore.startup.sqlite import sqlite3
 
 _PROBE = 32 << 10  # bytes: what SQLite makes of its shared memory, at least
@@ -99,7 +100,7 @@ def _probe(directory: str) -> None:
     try:
         descriptor = os.open(directory, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        if error.errno in durable.NO_UNNAMED or not os.path.isdir(directory):
+        if error.errno in NO_UNNAMED or not os.path.isdir(directory):
             return  # this file system cannot do that, or this user may not
         raise
     try:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 
-from casstore.backends import REST_SECONDS, UPLOAD_ID_LENGTH
 from casstore.backends.local.tokens import is_held, lock_dead, tokens
+from casstore.backends.resting import REST_SECONDS, UPLOAD_ID_LENGTH
 from casstore.clock import current_time
 from casstore.files import durable
 from casstore.files.strangers import is_systems

@@ -10,7 +10,6 @@ The holder writes who it is into the file, so that one who waits in vain can be 
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import sys
@@ -22,7 +21,6 @@ from casstore.errors import Locked, StorageError, printable
 from casstore.files import durable
 
 to_close: set[int] = set()  # descriptors of locks that no forked child may hold too
-_BUSY = frozenset((errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK))
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _HOLDER_LIMIT = 300
 # How long to poll by ourselves before filelock is worth its import, and how often.
@@ -186,6 +184,8 @@ def try_lock(path: str) -> int | None:
         try:
             descriptor = os.open(path, _FLAGS, 0o644)
         except OSError as error:
+            import errno  # a table of 130 names: not before something is refused
+
             if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
                 raise StorageError(f"{path} is not a regular file") from None
             if error.errno == errno.EACCES:
@@ -203,7 +203,7 @@ def try_lock(path: str) -> int | None:
                 durable.share_with_group(descriptor, path)
             keep = _is_still(path, status)
         except OSError as error:
-            if error.errno in _BUSY:
+            if _is_busy(error):
                 return None
             raise durable.storage_error(error, f"cannot lock {path}") from None
         finally:
@@ -211,6 +211,15 @@ def try_lock(path: str) -> int | None:
                 os.close(descriptor)
         if keep:
             return descriptor
+
+
+def _is_busy(error: OSError) -> bool:
+    """Whether somebody else holds a lock."""
+    if isinstance(error, BlockingIOError):
+        return True
+    import errno
+
+    return error.errno == errno.EACCES  # as some network file systems say it
 
 
 def _is_still(path: str, status: os.stat_result) -> bool:
@@ -248,7 +257,7 @@ class Door:
             try:
                 fcntl.flock(self._descriptor, self._kind | fcntl.LOCK_NB)
             except OSError as error:
-                if error.errno not in _BUSY:
+                if not _is_busy(error):
                     return  # a network file system, which locks no directory
                 if time.monotonic() >= deadline:
                     self.__exit__()

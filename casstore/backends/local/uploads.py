@@ -19,11 +19,11 @@ from collections import OrderedDict
 from contextlib import contextmanager
 from io import FileIO
 
-from casstore.backends import UPLOAD_ID_LENGTH
 from casstore.backends.local import told
 from casstore.backends.local.blobs import StoreFile
 from casstore.backends.local.ingest import Writing, try_writing
 from casstore.backends.local.leftovers import BLOB, UPLOAD, is_at_rest, may_rest
+from casstore.backends.resting import UPLOAD_ID_LENGTH
 from casstore.errors import Locked, NotFound, Refused, WrongOffset
 from casstore.files import durable
 from casstore.model.digest import Digest

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import IO, TYPE_CHECKING
 
-from casstore.backends import REST_SECONDS, UPLOAD_ID_LENGTH
+from casstore.backends.resting import REST_SECONDS, UPLOAD_ID_LENGTH
 from casstore.clock import current_time
 from casstore.errors import Locked, NotFound, Refused, WrongOffset
 from casstore.model.digest import sha256

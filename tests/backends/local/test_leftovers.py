@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from casstore.backends import REST_SECONDS
 from casstore.backends.local import leftovers
 from casstore.backends.local.leftovers import (
     measure,
@@ -18,6 +17,7 @@ from casstore.backends.local.leftovers import (
     rescue_dead,
 )
 from casstore.backends.local.tokens import Token
+from casstore.backends.resting import REST_SECONDS
 
 NOW = 2_000_000_000
 PARTS = [f"part-{digit * 64}" for digit in "0123456789abcdef"]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from casstore.backends import REST_SECONDS
 from casstore.backends.local import uploads as uploads_module
 from casstore.backends.local.leftovers import BLOB, UPLOAD, remove_leftovers
 from casstore.backends.local.uploads import Uploads
+from casstore.backends.resting import REST_SECONDS
 from casstore.errors import NotFound, Refused
 from casstore.files import durable
 from casstore.model.digest import sha256
