@@ -45,6 +45,11 @@ class Pieces:
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
+    def begun(self) -> Self:
+        """Begin, and wait for nothing."""
+        self._thread.start()
+        return self
+
     def started(self) -> Self:
         """Begin, and wait for the first piece. Raises what the work raises before it."""
         self._thread.start()
@@ -73,6 +78,11 @@ class Pieces:
         with self._changed:
             self._is_gone = True
             self._changed.notify_all()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait, in the work, for its end; whether no more is taken."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._is_gone, seconds)
 
     def _is_decided(self) -> bool:
         return bool(self._ready) or self._is_over

@@ -13,6 +13,7 @@ from casstore.server.engine import (
     archives,
     containerfiles,
     containers,
+    events,
     exchange,
     inspection,
     listing,
@@ -55,6 +56,7 @@ ROUTES = (
     Route(LOOK, "/info", system.info),
     Route(LOOK, "/system/df", system.disk_usage, since=25),
     Route((POST,), "/auth", exchange.check_login),
+    Route(LOOK, "/events", events.events),
     # Images
     Route(LOOK, "/images/json", listing.list_images),
     Route(LOOK, "/images/search", naming.search),
