@@ -10,6 +10,7 @@
     casstore_image_factory   a function: build a tiny image into it, the same bytes every time
     casstore_rootfs          a function: unpack an image of it, return the directory
     casstore_assert_file     a function: an image of it has this file, with this content
+    casstore_registry        a function: serve it as a registry on the loopback
     casstore_session_store   one store for the whole session (of each xdist worker)
 
 A test's store waits for the disk never: a power cut may damage it, and nothing else does. A test of
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from casstore.pytest_plugin.cache import Cache
     from casstore.results.images import Image
+    from casstore.server.local import LocalRegistry
     from casstore.store import Store
 
     class Load(Protocol):
@@ -88,6 +90,15 @@ if TYPE_CHECKING:
             **properties: object,
         ) -> None:
             """Fail unless the image has the file; see the fixture."""
+            ...
+
+    class ServeRegistry(Protocol):
+        """What `casstore_registry` is."""
+
+        def __call__(
+            self, *, with_auth: tuple[str, str] | None = None, fail_next: int = 0
+        ) -> LocalRegistry:
+            """Serve the store; see the fixture."""
             ...
 
 
@@ -201,6 +212,31 @@ def casstore_assert_file(casstore_store: Store) -> AssertFile:
             pytest.fail("\n".join((f"image {name}, {path}:", *(f"  {line}" for line in lines))))
 
     return check
+
+
+@pytest.fixture
+def casstore_registry(casstore_store: Store) -> Iterator[ServeRegistry]:
+    """Serve `casstore_store` as a registry on the loopback, in this process, until the test ends.
+
+    with_auth: a user and a password, without which it answers nothing (401).
+    fail_next: so many requests, the first ones, are answered with status 503.
+
+    What is returned has `host` ("localhost:41234"), `asked` (method, path, status and user of
+    each request) and `fail_next(times=1, *, status=503)`. The store's image app:1 is HOST/app:1
+    there, and one of another registry HOST/REGISTRY/NAME.
+    """
+    from casstore.server.local import LocalRegistry
+
+    running: list[LocalRegistry] = []
+
+    def serve(*, with_auth: tuple[str, str] | None = None, fail_next: int = 0) -> LocalRegistry:
+        running.append(LocalRegistry(casstore_store, login=with_auth))
+        running[-1].fail_next(fail_next)
+        return running[-1]
+
+    yield serve
+    for one in running:
+        one.close()
 
 
 @pytest.fixture(scope="session")

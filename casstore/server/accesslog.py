@@ -11,6 +11,8 @@ import os
 import time
 from typing import NamedTuple
 
+from casstore.server.message import Request
+
 TEXT, JSON = "text", "json"
 _MOST = 1024  # characters of a target or an agent
 _STDERR = 2
@@ -37,6 +39,9 @@ class AccessLog:
         self._form = form
         self._descriptor = descriptor
         self._second, self._stamp = 0, ""
+
+    def answered(self, request: Request, status: int) -> None:
+        """Note nothing: how much was sent, and how long it took, is known at the end."""
 
     def write(self, served: Served) -> None:
         """Note one request."""

@@ -81,7 +81,7 @@ class Connection:
         self._peer, self._local = peer, local
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.MAX_HEAD)
         # When it began to wait for a request; None while there is one. Other threads look at it.
-        self.idle_since: float | None = None
+        self.idle_since: float | None = time.monotonic()
         self.is_ending = False
         self._is_slow = False  # in sending a body
 

@@ -48,7 +48,8 @@ class Crew:
 
     def __init__(self) -> None:
         self._waiting = 0
-        self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._is_over = False
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
 
     def give(self, work: Callable[[], None]) -> None:
@@ -60,6 +61,14 @@ class Crew:
                 return
         threading.Thread(target=self._run, args=(work,), daemon=True).start()
 
+    def end(self) -> None:
+        """Let the threads end that have nothing to do, and the others after what they do."""
+        with self._lock:
+            self._is_over = True
+            for _ in range(self._waiting):
+                self._work.put(None)
+            self._waiting = 0
+
     def _run(self, work: Callable[[], None]) -> None:
         next_one: Callable[[], None] | None = work
         while next_one is not None:
@@ -69,6 +78,8 @@ class Crew:
 
     def _await_work(self) -> Callable[[], None] | None:
         with self._lock:
+            if self._is_over:
+                return None
             self._waiting += 1
         try:
             return self._work.get(timeout=_LEISURE)
@@ -149,7 +160,12 @@ class Service:
                     break
         for door in self._doors:
             door.socket.close()
+        for refused in self._refused:
+            refused.close()
         self._finish()
+        self._crew.end()
+        self._wake.close()
+        self._woken.close()
 
     def _finish(self) -> None:
         """Let running requests end, for a while; then end what is left."""
@@ -175,7 +191,7 @@ class Service:
             time.sleep(_PAUSE)  # no descriptor is left, most likely
             return
         connected.settimeout(None)
-        if len(self._connections) >= self._most and not self._end_an_idle_one():
+        if len(self._connections) >= self._most and not self._make_room():
             self._refuse(connected, selector, tells=door.certificate is None)
             return
         try:
@@ -206,22 +222,23 @@ class Service:
         self._board.connected(-1)
         with self._changed:
             self._connections.discard(connection)
-            if self._signals:
-                self._changed.notify()
+            self._changed.notify()
 
     def _is_crowded(self) -> bool:
         return len(self._connections) * 4 > self._most * 3
 
-    def _end_an_idle_one(self) -> bool:
-        """End the connection that has been idle longest. Whether there was one."""
+    def _make_room(self) -> bool:
+        """End the connection that has been idle longest, if need be. Whether there is room."""
         with self._changed:
-            idle = [
-                one for one in self._connections if one.idle_since is not None and not one.is_ending
-            ]
-            if not idle:
-                return False
-            min(idle, key=lambda one: one.idle_since or 0.0).end()
-            return True
+            staying = [one for one in self._connections if not one.is_ending]
+            if len(staying) >= self._most:
+                idle = [one for one in staying if one.idle_since is not None]
+                if not idle:
+                    return False
+                min(idle, key=lambda one: one.idle_since or 0.0).end()
+            # Those that are ending have gone in a moment, if there is a processor for them.
+            most = 2 * self._most
+            return self._changed.wait_for(lambda: len(self._connections) < most, _PAUSE * 5)
 
     def _refuse(
         self, connected: socket.socket, selector: selectors.BaseSelector, *, tells: bool

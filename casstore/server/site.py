@@ -12,12 +12,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from email.utils import formatdate
+from typing import Protocol
 
 from casstore.errors import CasstoreError, Locked, StorageError, printable
 from casstore.server import metrics
 from casstore.server.access import HostRule, check_origin
-from casstore.server.accesslog import AccessLog, Served
-from casstore.server.login import CHALLENGE, Logins
+from casstore.server.accesslog import Served
+from casstore.server.login import CHALLENGE
 from casstore.server.message import BrokenBody, Handler, Request, Response
 from casstore.server.stores import Stores
 
@@ -37,6 +38,26 @@ class Api:
     failure: Callable[[int, str], Response]
 
 
+class Log(Protocol):
+    """Where it is noted what was asked."""
+
+    def answered(self, request: Request, status: int) -> None:
+        """Note what a request is answered, before that is sent."""
+
+    def write(self, served: Served) -> None:
+        """Note a request that is over."""
+
+    def say(self, line: str) -> None:
+        """Note something else."""
+
+
+class LoginCheck(Protocol):
+    """Knows who may ask."""
+
+    def user_of(self, authorization: str) -> str | None:
+        """Who a field Authorization says it is; None if it does not, or if that is not so."""
+
+
 class Site:
     """What the connections of one socket work with."""
 
@@ -45,10 +66,10 @@ class Site:
         api: Api,
         stores: Stores,
         board: metrics.Board,
-        log: AccessLog,
+        log: Log,
         *,
         hosts: HostRule | None = None,
-        logins: Logins | None = None,
+        logins: LoginCheck | None = None,
         secure: bool = False,
     ) -> None:
         """Put a site together.
@@ -67,6 +88,11 @@ class Site:
 
     def answer(self, request: Request, local: str) -> Response:
         """What a request is answered; it never raises."""
+        response = self._answered(request, local)
+        self._log.answered(request, response.status)
+        return response
+
+    def _answered(self, request: Request, local: str) -> Response:
         try:
             if self._hosts is not None:
                 self._hosts.check(request, local)
