@@ -24,7 +24,7 @@ from casstore.server.service import Door, Service, stop_on_signals
 from casstore.server.site import Api, Site
 from casstore.server.stores import Stores
 from casstore.server.tls import Certificate
-from casstore.server.workers import run_workers
+from casstore.server.workers import ready, run_workers
 from casstore.store import Store
 
 # What may be served at a socket; also as FileDescriptorName= in a unit of systemd.
@@ -125,16 +125,22 @@ class Server:
             for door, address in zip(self.doors, self.addresses, strict=True)
         ]
 
-    def run(self) -> bool:
+    def run(self, begin: Callable[[], None]) -> bool:
         """Serve until a signal, or until it has been idle for long enough.
 
-        In the main thread of the process. Returns False if workers cannot be kept running.
+        In the main thread of the process. `begin` is called when a signal ends it as it should.
+
+        Returns:
+            False if workers cannot be kept running.
         """
         options = self._options
         if options.workers > 1:
-            return run_workers(options.workers, self.board, self._work, idle_exit=options.idle_exit)
+            return run_workers(
+                options.workers, self.board, self._work, begin=begin, idle_exit=options.idle_exit
+            )
         service = self.service(idle_exit=options.idle_exit)
         stop_on_signals(service, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+        begin()
         service.run()
         return True
 
@@ -156,6 +162,7 @@ class Server:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all: the first tells
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         stop_on_signals(service, (signal.SIGTERM,))
+        ready()
         service.run(orphaned)
 
     def _open(self, environment: Mapping[str, str]) -> None:

@@ -23,13 +23,20 @@ _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def run_workers(
-    count: int, board: Board, work: Callable[[int, int], None], *, idle_exit: float | None
+    count: int,
+    board: Board,
+    work: Callable[[int, int], None],
+    *,
+    begin: Callable[[], None],
+    idle_exit: float | None,
 ) -> bool:
     """Run `work` in so many processes until a signal, or until there is nothing to do.
 
     Args:
         work: what each process does, called with its number and with a descriptor that can be
-            read when this process has gone.
+            read when this process has gone. The signals are blocked until it can take them, and
+            `ready` unblocks them: one that came sooner would be lost.
+        begin: called when signals are taken, and the processes started.
         idle_exit: seconds without a request after which all are stopped.
 
     Returns:
@@ -55,9 +62,11 @@ def run_workers(
             signal.signal(number, note)
 
     def start(row: int) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
         child = os.fork()
         if child:
             workers[child] = row, time.monotonic()
+            ready()
             return
         status = _FAILED
         try:
@@ -70,6 +79,7 @@ def run_workers(
 
     for row in range(count):
         start(row)
+    begin()
     is_well = True
     told = 0
     with selectors.DefaultSelector() as selector:
@@ -94,6 +104,11 @@ def run_workers(
     os.close(gone)
     os.close(mine)
     return is_well
+
+
+def ready() -> None:
+    """Take signals from now on."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
 
 
 def _tell(workers: dict[int, tuple[int, float]]) -> None:

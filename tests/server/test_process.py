@@ -134,6 +134,13 @@ def test_workers_share_the_socket_and_end_together(start: Start) -> None:
     assert (status, said.count('"GET /v2/" 200')) == (0, 10)
 
 
+@pytest.mark.parametrize("attempt", range(5))
+def test_workers_end_however_early_they_are_told(start: Start, attempt: int) -> None:
+    server = start("--registry", "0", "--workers", "8")
+    server.process.send_signal(signal.SIGTERM)
+    assert server.end() == (0, "")
+
+
 def test_workers_end_when_nobody_asks_for_anything(start: Start) -> None:
     assert start("--registry", "0", "--workers", "2", "--idle-exit", "100ms").end() == (0, "")
 

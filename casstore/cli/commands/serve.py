@@ -103,9 +103,12 @@ def run(args: Args, app: App) -> int:
         return store_of(session.another(), Store)
 
     with Server(make_store, options, os.environ) as server:
-        for line in server.announcements:
-            app.note(line)
-        return 0 if server.run() else 1
+
+        def announce() -> None:
+            for line in server.announcements:
+                app.note(line)
+
+        return 0 if server.run(announce) else 1
 
 
 def _options(args: Args) -> ServerOptions:
