@@ -73,6 +73,7 @@ def test_what_ustar_can_say_needs_no_record() -> None:
 def test_the_root_is_there_where_a_layer_says_what_it_is_like() -> None:
     assert [m.name for m in members(tar_of(directory(b"", 0o711)))] == ["."]
     assert members(tar_of(directory(b"", order=0))) == []
+    assert [m.name for m in members(tar_of(directory(b"a", order=0)))] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -224,6 +225,221 @@ def test_small_files_are_written_together_and_a_large_piece_by_itself() -> None:
 
     assert sizes == [100 * 1024 + 512, 1 << 20, 1024]
     assert len(members(out.getvalue())) == 101
+
+
+def test_small_pieces_are_written_256_kib_at_a_time_and_64_kib_are_not_small() -> None:
+    sizes: list[int] = []
+
+    class Out(io.BytesIO):
+        def write(self, data: Any) -> int:
+            sizes.append(len(memoryview(data)))
+            return super().write(data)
+
+    writer = TarWriter(Out())
+    for number in range(600):
+        writer.add(plain(file(b"%d" % number, 10)), [b"0123456789"])
+    writer.add(plain(file(b"large", 1 << 16)), [bytes(1 << 16)])
+    writer.finish()
+
+    assert sizes == [1 << 18, 1 << 18, 88 * 1024 + 512, 1 << 16, 1024]
+
+
+# Headers
+
+
+def ustar(entry: FileEntry, target: bytes = b"") -> bytes | None:
+    """The header that Python makes of an entry; None where ustar has no room for it."""
+    info = tarfile.TarInfo(os.fsdecode(entry.name))
+    info.type = {
+        "file": tarfile.LNKTYPE if target else tarfile.REGTYPE,
+        "directory": tarfile.DIRTYPE,
+        "symlink": tarfile.SYMTYPE,
+        "fifo": tarfile.FIFOTYPE,
+        "character device": tarfile.CHRTYPE,
+        "block device": tarfile.BLKTYPE,
+    }[entry.kind]
+    info.mode, info.uid, info.gid, info.size = entry.mode, entry.uid, entry.gid, entry.size
+    info.mtime = entry.mtime // 10**9
+    info.linkname = os.fsdecode(target or entry.target)
+    info.devmajor, info.devminor = entry.device
+    try:
+        made = info.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict")
+    except (ValueError, UnicodeError):
+        return None
+    # Python cuts a link that is too long, and puts all of a directory's name into the prefix.
+    return made if len(info.linkname) <= 100 and made[0] else None
+
+
+def header(entry: FileEntry, target: bytes = b"") -> bytes:
+    """What begins with the headers of an entry."""
+    out = io.BytesIO()
+    writer = TarWriter(out)
+    if target:
+        writer.link(entry, target)
+    else:
+        writer.add(entry)
+    writer.finish()
+    return out.getvalue()
+
+
+def same(written: bytes, expected: bytes | None) -> bool:
+    """Whether a header is as expected; None: one of records."""
+    info = tarfile.TarInfo.frombuf(written[:512], "ascii", "surrogateescape")  # checks the sum
+    if expected is None:
+        return info.type == b"x"
+    # Python leaves the numbers of a device empty where there is none.
+    other = tarfile.TarInfo.frombuf(expected, "ascii", "surrogateescape")
+    devices = (info.devmajor, info.devminor) == (other.devmajor, other.devminor)
+    parts = slice(0, 148), slice(156, 329), slice(345, 512)
+    return devices and all(written[part] == expected[part] for part in parts)
+
+
+MOST, LARGEST = 0o7777777, 0o77777777777
+NAMES = [
+    b"x" * 99, b"x" * 100, b"x" * 101,
+    b"d/" + b"x" * 99, b"d/" + b"x" * 100, b"d/" + b"x" * 101, b"dd/d/" + b"x" * 97,
+    b"/".join([b"d" * 30] * 5), b"d" * 154 + b"/" + b"x" * 100, b"d" * 155 + b"/" + b"x" * 99,
+    b"d" * 155 + b"/" + b"x" * 100, b"d" * 155 + b"/" + b"x" * 101, b"d" * 156 + b"/" + b"x" * 99,
+    b"d" * 100 + b"/" + b"e" * 54 + b"/" + b"x" * 100, b"d" * 101 + b"/x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *(plain(kind(name)) for name in NAMES for kind in (file, directory)),
+        *(plain(symlink(b"l", b"t" * length)) for length in (1, 99, 100, 101)),
+        *(plain(file(b"a"))._replace(uid=number) for number in (1, MOST, MOST + 1)),
+        *(plain(file(b"a"))._replace(gid=number) for number in (1, MOST, MOST + 1)),
+        *(plain(file(b"a", mtime=seconds * 10**9)) for seconds in (0, 1, LARGEST, LARGEST + 1)),
+        *(plain(file(b"a", size)) for size in (0, 1, LARGEST, LARGEST + 1)),
+        *(plain(device(b"a", *numbers)) for numbers in ((0, 0), (0, 1), (1, 0), (MOST, MOST))),
+        plain(device(b"a", 7, 8, block=True)),
+        plain(fifo(b"a")),
+        plain(file(b"a", mode=0o7777)),
+    ],
+)
+def test_a_header_is_ustar_s_where_that_has_room_and_only_there(entry: FileEntry) -> None:
+    expected = ustar(entry)
+
+    written = header(entry)
+
+    assert same(written, expected)
+
+
+@pytest.mark.parametrize("length", [99, 100, 101])
+def test_the_target_of_a_hard_link_stands_in_the_header_where_that_has_room(length: int) -> None:
+    entry = plain(file(b"a", 5))
+
+    written = header(entry, b"t" * length)
+
+    expected = ustar(entry._replace(size=0), b"t" * length)
+    assert same(written, expected)
+
+
+@pytest.mark.parametrize(
+    ("entry", "field", "value"),
+    [
+        (file(b"a", uid=1 << 30), slice(108, 116), 0),
+        (file(b"a", gid=1 << 30), slice(116, 124), 0),
+        (file(b"a", LARGEST + 1), slice(124, 136), 0),
+        (file(b"a", mtime=-1), slice(136, 148), 0),
+        (file(b"a", mtime=10**9 + 1), slice(136, 148), 1),
+        (file(b"a", mtime=(LARGEST + 1) * 10**9), slice(136, 148), LARGEST),
+    ],
+)
+def test_who_reads_no_records_gets_what_is_nearest(
+    entry: FileEntry, field: slice, value: int
+) -> None:
+    written = header(entry)
+
+    assert written[156:157] == b"x"
+    assert int(written[1024:][field].rstrip(b"\0"), 8) == value
+
+
+def test_a_header_of_records_tells_of_no_owner_and_no_time() -> None:
+    written = header(file(b"a", mtime=5, uid=3, gid=4))
+
+    assert written[100:124] == b"0000644\0" + b"0000000\0" * 2
+    assert written[136:148] == b"00000000000\0"
+    assert written[329:345] == b"0000000\0" * 2
+
+
+ODD = "é".encode()
+
+
+@pytest.mark.parametrize(
+    ("entry", "keys"),
+    [
+        (file(ODD), {"path"}),
+        (symlink(b"a", ODD), {"path", "linkpath"}),
+        (symlink(ODD, b"a"), {"path", "linkpath"}),
+        (symlink(ODD, b"\xff"), set()),
+        (symlink(b"\xff", ODD), set()),
+        (symlink(b"a", b"\xff" * 101), {"hdrcharset", "path", "linkpath"}),
+        (symlink(b"a", b"t" * 101), {"path", "linkpath"}),
+        (file(b"\xff" * 101), {"hdrcharset", "path"}),
+        (file(b"\xff" * 100), set()),
+        (symlink(b"a", b"\xff" * 100), set()),
+    ],
+)
+def test_names_stand_in_a_record_where_they_need_one(entry: FileEntry, keys: set[str]) -> None:
+    written = tar_of(plain(entry))
+
+    assert set(records_of(written)) == keys
+
+
+def records_of(tar: bytes) -> dict[str, bytes]:
+    """The records of the first header."""
+    if tar[156:157] != b"x":
+        return {}
+    size = int(tar[124:135], 8)
+    data, found = tar[512 : 512 + size], dict[str, bytes]()
+    while data:
+        length = int(data[: data.index(b" ")])
+        record, data = data[data.index(b" ") + 1 : length - 1], data[length:]
+        key, _, found[key.decode()] = record.partition(b"=")
+    return found
+
+
+SPARSE = {"GNU.sparse.major", "GNU.sparse.minor", "GNU.sparse.name", "GNU.sparse.realsize"}
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [(b"a", set[str]()), (ODD, set[str]()), (b"\xff", {"hdrcharset"}), (b"x" * 300, set[str]())],
+)
+def test_the_name_of_a_sparse_file_stands_in_a_record_of_its_own(
+    name: bytes, more: set[str]
+) -> None:
+    written = tar_of((plain(file(name, 9, extents=((0, 1),))), b"x"))
+
+    records = records_of(written)
+    assert set(records) == SPARSE | more
+    assert records["GNU.sparse.name"] == name
+    assert next(iter(records)) == ("hdrcharset" if more else "GNU.sparse.major")
+
+
+@pytest.mark.parametrize(
+    ("size", "extents", "table"),
+    [
+        (1, (), [1, 1, 0]),
+        (2, (), [1, 2, 0]),
+        (5, ((0, 5),), [1, 0, 5]),
+        (6, ((0, 5),), [2, 0, 5, 6, 0]),
+        (9, ((0, 1), (8, 1)), [2, 0, 1, 8, 1]),
+        (10, ((0, 9), (9, 1)), [2, 0, 9, 9, 1]),
+    ],
+)
+def test_the_map_of_a_sparse_file_ends_with_its_end(
+    size: int, extents: tuple[tuple[int, int], ...], table: list[int]
+) -> None:
+    stored = sum(length for _, length in extents)
+
+    written = tar_of((plain(file(b"s", size, extents=extents)), b"x" * stored))
+
+    text = written[1536:2048].rstrip(b"\0")
+    assert [int(line) for line in text.splitlines()] == table
 
 
 # Other readers
