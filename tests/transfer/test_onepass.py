@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import random
 import tempfile
@@ -10,7 +11,7 @@ from typing import IO
 
 import pytest
 
-from casstore.errors import Damaged
+from casstore.errors import Damaged, StorageError
 from casstore.model.fileentry import FileEntry, sort_key
 from casstore.progress import Progress
 from casstore.transfer import onepass
@@ -77,11 +78,15 @@ class Seen:
     def __init__(self) -> None:
         self.order: list[bytes] = []
         self.content: dict[bytes, bytes] = {}
+        self.types: dict[bytes, list[type]] = {}  # of the pieces
         self.links: dict[bytes, bytes] = {}
 
     def add(self, entry: FileEntry, content: Iterable[bytes | memoryview] = ()) -> None:
         self.order.append(entry.name)
-        self.content[entry.name] = b"".join(bytes(piece) for piece in content)
+        pieces = list(content)
+        assert all(pieces), "an empty piece"
+        self.types[entry.name] = [type(piece) for piece in pieces]
+        self.content[entry.name] = b"".join(bytes(piece) for piece in pieces)
 
     def link(self, entry: FileEntry, target: bytes) -> None:
         self.order.append(entry.name)
@@ -199,6 +204,113 @@ def test_many_layers_are_read_side_by_side_but_not_all_at_a_time() -> None:
     assert sorted(tars.ended) == list(range(STREAMS + 5))
     assert tars.most_open <= STREAMS + 1
     assert tars.open == 0
+
+
+def test_the_largest_layers_are_read_side_by_side_and_a_small_one_at_once() -> None:
+    tars, rows = Tars(), []
+    for number, size in enumerate((10, 5000, 5001, 5002)):
+        rows += tars.layer([(b"a%d" % number, b"x" * size), (b"b%d" % number, b"y" * size)])
+
+    written(tars, rows)
+
+    assert tars.ended[0] == 0
+    assert tars.begun == [0, 1, 2, 3]
+
+
+def test_directories_and_links_come_where_the_walk_has_them() -> None:
+    tars = Tars()
+    a, b, c = tars.layer([(b"a", b"1"), (b"d/b", b"2"), (b"e", b"3")])
+    again = (0, a[1]._replace(name=b"d/a", shared=True))
+    first = (0, a[1]._replace(shared=True))
+    rows = [
+        (0, directory(b"")),
+        first,
+        (0, directory(b"d")),
+        again,
+        b,
+        (0, symlink(b"d/c", b"x", inode=9)),
+        c,
+    ]
+    sink = Seen()
+
+    write_files(lambda: rows, tars, sink, scratch=Scratch())
+
+    assert sink.order == [b"", b"a", b"d", b"d/a", b"d/b", b"d/c", b"e"]
+    assert sink.content == {b"": b"", b"a": b"1", b"d": b"", b"d/b": b"2", b"d/c": b"", b"e": b"3"}
+    assert sink.links == {b"d/a": b"a"}
+
+
+def test_a_single_file_is_not_few_unless_that_is_said() -> None:
+    tars = Tars()
+    rows = tars.layer([(b"a", b"1")])
+
+    write_files(lambda: rows, tars, Seen(), scratch=Scratch())
+
+    assert (tars.begun, tars.alone) == ([0], [])
+
+
+def test_large_contents_are_views_and_small_ones_or_whole_pieces_are_bytes() -> None:
+    tars = Tars(piece=100_000)
+    sizes = {b"a": (1 << 14) - 1, b"b": 1 << 14, b"c": 20_000, b"d": 300_000}
+    contents = [(name, random.Random(size).randbytes(size)) for name, size in sizes.items()]  # noqa: S311 - a fixed sample
+
+    sink = written(tars, tars.layer(contents))
+
+    assert sink.content == dict(contents)
+    assert [sink.types[name] for name in (b"a", b"b", b"c")] == [
+        [bytes],
+        [memoryview],
+        [memoryview],
+    ]
+    assert sink.types[b"d"][1:3] == [bytes, bytes]
+
+
+def test_what_is_put_aside_may_be_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onepass, "_READ", 1000)
+    tars = Tars()
+    contents = [(b"b", random.Random(1).randbytes(5500)), (b"a", b"a")]  # noqa: S311 - a fixed sample
+
+    assert written(tars, tars.layer(contents)).content == dict(contents)
+
+
+@pytest.mark.parametrize("run", [1, 3, 50])
+def test_the_order_of_a_tar_may_be_found_in_parts(
+    monkeypatch: pytest.MonkeyPatch, run: int
+) -> None:
+    monkeypatch.setattr(onepass, "_RUN", run)
+    tars, contents = Tars(), contents_of(50, 9)
+
+    assert written(tars, tars.layer(contents)).content == dict(contents)
+
+
+def test_what_was_put_aside_and_is_gone_is_told() -> None:
+    class Losing(Seen):
+        def add(self, entry: FileEntry, content: Iterable[bytes | memoryview] = ()) -> None:
+            if scratch.files:
+                scratch.files[0].truncate(0)
+            super().add(entry, content)
+
+    tars, scratch = Tars(), Scratch()
+    rows = tars.layer([(b"c", b"c" * 3000), (b"a", b"a")])[::-1]
+
+    with pytest.raises(Damaged, match="ends before"):
+        write_files(lambda: rows, tars, Losing(), scratch=scratch)
+
+
+def test_a_file_that_cannot_be_read_by_itself_is_one_line() -> None:
+    class Broken(io.BytesIO):
+        def read(self, _size: int | None = -1) -> bytes:
+            raise OSError(errno.EIO, "no")
+
+    class Unreadable(Tars):
+        def open_content(self, _layer: int, _entry: FileEntry) -> IO[bytes]:
+            return Broken()
+
+    tars = Unreadable()
+    rows = tars.layer([(b"a", b"a")])
+
+    with pytest.raises(StorageError, match="cannot read layer 1: "):
+        written(tars, rows, few=1)
 
 
 def test_a_layer_of_which_nothing_is_wanted_is_not_read() -> None:
@@ -320,3 +432,22 @@ def test_a_sink_that_fails_closes_the_layers() -> None:
         write_files(lambda: rows, tars, Full(), scratch=scratch)
     assert tars.open == 0
     assert all(file.closed for file in scratch.files)
+
+
+def test_layers_are_closed_whoever_still_has_them() -> None:
+    class Held(Tars):
+        def pieces(self, layer: int) -> Generator[bytes, None, None]:
+            made.append(super().pieces(layer))
+            return made[-1]
+
+    class Full(Seen):
+        def add(self, entry: FileEntry, content: Iterable[bytes | memoryview] = ()) -> None:
+            super().add(entry, content)
+            raise OSError(28, "full")
+
+    tars, made = Held(), list[Generator[bytes, None, None]]()
+    rows = tars.layer([(b"a", b"a" * 5000)])
+
+    with pytest.raises(OSError, match="full"):
+        write_files(lambda: rows, tars, Full(), scratch=Scratch())
+    assert tars.open == 0
