@@ -3,8 +3,10 @@
 Copied into the page cache, an archive of a gigabyte costs as much processor time as decompressing
 it, and pushes out what others have there; and all of it would still be waiting when the file is
 flushed at the end. So whole blocks are written by direct I/O, straight from the caller's buffer,
-and only their ragged ends through the cache. Where the file system or the device takes no direct
-I/O (EINVAL), writing goes through the cache, and write-back starts at once.
+and only their ragged ends through the cache: all of them at the end, for until then each would wait
+for what is being written to the same file, longer than it takes to write the rest. Where the file
+system or the device takes no direct I/O (EINVAL), writing goes through the cache, and write-back
+starts at once.
 """
 
 from __future__ import annotations
@@ -12,12 +14,15 @@ from __future__ import annotations
 import errno
 import os
 
+from casstore.startup import allocate_lock
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 
 _ALIGN = os.sysconf("SC_PAGESIZE") if hasattr(os, "sysconf") else 4096
 _WORTH = 64 << 10  # less goes through the page cache
+_MOST = 4096  # ends that are held: less than a page each
 _PROBE = 64 << 10
 _WRITE = 2  # SYNC_FILE_RANGE_WRITE of linux/fs.h
 _DIRECT = getattr(os, "O_DIRECT", 0)
@@ -36,6 +41,8 @@ class PlacedFile:
             OSError: there is no space for it.
         """
         self._file = descriptor
+        self._held: list[tuple[int, bytes]] = []
+        self._lock = allocate_lock()
         self._direct = self._second = _open_direct(path)
         os.ftruncate(descriptor, size)
         if self._direct is not None and _reserves(descriptor, size):
@@ -48,14 +55,19 @@ class PlacedFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, value: object, trace: object) -> None:
+        if kind is not None:
+            self._held.clear()  # the file is good for nothing
         self.close()
 
     def close(self) -> None:
-        """No more will be placed."""
-        if self._second is not None:
-            os.close(self._second)
-        self._direct = self._second = None
+        """No more will be placed; what was can be read from here on. Raises OSError."""
+        second, self._direct, self._second = self._second, None, None
+        try:
+            self._write_held()
+        finally:
+            if second is not None:
+                os.close(second)
 
     def place(self, offset: int, data: memoryview) -> None:
         """Write `data` at `offset`.
@@ -63,13 +75,16 @@ class PlacedFile:
         Without a copy, if it begins in a page of memory where `offset` begins in one of a file.
         """
         direct = self._direct
+        if direct is not None and len(data) < _ALIGN:
+            self._hold(offset, data)
+            return
         if direct is None or len(data) < _WORTH:
             self._through_cache(offset, data)
             return
         first = -offset % _ALIGN
         last = len(data) - (offset + len(data)) % _ALIGN
         if first:
-            _write(self._file, offset, data[:first])
+            self._hold(offset, data[:first])
         try:
             _write(direct, offset + first, data[first:last])
         except OSError as error:
@@ -78,7 +93,24 @@ class PlacedFile:
             self._direct = None
             self._through_cache(offset + first, data[first:last])
         if last < len(data):
-            _write(self._file, offset + last, data[last:])
+            self._hold(offset + last, data[last:])
+
+    def _hold(self, offset: int, data: memoryview) -> None:
+        with self._lock:
+            self._held.append((offset, bytes(data)))
+            if len(self._held) >= _MOST:
+                self._write_held()
+
+    def _write_held(self) -> None:
+        """Write the ends of blocks, those that meet together; nobody else holds one meanwhile."""
+        held, self._held = sorted(self._held), []
+        start, whole = 0, bytearray()
+        for offset, data in held:
+            if offset != start + len(whole):
+                _write(self._file, start, memoryview(whole))
+                start, whole = offset, bytearray()
+            whole += data
+        _write(self._file, start, memoryview(whole))
 
     def _through_cache(self, offset: int, data: memoryview) -> None:
         _write(self._file, offset, data)

@@ -112,4 +112,4 @@ class Placed(Protocol):
     """A file that is all zeros, whose bytes come in any order."""
 
     def place(self, offset: int, data: memoryview) -> None:
-        """Write `data` at `offset`; any thread may."""
+        """Write `data` at `offset`; any thread may. It is there when the file is closed."""

@@ -147,7 +147,12 @@ def placed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Placing]:
         target: Placed = file
         if request.param == "counted":
             target = CountedTarget(file, Progress().task("Saving", SIZE))
-        yield Placing(target, path.read_bytes)
+
+        def read() -> bytes:
+            file.close()
+            return path.read_bytes()
+
+        yield Placing(target, read)
     os.close(descriptor)
 
 

@@ -123,3 +123,69 @@ def test_write_back_that_is_begun_changes_nothing_that_is_read(tmp_path: Path) -
             start_writeback(file.fileno(), at, 1 << 20)
 
     assert path.read_bytes() == b"".join(bytes([n]) * (1 << 20) for n in range(3))
+
+
+def test_ragged_ends_wait_until_the_file_is_closed_and_those_that_meet_are_one_write(
+    new: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached: list[tuple[int, int]] = []
+
+    def noted(descriptor: int, data: memoryview, offset: int) -> int:
+        if descriptor == new[1]:
+            cached.append((offset, len(data)))
+        return PWRITE(descriptor, data, offset)
+
+    monkeypatch.setattr(placedfile, "_open_direct", lambda path: os.open(path, os.O_WRONLY))
+    monkeypatch.setattr(os, "pwrite", noted)
+    data = noise(SIZE)
+    cuts = [0, 512, (1 << 20) + 512, (2 << 20) + 1024, SIZE]
+    with PlacedFile(*new, SIZE) as file:
+        for at, end in reversed(list(itertools.pairwise(cuts))):
+            file.place(at, memoryview(data)[at:end])
+        assert cached == []
+
+    assert cached == [(0, PAGE), (1 << 20, PAGE), (2 << 20, PAGE)]
+    assert Path(new[0]).read_bytes() == data
+
+
+def test_few_ragged_ends_are_in_memory_at_a_time(
+    new: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placedfile, "_MOST", 4)
+    monkeypatch.setattr(placedfile, "_open_direct", lambda path: os.open(path, os.O_WRONLY))
+    with PlacedFile(*new, SIZE) as file:
+        for number in range(4):
+            file.place(number * PAGE, memoryview(b"end"))
+        assert Path(new[0]).read_bytes()[3 * PAGE :].startswith(b"end")
+
+
+def test_a_file_that_failed_gets_no_ends_any_more(
+    new: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placedfile, "_open_direct", lambda path: os.open(path, os.O_WRONLY))
+
+    def failing() -> None:
+        with PlacedFile(*new, SIZE) as file:
+            file.place(0, memoryview(b"end"))
+            raise ValueError
+
+    with pytest.raises(ValueError, match=r"^$"):
+        failing()
+    assert Path(new[0]).read_bytes() == bytes(SIZE)
+
+
+def test_an_end_that_the_disk_does_not_take_is_told(
+    new: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int, data: memoryview, offset: int) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(placedfile, "_open_direct", lambda path: os.open(path, os.O_WRONLY))
+    file = PlacedFile(*new, SIZE)
+    file.place(0, memoryview(b"end"))
+    before = set(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(os, "pwrite", full)
+
+    with pytest.raises(OSError, match="full"):
+        file.close()
+    assert set(os.listdir("/proc/self/fd")) < before
