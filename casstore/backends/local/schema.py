@@ -72,6 +72,9 @@ class _Cursor(Cursor):
             raise self.connection.told(error) from None
 
 
+_cursor = sqlite3.Connection.cursor
+
+
 class Connection(sqlite3.Connection):
     """A connection that closes itself when the last view of it goes, and tells errors as ours.
 
@@ -92,7 +95,7 @@ class Connection(sqlite3.Connection):
         return error if self.path is None else database_error(error, self.path)  # type: ignore[arg-type] # one of Error
 
     def cursor(self, factory: object = None) -> Any:
-        return _Cursor(self)
+        return _cursor(self, _Cursor)
 
     @property
     def in_transaction(self) -> bool:
@@ -102,13 +105,14 @@ class Connection(sqlite3.Connection):
         except Error as error:
             raise self.told(error) from None
 
-    # SQLite's own two make a cursor that is not ours, whatever `cursor` makes.
+    # SQLite's own two make a cursor that is not ours, whatever `cursor` makes. A connection notes
+    # each of its cursors, and only its own `cursor` forgets those that are gone, now and then.
 
     def execute(self, sql: str, parameters: Any = ()) -> Any:
-        return _Cursor(self).execute(sql, parameters)
+        return _cursor(self, _Cursor).execute(sql, parameters)
 
     def executemany(self, sql: str, parameters: Any) -> Any:
-        return _Cursor(self).executemany(sql, parameters)
+        return _cursor(self, _Cursor).executemany(sql, parameters)
 
     def backup(self, target: sqlite3.Connection, **options: Any) -> None:
         try:

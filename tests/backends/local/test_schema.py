@@ -353,3 +353,15 @@ def test_where_nothing_can_be_written_a_commit_is_left_as_it_is(path: str, *, be
 
         assert not connection.in_transaction
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_a_connection_does_not_note_every_cursor_that_it_ever_had() -> None:
+    with closing(schema.in_memory()) as connection:
+        connection.execute("CREATE TABLE numbers (number)")
+        for _ in range(2000):
+            connection.execute("SELECT 1").fetchone()
+            connection.executemany("INSERT INTO numbers VALUES (?)", [(1,)])
+            connection.cursor()
+        noted = [one for one in gc.get_referents(connection) if isinstance(one, list)]
+
+        assert max(map(len, noted)) < 1000
