@@ -87,6 +87,7 @@ The access log is on stderr; /metrics is for Prometheus.""",
 def run(args: Args, app: App) -> int:
     """Serve until a signal ends it."""
     options = _options(args)
+    import gc
     import os
 
     from casstore.server.server import Server
@@ -102,6 +103,8 @@ def run(args: Args, app: App) -> int:
     def make_store() -> Store:
         return store_of(session.another(), Store)
 
+    # Other commands end before there is garbage worth looking for (__main__.py).
+    gc.set_threshold(2_000, 10, 10)
     with Server(make_store, options, os.environ) as server:
 
         def announce() -> None:
