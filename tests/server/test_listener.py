@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import ssl
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
+from http.client import HTTPSConnection
 from pathlib import Path
 
 import bcrypt
@@ -17,6 +19,7 @@ from casstore.errors import StorageError, UsageError
 from casstore.server.server import Server, ServerOptions
 from casstore.store import Store
 from tests.server.conftest import Client, Serve, parsed
+from tests.transfer.building import Layout
 
 Listen = Callable[..., Server]
 
@@ -37,9 +40,14 @@ def listen(tmp_path: Path) -> Iterator[Listen]:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[str, str]:
+    return made_certificate(tmp_path)
+
+
+def made_certificate(folder: Path) -> tuple[str, str]:
+    """A new certificate of localhost, and its key."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
-    certificate, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+    certificate, key = str(folder / "cert.pem"), str(folder / "key.pem")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
          "-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=localhost",
@@ -103,22 +111,33 @@ def test_a_certificate_that_is_none_is_refused(listen: Listen, tmp_path: Path) -
         listen("0", certificate=str(path), key=str(path))
 
 
-def test_under_tls_clients_are_answered(
-    serve: Serve, certificate: tuple[str, str], store: Store
+def test_under_tls_large_blobs_are_whole(
+    serve: Serve, certificate: tuple[str, str], store: Store, tmp_path: Path
 ) -> None:
-    import ssl
-
+    layout = Layout()
+    content = b"casstore" * (1 << 18)
+    blob = layout.blob(content, "text/plain")
+    empty = layout.blob(b"{}", "application/vnd.oci.empty.v1+json")
+    layout.publish(layout.manifest(empty, [blob], artifactType="a/b"), "docker.io/library/app:1")
+    store.load(layout.write(str(tmp_path / "layout")))
     server = serve(store, certificate=certificate[0], key=certificate[1])
     context = ssl.create_default_context(cafile=certificate[0])
-    with (
-        socket.create_connection(server.address, timeout=20) as plain,
-        context.wrap_socket(plain, server_hostname="localhost") as secure,
-    ):
-        secure.sendall(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        answer = b""
-        while piece := secure.recv(4096):
-            answer += piece
-    assert parsed(answer)[0] == 200
+    connection = HTTPSConnection("localhost", server.address[1], context=context, timeout=20)
+    connection.request("GET", f"/v2/library/app/blobs/{blob['digest']}")
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, content)
+    connection.close()
+
+
+def test_a_renewed_certificate_counts_at_once(
+    serve: Serve, certificate: tuple[str, str], store: Store, tmp_path: Path
+) -> None:
+    server = serve(store, certificate=certificate[0], key=certificate[1])
+    old = ssl.get_server_certificate(server.address)
+    (tmp_path / "new").mkdir()
+    for path, new in zip(certificate, made_certificate(tmp_path / "new"), strict=True):
+        os.replace(new, path)
+    assert ssl.get_server_certificate(server.address) != old
 
 
 def test_a_client_that_speaks_no_tls_is_let_go(
