@@ -14,7 +14,7 @@ import shutil
 import stat
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
@@ -34,12 +34,14 @@ from casstore.transfer.contentstable import ContentsTable, Unusable
 from casstore.transfer.layercontents import scan_layer
 from casstore.transfer.openlayer import open_framed
 from tests.backends.local.behind import directory_of, view_of
+from tests.crash import client
 from tests.crash.scenarios import Scenario
 from tests.crash.trees import Tree, from_database, read_tree
 from tests.store.olderstores import half_upgraded
 
 PARTIAL = ".casstore-partial-"  # follows the name of a tree that is written beside it
 MARK = ".casstore-partial"  # in a tree that is written in place
+RESTING = ("part-", "upload-", "blob-")  # what has its day in ingest/
 PARTS = {
     "oci-layout", "index.json", "index.json.last", "blobs", "contents", "ingest", "casstore.db",
     "casstore.generation",
@@ -135,7 +137,7 @@ def verify(
             or table_problems(path)
             or _rebuilt(path)
             or (_again(path, out, expected) if scenario.command else "")
-            or leftovers(path, parts=scenario.needs_registry)
+            or leftovers(path, parts=scenario.leaves_parts)
             or from_database(read_tree(path), half_upgraded, "")
         )
     except CasstoreError as error:
@@ -215,7 +217,8 @@ def _again(path: Path, out: Path, expected: Expectation) -> str:
         return _unpacked_again(path, out, expected)
     if scenario.makes_layout and out.exists():
         shutil.rmtree(out)  # it is whole, and is not written over
-    status, said = run_here(["--store", str(path), *scenario.words(out)])
+    words = ["--store", str(path), *scenario.words(out)]
+    status, said = run_here(words, client.main if scenario.by_client else main)
     if status not in (0, 1, 12) or "Traceback" in said:
         return f"again: {status}: {said}"
     if scenario.writes_output:
@@ -269,7 +272,7 @@ def tree_problems(out: Path, expected: Expectation, *, done: bool) -> str:
 
 
 def leftovers(path: Path, *, parts: bool = False) -> str:
-    """After gc there is nothing that nobody needs, but for `parts` that a pull comes back to."""
+    """After gc there is nothing that nobody needs, but for `parts` that a client comes back to."""
     with Store(str(path)) as store:
         store.gc()
         known = {blob.digest.hex for blob in store.session.view().all_blobs()}
@@ -280,7 +283,7 @@ def leftovers(path: Path, *, parts: bool = False) -> str:
     if (path / "contents").exists() and (tables := set(os.listdir(path / "contents")) - known):
         return f"after gc in contents: {sorted(tables)}"
     left = os.listdir(path / "ingest")
-    if left := [name for name in left if not (parts and name.startswith("part-"))]:
+    if left := [name for name in left if not (parts and name.startswith(RESTING))]:
         return f"after gc in ingest: {left}"
     strange = [
         name
@@ -316,14 +319,14 @@ def _quietly() -> Iterator[io.StringIO]:
         yield text
 
 
-def run_here(words: list[str]) -> tuple[int, str]:
+def run_here(words: list[str], program: Callable[[list[str]], int] = main) -> tuple[int, str]:
     """Run a command in this process: its exit status, and what it said on stderr.
 
     A gc with a policy lowers the priority of its process, which is a whole sweep here.
     """
     with _quietly() as said, pytest.MonkeyPatch.context() as patched:
         patched.setattr(os, "nice", lambda _: 0)
-        status = main(words)
+        status = program(words)
     return status, said.getvalue()
 
 

@@ -105,7 +105,7 @@ class Bench:
     def command(self) -> list[str]:
         """The command on the copy."""
         words = self.scenario.words(self.out)
-        return [sys.executable, "-m", "casstore", "--store", str(self.store), *words]
+        return [sys.executable, *self.scenario.program, "--store", str(self.store), *words]
 
     def run(self, call: str, effect: str) -> subprocess.CompletedProcess[str]:
         """Run the command on a fresh copy, and let strace have an effect on a call of it.

@@ -226,7 +226,7 @@ class PowerCut:
         for number, step in enumerate([scenario, *more]):
             words = ["--store", str(self._store), *step.words(self._out)]
             inject = [killed_at] if killed_at and number == 0 else []
-            done = recorder.run([sys.executable, "-m", "casstore", *words], environment, *inject)
+            done = recorder.run([sys.executable, *step.program, *words], environment, *inject)
             if "Traceback" in done.stderr or (done.returncode not in (0, 12) and not inject):
                 raise AssertionError(f"{step.command}: {done.stderr}")
             if wrong := recorder.check():

@@ -26,6 +26,7 @@ from casstore.transfer.deltaformat import Head, Slice
 from casstore.transfer.layercontents import scan_layer
 from casstore.transfer.openlayer import open_framed
 from casstore.transfer.thin import LeftOut, Thin
+from tests.crash import client
 from tests.store.olderstores import make_older
 from tests.transfer.building import (
     OCI_CONFIG,
@@ -63,6 +64,7 @@ class Scenario(NamedTuple):
     in_turns: bool = False  # it commits more than once: what it did before an error stays done
     unpacks: bool = False  # OUT is a tree of an image's files
     there: Callable[[Path], None] | None = None  # makes what is at OUT before
+    by_client: bool = False  # a client of the registry asks for it (client.py), not a person
 
     def words(self, out: Path) -> list[str]:
         """The command's words."""
@@ -77,6 +79,16 @@ class Scenario(NamedTuple):
         if word.endswith("OUT"):
             return word.removesuffix("OUT") + str(out)
         return re.sub(r"(^|:)A/", rf"\1{ARCHIVES}/", word).replace("K/", f"{KEYS}/")
+
+    @property
+    def program(self) -> list[str]:
+        """What Python runs."""
+        return [str(Path(client.__file__))] if self.by_client else ["-m", "casstore"]
+
+    @property
+    def leaves_parts(self) -> bool:
+        """Whether something may stay in ingest/ that the next one goes on with."""
+        return self.needs_registry or self.by_client
 
     @property
     def writes_output(self) -> bool:
@@ -330,6 +342,14 @@ def _pinned(store: Store) -> None:
     store.pin("app:1")
 
 
+def _pushed_to(store: Store) -> None:
+    """A store whose app:1 a client has pushed; the same image has another name."""
+    _chain(store)
+    if client.main(["--store", store.path, "push", "library/app:1"]):
+        raise AssertionError("the push failed")
+    store.tag("app:1", "other:2")
+
+
 def _to_push(store: Store) -> None:
     _chain(store)
     store.tag("app:1", _in_registry("pushed:1"))
@@ -465,6 +485,9 @@ SCENARIOS = (
     Scenario("pull", "pull -q R/app:1", _nothing),
     Scenario("pull beside", "pull -q R/base:1", lambda s: _load(s, "fork.tar")),
     Scenario("push", "push -q R/pushed:1", _to_push),
+    Scenario("a client's push", "push team/app:1", _chain, by_client=True),
+    Scenario("a client's push again", "push library/app:1", _pushed_to, by_client=True),
+    Scenario("a client's delete", "delete library/app:1", _pushed_to, by_client=True),
 )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from tests.crash.harness import ENVIRONMENT, Bench, Fault, Point, compiled, spre
 from tests.crash.powercut import SEQUENCES, PowerCut
 from tests.crash.registry import available, serving
 from tests.crash.scenarios import SCENARIOS, Scenario, named
+from tests.crash.serving import serve_and_kill
 from tests.crash.soak import soak
 from tests.property.histories import live
 from tests.property.hostile import ALL_KINDS
@@ -62,11 +63,11 @@ def main(description: str) -> int:
     parser.add_argument("--points", type=int, help="points of each command (default: all)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument(
-        "--minutes", type=float, default=10.0, help="of soak, fuzz, histories (default 10)"
+        "--minutes", type=float, default=10.0, help="of soak, serve, fuzz, histories (default 10)"
     )
-    parser.add_argument("--processes", type=int, default=6, help="of soak (default 6)")
+    parser.add_argument("--processes", type=int, default=6, help="of soak; clients of serve")
     parser.add_argument(
-        "--seed", type=int, default=int(time.time()), help="of soak, fuzz, histories"
+        "--seed", type=int, default=int(time.time()), help="of soak, serve, fuzz, histories"
     )
     parser.add_argument("--guided", action="store_true", help="fuzz by coverage, with atheris")
     options = parser.parse_args()
@@ -197,6 +198,23 @@ def soaking(options: argparse.Namespace) -> tuple[bool, str]:
     return not wrong, (
         f"soak: {commands} commands by {options.processes} processes in {options.minutes:g} min,"
         f" {killed} killed: {len(wrong)} unexpected"
+    )
+
+
+def serve(options: argparse.Namespace) -> tuple[bool, str]:
+    """Clients that push to a served store while the server is killed again and again."""
+    seed = options.seed
+    with tempfile.TemporaryDirectory(prefix="casstore-serve-") as folder:
+        result = serve_and_kill(
+            Path(folder), seconds=options.minutes * 60, clients=options.processes, seed=seed
+        )
+    for one in result.wrong:
+        print(f"serve, seed {seed}: {one.strip()}", flush=True)
+    counts = ", ".join(f"{count} {what}" for what, count in sorted(result.done.items()))
+    return not result.wrong, (
+        f"serve: {options.processes} clients and {result.commands} commands in"
+        f" {options.minutes:g} min, the server killed {result.kills} times ({counts}):"
+        f" {len(result.wrong)} unexpected"
     )
 
 
@@ -350,6 +368,7 @@ FORMS: dict[str, Callable[[argparse.Namespace], tuple[bool, str]]] = {
     "powercut": powercut,
     "faults": faults,
     "soak": soaking,
+    "serve": serve,
     "fuzz": fuzz,
     "histories": histories,
 }
