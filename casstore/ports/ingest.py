@@ -136,8 +136,13 @@ class Ingest(Intake, Protocol):
         fails; it has them from the first name on, should this break off.
         """
 
-    def close(self, *, keep_parts: bool = False) -> list[str]:
-        """End it, and remove what is left; parts of blobs may stay for a later load.
+    def close(self, *, keep_parts: bool = False, drop_uploads: bool = False) -> list[str]:
+        """End it, and remove what is left.
+
+        Args:
+            keep_parts: parts of blobs stay for a later load.
+            drop_uploads: it was committed, so that the uploaded blobs that it has taken up go. One
+                of the same digest that was uploaded since stays: somebody relies on it.
 
         Returns:
             A line for what could not be removed. It is no error: gc takes it.

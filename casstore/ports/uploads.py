@@ -3,7 +3,7 @@
 An upload is known by an ID that nobody can guess, and has a day after its last byte. Once it is
 finished it is a blob that no manifest names yet: found by its digest, by every process, for a day
 after somebody last asked for it. An ingest that looks for uploads takes such a blob into the store,
-and with its commit the uploaded one goes. No lock is held for any of it.
+and after its commit lets go of it (ports/ingest.py). No lock is held for any of it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from casstore.startup.typed import Protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import IO
 
     from casstore.model.digest import Digest
@@ -65,6 +64,3 @@ class Uploads(Protocol):
 
     def open(self, digest: Digest) -> IO[bytes]:
         """Open such a blob; it stays readable if it goes meanwhile. Raises NotFound."""
-
-    def forget(self, digests: Iterable[Digest]) -> None:
-        """Let finished blobs go, for manifests name them now; none there is no error."""

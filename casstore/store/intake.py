@@ -104,7 +104,7 @@ def _taken_in(
     session.view()
     session.backend.prepare_ingest()
     ingest = None
-    keep = False
+    keep = committed = False
     try:
         _empty_trash_if_nearly_full(session)
         ingest = session.backend.begin_ingest(
@@ -133,12 +133,15 @@ def _taken_in(
             images = admit_arrivals(change.index, arrivals, action=action, clobber=clobber)
             forget(change)
             change.commit()
+            committed = True
             uses.note((image.id for image in images), current_time())
     except (RegistryError, Locked, KeyboardInterrupt, SystemExit):
         keep = True  # trying again can work, and goes on with what has come
         raise
     finally:
-        left = ingest.close(keep_parts=keep) if ingest is not None else []
+        left = []
+        if ingest is not None:
+            left = ingest.close(keep_parts=keep, drop_uploads=committed)
         warn(left)
     return LoadResult(images, (*change.warnings, *left))
 

@@ -97,12 +97,11 @@ def receive(session: Session, data: bytes, media_type: str, target: Target) -> R
             raise NotTrusted(str(error)) from None
         return arrivals
 
-    uploads = uploads_of(session)
+    uploads_of(session)  # makes the store if it has to
     take_in(
         session, read, origin=None, digests_only=_always,
         given=lambda change: _forget_platforms(change, target.repository, found[0]),
     )  # fmt: skip
-    uploads.forget(blob.digest for blob in found[0].blobs)
     return Received(top, subject)
 
 

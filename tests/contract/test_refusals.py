@@ -223,9 +223,11 @@ def reading_an_uploaded_blob(case: Case) -> Act:
 
 
 @act
-def forgetting_an_uploaded_blob(case: Case) -> Act:
-    uploads = an_uploaded_blob(case)
-    return lambda: uploads.forget([sha256(NEW)])
+def dropping_an_uploaded_blob(case: Case) -> Act:
+    an_uploaded_blob(case)
+    ingest = case.backend.begin_ingest(lambda: case.backend.view(NOW), with_uploads=True)
+    ingest.has(sha256(NEW))
+    return lambda: ingest.close(drop_uploads=True)
 
 
 @act

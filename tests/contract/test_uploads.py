@@ -249,8 +249,7 @@ def test_an_image_is_committed_of_what_was_uploaded(backend: Backend, uploads: U
     assert ingest.has(sha256(TAR)) == len(TAR)
 
     commit(backend, ingest, image, "one:1")
-    ingest.close()
-    uploads.forget([sha256(TAR)])
+    ingest.close(drop_uploads=True)
 
     assert uploads.find(sha256(TAR)) is None
     with backend.blobs.open(sha256(TAR)) as file:
@@ -276,11 +275,10 @@ def test_two_ingests_take_up_one_upload(backend: Backend, uploads: Uploads) -> N
         assert ingest.has(sha256(TAR)) == len(TAR)
 
     commit(backend, first, image, "one:1")
-    uploads.forget([sha256(TAR)])
+    assert first.close(drop_uploads=True) == []
     commit(backend, second, image, "two:1")
+    assert second.close(drop_uploads=True) == []
 
-    for ingest in (first, second):
-        assert ingest.close() == []
     with backend.blobs.open(sha256(TAR)) as file:
         assert file.read() == TAR
 
@@ -310,8 +308,20 @@ def test_an_upload_outlives_the_image_that_had_the_same_blob(
         assert file.read() == TAR
 
 
-def test_forgetting_what_is_not_there_is_harmless(uploads: Uploads) -> None:
-    uploads.forget([DIGEST])
+def test_what_was_uploaded_again_since_it_was_taken_up_stays(
+    backend: Backend, uploads: Uploads
+) -> None:
+    digest = uploaded(uploads, TAR)
+    ingest = looking_for_uploads(backend)
+    image = an_image(ingest.add(DOCUMENT), digest)
+    ingest.has(digest)
+    commit(backend, ingest, image, "one:1")
+    remove(backend, "one:1")
+    uploaded(uploads, TAR)
+
+    ingest.close(drop_uploads=True)
+
+    assert uploads.find(digest) == len(TAR)
 
 
 # Their day

@@ -16,12 +16,12 @@ import tarfile
 from collections.abc import Sequence
 from hashlib import sha256
 
-import casstore.cli.commands.serve  # noqa: F401 - from here on errors are ours
 from casstore.errors import CasstoreError
 from casstore.server.message import BytesBody, Headers, Request, Response
 from casstore.server.registry.api import answer
 from casstore.server.registry.options import RegistryOptions
 from casstore.store import Store
+from casstore.store import receiving as _receiving  # noqa: F401 - the server has it by then
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
@@ -32,6 +32,8 @@ class Refused(CasstoreError):
 
 def main(words: Sequence[str]) -> int:
     """Do it; the exit status is casstore's."""
+    import casstore.cli.commands.serve  # noqa: F401 - the mark from which on errors are ours
+
     _, path, what, name = words
     repository, _, tag = name.partition(":")
     try:
@@ -44,6 +46,9 @@ def main(words: Sequence[str]) -> int:
     except CasstoreError as error:
         sys.stderr.write(f"Error: {error}\n")
         return error.exit_code
+    except (ImportError, OSError) as error:  # of a module that is imported late
+        sys.stderr.write(f"Error: {error}\n")
+        return 1
     return 0
 
 

@@ -90,6 +90,7 @@ class Ingest:
         self._rescued = False  # parts of dead processes were looked for
         self._staged: dict[Digest, tuple[str, int]] = {}  # new here: path, size
         self._pinned: dict[Digest, tuple[str, int]] = {}  # found in the store: path of our link
+        self._taken_up: dict[Digest, tuple[int, int]] = {}  # of uploads: which file each is
         self.named: list[Digest] = []
 
     @property
@@ -117,9 +118,10 @@ class Ingest:
                 copy_file(source, target)
         except FileNotFoundError:
             return None
-        size = os.lstat(target).st_size
-        self._staged[digest] = (target, size)
-        return size
+        status = os.lstat(target)
+        self._staged[digest] = (target, status.st_size)
+        self._taken_up[digest] = (status.st_dev, status.st_ino)
+        return status.st_size
 
     @told("keep a blob that is in the store")
     def _pin(self, digest: Digest, size: int) -> bool:
@@ -257,7 +259,7 @@ class Ingest:
         """Make the content of all new blobs durable. No lock is needed."""
         durable.sync_files(path for path, _ in self._staged.values())
 
-    def close(self, *, keep_parts: bool = False) -> list[str]:
+    def close(self, *, keep_parts: bool = False, drop_uploads: bool = False) -> list[str]:
         """Remove the directory and what is left in it; parts may stay for a later load.
 
         Returns:
@@ -271,12 +273,25 @@ class Ingest:
             if keep_parts:
                 put_parts_to_rest(self.directory, self._area)
             remove_tree(self.directory)
+            if drop_uploads:
+                self._drop_uploads()
         except OSError as error:
             problems.append(str(durable.storage_error(error, "cannot remove temporary files")))
         except StorageError as error:
             problems.append(str(error))
         self._token.release()
         return problems
+
+    def _drop_uploads(self) -> None:
+        """Unlink the uploads that were taken up; not what has come in the place of one."""
+        for digest, file in self._taken_up.items():
+            path = os.path.join(self._area, BLOB + digest.hex)
+            try:
+                status = os.lstat(path)
+                if (status.st_dev, status.st_ino) == file:
+                    os.unlink(path)
+            except FileNotFoundError:
+                pass
 
 
 class _Scratch(StoreFile):

@@ -90,7 +90,7 @@ def leftovers(root: str) -> list[str]:
     return [
         path
         for path in paths
-        if not is_held(path.removesuffix(".lock") + ".lock") and not _is_kept(path)
+        if not _is_kept(path) and not is_held(path.removesuffix(".lock") + ".lock")
     ]
 
 

@@ -3,7 +3,7 @@
     begin          upload-<32 hex>    empty
     append         the same           locked (flock) while bytes are added
     finish         blob-<64 hex>      verified, flushed, renamed; ingest/ flushed
-    commit         blobs/sha256/…     by a link that an ingest made; then blob-<64 hex> goes
+    commit         blobs/sha256/…     by a link that an ingest made, which then drops blob-<64 hex>
 
 Whoever is killed leaves a file at rest, which has its day like a part of a pull (leftovers.py).
 What a power cut leaves of an upload may be zeros: finishing it reads it again, unless the same
@@ -30,7 +30,7 @@ from casstore.model.digest import Digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from hashlib import _Hash
     from typing import IO
 
@@ -134,14 +134,6 @@ class Uploads:
         except FileNotFoundError:
             raise NotFound(f"no such upload: {digest}") from None
         return StoreFile(descriptor, f"read blob {digest}")
-
-    @told("remove uploads")
-    def forget(self, digests: Iterable[Digest]) -> None:
-        for digest in digests:
-            try:
-                os.unlink(self._blob(digest))
-            except FileNotFoundError:
-                pass
 
     def _path(self, upload: str) -> str:
         name = UPLOAD + upload

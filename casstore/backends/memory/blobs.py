@@ -217,7 +217,10 @@ class MemoryIngest:
             if digest not in known or self._blobs.size(digest) != len(data):
                 self._blobs.put(digest, data)
 
-    def close(self, *, keep_parts: bool = False) -> list[str]:
+    def close(self, *, keep_parts: bool = False, drop_uploads: bool = False) -> list[str]:
+        for digest, data in self._staged.items() if drop_uploads else ():
+            if self._uploads is not None:
+                self._uploads.drop(digest, data)
         self._staged.clear()
         self._pinned.clear()
         return []

@@ -14,7 +14,7 @@ from casstore.errors import Locked, NotFound, Refused, WrongOffset
 from casstore.model.digest import sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from casstore.model.digest import Digest
     from casstore.ports.uploads import Source
@@ -83,9 +83,10 @@ class MemoryUploads:
             raise NotFound(f"no such upload: {digest}")
         return BytesIO(self._blobs[digest][0])
 
-    def forget(self, digests: Iterable[Digest]) -> None:
-        for digest in digests:
-            self._blobs.pop(digest, None)
+    def drop(self, digest: Digest, content: bytes) -> None:
+        """Drop a finished blob, unless another upload of it has come in its place."""
+        if self.content(digest) is content:
+            del self._blobs[digest]
 
     def content(self, digest: Digest) -> bytes | None:
         """A finished blob, for an ingest."""
