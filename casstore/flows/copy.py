@@ -192,7 +192,9 @@ class _RemoteSource:
         """Ask for it. Raises NotFound, RegistryError, Refused."""
         name = parse_name(text)
         self.name = name.reference
-        self.repository = _repository(name, transport)
+        from casstore.registry.mirrors import repository_to_read
+
+        self.repository = repository_to_read(transport, name)
         self.top, self._data = self.repository.manifest(name.reference.digest or f"{name.tag}")
 
     def document(self, descriptor: Descriptor) -> bytes | None:

@@ -13,7 +13,7 @@ from casstore.model.platform import Platform, normal, runs, shown
 from casstore.model.record import Arrival
 from casstore.model.reference import Reference, parse_name
 from casstore.registry.fetch import choose_manifest, fetch_tree
-from casstore.registry.remote import Registry, Repository
+from casstore.registry.mirrors import repository_to_read
 from casstore.transfer.imagebatch import ImageBatch
 
 TYPE_CHECKING = False
@@ -50,8 +50,7 @@ class Pull:
         self.name = parse_name(name)
         if every_tag and (self.name.digest is not None or _has_tag(name)):
             raise UsageError("tag can't be used with --all-tags/-a")
-        domain, _, path = self.name.repository.partition("/")
-        self._repository = Repository(Registry(transport, domain), path)
+        self._repository = repository_to_read(transport, self.name)
         self._platform, self._whole, self._every_tag = platform, whole, every_tag
         self._tell = tell
         self._progress: Progress | None = None

@@ -33,11 +33,21 @@ class Unauthorized(RegistryError):
 class Authorizer:
     """What one registry is told, found out once for all threads."""
 
-    def __init__(self, transport: Transport, domain: str, login: Login | None = None) -> None:
-        """`login`, or that of the transport, stands for what the files say."""
+    def __init__(
+        self,
+        transport: Transport,
+        domain: str,
+        login: Login | None = None,
+        *,
+        is_mirror: bool = False,
+    ) -> None:
+        """`login`, or that of the transport, stands for what the files say.
+
+        That of the transport is for the registry that is meant, and not for a mirror of it.
+        """
         self._transport = transport
         self._domain = domain
-        if login is None and transport.login is not None:
+        if login is None and transport.login is not None and not is_mirror:
             from casstore.registry.credentials import Login
 
             login = Login(*transport.login)

@@ -27,6 +27,7 @@ from casstore.registry.address import (
 )
 from casstore.registry.answer import Answer
 from casstore.registry.connection import Request
+from casstore.registry.endpoint import USUAL, Certificates
 from casstore.registry.failures import (
     PROXY_LOGIN,
     BrokenConnection,
@@ -87,6 +88,7 @@ class Transport:
         """
         self.access = access
         self.login, self.mirror = login, mirror
+        self.certificates: dict[str, Certificates] = {}  # by host, where a file says which
         self._clock = clock
         self._is_stopped = False
         self._stop: Event | None = None  # what waits for it; made for the first that waits
@@ -112,6 +114,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
         authorization: str | None = None,
+        own_headers: Mapping[str, str] | None = None,
         secret_body: bool = False,
         attempts: int = ATTEMPTS,
     ) -> Answer:
@@ -119,6 +122,7 @@ class Transport:
 
         Args:
             authorization: for the origin of `url` alone.
+            own_headers: likewise.
             secret_body: the body, too, is for the origin of `url` alone.
             attempts: how often to try in all; 1 for what must not be done twice.
 
@@ -126,11 +130,14 @@ class Transport:
             BrokenConnection: no answer in all attempts.
             RegistryError: TLS failed, or a redirect cannot be followed.
         """
+        own = dict(own_headers or {})
+        if authorization is not None:
+            own["Authorization"] = authorization
         for attempt in range(1, attempts + 1):
             last = attempt == attempts
             try:
                 answer = self._followed(
-                    method, url, dict(headers or {}), body, authorization, secret_body=secret_body
+                    method, url, dict(headers or {}), body, own, secret_body=secret_body
                 )
             except BrokenConnection as error:
                 if last or (attempt > 1 and isinstance(error, Unreachable)):
@@ -204,17 +211,14 @@ class Transport:
 
     def _followed(
         self, method: str, url: str, headers: dict[str, str], body: Body | None,
-        authorization: str | None, *, secret_body: bool,
+        own: Mapping[str, str], *, secret_body: bool,
     ) -> Answer:  # fmt: skip
         origin = origin_of(url)
         for _ in range(MAX_REDIRECTS + 1):
             here = origin_of(url)
-            if authorization is not None and here == origin:
-                headers["Authorization"] = authorization
-            else:
-                headers.pop("Authorization", None)
-                authorization = None  # nor if it comes back
-            answer = self._once(method, url, headers, body)
+            if here != origin:
+                own = {}  # nor if it comes back
+            answer = self._once(method, url, {**headers, **own}, body)
             location = answer.header("Location")
             if answer.status not in _REDIRECTS or not location:
                 return answer
@@ -234,7 +238,7 @@ class Transport:
         self.check()
         scheme, host = split(url).scheme, place_of(url)
         proxy = proxy_for(scheme, host, self.access)
-        route = Route(scheme, host, proxy, self._certificates(host) if scheme == HTTPS else "")
+        route = Route(scheme, host, proxy, self._certificates(host) if scheme == HTTPS else USUAL)
         target = target_of(url)
         sent = {"Host": host, "Accept-Encoding": "identity", "User-Agent": self.access.agent}
         sent |= headers
@@ -289,10 +293,11 @@ class Transport:
             self._pool.drop(connection)
             raise
 
-    def _certificates(self, host: str) -> str:
-        """Docker's folder of certificates for a host; empty where there is none."""
+    def _certificates(self, host: str) -> Certificates:
+        """Those that were configured for a host, and Docker's folder if it has one."""
         folders = (os.path.join(base, host) for base in self.access.certificates)
-        return next(filter(os.path.isdir, folders), "")
+        given, folder = self.certificates.get(host, USUAL), next(filter(os.path.isdir, folders), "")
+        return given._replace(folder=folder) if folder else given
 
 
 class connected:  # noqa: N801 - to be used in a `with`

@@ -18,7 +18,8 @@ from casstore.model.manifest import Entry, Index, Manifest, parse_document, pars
 from casstore.registry.answer import Answer
 from casstore.registry.documents import decoded
 from casstore.registry.http import ATTEMPTS
-from casstore.registry.remote import Repository, pages
+from casstore.registry.pages import pages
+from casstore.registry.remote import Repository
 from casstore.registry.send import put_manifest
 
 TYPE_CHECKING = False

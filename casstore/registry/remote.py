@@ -20,25 +20,26 @@ from casstore.registry.address import (
     origin_of,
     place_of,
     resolve,
-    target_of,
 )
 from casstore.registry.auth import Authorizer, Unauthorized
 from casstore.registry.documents import decoded, json_object, reason
+from casstore.registry.endpoint import ROOT
 from casstore.registry.failures import BrokenConnection, NoTls, Unreachable
 from casstore.registry.http import ATTEMPTS
+from casstore.registry.pages import pages, query
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from casstore.registry.answer import Answer
     from casstore.registry.auth import Scopes
     from casstore.registry.connection import Body
     from casstore.registry.credentials import Login
+    from casstore.registry.endpoint import Endpoint
     from casstore.registry.http import Transport
 
 MAX_TAGS = 100_000
-MAX_PAGES = 1000
 MAX_REFUSALS = 3  # of one request: no login yet; a token that has ended; one for too little
 MANIFEST_TYPES = (
     mediatype.OCI_INDEX,
@@ -56,11 +57,27 @@ _NO_TYPE = frozenset(("", "application/json", "application/octet-stream", "text/
 class Registry:
     """One registry, as one command talks to it."""
 
-    def __init__(self, transport: Transport, domain: str, login: Login | None = None) -> None:
-        """`domain` is that of references: `docker.io`, `localhost:5000`."""
+    def __init__(
+        self,
+        transport: Transport,
+        domain: str,
+        login: Login | None = None,
+        endpoint: Endpoint | None = None,
+    ) -> None:
+        """Ask nothing yet.
+
+        Args:
+            domain: that of references: `docker.io`, `localhost:5000`.
+            login: in place of what the files say.
+            endpoint: how its host is spoken to, where that is configured.
+        """
         self.transport = transport
         self.domain = domain
-        self._auth = Authorizer(transport, domain, login)
+        self.root = endpoint.root if endpoint is not None else ROOT
+        self.attempts = ATTEMPTS
+        self._endpoint = endpoint
+        is_mirror = endpoint is not None and endpoint.is_mirror
+        self._auth = Authorizer(transport, domain, login, is_mirror=is_mirror)
         self._base = ""
         self._greeting: list[str] | None = None  # what GET /v2/ asks for, once it was looked at
 
@@ -69,6 +86,9 @@ class Registry:
         """`https://host[:port]`, or `http://` where that is allowed (see `_plain`), or a mirror."""
         if not self._base:
             host = host_of(self.domain)
+            if self._endpoint is not None:
+                self._base = self._configured(host, self._endpoint)
+                return self._base
             if self.domain == DEFAULT_DOMAIN and self.transport.mirror:
                 host = self.transport.mirror.rstrip("/")
                 if "://" in host:
@@ -77,6 +97,30 @@ class Registry:
             plain = self.transport.access.plain_http or (is_loopback(host) and self._plain(host))
             self._base = f"{HTTP if plain else HTTPS}://{host}"
         return self._base
+
+    def _configured(self, host: str, endpoint: Endpoint) -> str:
+        """The base where a file says how the host is spoken to."""
+        certificates = endpoint.certificates
+        if endpoint.insecure:
+            certificates = certificates._replace(verify=False)
+        self.transport.certificates[host] = certificates
+        scheme = endpoint.scheme
+        if not scheme and endpoint.insecure:
+            scheme = HTTPS if self._speaks_tls(host) else HTTP
+        elif not scheme:
+            plain = self.transport.access.plain_http or (is_loopback(host) and self._plain(host))
+            scheme = HTTP if plain else HTTPS
+        return f"{scheme}://{host}"
+
+    def _speaks_tls(self, host: str) -> bool:
+        """Whether an insecure registry speaks TLS, which comes before plain HTTP."""
+        try:
+            self.transport.request("GET", f"https://{host}{self.root}/", attempts=1).close()
+        except Unreachable:
+            raise
+        except (BrokenConnection, NoTls):
+            return False
+        return True
 
     def request(
         self,
@@ -97,12 +141,17 @@ class Registry:
         """
         url = resolve(self.base + "/", url)
         own = origin_of(url) == origin_of(self.base)
+        endpoint = self._endpoint
+        if own and endpoint is not None and endpoint.namespace:
+            url += ("&" if "?" in url else "?") + query(ns=endpoint.namespace)
+        more = dict(endpoint.headers) if own and endpoint is not None else None
         sent = self._auth.header(self.base, scopes, repository) if own else None
         refusals = 0
         while True:
             answer = self.transport.request(
-                method, url, headers=headers, body=body, authorization=sent, attempts=attempts
-            )
+                method, url, headers=headers, body=body, authorization=sent, own_headers=more,
+                attempts=attempts,
+            )  # fmt: skip
             if not own or refusals == MAX_REFUSALS or origin_of(answer.url) != origin_of(url):
                 break
             try:
@@ -131,7 +180,9 @@ class Registry:
         if sent is not None or answer.status not in _HIDDEN:
             return []
         if self._greeting is None:
-            with self.transport.request("GET", f"{self.base}/v2/") as greeting:
+            address, more = f"{self.base}{self.root}/", self._endpoint and self._endpoint.headers
+            greeting = self.transport.request("GET", address, own_headers=dict(more or ()))
+            with greeting:
                 self._greet(greeting)
         return self._greeting or []
 
@@ -189,14 +240,14 @@ class Repository:
     def request(
         self, method: str, url: str, scopes: Scopes | None = None, *,
         headers: Mapping[str, str] | None = None, body: Body | None = None,
-        attempts: int = ATTEMPTS,
+        attempts: int | None = None,
     ) -> Answer:  # fmt: skip
         """A request below `/v2/<path>/`, or to an absolute URL that the registry gave."""
         if "://" not in url and not url.startswith("/"):
-            url = f"/v2/{self.path}/{url}"
+            url = f"{self.registry.root}/{self.path}/{url}"
         return self.registry.request(
             method, url, scopes or self.pull, repository=self.path, headers=headers, body=body,
-            attempts=attempts,
+            attempts=attempts if attempts is not None else self.registry.attempts,
         )  # fmt: skip
 
     # Reading
@@ -337,39 +388,3 @@ def _media_type(told: str, data: bytes, digest: Digest, expect: str) -> str:
             f" but the registry sends it as {quote(media_type)}"
         )
     return media_type
-
-
-def _next_page(answer: Answer, page: str) -> str:
-    from casstore.registry.links import parse_links
-
-    for link in parse_links(answer.headers("Link")):
-        if "next" in link.relations:
-            url = resolve(page, link.target)
-            if origin_of(url) != origin_of(page):
-                raise RegistryError(f"{answer.host} continues its list on another host")
-            return target_of(url)
-    return ""
-
-
-def query(**fields: str) -> str:
-    """Fields as the query of a URL."""
-    from urllib.parse import quote as percent
-    from urllib.parse import urlencode
-
-    return urlencode(fields, quote_via=percent)
-
-
-def pages(repository: Repository, url: str, what: str) -> Iterator[Answer]:
-    """The answer for each page of a list that goes on by `Link`; the caller reads it.
-
-    Raises:
-        RegistryError: it has too many pages.
-    """
-    seen = set[str]()
-    while url and url not in seen:
-        if len(seen) >= MAX_PAGES:
-            raise RegistryError(f"{what} has more than {MAX_PAGES} pages")
-        seen.add(url)
-        answer = repository.request("GET", url)
-        url = _next_page(answer, answer.url) if answer.status == 200 else ""
-        yield answer

@@ -12,6 +12,7 @@ import os
 from casstore.errors import RegistryError, quote
 from casstore.registry.address import HTTPS, endpoint_of
 from casstore.registry.connection import Connection, Request
+from casstore.registry.endpoint import USUAL, Certificates
 from casstore.registry.failures import failure, refused_by_proxy
 from casstore.registry.proxies import Proxy
 from casstore.registry.wire import Exchange
@@ -36,7 +37,7 @@ class Route(Value):
     scheme: str
     host: str  # with its port, if that is told
     proxy: Proxy | None
-    certificates: str  # Docker's folder for the host; empty: none
+    certificates: Certificates
 
     @property
     def passed_on(self) -> bool:
@@ -45,11 +46,11 @@ class Route(Value):
 
 
 class Connector:
-    """Makes connections; a TLS context is made once for each folder of certificates."""
+    """Makes connections; a TLS context is made once for all that goes by the same certificates."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._contexts: dict[Certificates, ssl.SSLContext] = {}
 
     def connect(self, route: Route) -> Connection:
         """A new connection.
@@ -64,7 +65,7 @@ class Connector:
         if proxy is None:
             return Connection(self._reached(route.scheme, route.host, route.certificates))
         try:
-            sock = self._reached(proxy.scheme, proxy.host, "")
+            sock = self._reached(proxy.scheme, proxy.host, USUAL)
         except OSError as error:
             raise failure(f"the proxy {proxy.host}", error) from None
         if route.passed_on:
@@ -77,7 +78,7 @@ class Connector:
             sock.close()
             raise
 
-    def _reached(self, scheme: str, host: str, certificates: str) -> AnySocket:
+    def _reached(self, scheme: str, host: str, certificates: Certificates) -> AnySocket:
         name, port = endpoint_of(scheme, host)
         # Bytes, as they are not encoded as a domain name again: that imports much.
         sock = connected(name.encode(), port, CONNECT_SECONDS)
@@ -103,13 +104,13 @@ class Connector:
             raise refused_by_proxy(proxy.host, route.host, answer.status, answer.words)
         connection.sock.settimeout(CONNECT_SECONDS)
 
-    def _context(self, certificates: str) -> ssl.SSLContext:
+    def _context(self, certificates: Certificates) -> ssl.SSLContext:
         context = self._contexts.get(certificates)
         if context is None:
             context = self._contexts[certificates] = _new_context(certificates)
         return context
 
-    def _secured(self, sock: AnySocket, name: str, certificates: str) -> AnySocket:
+    def _secured(self, sock: AnySocket, name: str, certificates: Certificates) -> AnySocket:
         """TLS over a socket, which is closed where it fails."""
         import ssl
 
@@ -123,18 +124,26 @@ class Connector:
         return context.wrap_socket(plain, server_hostname=name.rstrip("."))
 
 
-def _new_context(folder: str) -> ssl.SSLContext:
+def _new_context(certificates: Certificates) -> ssl.SSLContext:
     import ssl
 
     context = ssl.create_default_context()  # honours SSL_CERT_FILE and SSL_CERT_DIR
     context.set_alpn_protocols(["http/1.1"])
-    if folder:
-        try:
-            _add_certificates(context, folder)
-        except (OSError, ssl.SSLError) as error:
-            raise RegistryError(
-                f"cannot use the certificates in {quote(folder)}: {error}"
-            ) from None
+    if not certificates.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    where = f"certificates in {quote(certificates.folder)}"
+    try:
+        if certificates.folder:
+            _add_certificates(context, certificates.folder)
+        for path in certificates.authorities:
+            where = f"certificate {quote(path)}"
+            context.load_verify_locations(cafile=path)
+        for path, key in certificates.clients:
+            where = f"certificate {quote(path)}"
+            context.load_cert_chain(path, key or None)
+    except (OSError, ssl.SSLError) as error:
+        raise RegistryError(f"cannot use the {where}: {error}") from None
     return context
 
 

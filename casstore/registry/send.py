@@ -23,7 +23,8 @@ from casstore.registry.bundle import EXISTS, FOREIGN, MOUNTED, PUSHED, Bundle
 from casstore.registry.documents import reason
 from casstore.registry.failures import BrokenConnection, retry_after
 from casstore.registry.http import ATTEMPTS, LONGEST_WAIT, RETRIED
-from casstore.registry.remote import Repository, query
+from casstore.registry.pages import query
+from casstore.registry.remote import Repository
 from casstore.startup.workers import Workers
 
 WIDTH = 4

@@ -23,6 +23,7 @@ KINDS = {
     ("ImageRow", "Struct"),  # what Go's templates and JSON take
     ("FileRow", "Struct"),
     ("Message", "Struct"),
+    ("Mirrored", "Repository"),  # one that several hosts have
     ("_Record", "Struct"),
     ("Time", "Shown"),
     ("_NilPointer", "Shown"),

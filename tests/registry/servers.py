@@ -144,7 +144,8 @@ class Proxy:
     def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         size = int(handler.headers.get("Content-Length") or 0)
         body = handler.rfile.read(size)
-        headers = {key.lower(): value for key, value in handler.headers.items()}
+        names = {key.lower() for key in handler.headers}  # a field may be there several times
+        headers = {name: ", ".join(handler.headers.get_all(name, ())) for name in sorted(names)}
         request = Request(handler.command, handler.path, headers)
         self.seen.append(request)
         self.bodies.append(body)

@@ -34,6 +34,7 @@ from casstore import (
 from casstore.model.storage import Disk
 from casstore.registry.answer import Answer
 from casstore.registry.connection import Body
+from casstore.registry.endpoint import Certificates
 from tests.typing.verbs import returned
 
 
@@ -73,16 +74,21 @@ def of_access(access: Access) -> None:
     assert_type(access.no_proxy, str)
     assert_type(access.agent, str)
     assert_type(access.logins, tuple[str, ...])
+    assert_type(access.registries, tuple[StrPath, ...])
+    assert_type(access.registry_files, tuple[str, ...])
+    assert_type(access.hosts, tuple[StrPath, ...])
+    assert_type(access.host_folders, tuple[str, ...])
 
 
 def of_a_transport(transport: Transport, body: Body, headers: Mapping[str, str]) -> None:
     assert_type(transport.access, Access)
     assert_type(transport.login, tuple[str, str, str] | None)
     assert_type(transport.mirror, str)
+    assert_type(transport.certificates, dict[str, Certificates])
     assert_type(
         transport.request(
             "GET", "https://reg.example/v2/", headers=headers, body=body, authorization="Basic x",
-            secret_body=True, attempts=1,
+            secret_body=True, own_headers={"X-Key": "x"}, attempts=1,
         ),
         Answer,
     )  # fmt: skip

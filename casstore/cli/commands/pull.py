@@ -53,7 +53,10 @@ that stands for it, or by a tag of cosign's. What refers to an index comes with 
 
 Registries are spoken to over TLS; those on this machine (localhost, 127.0.0.0/8) also in plain
 HTTP. Logins are those of docker, podman and casstore login. HTTPS_PROXY, HTTP_PROXY, NO_PROXY,
-SSL_CERT_FILE and /etc/docker/certs.d are honoured.""",
+SSL_CERT_FILE and /etc/docker/certs.d are honoured.
+
+Mirrors, other locations and blocked registries are those of registries.conf
+(CONTAINERS_REGISTRIES_CONF, else the user's, else the system's), or of containerd's hosts.toml.""",
 )
 
 
