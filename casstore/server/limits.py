@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 # Of one request's head.
-MAX_HEAD = 32 << 10  # bytes, as nginx has it (four buffers of 8k)
+MAX_HEAD = 64 << 10  # bytes; nginx has four buffers of 8k, Go a mebibyte
 MAX_FIELDS = 100  # header fields, as Apache has it (LimitRequestFields)
-MAX_TARGET = 8 << 10  # bytes of the target; RFC 9110, 4.1 asks for 8000 at least
-MAX_ARGUMENTS = 100  # of a query
+MAX_TARGET = 32 << 10  # bytes; RFC 9110, 4.1 asks for 8000, docker save puts every name into it
+MAX_ARGUMENTS = 2000  # of a query
 
 # Times, in seconds.
 HEAD_SECONDS = 20.0  # from the first byte of a request to the end of its head; of a TLS handshake

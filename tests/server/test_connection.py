@@ -123,6 +123,10 @@ def test_a_target_that_is_too_long_is_refused(serve_echo: Serve) -> None:
     assert serve_echo().get("/" + "a" * limits.MAX_TARGET)[0] == 414
 
 
+def test_too_many_arguments_are_refused(serve_echo: Serve) -> None:
+    assert serve_echo().get("/a?" + "&" * limits.MAX_ARGUMENTS)[0] == 400
+
+
 def test_a_request_that_is_none_is_refused(serve_echo: Serve) -> None:
     client = serve_echo().client()
     client.socket.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n")

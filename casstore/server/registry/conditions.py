@@ -26,11 +26,14 @@ def is_known(request: Request, digest: str) -> bool:
 def wanted_range(request: Request, digest: str, size: int) -> tuple[int, int] | None:
     """The range of the content that is wanted, as its start and length; None for all of it.
 
-    What is no single range of bytes is passed over, as the RFC allows: then all is sent.
+    What is no single range of bytes is passed over, as the RFC allows: then all is sent. So is the
+    range of a HEAD, as it demands.
 
     Raises:
         Unsatisfiable: nothing of it is there.
     """
+    if request.method != "GET":
+        return None
     unit, _, ranges = request.headers.get("range").partition("=")
     if unit.strip().lower() != "bytes" or "," in ranges:
         return None

@@ -97,12 +97,12 @@ def repository_of(path: str, ns: str, default_host: str) -> Repository:
     first, slash, rest = path.partition("/")
     if ns:
         host, own = ns, path
-    elif slash and ("." in first or ":" in first or first == "localhost"):
+    elif slash and _is_host(first):
         host, own = first, rest
     else:
         host, own = default_host, path
     host = _ALIASES.get(host, host)
-    if not ("." in host or ":" in host or host == "localhost") or ":" in own or "@" in path:
+    if not _is_host(host) or ":" in own or "@" in path:
         raise ApiError(400, NAME_INVALID, f"invalid repository name {quote(path)}")
     try:
         return Repository(path, parse_name(f"{host}/{own}").repository)
@@ -122,4 +122,11 @@ def check_host(host: str) -> None:
 
 def shown_name(repository: str, default_host: str) -> str:
     """How a repository of the store is asked for: without the host that is meant anyway."""
-    return repository.removeprefix(f"{default_host}/")
+    short = repository.removeprefix(f"{default_host}/")
+    first, slash, _ = short.partition("/")
+    return repository if slash and _is_host(first) else short
+
+
+def _is_host(word: str) -> bool:
+    """Whether the first part of a name is a host, as in a reference."""
+    return "." in word or ":" in word or word == "localhost"

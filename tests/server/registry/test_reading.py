@@ -223,6 +223,13 @@ def test_head_of_a_blob_says_how_long_it_is(
     assert (status, body, headers["content-length"]) == (200, b"", "10")
 
 
+def test_a_range_of_a_head_is_passed_over(
+    serve: Serve, store: Store, blob: tuple[str, bytes]
+) -> None:
+    status, headers, _ = serve(store).ask(f"HEAD {blob[0]} HTTP/1.1", "Range: bytes=0-1")
+    assert (status, headers["content-length"]) == (200, "10")
+
+
 @pytest.mark.parametrize("size", [1 << 16, (1 << 16) + 1, 5 << 20])
 def test_large_blobs_are_whole(serve: Serve, images: Images, size: int) -> None:
     layout = Layout()
@@ -374,6 +381,15 @@ def test_the_catalog_lists_repositories_with_the_hosts_of_others(
     _, headers, body = server.get("/v2/_catalog?n=1&last=ghcr.io/owner/a")
     assert json.loads(body)["repositories"] == ["library/b"]
     assert headers["link"] == '</v2/_catalog?n=1&last=library%2Fb>; rel="next"'
+
+
+def test_the_catalog_shows_a_name_that_would_be_taken_for_a_host_with_its_own(
+    serve: Serve, images: Images
+) -> None:
+    images.image("docker.io/my.org/app:1")
+    server = serve(images.store)
+    (shown,) = json.loads(server.get("/v2/_catalog")[2])["repositories"]
+    assert server.get(f"/v2/{shown}/manifests/1")[0] == 200
 
 
 # Referrers
