@@ -13,9 +13,11 @@ from casstore.model.fileentry import (
     DIRECTORY,
     FILE,
     ROOT,
+    SYMLINK,
     FileEntry,
     sort_key,
 )
+from casstore.rules import merge
 from casstore.rules.merge import NO_LAYER, Found, MergedTree, implied_directory
 from tests.rules.imagelayers import Listed, Plain, any_layer, any_name, is_whole, layer
 
@@ -68,7 +70,7 @@ def test_an_opaque_marker_hides_what_is_below_its_directory() -> None:
     assert files(["d/", "d/a", "d/e/b"], ["!d", "d/c"]) == ["0:d/", "1:d/c"]
 
 
-def test_an_opaque_marker_on_the_root_hides_all_lowerany_layer() -> None:
+def test_an_opaque_marker_on_the_root_hides_all_lower_layers() -> None:
     assert files(["a", "d/b"], ["!", "c"]) == ["1:c"]
 
 
@@ -91,15 +93,22 @@ def test_a_name_in_a_directory_leaves_the_directory_as_it_is() -> None:
 def test_a_directory_that_no_layer_describes_is_roots() -> None:
     found = image(["d/e/a"]).lookup(b"d/e")
 
-    assert found == implied_directory(b"d/e")
-    assert (found.entry.mode, found.entry.uid, found.entry.gid) == (0o755, 0, 0)
+    assert found == Found(NO_LAYER, FileEntry(b"d/e", DIRECTORY, 0o755, 0, 0, 0, 0))
 
 
-def test_a_symbolic_link_withany_name_below_it_becomes_a_directory() -> None:
+def test_a_symbolic_link_with_a_name_below_it_becomes_a_directory() -> None:
     tree = image(["lib>usr/lib", "usr/lib/a"], ["lib/b"])
 
     assert shown(tree.walk()) == ["-1:lib/", "1:lib/b", "-1:usr/", "-1:usr/lib/", "0:usr/lib/a"]
     assert tree.lookup(b"lib") == implied_directory(b"lib")
+
+
+def test_what_becomes_a_directory_becomes_it_once() -> None:
+    assert files(["x"], ["x/a", "x/b"]) == ["-1:x/", "1:x/a", "1:x/b"]
+
+
+def test_what_is_opaque_is_so_below_directories_that_nothing_describes() -> None:
+    assert files(["d/", "d/e/old"], ["!d", "d/e/new"]) == ["0:d/", "-1:d/e/", "1:d/e/new"]
 
 
 def test_a_marker_makes_nothing() -> None:
@@ -119,7 +128,7 @@ def test_a_directory_stays_when_all_that_made_it_is_hidden() -> None:
     assert tree.lookup(b"d") == implied_directory(b"d")
 
 
-def testany_name_are_ordered_so_that_a_directory_comes_before_what_is_in_it() -> None:
+def test_names_are_ordered_so_that_a_directory_comes_before_what_is_in_it() -> None:
     assert files(["d-x", "d/", "d/a", "d.b"]) == ["0:d/", "0:d/a", "0:d-x", "0:d.b"]
 
 
@@ -156,6 +165,24 @@ def test_directories_on_the_way_to_a_hard_links_target_may_be_links() -> None:
     assert files(["usr/a", "bin>usr"], ["l=bin/a"]) == ["0:bin", "0:l", "-1:usr/", "0:usr/a"]
 
 
+def test_a_hard_link_to_a_symbolic_link_is_that_link() -> None:
+    found = image(["a", "s>a"], ["l=s"]).lookup(b"l")
+
+    assert found is not None
+    assert (found.entry.kind, found.entry.target) == (SYMLINK, b"a")
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [("gone", "leads to /gone, which the image does not have"), ("d", "leads to /d, a directory")],
+)
+def test_why_a_hard_link_is_refused_is_said(target: str, reason: str) -> None:
+    with pytest.raises(Refused) as caught:
+        image(["d/"], [f"l={target}"]).lookup(b"l")
+
+    assert str(caught.value) == f"layer 2: hard link /l {reason}"
+
+
 @pytest.mark.parametrize("target", ["gone", "d", "a/b", "loop"])
 def test_a_hard_link_to_nothing_or_to_a_directory_is_refused_in_one_line(target: str) -> None:
     tree = image(["a", "d/", "loop>loop/"], [f"l={target}"]) if target != "loop" else None
@@ -184,6 +211,15 @@ def test_no_link_leads_out_of_the_image() -> None:
     assert tree.resolve(b"top").entry.name == ROOT
 
 
+def test_forty_links_are_followed_and_no_more() -> None:
+    chain = [f"l{n}>l{n + 1}" for n in range(41)]
+    tree = image([*chain, "l41"])
+
+    assert tree.resolve(b"l1").entry.name == b"l41"
+    with pytest.raises(Refused, match="too many symbolic links"):
+        tree.resolve(b"l0")
+
+
 def test_links_in_a_circle_are_refused() -> None:
     with pytest.raises(Refused, match="too many symbolic links"):
         image(["a>b", "b>a"]).resolve(b"a")
@@ -210,6 +246,45 @@ def test_a_long_directory_is_listed_without_reading_what_is_below_it() -> None:
 
     assert shown(tree.walk(depth=1)) == ["0:a/", "0:b"]
     assert read < 5_000
+
+
+def test_what_was_looked_up_is_not_looked_up_again_while_there_are_not_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[bytes] = []
+
+    class Noting(Listed):
+        def at(self, name: bytes) -> Sequence[FileEntry]:
+            looked.append(name)
+            return super().at(name)
+
+    names = [b"a", b"b", b"c"]
+    tree = MergedTree([Noting(layer("a", "b", "c").entries())])
+    for name in [*names, *names]:
+        tree.lookup(name)
+    assert looked == [ROOT, *names]
+
+    monkeypatch.setattr(merge, "_REMEMBERED", 3)
+    looked.clear()
+    tree = MergedTree([Noting(layer("a", "b", "c").entries())])
+    for name in [*names, b"c", b"a"]:
+        tree.lookup(name)
+    assert looked == [ROOT, b"a", b"b", b"c", ROOT, b"a"]
+
+
+def test_a_long_directory_that_nothing_describes_is_not_read_through() -> None:
+    read = 0
+
+    class Counting(Listed):
+        def entries(self, start: bytes = b"") -> Iterator[FileEntry]:
+            nonlocal read
+            for one in super().entries(start):
+                read += 1
+                yield one
+
+    below = Counting(layer("-d", *(f"e/{n:03}" for n in range(500))).entries())
+    assert MergedTree([layer("d/"), below]).lookup(b"d") is None
+    assert read <= 1
 
 
 # Any image, against the rules carried out one by one
