@@ -34,6 +34,7 @@ from casstore.model.fileentry import (
     SYMLINK,
     FileEntry,
     parent_of,
+    path_of,
 )
 from casstore.startup.value import Value
 
@@ -188,7 +189,7 @@ class TreeWriter:
         """The descriptor of the directory `name`, which is on the way; those behind it are done."""
         while self._way[-1].entry.name != name:
             if len(self._way) == 1:
-                raise Refused(f"{quote(_shown(name))} comes before its directory")
+                raise Refused(f"{quote(path_of(name))} comes before its directory")
             self._leave()
         return self._way[-1].descriptor
 
@@ -363,9 +364,5 @@ def _last(name: bytes) -> bytes:
 def _component(part: bytes) -> bytes:
     """Names are normal when they come here; one that is not would lead elsewhere."""
     if part in _NO_NAMES:
-        raise Refused(f"a file cannot have the name {quote(_shown(part))}")
+        raise Refused(f"a file cannot have the name {quote(path_of(part))}")
     return part
-
-
-def _shown(name: bytes) -> str:
-    return FileEntry(name, DIRECTORY, 0, 0, 0, 0, 0).path

@@ -54,8 +54,8 @@ class FileEntry(Value):
 
     @property
     def path(self) -> str:
-        """The name with a slash before it; bytes that are not UTF-8 are lone surrogates."""
-        return "/" + self.name.decode("utf-8", "surrogateescape")
+        """As `path_of`."""
+        return path_of(self.name)
 
     @property
     def modified_at(self) -> datetime:
@@ -63,6 +63,11 @@ class FileEntry(Value):
         from casstore.model.datetimes import datetime_of
 
         return datetime_of(self.mtime)
+
+
+def path_of(name: bytes) -> str:
+    """A name with a slash before it; bytes that are not UTF-8 are lone surrogates."""
+    return "/" + name.decode("utf-8", "surrogateescape")
 
 
 def sort_key(name: bytes) -> bytes:

@@ -33,6 +33,7 @@ from casstore.model.fileentry import (
     WHITEOUT,
     FileEntry,
     parent_of,
+    path_of,
     sort_key,
 )
 from casstore.model.fileentry import below as name_below
@@ -371,4 +372,4 @@ def _between(way: list[_Step], name: bytes, levels: int | None, *, made: bool) -
 
 def shown(name: bytes) -> str:
     """A name as messages show it."""
-    return printable(FileEntry(name, DIRECTORY, 0, 0, 0, 0, 0).path)
+    return printable(path_of(name))

@@ -151,7 +151,7 @@ class TarWriter:
         if sparse:
             # readers that do not know of sparse files give it a name of its own
             records += sparse
-            if not is_ascii and not _is_utf8(name):
+            if not _is_utf8(name):
                 records.insert(0, (b"hdrcharset", b"BINARY"))
             split = b"", b"GNUSparseFile.0/" + _base(name)
         elif split is None or len(target) > _NAME or not is_ascii:

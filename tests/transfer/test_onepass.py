@@ -408,9 +408,22 @@ def test_a_file_that_is_read_by_itself_has_its_size() -> None:
         written(tars, rows, few=1)
 
 
+def test_what_comes_after_another_name_of_a_file_is_put_aside_too() -> None:
+    tars = Tars()
+    c, b, a = tars.layer([(b"c", b"3" * 3000), (b"b", b"2" * 3000), (b"a", b"1")])
+    first, again = (0, a[1]._replace(shared=True)), (0, a[1]._replace(name=b"aa", shared=True))
+
+    sink = written(tars, [first, again, b, c])
+
+    assert sink.content == {b"a": b"1", b"b": b"2" * 3000, b"c": b"3" * 3000}
+    assert sink.links == {b"aa": b"a"}
+
+
 def test_progress_counts_the_bytes_of_the_files() -> None:
     tars = Tars()
     rows = tars.layer([(b"a", b"a" * 5000), (b"b", b"b")])
+    rows = [(0, rows[0][1]._replace(shared=True)), *rows[1:]]
+    rows.append((0, rows[0][1]._replace(name=b"c")))  # another name of a file
     task = Progress().task("Exporting")
 
     write_files(lambda: rows, tars, Seen(), scratch=Scratch(), task=task)

@@ -237,7 +237,7 @@ def test_small_pieces_are_written_256_kib_at_a_time_and_64_kib_are_not_small() -
 
     writer = TarWriter(Out())
     for number in range(600):
-        writer.add(plain(file(b"%d" % number, 10)), [b"0123456789"])
+        writer.add(plain(file(b"%d" % number, 511)), [b"x" * 511])
     writer.add(plain(file(b"large", 1 << 16)), [bytes(1 << 16)])
     writer.finish()
 
@@ -311,7 +311,10 @@ NAMES = [
         *(plain(symlink(b"l", b"t" * length)) for length in (1, 99, 100, 101)),
         *(plain(file(b"a"))._replace(uid=number) for number in (1, MOST, MOST + 1)),
         *(plain(file(b"a"))._replace(gid=number) for number in (1, MOST, MOST + 1)),
-        *(plain(file(b"a", mtime=seconds * 10**9)) for seconds in (0, 1, LARGEST, LARGEST + 1)),
+        *(
+            plain(file(b"a"))._replace(mtime=seconds * 10**9)
+            for seconds in (-1, 0, 1, LARGEST, LARGEST + 1)
+        ),
         *(plain(file(b"a", size)) for size in (0, 1, LARGEST, LARGEST + 1)),
         *(plain(device(b"a", *numbers)) for numbers in ((0, 0), (0, 1), (1, 0), (MOST, MOST))),
         plain(device(b"a", 7, 8, block=True)),
