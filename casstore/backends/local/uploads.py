@@ -74,6 +74,7 @@ class Uploads:
             writing = Writing(file, self._make_room)
             # A piece that is written in part has its bytes in the file, and not in the hash: the
             # sizes differ then, and the file is read again.
+            _hashes.keep(path, size, state)
             while piece := source.read(_READ):
                 writing.write(piece)
                 size += len(piece)
@@ -212,7 +213,9 @@ class _Hashes:
             return hashlib.sha256()
         return state if at == size else None
 
-    def keep(self, path: str, size: int, state: _Hash) -> None:
+    def keep(self, path: str, size: int, state: _Hash | None) -> None:
+        if state is None:
+            return
         self._states[path] = size, state
         while len(self._states) > _KEPT:
             try:

@@ -93,6 +93,7 @@ def test_what_this_process_has_hashed_is_not_read_again(
     files = read_again(monkeypatch)
     upload = upload_of(uploads, CONTENT[:50])
     uploads.append(upload, BytesIO(CONTENT[50:]))
+    uploads.append(upload, BytesIO(b""))  # as of a client whose last request has no more bytes
 
     uploads.finish(upload, DIGEST)
 
