@@ -188,12 +188,9 @@ def is_loopback(host: str) -> bool:
     name = _name(host)
     if name == "localhost" or name.endswith(".localhost"):
         return True
-    import ipaddress
+    from casstore.startup.sockets import is_loopback_address
 
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+    return is_loopback_address(name)
 
 
 def is_direct(host: str, no_proxy: str) -> bool:

@@ -5,13 +5,11 @@ Never opens a fifo or a device, which could wait for ever, nor what a link outsi
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 
 from casstore.errors import Refused, quote
 from casstore.startup.typed import cast
-from casstore.transfer.counted import CountedFile
 from casstore.transfer.membername import MAX_MEMBERS, NoSuchMember, cannot_open, safe_name
 
 TYPE_CHECKING = False
@@ -78,6 +76,8 @@ class DirectoryArchive:
             # NONBLOCK: to open a fifo would wait for its writer. NOFOLLOW: `path` has no link.
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
         except OSError as error:
+            import errno
+
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                 raise NoSuchMember(name) from None
             if error.errno == errno.ENXIO:  # a socket
@@ -87,6 +87,8 @@ class DirectoryArchive:
             os.close(fd)
             raise Refused(f"{quote(name)} is not a regular file")
         if self._task is not None:
+            from casstore.transfer.counted import CountedFile
+
             return cast("IO[bytes]", CountedFile(fd, self._task))
         return cast("IO[bytes]", open(fd, "rb", buffering=0))
 

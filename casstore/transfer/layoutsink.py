@@ -12,17 +12,11 @@ names. Other tools know no lock: as among themselves, the last one wins.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import stat
 
 from casstore.errors import Refused, quote
 from casstore.files import durable
-from casstore.files.newfile import create_file
-from casstore.files.placedfile import start_writeback
-from casstore.files.strangers import is_systems
-from casstore.files.trees import DIRECTORY, remove_dead, remove_tree
 from casstore.model.digest import Digest, sha256
 from casstore.model.document import MAX_DOCUMENT, MAX_INDEX_JSON
 from casstore.model.manifest import INDEX_JSON, OCI_LAYOUT, parse_index_json
@@ -50,8 +44,8 @@ if TYPE_CHECKING:
 
 _DATABASE = "casstore.db"  # a store is a layout, and more
 _STAGING = ".casstore-copy-"
-_NO_LOCKS = frozenset((errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL))
 _PIECE = 256 << 10
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class LayoutSink:
@@ -73,11 +67,7 @@ class LayoutSink:
 
     def _check(self) -> None:
         try:
-            names = [
-                name
-                for name in os.listdir(self._path)
-                if not is_systems(name) and not _is_begun(name)
-            ]
+            names = [name for name in os.listdir(self._path) if not _is_begun(name)]
         except FileNotFoundError:
             return
         except NotADirectoryError:
@@ -89,7 +79,10 @@ class LayoutSink:
         if OCI_LAYOUT in names:
             check_layout_version(DirectoryArchive(self._path))
             self._index()
-        elif names:
+            return
+        from casstore.files.strangers import is_systems
+
+        if not all(map(is_systems, names)):
             raise self._refusal()
 
     def _refusal(self) -> Refused:
@@ -177,13 +170,15 @@ class LayoutSink:
             staging = os.path.join(self._path, f"{_STAGING}{os.urandom(6).hex()}.part")
             os.mkdir(staging)
             self._staging = staging
-            self._descriptor = os.open(staging, DIRECTORY)
-            _locked(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._descriptor = os.open(staging, _DIRECTORY)
+            _lock(self._descriptor, wait=False)
         finally:
             os.close(lock)
         return True
 
     def _make_layout(self) -> None:
+        from casstore.files.newfile import create_file
+
         for name, data in (OCI_LAYOUT, LAYOUT), (INDEX_JSON, encoded(EMPTY)):
             path = os.path.join(self._path, name)
             if not os.path.lexists(path):
@@ -196,9 +191,9 @@ class LayoutSink:
 
     def _lock(self) -> int:
         """The layout's directory, locked until it is closed."""
-        lock = os.open(self._path, DIRECTORY)
+        lock = os.open(self._path, _DIRECTORY)
         try:
-            _locked(lock, fcntl.LOCK_EX)
+            _lock(lock)
         except BaseException:
             os.close(lock)
             raise
@@ -212,6 +207,8 @@ class LayoutSink:
             StorageError: they cannot be written.
         """
         import hashlib
+
+        from casstore.files.placedfile import start_writeback
 
         path = self._new()
         hashing, left, begun = hashlib.sha256(), descriptor.size, 0
@@ -307,6 +304,8 @@ class LayoutSink:
 
     def _remove_dead(self) -> None:
         """Remove what copies have left that were killed. The layout is locked."""
+        from casstore.files.trees import remove_dead
+
         for name in os.listdir(self._path):
             if _is_begun(name):
                 os.unlink(os.path.join(self._path, name))
@@ -316,6 +315,8 @@ class LayoutSink:
     def _unmake(self, *, all_of_it: bool = True) -> None:
         """Remove the place to write to; and what was made for nothing, if nobody else is here."""
         if self._staging:
+            from casstore.files.trees import remove_tree
+
             remove_tree(self._staging)
             os.close(self._descriptor)
         if not (self._made and all_of_it):
@@ -347,10 +348,14 @@ def _is_at(path: str, descriptor: int) -> bool:
     return os.path.samestat(os.stat(path), os.fstat(descriptor))
 
 
-def _locked(descriptor: int, how: int) -> None:
+def _lock(descriptor: int, *, wait: bool = True) -> None:
     """Lock a directory, where its file system has such locks."""
+    import errno
+    import fcntl  # a library to load, where a copy that finds nothing new locks nothing
+
+    none = (errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
     try:
-        fcntl.flock(descriptor, how)
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno not in _NO_LOCKS:
+        if error.errno not in none:
             raise

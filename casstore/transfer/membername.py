@@ -7,8 +7,6 @@ top for it.
 
 from __future__ import annotations
 
-import errno
-
 from casstore.errors import NotFound, Refused, StorageError, printable, quote
 
 MAX_MEMBERS = 100_000  # of an archive, whether it is a tar or a directory
@@ -28,6 +26,8 @@ def parts_of(name: str) -> list[str]:
 
 def cannot_open(path: str, error: OSError) -> NotFound | StorageError:
     """The refusal to open `path`, in the words of dockerd and the operating system."""
+    import errno
+
     reason = (error.strerror or str(error)).lower()
     kind = NotFound if error.errno in (errno.ENOENT, errno.ENOTDIR) else StorageError
     return kind(f"open {printable(path)}: {reason}")

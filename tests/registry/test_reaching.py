@@ -138,7 +138,9 @@ def test_no_proxy_is_read_as_go_reads_it(host: str, no_proxy: str, direct: bool)
     [
         ("localhost", True), ("localhost:1", True), ("127.9.9.9:1", True), ("[::1]:1", True),
         ("::1", True), ("localhost.example", False), ("128.0.0.1", False), ("my.localhost", True),
-        ("127.0.0.1.example", False),
+        ("127.0.0.1.example", False), ("127.1", False), ("127.0.0.01", False), ("::1%lo", True),
+        ("[::2]:1", False), ("7f00::1", False), ("127.0.0.1%lo", False), ("", False),
+        ("127.0.0.1\0", False), ("\udc80", False), ("ghcr.io", False),
     ],
 )  # fmt: skip
 def test_this_machine_is_known_by_its_names(host: str, expected: bool) -> None:  # noqa: FBT001

@@ -25,6 +25,8 @@ NOT_NEEDED = frozenset(
     """.split()  # noqa: SIM905 - names a line read better than one
 )
 
+PATH = f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
+
 
 def loaded(folder: Path, *argv: str) -> set[str]:
     listing = folder / "modules"
@@ -57,6 +59,28 @@ def test_what_finds_nothing_new_loads_little(
                    stdout=subprocess.DEVNULL)  # fmt: skip
 
     assert {name.partition(".")[0] for name in loaded(tmp_path, *argv)} & NOT_NEEDED == set()
+
+
+@pytest.mark.parametrize("host", ["registry.example", "127.0.0.1:5000", "[::1]:5000", "10.0.0.1"])
+def test_whether_a_registry_is_on_this_machine_is_told_without_what_reads_networks(
+    host: str,
+) -> None:
+    program = (
+        "import sys; from casstore.registry.address import is_loopback; is_loopback(sys.argv[1])"
+    )
+    program += "; sys.exit('ipaddress' in sys.modules)"
+
+    subprocess.run([sys.executable, "-I", "-S", "-c", f"{PATH}{program}", host], check=True)
+
+
+def test_a_copy_to_a_layout_that_has_all_of_it_loads_nothing_to_write_with(
+    registry: RealRegistry, store: Store, tmp_path: Path
+) -> None:
+    pushed(store, registry.host, tmp_path, "x", name="there/app:1")
+    argv = ("copy", f"docker://{registry.host}/there/app:1", "oci:out:1")
+    first, again = loaded(tmp_path, *argv), loaded(tmp_path, *argv)
+
+    assert {"fcntl", "casstore.files.newfile", "casstore.files.trees"} <= first - again
 
 
 # Threads verify layers side by side; what `concurrent.futures` would bring with them is not needed.

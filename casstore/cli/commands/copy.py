@@ -109,10 +109,12 @@ def _copied(args: Args, app: App, source: Place, target: Place, via: Transport |
 
     from casstore.flows.copy import copy_straight
     from casstore.model.platform import of_machine, parse_platform
-    from casstore.transfer.compress import parse_compression
 
     # A mistake in an option is one wherever the copy goes.
-    parse_compression(compression)
+    if compression != COMPRESSION.default:
+        from casstore.transfer.compress import parse_compression
+
+        parse_compression(compression)
     layer_limit_given(args)
     wanted = parse_platform(platform) if platform else of_machine(os.uname().machine)
     straight = copy_straight(source, target, via, None if whole else wanted)
