@@ -68,6 +68,7 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("-o", OUT, "--format", "dir", "app:1"),
     ),
     "sbom": (),
+    "serve": (),
     "sign": (("--key", KEY, "app:1"),),
     "tag": (("app:1", "app:2"),),
     "trash ls": ((),),
@@ -78,10 +79,11 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "verify": (),
     "why": (("app:1",),),
 }
-# These need something that must be made before, or a registry; tests/registry has the latter.
+# These need something that must be made before, or a registry, or end by a signal alone;
+# tests/registry and tests/server have the latter.
 NEED_MORE = {
     "decrypt", "key generate", "key public", "lease rm", "login", "logout", "pull", "push",
-    "restore", "sbom", "verify",
+    "restore", "sbom", "serve", "verify",
 }  # fmt: skip
 
 

@@ -36,7 +36,8 @@ UNSYNCED = (
         "            durable.sync_data(self._descriptor)\n", "            pass\n",
         "rmi after a command in a store published on demand"),
     Bug("blobs are unlinked before index.json has its name for good", "change/commit.py",
-        "            if doomed:\n                self._flush()\n", "            if doomed:\n",
+        "            if blobs is not None:\n                self._flush()\n",
+        "            if blobs is not None:\n",
         "rmi after a command"),
     Bug("a new directory without fsync of its parent", "backends/local/care/repair.py",
         "durable.sync_directory(disk.root)", "pass", "fsck --repair of a blob"),
@@ -50,10 +51,9 @@ EXCHANGED = (
         'f"BEGIN IMMEDIATE; {upgrade_from(version)} COMMIT;"', "upgrade_from(version)",
         "tag in a store of version 2"),
     Bug("blobs are unlinked before the commit", "change/commit.py",
-        "        doomed = self.index.has_doomed()\n        if doomed or changes",
-        "        doomed = self.index.has_doomed()\n"
+        "        if blobs is not None or changes",
         "        self._backend.blobs.discard(self.index.doomed())\n"
-        "        if doomed or changes", "rmi"),
+        "        if blobs is not None or changes", "rmi"),
     Bug("blobs get their names after the commit", "change/commit.py",
         "        ingest.publish(self.index.known_among)\n",
         "        first, known = self.commit, self.index.known_among\n"
