@@ -225,7 +225,8 @@ class Service:
             self._changed.notify()
 
     def _is_crowded(self) -> bool:
-        return len(self._connections) * 4 > self._most * 3
+        """Whether connections should end with their answers: there are many, or it stops."""
+        return self._signals > 0 or len(self._connections) * 4 > self._most * 3
 
     def _make_room(self) -> bool:
         """End the connection that has been idle longest, if need be. Whether there is room."""

@@ -10,6 +10,7 @@ import os
 import select
 import socket
 import ssl
+import struct
 import time
 
 from casstore.errors import CasstoreError
@@ -17,7 +18,7 @@ from casstore.server import limits
 from casstore.server.message import FileRange
 
 # What sendfile is told to send at once: so that a slow client is noticed.
-_AT_ONCE = 8 << 20
+_AT_ONCE = 1 << 20
 _SMALL = 64 << 10  # bytes of a file that are rather copied than sent by another system call
 
 
@@ -52,7 +53,7 @@ class Wire:
         self._socket = connected
         self._is_plain = not isinstance(connected, ssl.SSLSocket)
         self._descriptor = connected.fileno()
-        self._timeout: float | None = None
+        self._timeout: float | None = -1.0  # not set yet
         self.received = 0
         self.sent = 0
         if connected.family != socket.AF_UNIX:
@@ -136,29 +137,22 @@ class Wire:
         if not self._is_plain:
             self._copy_file(part)
             return
+        # The kernel waits for the client itself: it need not wake this thread for each piece.
+        self._wait_at_most(None)
         at, end = part.start, part.start + part.length
         while at < end:
-            size = self._sendfile(descriptor, at, min(end - at, _AT_ONCE))
+            begun = time.monotonic()
+            try:
+                size = os.sendfile(self._descriptor, descriptor, at, min(end - at, _AT_ONCE))
+            except BlockingIOError:  # SO_SNDTIMEO
+                raise TooSlow("the client takes nothing") from None
+            except OSError as error:
+                raise Gone(str(error)) from None
             if not size:
                 raise Gone("the file has become shorter")
             at += size
             self.sent += size
-
-    def _sendfile(self, descriptor: int, at: int, count: int) -> int:
-        begun = time.monotonic()
-        while True:
-            try:
-                size = os.sendfile(self._descriptor, descriptor, at, count)
-            except BlockingIOError:
-                poller = select.poll()
-                poller.register(self._descriptor, select.POLLOUT)
-                if not poller.poll(limits.STALL_SECONDS * 1000):
-                    raise TooSlow("the client takes nothing") from None
-            except OSError as error:
-                raise Gone(str(error)) from None
-            else:
-                self._out.note(time.monotonic() - begun, size)
-                return size
+            self._out.note(time.monotonic() - begun, size)
 
     def _copy_file(self, part: FileRange) -> None:
         buffer = memoryview(bytearray(min(limits.PIECE, part.length)))
@@ -209,7 +203,13 @@ class Wire:
         except OSError:
             pass
 
-    def _wait_at_most(self, seconds: float) -> None:
-        if self._timeout != seconds:
-            self._timeout = seconds
-            self._socket.settimeout(seconds)
+    def _wait_at_most(self, seconds: float | None) -> None:
+        """Set how long each call may wait; None: as long as the kernel was told to for sending."""
+        if self._timeout == seconds:
+            return
+        self._timeout = seconds
+        self._socket.settimeout(seconds)
+        if seconds is None:
+            whole, part = divmod(limits.STALL_SECONDS, 1)
+            limit = struct.pack("ll", int(whole), int(part * 1_000_000))
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)

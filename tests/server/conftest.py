@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from casstore.server.accesslog import AccessLog
-from casstore.server.message import BrokenBody, Request, Response
+from casstore.server.message import BrokenBody, FileRange, Request, Response
 from casstore.server.metrics import Board
 from casstore.server.server import Server, ServerOptions
 from casstore.server.service import Door, Service
@@ -119,6 +120,8 @@ def unchunked(body: bytes) -> bytes:
 class Echo:
     """An API whose answers are what the tests need: it is told by the path."""
 
+    FILE = 64 << 20  # bytes of a file: more than a socket holds
+
     def __init__(self) -> None:
         self.closed = threading.Event()  # a body that goes on for ever has been closed
         self.reached = threading.Event()  # a request that waits has come
@@ -142,6 +145,10 @@ class Echo:
                 return Response(200, [], self._endless())
             case "/pieces":
                 return Response(200, [], iter([b"one ", b"two"]))
+            case "/file":
+                file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - the server closes it
+                file.truncate(self.FILE)
+                return Response(200, [], FileRange(file, 0, self.FILE))
             case "/bug":
                 raise ZeroDivisionError
             case "/injection":

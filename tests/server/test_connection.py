@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -226,6 +227,23 @@ def test_a_body_that_only_trickles_is_told_so(
             client.socket.sendall(b"x" * 100)
         except (BrokenPipeError, ConnectionResetError):
             ended = True
+
+
+def test_a_client_that_takes_no_file_is_let_go(
+    serve_echo: Serve, log_of: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "STALL_SECONDS", 0.2)
+    server = serve_echo()
+    client = server.client()
+    client.send("GET /file HTTP/1.1", "Host: x")
+    while '"GET /file' not in log_of():
+        time.sleep(0.01)
+    assert len(client.rest()) < Echo.FILE
+
+
+def test_a_file_is_sent_whole(serve_echo: Serve) -> None:
+    status, _, body = serve_echo().get("/file")
+    assert (status, body) == (200, bytes(Echo.FILE))
 
 
 def test_a_connection_without_requests_is_closed_after_a_while(
