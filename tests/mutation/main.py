@@ -40,6 +40,8 @@ def main(description: str) -> int:
     elif options.again:
         ledger.forget(mutants, ("survived", "unreached"))
     if not options.list:
+        if os.geteuid() == 0:
+            _say("note: as root, a mutant of code that writes files can harm this machine")
         reach = Reach(STATE / "reach")
         _try(reach, ledger, mutants, options)
         ledger = Ledger(STATE / "outcomes.jsonl")
