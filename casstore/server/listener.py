@@ -18,6 +18,7 @@ BACKLOG = 512
 _FIRST = 3  # descriptor that systemd hands over (sd_listen_fds(3))
 _UNIX = "unix://"
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_MAX_PATH = 107  # bytes of a unix socket's path: sockaddr_un has 108, and the last is a NUL
 
 
 def listen_tcp(address: str) -> socket.socket:
@@ -54,10 +55,15 @@ def listen_unix(path: str) -> socket.socket:
     """A socket at a path, which only this user can connect to.
 
     Raises:
+        UsageError: no socket can have so long a path.
         StorageError: others may write in its directory, another server listens there, or what is
-            there is no socket.
+            there is not a socket.
     """
     path = os.path.abspath(path)
+    if len(os.fsencode(path)) > _MAX_PATH:
+        raise UsageError(
+            f"the path of a unix socket has at most {_MAX_PATH} bytes, unlike {quote(path)}"
+        )
     directory = os.path.dirname(path)
     try:
         status = os.stat(directory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import tempfile
 import threading
@@ -178,6 +179,17 @@ def store(tmp_path: Path) -> Iterator[Store]:
         with store.session.change(create=True) as change:
             change.commit()
         yield store
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Where a socket can be: in a directory that is this user's alone, whose path is short.
+
+    tmp_path can be too long for a socket, for it has the name of the user and of the test.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="s-"))
+    yield directory / "s"
+    shutil.rmtree(directory)
 
 
 @pytest.fixture

@@ -153,14 +153,6 @@ def test_a_client_that_speaks_no_tls_is_let_go(
 # Unix sockets
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """A directory for sockets: its path is short, and it is this user's alone."""
-    path = tmp_path / "run"
-    path.mkdir(mode=0o700)
-    return path / "s"
-
-
 def test_a_unix_socket_is_for_this_user_alone(listen: Listen, place: Path) -> None:
     assert listen(f"unix://{place}").addresses == [f"unix://{place}"]
     assert stat.S_IMODE(place.lstat().st_mode) == 0o600
@@ -215,6 +207,13 @@ def test_a_file_in_the_place_of_a_socket_is_left_alone(listen: Listen, place: Pa
 def test_a_directory_that_is_not_there_is_refused(listen: Listen, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot listen"):
         listen(f"unix://{tmp_path}/none/s")
+
+
+def test_a_path_that_is_too_long_for_a_socket_is_refused(listen: Listen, place: Path) -> None:
+    longest = str(place).ljust(107, "s")
+    assert listen(f"unix://{longest}").addresses == [f"unix://{longest}"]
+    with pytest.raises(UsageError, match="at most 107 bytes"):
+        listen(f"unix://{longest}s")
 
 
 def test_nothing_listens_where_one_of_two_addresses_is_refused(listen: Listen, place: Path) -> None:

@@ -25,13 +25,6 @@ Ask = Callable[..., tuple[int, dict[str, str], bytes]]
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """Where the socket is; the path is short, for sockets have no others."""
-    (tmp_path / "s").mkdir(mode=0o700)
-    return tmp_path / "s" / "d"
-
-
-@pytest.fixture
 def running(store: Store, place: Path) -> Iterator[Running]:
     options = ServerOptions(docker=(f"unix://{place}",))
     with Server(lambda: Store(store.path), options) as server:
