@@ -11,6 +11,7 @@
     casstore_rootfs          a function: unpack an image of it, return the directory
     casstore_assert_file     a function: an image of it has this file, with this content
     casstore_registry        a function: serve it as a registry on the loopback
+    casstore_docker_host     the Docker Engine API over it, at a socket that DOCKER_HOST names
     casstore_session_store   one store for the whole session (of each xdist worker)
 
 A test's store waits for the disk never: a power cut may damage it, and nothing else does. A test of
@@ -237,6 +238,22 @@ def casstore_registry(casstore_store: Store) -> Iterator[ServeRegistry]:
     yield serve
     for one in running:
         one.close()
+
+
+@pytest.fixture
+def casstore_docker_host(casstore_store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Serve `casstore_store` to clients of Docker; return the address, `unix://PATH`.
+
+    DOCKER_HOST is set to it for the test, so that docker, docker-py and what is built on them find
+    it; they are not imported here. Containers are leases: a test that leaves one fails.
+    """
+    from casstore.pytest_plugin.dockerhost import serving
+
+    for name in ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_API_VERSION", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    with serving(casstore_store) as address:
+        monkeypatch.setenv("DOCKER_HOST", address)
+        yield address
 
 
 @pytest.fixture(scope="session")

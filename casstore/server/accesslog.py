@@ -15,7 +15,7 @@ from casstore.server.message import Request
 
 TEXT, JSON = "text", "json"
 _MOST = 1024  # characters of a target or an agent
-_STDERR = 2
+STDERR = 2
 
 
 class Served(NamedTuple):
@@ -35,7 +35,7 @@ class Served(NamedTuple):
 class AccessLog:
     """Writes the lines of one process."""
 
-    def __init__(self, form: str = TEXT, descriptor: int = _STDERR) -> None:
+    def __init__(self, form: str = TEXT, descriptor: int = STDERR) -> None:
         self._form = form
         self._descriptor = descriptor
         self._second, self._stamp = 0, ""

@@ -13,7 +13,7 @@ from casstore.errors import CasstoreError, UsageError, quote
 from casstore.model.reference import DEFAULT_DOMAIN
 from casstore.server import listener
 from casstore.server.access import HostRule
-from casstore.server.accesslog import TEXT, AccessLog
+from casstore.server.accesslog import STDERR, TEXT, AccessLog
 from casstore.server.engine.options import EngineOptions
 from casstore.server.login import Logins
 from casstore.server.metrics import Board
@@ -43,6 +43,7 @@ class ServerOptions:
         engine: how the Docker Engine API behaves.
         names: hosts that a request may name besides localhost and this machine.
         idle_exit: seconds without a request after which the server ends.
+        log: descriptor that the access log is written to.
     """
 
     registry: Sequence[str] = ()
@@ -57,6 +58,7 @@ class ServerOptions:
     names: Sequence[str] = ()
     idle_exit: float | None = None
     log_format: str = TEXT
+    log: int = STDERR
     workers: int = 1
 
 
@@ -89,7 +91,7 @@ class Server:
         self._options = options
         self._stores = Stores(make_store)
         self.board = Board(options.workers)
-        self._log = AccessLog(options.log_format)
+        self._log = AccessLog(options.log_format, options.log)
         self._certificate = _certificate(options)
         self._logins = Logins(options.htpasswd) if options.htpasswd is not None else None
         self._hosts = HostRule(options.names)

@@ -70,7 +70,7 @@ def test_every_fixture_and_marker_of_the_plugin_is_in_the_readme() -> None:
     markers = re.findall(r'"(casstore_\w+)[:(]', plugin.text)
     text = README.read_text(encoding="utf-8")
 
-    assert len(fixtures) == 7
+    assert len(fixtures) == 8
     assert len(markers) == 4
     assert [name for name in [*fixtures, *markers] if name not in text] == []
 
