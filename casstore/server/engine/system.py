@@ -26,6 +26,10 @@ _NO_CACHE = (
     ("Cache-Control", "no-cache, no-store, must-revalidate"),
     ("Pragma", "no-cache"),
 )
+_LIMITS = (
+    *("MemoryLimit", "SwapLimit", "CpuCfsPeriod", "CpuCfsQuota", "CPUShares", "CPUSet"),
+    *("PidsLimit", "IPv4Forwarding", "OomKillDisable", "BridgeNfIptables", "BridgeNfIp6tables"),
+)
 _TYPES = ("container", "image", "volume", "build-cache")
 
 
@@ -90,9 +94,9 @@ def info(call: Call) -> Response:
         "Driver": "casstore",
         "DriverStatus": [],
         "Plugins": {"Volume": [], "Network": [], "Authorization": None, "Log": []},
-        "MemoryLimit": False, "SwapLimit": False, "CpuCfsPeriod": False, "CpuCfsQuota": False,
-        "CPUShares": False, "CPUSet": False, "PidsLimit": False, "IPv4Forwarding": False,
-        "OomKillDisable": False,
+        # What the kernel could hold a container to: docker warns of each that is lacking, and here
+        # nothing is run.
+        **dict.fromkeys(_LIMITS, True),
         "Debug": False,
         "NFd": len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0,
         "NGoroutines": 0,
@@ -138,7 +142,7 @@ def info(call: Call) -> Response:
         "InitBinary": "",
         "ContainerdCommit": {"ID": ""}, "RuncCommit": {"ID": ""}, "InitCommit": {"ID": ""},
         "SecurityOptions": [],
-        "Warnings": [],  # none at all: without the list, clients make up their own
+        "Warnings": None,
     }  # fmt: skip
     return json_answer(200, shape)
 

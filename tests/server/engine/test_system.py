@@ -44,7 +44,6 @@ def test_info_counts(engine: Engine, casstore_image_factory: ImageFactory) -> No
 
     assert (told["Images"], told["Containers"], told["ContainersStopped"]) == (2, 1, 1)
     assert told["DockerRootDir"] == engine.store.path
-    assert told["Warnings"] == []
     engine.call("DELETE", "/containers/box")
 
 
