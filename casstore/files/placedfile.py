@@ -75,7 +75,7 @@ class PlacedFile:
         Without a copy, if it begins in a page of memory where `offset` begins in one of a file.
         """
         direct = self._direct
-        if direct is not None and len(data) < _ALIGN:
+        if len(data) < _ALIGN:
             self._hold(offset, data)
             return
         if direct is None or len(data) < _WORTH:

@@ -74,6 +74,40 @@ def test_bytes_that_come_in_any_order_are_where_they_belong(
     assert Path(new[0]).read_bytes() == data
 
 
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EIO])
+def test_a_block_that_the_disk_does_not_take_is_told(
+    new: tuple[str, int], monkeypatch: pytest.MonkeyPatch, reason: int
+) -> None:
+    def refuse(descriptor: int, data: memoryview, offset: int) -> int:
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(placedfile, "_open_direct", lambda path: os.open(path, os.O_WRONLY))
+    monkeypatch.setattr(os, "pwrite", refuse)
+
+    with PlacedFile(*new, SIZE) as file, pytest.raises(OSError, match=os.strerror(reason)):
+        file.place(0, memoryview(bytes(SIZE)))
+
+
+def test_direct_io_that_is_refused_is_not_tried_again(
+    new: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def refuse(descriptor: int, data: memoryview, offset: int) -> int:
+        if descriptor == new[1]:
+            return PWRITE(descriptor, data, offset)
+        asked.append(offset)
+        raise OSError(errno.EINVAL, "invalid")
+
+    monkeypatch.setattr(placedfile, "_open_direct", lambda path: os.open(path, os.O_WRONLY))
+    monkeypatch.setattr(os, "pwrite", refuse)
+    with PlacedFile(*new, SIZE) as file:
+        for at in range(0, SIZE, 1 << 20):
+            file.place(at, memoryview(bytes(1 << 20)))
+
+    assert asked == [0]
+
+
 def test_what_is_not_placed_is_zeros(new: tuple[str, int]) -> None:
     with PlacedFile(*new, SIZE) as file:
         file.place(5, memoryview(b"here"))
