@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 INLINE = 1 << 20  # a layer this small is not worth a thread
 MAX_FRAME = 8 << 20  # larger frames are decompressed as a stream
-AHEAD = 24 << 20  # bytes that are decompressed before they are wanted
+AHEAD = 16 << 20  # bytes that are decompressed before they are wanted
 UNHASHED = 12 << 20  # bytes that wait to be hashed
 
 _READ = 1 << 20
