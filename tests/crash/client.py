@@ -32,11 +32,11 @@ class Refused(CasstoreError):
 
 def main(words: Sequence[str]) -> int:
     """Do it; the exit status is casstore's."""
-    import casstore.cli.commands.serve  # noqa: F401 - the mark from which on errors are ours
-
     _, path, what, name = words
     repository, _, tag = name.partition(":")
     try:
+        import casstore.cli.commands.serve  # noqa: F401 - the mark from which on errors are ours
+
         with Store(path) as store:
             client = _Client(store, repository)
             if what == "push":
