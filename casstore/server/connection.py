@@ -220,6 +220,8 @@ class Connection:
                     self.wire.send(self._h11.send(go_on) or b"")
                 self._h11.receive_data(self.wire.receive_body())
         except h11.RemoteProtocolError as error:
+            if self.is_ending:  # it is we who have hung up, just as the request came
+                raise BrokenBody("the server is about to end", status=503) from None
             raise BrokenBody(f"the body is broken: {error}") from None
         except TooSlow as error:
             self._is_slow = True

@@ -22,8 +22,6 @@ from casstore.server.login import CHALLENGE
 from casstore.server.message import BrokenBody, Handler, Request, Response
 from casstore.server.stores import Stores
 
-RETRY_AFTER = "5"  # seconds, where another process has kept the store locked
-
 
 @dataclass(frozen=True, slots=True)
 class Api:
@@ -110,9 +108,7 @@ class Site:
         except BrokenBody as error:
             return self.failure(error.status, str(error))
         except Locked as error:
-            refusal = self.failure(503, str(error))
-            refusal.headers.append(("Retry-After", RETRY_AFTER))
-            return refusal
+            return self.failure(503, str(error))
         except CasstoreError as error:
             full = isinstance(error, StorageError) and error.full
             self._log.say(f"Error: {printable(str(error))}")

@@ -60,6 +60,8 @@ def _size(call: Call, digest: Digest) -> tuple[int | None, bool]:
     size = call.view().blob_size(digest)
     if size is not None:
         return size, False
+    if call.options.read_only:  # to find one is to note that somebody wants it
+        return None, False
     return call.backend.uploads().find(digest), True
 
 

@@ -38,6 +38,8 @@ _CODES = {
     507: UNKNOWN,
 }
 
+RETRY_AFTER = "5"  # seconds, where the store was locked for long, or the server is about to end
+
 
 class ApiError(CasstoreError):
     """A request that is refused, or cannot be met, in the API's own words."""
@@ -56,7 +58,8 @@ def refusal(error: ApiError) -> Response:
 
 def failure(status: int, message: str) -> Response:
     """An answer that says what went wrong, where only a status is known of it."""
-    return _answer(status, _CODES.get(status, UNSUPPORTED), message, ())
+    again = (("Retry-After", RETRY_AFTER),) if status == 503 else ()
+    return _answer(status, _CODES.get(status, UNSUPPORTED), message, again)
 
 
 def _answer(status: int, code: str, message: str, headers: tuple[tuple[str, str], ...]) -> Response:

@@ -9,7 +9,7 @@ import pytest
 
 from casstore.model.digest import sha256
 from casstore.store import Store
-from tests.server.conftest import Running, Serve
+from tests.server.conftest import Running, Serve, parsed
 from tests.transfer.building import OCI_MANIFEST, Layout
 
 CONTENT = b"the bytes of a blob"
@@ -366,6 +366,34 @@ def test_a_read_only_registry_refuses_every_push(
     answer = ask(serve(store, read_only=True), method, path)
 
     assert code_of(answer) == (405, "UNSUPPORTED")
+
+
+def test_a_read_only_registry_has_what_manifests_name_alone(serve: Serve, store: Store) -> None:
+    upload(serve(store))
+
+    assert serve(store, read_only=True).get(f"/v2/team/app/blobs/{DIGEST}")[0] == 404
+
+
+def test_a_server_that_hangs_up_as_a_request_comes_says_to_come_again(
+    server: Running, store: Store
+) -> None:
+    place = begin(server)
+    client = server.client()
+    client.send(
+        f"PATCH {place} HTTP/1.1", f"Host: {server.host}", "Content-Length: 19", body=b"the bytes"
+    )
+    uploads, upload = store.session.backend.uploads(), place.rpartition("/")[2]
+    while uploads.size(upload) < 9:
+        pass  # until it has come: the test's own limit ends this
+
+    for connection in list(server.service._connections):
+        connection.is_ending = True
+        connection.wire.hang_up()
+    status, headers, _ = parsed(client.rest())
+
+    assert status == 503
+    assert headers["retry-after"]
+    assert uploads.size(upload) == 9
 
 
 def test_while_somebody_changes_the_store_for_long_a_push_is_told_to_come_again(
