@@ -11,6 +11,7 @@ import os
 import time
 from typing import NamedTuple
 
+from casstore.clock import current_time
 from casstore.server.message import Request
 
 TEXT, JSON = "text", "json"
@@ -76,7 +77,7 @@ class AccessLog:
             pass  # nobody reads it; that is no reason to serve nobody
 
     def _time(self) -> str:
-        now = int(time.time())
+        now = current_time() // 1_000_000_000
         if now != self._second:
             # Both, in this order: another thread may be here too.
             self._stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))

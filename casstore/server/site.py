@@ -6,7 +6,6 @@ API. `/metrics` is the site's own.
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Protocol
 
+from casstore.clock import current_time
 from casstore.errors import CasstoreError, Locked, StorageError, printable
 from casstore.server import metrics
 from casstore.server.access import HostRule, check_origin
@@ -138,7 +138,7 @@ class Site:
 
     def date(self) -> str:
         """The time, for the field Date."""
-        now = int(time.time())
+        now = current_time() // 1_000_000_000
         if now != self._second:
             self._date = formatdate(now, usegmt=True)
             self._second = now

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import errno
 import os
-from time import time_ns
 
 from casstore.backends.local.statements import stored_digest
 from casstore.backends.local.uses import AppendedFile, content
+from casstore.clock import current_time
 from casstore.errors import CasstoreError
 from casstore.files import durable
 from casstore.model.digest import Digest
@@ -130,7 +130,7 @@ class LocalEvents:
 
     def _is_settled(self, seen: tuple[tuple[int, int, int], ...]) -> bool:
         """Whether a change since would show in the files' times."""
-        return all(changed < time_ns() - _SETTLE for _, _, changed in seen)
+        return all(changed < current_time() - _SETTLE for _, _, changed in seen)
 
     def _noted(self, inode: int, length: int) -> tuple[list[Event], int, int]:
         if _status(self._path)[:2] == (inode, length):
