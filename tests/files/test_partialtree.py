@@ -109,6 +109,54 @@ def test_what_a_killed_process_has_left_says_so_and_goes_next_time(tmp_path: Pat
     assert sorted(seen(tmp_path)) == ["t", "t/a"]
 
 
+def test_what_a_killed_process_has_left_goes_whatever_stands_beside_it(tmp_path: Path) -> None:
+    for number in range(20):  # some are listed before it, some after
+        killed(tmp_path / "t", name=f"half-{number}")
+        os.rename(*(tmp_path / name for name in (*_partial(tmp_path), f"kept-{number}")))
+    for number in range(20):
+        os.rename(tmp_path / f"kept-{number}", tmp_path / f"t.casstore-partial-{number}")
+        (tmp_path / f"other-{number}").write_bytes(b"")
+        (tmp_path / f"t.casstore-partial-file-{number}").write_bytes(b"")
+
+    with PartialTree(str(tmp_path / "t"), "image 1"):
+        pass
+
+    assert [one.name for one in tmp_path.iterdir() if one.is_dir()] == ["t"]
+
+
+def _partial(folder: Path) -> list[str]:
+    return [name for name in os.listdir(folder) if name.startswith("t.casstore-partial-")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_directory_that_is_replaced_keeps_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.mkdir()
+    os.chown(path, 1000, 1001)
+
+    with PartialTree(str(path), "image 1") as place:
+        place.prepare()
+
+    assert (path.stat().st_uid, path.stat().st_gid) == (1000, 1001)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_cannot_begin_leaves_nothing_open(tmp_path: Path, *, force: bool) -> None:
+    path = tmp_path / "t"
+    path.mkdir()
+    if force:
+        (path / MARK).mkdir()
+    else:
+        path.rmdir()
+        path = Path("/proc/self/t")
+    before = sorted(os.listdir("/proc/self/fd"))
+
+    with pytest.raises(StorageError), PartialTree(str(path), "image 1", force=force):
+        pass
+
+    assert sorted(os.listdir("/proc/self/fd")) == before
+
+
 def test_what_another_process_is_writing_is_left_alone(tmp_path: Path) -> None:
     path = str(tmp_path / "t")
     one = PartialTree(path, "image 1").__enter__()

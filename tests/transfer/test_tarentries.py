@@ -252,6 +252,29 @@ def test_a_negative_number_is_refused_where_it_means_nothing(at: int) -> None:
         one(edited(Member("x").whole(), at, b"\xff" * 8 + (b"\xff" * 4 if at == 124 else b"")))
 
 
+@pytest.mark.parametrize(
+    ("at", "field", "words"),
+    [
+        (124, b"\xff" * 12, "a negative size"),
+        (124, b"\x80\0\0\0\x80" + bytes(7), "a number that is out of range"),
+        (108, b"9999999\0", 'the number "9999999", which is not octal'),
+    ],
+)
+def test_what_is_wrong_with_a_number_is_said(at: int, field: bytes, words: str) -> None:
+    with pytest.raises(Refused, match=f"^layer {LAYER} has {words}, at byte 0$"):
+        one(edited(Member("x").whole(), at, field))
+
+
+def test_only_the_first_byte_has_the_sign() -> None:
+    assert one(edited(Member("x").whole(), 108, b"\x80\x40" + bytes(6))).uid == 1 << 54
+
+
+def test_what_gnu_tar_has_in_the_place_of_a_prefix_is_no_prefix() -> None:
+    header = Member("x").whole(tarfile.GNU_FORMAT)
+
+    assert one(edited(header, 345, b"14000000000\0")).name == b"x"
+
+
 def test_a_time_before_1970_is_read() -> None:
     field = struct.pack(">iq", -1, -86400)
 
@@ -277,6 +300,20 @@ def test_pax_has_fractions_of_seconds(text: str, nanoseconds: int) -> None:
 def test_another_time_is_refused(text: str) -> None:
     with pytest.raises(Refused, match=f"layer {LAYER} has "):
         one(pax(mtime=text), Member("x"))
+
+
+def test_a_time_in_pax_has_eighteen_digits_at_most() -> None:
+    assert one(pax(mtime="5".zfill(18)), Member("x")).mtime == 5 * 10**9
+    with pytest.raises(Refused, match="the time"):
+        one(pax(mtime="5".zfill(19)), Member("x"))
+
+
+def test_a_number_in_pax_has_nineteen_digits_and_63_bits_at_most() -> None:
+    assert one(pax(uid=str((1 << 63) - 1)), Member("x")).uid == (1 << 63) - 1
+    assert one(pax(uid="5".zfill(19)), Member("x")).uid == 5
+    for text in (str(1 << 63), "5".zfill(20)):
+        with pytest.raises(Refused, match=f'the number "{text}"'):
+            one(pax(uid=text), Member("x"))
 
 
 @pytest.mark.parametrize("key", ["uid", "gid"])
@@ -338,6 +375,7 @@ def test_an_empty_extended_attribute_is_none_as_docker_has_it() -> None:
         b"-6 a=b\n",
         b" 6 a=b\n",
         b"6\0a=b\n",
+        b"6 a=bc",
         b"x" * 600,
     ],
 )
@@ -354,6 +392,41 @@ def test_the_number_of_records_is_limited(monkeypatch: pytest.MonkeyPatch) -> No
 
     with pytest.raises(Refused, match="more pax records than the limit allows"):
         one(header, Member("x"))
+
+
+@pytest.mark.parametrize(("free", "each", "most"), [(3, 0, 3), (0, 2, 2)])
+def test_as_many_records_as_the_limit_are_read(
+    monkeypatch: pytest.MonkeyPatch, free: int, each: int, most: int
+) -> None:
+    monkeypatch.setattr(tarentries, "FREE_RECORDS", free)
+    monkeypatch.setattr(tarentries, "RECORDS_EACH", each)
+
+    assert one(pax_records(*[("a", "b")] * most), Member("x")).name == b"x"
+    with pytest.raises(Refused, match="more pax records"):
+        one(pax_records(*[("a", "b")] * (most + 1)), Member("x"))
+
+
+@pytest.mark.parametrize("size", [0, 512])
+def test_an_extended_header_may_be_empty_or_fill_its_blocks(size: int) -> None:
+    data = b"512 comment=" + b"c" * 499 + b"\n" if size else b""
+    header = edited(Member("pax", content=data).whole(), 156, b"x")
+
+    assert len(data) == size
+    assert one(header, Member("x")).name == b"x"
+
+
+def test_an_extended_header_may_have_a_mebibyte() -> None:
+    header = edited(Member("long", content=b"n" * (1 << 20)).whole(), 156, b"L")
+
+    with pytest.raises(Refused, match="a name that exceeds the limit"):  # and not the header
+        one(header, Member("x"))
+
+
+def test_a_tar_that_ends_within_an_extended_header_is_refused() -> None:
+    header = edited(Member("long", content=b"n" * 600).whole(), 156, b"x")[:1000]
+
+    with pytest.raises(Refused, match=f"^layer {LAYER} is truncated in the tar entry at byte 0$"):
+        entries_of(header)
 
 
 @pytest.mark.parametrize("flag", [b"x", b"L", b"K"])
