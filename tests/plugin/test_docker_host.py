@@ -80,7 +80,10 @@ def test_a_container_that_stays_is_told(run: Run) -> None:
     result.stdout.fnmatch_lines(["*docker-box*"])
 
 
-def test_docker_host_and_the_socket_end_with_the_test(run: Run) -> None:
+def test_docker_host_and_the_socket_end_with_the_test(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
     result = run(
         """
         import os
