@@ -204,9 +204,9 @@ def test_a_file_in_the_place_of_a_socket_is_left_alone(listen: Listen, place: Pa
     assert place.read_text() == "mine"
 
 
-def test_a_directory_that_is_not_there_is_refused(listen: Listen, tmp_path: Path) -> None:
+def test_a_directory_that_is_not_there_is_refused(listen: Listen, place: Path) -> None:
     with pytest.raises(StorageError, match="cannot listen"):
-        listen(f"unix://{tmp_path}/none/s")
+        listen(f"unix://{place}/none/s")
 
 
 def test_a_path_that_is_too_long_for_a_socket_is_refused(listen: Listen, place: Path) -> None:
