@@ -95,7 +95,10 @@ class Connection(sqlite3.Connection):
         return error if self.path is None else database_error(error, self.path)  # type: ignore[arg-type] # one of Error
 
     def cursor(self, factory: object = None) -> Any:
-        return _cursor(self, _Cursor)
+        try:
+            return _cursor(self, _Cursor)
+        except Error as error:  # it is closed
+            raise self.told(error) from None
 
     @property
     def in_transaction(self) -> bool:
@@ -109,10 +112,10 @@ class Connection(sqlite3.Connection):
     # each of its cursors, and only its own `cursor` forgets those that are gone, now and then.
 
     def execute(self, sql: str, parameters: Any = ()) -> Any:
-        return _cursor(self, _Cursor).execute(sql, parameters)
+        return self.cursor().execute(sql, parameters)
 
     def executemany(self, sql: str, parameters: Any) -> Any:
-        return _cursor(self, _Cursor).executemany(sql, parameters)
+        return self.cursor().executemany(sql, parameters)
 
     def backup(self, target: sqlite3.Connection, **options: Any) -> None:
         try:
