@@ -62,6 +62,10 @@ def test_a_file_that_comes_again_after_a_whiteout_is_overwritten() -> None:
     assert hidden(["a:5"], ["-a"], ["a:7"]) == [(5, 0), (0, 0), (0, 0)]
 
 
+def test_layers_are_gone_through_side_by_side() -> None:
+    assert hidden(["z:1"], ["a:5"], ["a:7"]) == [(0, 0), (5, 0), (0, 0)]
+
+
 def test_the_same_file_in_three_layers_is_hidden_in_two() -> None:
     assert hidden(["a:5"], ["a:6"], ["a:7"]) == [(5, 0), (6, 0), (0, 0)]
 
