@@ -1,10 +1,12 @@
-"""What all tests need: threads that start under coverage, whatever else starts at that time."""
+"""What all tests need, whatever else runs on the machine: threads that start under coverage, time."""
 
 from __future__ import annotations
 
 import sys
 import time
 from typing import Any
+
+from hypothesis import HealthCheck, settings
 
 _settrace = sys.settrace
 
@@ -27,3 +29,7 @@ def _patient_settrace(function: Any) -> None:
 
 if sys.version_info[:2] == (3, 11):
     sys.settrace = _patient_settrace
+
+# How long an example takes is told of the machine, not of casstore.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
