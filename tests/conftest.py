@@ -1,4 +1,4 @@
-"""What all tests need, whatever else runs on the machine: threads that start under coverage, time."""
+"""What all tests need, however busy the machine: threads that start under coverage, and time."""
 
 from __future__ import annotations
 
