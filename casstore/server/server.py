@@ -20,7 +20,7 @@ from casstore.server.metrics import Board
 from casstore.server.registry import api
 from casstore.server.registry.options import RegistryOptions
 from casstore.server.registry.repository import check_host
-from casstore.server.service import Door, Service, stop_on_signals
+from casstore.server.service import Door, Service
 from casstore.server.site import Api, Site
 from casstore.server.stores import Stores
 from casstore.server.tls import Certificate
@@ -141,7 +141,7 @@ class Server:
                 options.workers, self.board, self._work, begin=begin, idle_exit=options.idle_exit
             )
         service = self.service(idle_exit=options.idle_exit)
-        stop_on_signals(service, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+        service.stop_on_signals((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         begin()
         service.run()
         return True
@@ -163,7 +163,7 @@ class Server:
         service = self.service()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all: the first tells
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        stop_on_signals(service, (signal.SIGTERM,))
+        service.stop_on_signals((signal.SIGTERM,))
         ready()
         service.run(orphaned)
 

@@ -119,6 +119,7 @@ class Service:
         self._changed = threading.Condition()
         self._refused: dict[socket.socket, float] = {}  # until when each may stay
         self._signals = 0
+        self._takes_signals = False
         self._wake, self._woken = socket.socketpair()
         for end in (self._wake, self._woken):
             end.settimeout(0)
@@ -132,6 +133,19 @@ class Service:
             self._wake.send(b"x")
         except OSError:
             pass  # it is full, so that it wakes anyway
+
+    def stop_on_signals(self, numbers: Sequence[int]) -> None:
+        """Have these signals stop it, as `stop` does; in the main thread, which then runs it.
+
+        Python runs a handler with the main thread's next instruction, and a thread that waits has
+        none. It wakes if the signal interrupts it; not if another thread was interrupted, or if the
+        signal came right before it began to wait. Hence a byte, written as the signal comes.
+        """
+        self._takes_signals = True
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        for number in numbers:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda _number, _frame: self.stop())
 
     def run(self, orphaned: int | None = None) -> None:
         """Serve until `stop` is called, or nobody has asked for anything for long enough.
@@ -153,7 +167,9 @@ class Service:
                         self._accept(key.data, selector)
                     elif key.fileobj in self._refused:
                         self._hear_out(key.fileobj, selector)
-                    elif key.fileobj is not self._woken:
+                    elif key.fileobj is self._woken:
+                        self._woken.recv(limits.PIECE)
+                    else:
                         self._signals += 1
                 self._let_go_of_refused(selector)
                 if self._idle_exit is not None and self._board.idle_for() >= self._idle_exit:
@@ -164,6 +180,8 @@ class Service:
             refused.close()
         self._finish()
         self._crew.end()
+        if self._takes_signals:
+            signal.set_wakeup_fd(-1)
         self._wake.close()
         self._woken.close()
 
@@ -279,13 +297,6 @@ class Service:
         del self._refused[refused]
         selector.unregister(refused)
         refused.close()
-
-
-def stop_on_signals(service: Service, numbers: Sequence[int]) -> None:
-    """Have these signals stop a service; in the main thread."""
-    for number in numbers:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda _number, _frame: service.stop())
 
 
 def _connection(connected: socket.socket, site: Site, address: object) -> Connection:

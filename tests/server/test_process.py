@@ -79,6 +79,15 @@ def test_a_signal_ends_it_with_success(start: Start, number: int) -> None:
     assert "Error" not in said
 
 
+def test_a_signal_that_another_thread_gets_ends_it(start: Start) -> None:
+    server = start("--registry", "0")
+    assert server.get("/v2/") == 200
+    main = server.process.pid
+    others = [int(tid) for tid in os.listdir(f"/proc/{main}/task") if int(tid) != main]
+    os.kill(others[0], signal.SIGTERM)  # Linux: the process gets it, by this thread if it can
+    assert server.end()[0] == 0
+
+
 def test_it_says_where_it_listens(start: Start) -> None:
     assert start("--registry", "0").first.startswith("Registry: http://127.0.0.1:")
 
