@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from casstore.ports.uploads import Source
 
 _READ = 256 << 10
-_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_MODE = 0o600  # of an upload that is not finished
+_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _KEPT = 1024  # hashes that a process keeps, of uploads that it has seen from their first byte
 
 
@@ -155,29 +156,46 @@ class Uploads:
 @told("write to the store")
 def _opened(path: str) -> FileIO:
     try:
-        file = FileIO(path, "r+", opener=lambda path, _: os.open(path, _FLAGS))
-    except FileNotFoundError:
-        raise _unknown() from None
+        file = _file(path, "r+")
+    except PermissionError:
+        _make_writable(path)
+        file = _file(path, "r+")
     try:
         _take(file, path)
+        os.utime(file.fileno())
     except BaseException:
         file.close()
         raise
     return file
 
 
+def _make_writable(path: str) -> None:
+    """Take back what a process that was killed while it finished an upload has made of its file."""
+    with _file(path, "r") as file:
+        _take(file, path)
+        os.fchmod(file.fileno(), _MODE)
+        durable.share_with_group(file.fileno(), path)
+
+
 def _take(file: FileIO, path: str) -> None:
+    """Lock the file of an upload. Raises Locked, and NotFound if the upload is over."""
     try:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise Locked("somebody else is writing to the upload") from None
     if not os.path.lexists(path):
         raise _unknown()  # finished, or cancelled, since it was opened
-    os.utime(file.fileno())
+
+
+def _file(path: str, mode: str) -> FileIO:
+    try:
+        return FileIO(path, mode, opener=lambda path, flags: os.open(path, flags | _FLAGS))
+    except FileNotFoundError:
+        raise _unknown() from None
 
 
 def _made(path: str) -> FileIO:
-    return FileIO(path, "x", opener=lambda path, flags: os.open(path, flags, 0o600))
+    return FileIO(path, "x", opener=lambda path, flags: os.open(path, flags, _MODE))
 
 
 def _unknown() -> NotFound:

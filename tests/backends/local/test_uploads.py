@@ -214,3 +214,23 @@ def test_where_the_disk_is_full_room_is_made(area: Path, monkeypatch: pytest.Mon
 
     assert asked == [1]
     assert uploads.size(upload) == len(CONTENT)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_upload_whose_process_was_killed_as_it_finished_goes_on(
+    area: Path, uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = upload_of(uploads)
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "publish", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            uploads.finish(upload, DIGEST)
+    assert (area / f"{UPLOAD}{upload}").stat().st_mode & 0o222 == 0
+
+    assert uploads.append(upload, BytesIO(b"")) == len(CONTENT)
+    assert (area / f"{UPLOAD}{upload}").stat().st_mode & 0o777 == 0o600
+    assert uploads.finish(upload, DIGEST) == len(CONTENT)
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
