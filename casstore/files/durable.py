@@ -196,7 +196,7 @@ def replace_file(
 
 
 class Replacement:
-    """A file that is written anew: what `replace_file` gives."""
+    """A new version of a file: what `replace_file` gives."""
 
     def __init__(self, target: str, staging: str, mode: int, *, named: bool = True) -> None:
         self._target, self._staging, self._flush_name = target, staging, named

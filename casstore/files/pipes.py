@@ -23,4 +23,4 @@ def widen(stream: BinaryIO) -> None:
     try:
         fcntl.fcntl(stream.fileno(), _SET, ROOM)
     except (OSError, AttributeError):
-        pass  # it is no pipe, or this user's pipes hold all that they may
+        pass  # not a pipe, or this user has reached the limit for pipe buffers

@@ -102,7 +102,7 @@ class PlacedFile:
                 self._write_held()
 
     def _write_held(self) -> None:
-        """Write the ends of blocks, those that meet together; nobody else holds one meanwhile."""
+        """Write the ends of blocks, adjacent ones in one call. No other thread may hold one."""
         held, self._held = sorted(self._held), []
         start, whole = 0, bytearray()
         for offset, data in held:

@@ -95,7 +95,7 @@ def type_of(data: bytes, told: str) -> str:
     """The media type of a manifest that arrives: as the sender says, else as it says itself.
 
     Raises:
-        Refused: it is no document.
+        Refused: it is not a document.
     """
     if told and told not in _NO_TYPE:
         return told

@@ -8,11 +8,11 @@ Source: docs.docker.com/reference/cli/docker/system/events; moby, daemon/events/
 
 from __future__ import annotations
 
-from casstore.errors import InvalidReference, UsageError
+from casstore.errors import InvalidReference
 from casstore.model.digest import PREFIX, is_hex
 from casstore.model.event import IMAGE
 from casstore.model.reference import familiar_name, parse_name
-from casstore.rules.filters import BadFilter
+from casstore.rules.filters import name_and_value
 from casstore.startup.value import Value
 
 TYPE_CHECKING = False
@@ -49,15 +49,7 @@ def parse_event_filters(filters: Sequence[str]) -> EventFilters:
     """
     found: dict[str, list[str]] = {"event": [], "image": [], "type": []}
     for text in filters:
-        name, equals, value = text.partition("=")
-        name, value = name.strip().lower(), value.strip()
-        if not equals:
-            raise UsageError(
-                f'invalid argument "{text}" for "-f, --filter" flag: bad format of filter'
-                " (expected name=value)"
-            )
-        if name not in found:
-            raise BadFilter(f"Invalid filter '{name}'")
+        name, value = name_and_value(text, found)
         found[name].append(value)
     return EventFilters(frozenset(found["event"]), tuple(found["image"]), frozenset(found["type"]))
 

@@ -13,7 +13,7 @@ from casstore.startup.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
 
     from casstore.model.kept import ImageFacts
     from casstore.model.reference import Reference
@@ -24,6 +24,25 @@ _COMPILED: dict[str, tuple[str, list[tuple[str, str, bool]]]] = {}  # as many as
 
 class BadFilter(CasstoreError):
     """A filter that does not exist, or with a value that it does not take."""
+
+
+def name_and_value(text: str, known: Container[str]) -> tuple[str, str]:
+    """The two sides of a `name=value` filter, without blanks; the name in lower case.
+
+    Raises:
+        UsageError: there is no `=`.
+        BadFilter: the name is not known.
+    """
+    name, equals, value = text.partition("=")
+    name, value = name.strip().lower(), value.strip()
+    if not equals:
+        raise UsageError(
+            f'invalid argument "{text}" for "-f, --filter" flag: bad format of filter'
+            " (expected name=value)"
+        )
+    if name not in known:
+        raise BadFilter(f"Invalid filter '{name}'")
+    return name, value
 
 
 class Filters(Value):
@@ -108,15 +127,7 @@ def parse_filters(
     globs = list(patterns)
     before = since = until = None
     for text in filters:
-        name, equals, value = text.partition("=")
-        name, value = name.strip().lower(), value.strip()
-        if not equals:
-            raise UsageError(
-                f'invalid argument "{text}" for "-f, --filter" flag: bad format of filter'
-                " (expected name=value)"
-            )
-        if name not in _NAMES:
-            raise BadFilter(f"Invalid filter '{name}'")
+        name, value = name_and_value(text, _NAMES)
         if name == "dangling":
             dangling.add(_boolean(value, numeric=numeric_booleans))
         elif name in ("label", "label!"):

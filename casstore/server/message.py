@@ -64,7 +64,7 @@ class Body(Protocol):
         """As of a file: at most `size` bytes, all that are left by default, b"" at the end.
 
         Raises:
-            BrokenBody: the rest does not arrive, or is no body.
+            BrokenBody: the rest does not arrive, or is badly framed.
         """
 
     def readinto(self, buffer: bytearray | memoryview, /) -> int:

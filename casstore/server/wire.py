@@ -61,7 +61,7 @@ class Wire:
         self.begin_body()
 
     def begin_body(self) -> None:
-        """Begin to judge anew how fast the client is."""
+        """Start a new measurement of how fast the client is."""
         self._in, self._out = _Pace(), _Pace()
 
     def shake_hands(self) -> None:

@@ -105,7 +105,7 @@ class StoredTree:
         return LayerRecord._make(values)
 
     def lacks(self, manifest: Digest, layer: Digest) -> bool:
-        """Whether there is no such layer: of one that may lie elsewhere, nobody is to ask more."""
+        """Whether the store lacks this layer, which may be kept elsewhere."""
         try:
             return self._blobs.size(layer) is None
         except StorageError as error:

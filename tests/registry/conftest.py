@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -80,3 +81,29 @@ def filled(store: Store, layout: Layout, directory: Path) -> None:
 
 def names(store: Store, image: str) -> list[str]:
     return [name.familiar for name in store.get(image).names]
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate for localhost, with its key beside it."""
+    path = tmp_path_factory.mktemp("certificate") / "ca.crt"
+    try:
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+             "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+             "subjectAltName=DNS:localhost,IP:127.0.0.1", "-out", path,
+             "-keyout", path.with_suffix(".key")],
+            check=True, capture_output=True,
+        )  # fmt: skip
+    except FileNotFoundError:
+        pytest.skip("openssl is not installed")
+    return path
+
+
+@pytest.fixture(scope="session")
+def secure(certificate: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]:
+    """A registry whose certificate nobody trusts."""
+    tls = f"{{certificate: {certificate}, key: {certificate.with_suffix('.key')}}}"
+    server = RealRegistry(tmp_path_factory.mktemp("secure"), tls=tls)
+    yield server
+    server.stop()

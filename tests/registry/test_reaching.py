@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,31 +19,6 @@ from tests.registry.conftest import NewStore
 from tests.registry.servers import Proxy, RealRegistry, Reply
 from tests.registry.test_pull_and_push import pushed
 from tests.sessions.commandline import casstore
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate for localhost, with its key beside it."""
-    path = tmp_path_factory.mktemp("certificate") / "ca.crt"
-    try:
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-             "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
-             "subjectAltName=DNS:localhost,IP:127.0.0.1", "-out", path,
-             "-keyout", path.with_suffix(".key")],
-            check=True, capture_output=True,
-        )  # fmt: skip
-    except FileNotFoundError:
-        pytest.skip("openssl is not installed")
-    return path
-
-
-@pytest.fixture(scope="session")
-def secure(certificate: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]:
-    tls = f"{{certificate: {certificate}, key: {certificate.with_suffix('.key')}}}"
-    server = RealRegistry(tmp_path_factory.mktemp("secure"), tls=tls)
-    yield server
-    server.stop()
 
 
 def test_tls_is_spoken_where_the_certificate_is_trusted(

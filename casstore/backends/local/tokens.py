@@ -71,7 +71,7 @@ class Token:
 
     @property
     def is_mine(self) -> bool:
-        """Whether this process took it: what goes with it is not for a child to remove."""
+        """Whether this process took it. A forked child must not remove what belongs to it."""
         return self._process == os.getpid()
 
     def __reduce__(self) -> NoReturn:

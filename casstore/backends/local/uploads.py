@@ -148,7 +148,7 @@ class Uploads:
 
     @contextmanager
     def _locked(self, upload: str) -> Iterator[FileIO]:
-        """An upload that nobody else writes to meanwhile; its day begins again."""
+        """The file of an upload, locked against other writers; its day begins again."""
         with _opened(self._path(upload)) as file:
             yield file
 

@@ -1,4 +1,4 @@
-"""Reading casstore.uses, and writing it anew when it is mostly history."""
+"""Read casstore.uses, and rewrite it once most of its lines are out of date."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ class History:
             rest = b""
             while piece := file.read(_READ):
                 *lines, rest = (rest + piece).split(b"\n")
-                rest = rest[-_LINE - 1 :]  # longer is no line of ours anyway
+                rest = rest[-_LINE - 1 :]  # no line of ours is longer
                 _collect(lines, uses, now)
             _collect([rest], uses, now)
         return uses
 
     def compact(self, images: Collection[Digest], now: int) -> None:
-        """Write the file anew if it is mostly history. The store lock is held."""
+        """Rewrite the file if most of its lines are out of date. The store lock is held."""
         try:
             size = os.stat(self.path).st_size
             if size <= 2 * (_LINE + 1) * len(images) + _SLACK:

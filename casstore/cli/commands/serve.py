@@ -33,7 +33,7 @@ HELP = Command(
         Option("htpasswd", "Ask for a login: users with bcrypt hashes, as htpasswd -B\n"
                "writes them (needs casstore[server])",
                kind=TEXT, value="file", completes="file"),
-        Option("idle-exit", "End after so long without a request, as 90s or 10m",
+        Option("idle-exit", "Exit after this long without a request, such as 90s or 10m",
                kind=TEXT, value="duration"),
         Option("insecure", "Listen beyond this machine without TLS or without a login"),
         Option("log-format", "The access log on stderr: 'text' or 'json'",

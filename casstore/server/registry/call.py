@@ -50,7 +50,7 @@ def digest_of(word: str) -> Digest | None:
     """A digest in a path or an argument; None for one of an algorithm that the store has not.
 
     Raises:
-        ApiError: it is no digest (OCI image-spec, descriptor.md, "Digests").
+        ApiError: not a digest (OCI image-spec, descriptor.md, "Digests").
     """
     try:
         return Digest.parse(word)

@@ -26,7 +26,7 @@ def is_known(request: Request, digest: str) -> bool:
 def wanted_range(request: Request, digest: str, size: int) -> tuple[int, int] | None:
     """The range of the content that is wanted, as its start and length; None for all of it.
 
-    What is no single range of bytes is passed over, as the RFC allows: then all is sent. So is the
+    Anything but a single range of bytes is ignored, as the RFC allows: then all is sent. So is the
     range of a HEAD, as it demands.
 
     Raises:
